@@ -1,0 +1,44 @@
+# The commands people run; every one makes and uses .venv in the checkout.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
+
+.PHONY: help quickstart test test-slow check format bench truth clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+$(VENV)/.installed: pyproject.toml constraints-cpu.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
+	touch $@
+
+quickstart: $(VENV)/.installed ## simulate raw planets, build the dataset, retrieve, score, submit; a page of results
+	$(BIN)/ariel quickstart quickstart
+
+test: $(VENV)/.installed ## the default tests: offline, CPU, minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/.installed ## the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.installed ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed ## let ruff format and fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed ## time and memory of one full planet beside the organisers' recipe and bare decoding
+	$(BIN)/python bench/calibration.py
+
+truth: $(VENV)/.installed ## depths from raw simulated frames against their truth, 52 planets (10 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/truth_recovered.py
+
+clean: ## remove what the commands above made, the virtual environment too
+	rm -rf $(VENV) quickstart bench/out *.egg-info build

@@ -1,0 +1,1 @@
+"""Raw Ariel frames in, a Hugging Face dataset of light curves out."""

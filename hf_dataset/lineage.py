@@ -1,0 +1,192 @@
+"""What each shard was made of: one manifest a shard, so that a resumed build never mixes settings, code or inputs.
+
+`OUT/manifest/SHARD.json` is written after its Parquet file: a shard is finished when both are there and agree. It
+holds the settings, the code's version, size and modification time of every input file, and a report for every visit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hf_dataset.plan import Plan, Shard
+from hf_dataset.raw import ChallengeFolder
+from hf_dataset.shards import find_shards
+
+MANIFEST_DIR = "manifest"
+STATE_DIR = ".build"  # lock, progress and logs of a running build
+REPORTS = ("README.md", "report.json", "report.md")
+Fingerprint = list[int] | None  # size [byte], modification time [ns]; None where the file is missing
+
+
+class BuildConflict(ValueError):
+    """What is in OUT was made with other settings, code or inputs than this build has."""
+
+
+def digest(content: Any) -> str:
+    """First 12 hex digits of the SHA-256 of the canonical JSON of `content`."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Size and modification time of a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def fingerprints(root: Path, files: Iterable[Path]) -> dict[str, Fingerprint]:
+    """Fingerprints of files by their path relative to `root`."""
+    return {path.relative_to(root).as_posix(): fingerprint(path) for path in files}
+
+
+def tables(root: Path) -> list[Path]:
+    """The challenge's tables, which lie in `root` itself: every row depends on them."""
+    return sorted(path for path in root.iterdir() if path.is_file() and path.suffix in (".csv", ".parquet"))
+
+
+def manifest_path(out: Path, shard: Shard) -> Path:
+    """Where the manifest of a shard is."""
+    return out / MANIFEST_DIR / f"{shard.name}.json"
+
+
+def write_manifest(plan: Plan, shard: Shard, inputs: Mapping[str, Fingerprint], entries: list[dict[str, Any]]) -> None:
+    """Record the finished shard; from now on it counts as done."""
+    data = shard.name.path(plan.out)
+    content = {
+        "shard": data.relative_to(plan.out).as_posix(),
+        "rows": sum("error" not in entry for entry in entries),
+        "bytes": data.stat().st_size,
+        "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
+        "settings": plan.settings,
+        "config_hash": digest(plan.settings),
+        "code": plan.code,
+        "tables": [path.name for path in tables(plan.root)],
+        "inputs": inputs,
+        "visits": entries,
+    }
+    write_json(manifest_path(plan.out, shard), content)
+
+
+def read_manifests(plan: Plan) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    """The finished shards of the plan with their manifests, in order."""
+    for shard in plan.shards:
+        manifest = read_json(manifest_path(plan.out, shard))
+        if manifest is not None and is_whole(plan.out, manifest):
+            yield shard, manifest
+
+
+def is_whole(out: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the shard's file is there with the size that its manifest says."""
+    found = fingerprint(out / manifest["shard"])
+    return found is not None and found[0] == manifest["bytes"]
+
+
+def unfinished(plan: Plan, folder: ChallengeFolder) -> list[Shard]:
+    """The shards still to be made; BuildConflict where a finished one does not belong to this plan.
+
+    A shard whose failed visits have other input files now is made again: somebody has mended them.
+    """
+    by_name = {str(shard.name): shard for shard in plan.shards}
+    done, problems = set(), []
+    for path in sorted((plan.out / MANIFEST_DIR).glob("*.json")):
+        manifest = read_json(path)
+        if manifest is None:
+            continue
+        found = _differences(plan, by_name.get(path.stem), manifest)
+        if found and not manifest["rows"]:
+            continue  # nothing to mix: it is made again
+        problems += [f"{path.stem}: {problem}" for problem in found]
+        if not found and is_whole(plan.out, manifest) and not _mended(plan, folder, by_name[path.stem], manifest):
+            done.add(path.stem)
+    if problems:
+        raise BuildConflict(
+            f"{plan.out} was begun differently:\n  "
+            + "\n  ".join(problems[:5])
+            + (f"\n  … and {len(problems) - 5} more" if len(problems) > 5 else "")
+            + "\nNothing was changed. Build into another folder, or use --restart to begin this one anew."
+        )
+    return [shard for shard in plan.shards if str(shard.name) not in done]
+
+
+def _differences(plan: Plan, shard: Shard | None, manifest: Mapping[str, Any]) -> list[str]:
+    """How a manifest contradicts the plan, in words."""
+    if manifest["config_hash"] != digest(plan.settings):
+        old, new = _flat(manifest["settings"]), _flat(plan.settings)
+        names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        return [f"{name} was {old.get(name)}, is {new.get(name)}" for name in names]
+    if manifest["code"] != plan.code:
+        return [f"made by code {manifest['code']}, this is {plan.code}"]
+    planned = [list(visit) for visit in shard.visits] if shard else None
+    if planned != [[entry["planet_id"], entry["visit"]] for entry in manifest["visits"]]:
+        return ["other planets or visits were in it (has the choice of planets or the raw folder changed?)"]
+    used = {name for entry in manifest["visits"] if "error" not in entry for name in entry["files"]} | set(
+        manifest["tables"]
+    )
+    return [
+        f"{name}: size and time were {manifest['inputs'][name]}, are {fingerprint(plan.root / name)}"
+        for name in sorted(used)
+        if fingerprint(plan.root / name) != manifest["inputs"][name]
+    ]
+
+
+def _mended(plan: Plan, folder: ChallengeFolder, shard: Shard, manifest: Mapping[str, Any]) -> bool:
+    """Whether files of failed visits have come, gone or changed since."""
+    for entry in manifest["visits"]:
+        if "error" in entry:
+            files = folder.visit(shard.raw_split, entry["planet_id"], entry["visit"]).files()
+            if fingerprints(plan.root, files) != {name: manifest["inputs"][name] for name in entry["files"]}:
+                return True
+    return False
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def drop_others(plan: Plan) -> None:
+    """Delete shards that are not in the plan; `unfinished` has made sure that they hold no row."""
+    names = {str(shard.name) for shard in plan.shards}
+    for path in [
+        *(plan.out / MANIFEST_DIR).glob("*.json"),
+        *(p for paths in find_shards(plan.out).values() for p in paths),
+    ]:
+        if path.stem not in names:
+            path.unlink()
+
+
+def clear(out: Path) -> None:
+    """Forget everything that a build made in `out`, manifests first; other files stay."""
+    shutil.rmtree(out / MANIFEST_DIR, ignore_errors=True)
+    for paths in find_shards(out).values():
+        for path in paths:
+            path.unlink()
+    for name in REPORTS:
+        (out / name).unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON in a file; None where it is missing or cut."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,1 @@
+"""Simulated planets and observations: population, spectra, transits, light curves and raw detector frames."""

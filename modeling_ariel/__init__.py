@@ -1,0 +1,1 @@
+"""Transit retrieval and models that turn Ariel light curves into spectra with uncertainties."""

@@ -1,0 +1,184 @@
+"""Generalised least squares for many channels that share some parameters and correlated noise series.
+
+The model of a visit, linearised, is
+
+    e[c, t] = X[c, t] x[c] + A[c, t] s + sum_k h[k, c, t] j[k, t] + noise,
+
+with parameters x of each channel, parameters s shared by all (Gaussian prior), and series j with known covariances.
+Eliminating x first (its normal matrix is block-diagonal) leaves a system as small as s and j together: the Schur
+complement of the normal equations, exact and cheap (see Boyd & Vandenberghe, Convex Optimization, appendix C.4).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Bound:
+    """Shared column ``index`` may not go below ``low`` (B,).
+
+    Above it its prior is Gaussian, or, where ``root`` (B,) is true, Gaussian times 1 / sqrt(value - low): then the root
+    of the distance from the bound has a flat prior near it.
+    """
+
+    index: int
+    low: Tensor
+    root: Tensor
+
+
+@dataclass
+class LinearSystem:
+    """A linearised visit, batch first; n own and S shared columns.
+
+    ``own`` (B, C, T, n); ``shared`` (B, C, T, S); ``weight`` (B, C, T) inverse variances; ``own_precision`` (n,) and
+    ``shared_precision`` (B, S) of the priors; ``prior_pull`` (B, S) = precision * (prior mean - current value).
+    ``series`` (B, K, C, T) multiplies K series j, with inverse covariances ``series_precision`` (B, K, T, T); or None.
+    ``bound``: a shared column that has a lowest value.
+    """
+
+    own: Tensor
+    shared: Tensor
+    weight: Tensor
+    own_precision: Tensor
+    shared_precision: Tensor
+    prior_pull: Tensor
+    series: Tensor | None = None
+    series_precision: Tensor | None = None
+    bound: Bound | None = None
+
+
+@dataclass
+class LinearSolution:
+    """``own`` (B, C, n), ``shared`` (B, S), ``series`` (B, K, T) or None.
+
+    ``variance`` (B, C) and, on request, ``covariance`` (B, C, C) of the first own column.
+    """
+
+    own: Tensor
+    shared: Tensor
+    series: Tensor | None
+    variance: Tensor
+    covariance: Tensor | None
+
+
+def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False) -> LinearSolution:
+    """Posterior mean and, for the first own column of every channel, variance and covariance.
+
+    The mean is linear in ``residual`` (B, C, T), and autograd sees just that: the matrices are constants of the step.
+    """
+    n, n_shared = system.own.shape[-1], system.shared.shape[-1]
+    columns = torch.cat([system.own, system.shared], -1)
+    weighted = columns * system.weight[..., None]
+    gram = weighted.transpose(-1, -2) @ columns  # (B, C, n + S, n + S)
+    projected = (weighted.transpose(-1, -2) @ residual[..., None]).squeeze(-1)
+    own_own = gram[..., :n, :n] + torch.diag_embed(system.own_precision)
+    own_rest, rest_rest = gram[..., :n, n:], gram[..., n:, n:].sum(1) + torch.diag_embed(system.shared_precision)
+    rest_rhs = projected[..., n:].sum(1) + system.prior_pull
+    if system.series is not None and system.series_precision is not None:
+        cross, corner, rhs = _series_blocks(system, weighted, residual)
+        own_rest = torch.cat([own_rest, cross[..., :n, :]], -1)
+        border = cross[..., n:, :].sum(1)
+        rest_rest = torch.cat(
+            [torch.cat([rest_rest, border], -1), torch.cat([border.transpose(-1, -2), corner], -1)], -2
+        )
+        rest_rhs = torch.cat([rest_rhs, rhs], -1)
+    factor = torch.linalg.cholesky(own_own)
+    reduced = torch.linalg.solve_triangular(factor, own_rest, upper=False)  # (B, C, n, R)
+    reduced_rhs = torch.linalg.solve_triangular(factor, projected[..., :n, None], upper=False)
+    flat = reduced.flatten(1, 2)
+    schur_factor = torch.linalg.cholesky(rest_rest - flat.transpose(-1, -2) @ flat)
+    rest_rhs = rest_rhs - (flat.transpose(-1, -2) @ reduced_rhs.flatten(1, 2)).squeeze(-1)
+    rest = torch.cholesky_solve(rest_rhs[..., None], schur_factor)
+    own = torch.linalg.solve_triangular(
+        factor.transpose(-1, -2), reduced_rhs - reduced @ rest[:, None], upper=True
+    ).squeeze(-1)
+    variance, covariance = _own_covariance(factor, reduced, schur_factor, with_covariance)
+    rest = rest[..., 0]
+    if system.bound is not None:
+        own, rest, variance, covariance = _truncate(
+            system.bound, own, rest, variance, covariance, (factor, reduced, schur_factor)
+        )
+    series = rest[:, n_shared:].unflatten(1, (-1, residual.shape[-1])) if system.series is not None else None
+    return LinearSolution(own, rest[:, :n_shared], series, variance, covariance)
+
+
+def _truncate(
+    bound: Bound,
+    own: Tensor,
+    rest: Tensor,
+    variance: Tensor,
+    covariance: Tensor | None,
+    factors: tuple[Tensor, Tensor, Tensor],
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Condition the Gaussian solution on one shared parameter staying above its bound, by its first two moments.
+
+    The other parameters follow along their covariance with it.
+    """
+    index = bound.index
+    factor, reduced, schur_factor = factors
+    unit = torch.zeros_like(rest)
+    unit[:, index] = 1.0
+    with_rest = torch.cholesky_solve(unit[..., None], schur_factor)  # covariance of everything shared with it
+    with_own = -torch.linalg.solve_triangular(factor.transpose(-1, -2), reduced @ with_rest[:, None], upper=True)
+    with_rest, with_own = with_rest[..., 0], with_own[..., 0]
+    size2 = with_rest[:, index].clamp_min(1e-300)
+    size = size2.sqrt()
+    alpha = (bound.low - rest[:, index]) / size
+    (flat, flat_shrink), (root, root_shrink) = _truncated_normal(alpha), _truncated_root(alpha)
+    shift = (torch.where(bound.root, root, flat) / size)[:, None]
+    shrink = torch.where(bound.root, root_shrink, flat_shrink)
+    along = with_own[..., 0] * (shrink.detach().sqrt() / size.detach())[:, None]
+    if covariance is not None:
+        covariance = covariance - along[:, :, None] * along[:, None, :]
+    return own + with_own * shift[..., None], rest + with_rest * shift, variance - along**2, covariance
+
+
+def _truncated_normal(alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of a standard normal above ``alpha``, and 1 - its variance."""
+    hazard = math.sqrt(2.0 / math.pi) / torch.special.erfcx(alpha.clamp(-20.0, 1e6) / math.sqrt(2.0))
+    hazard = torch.where(alpha > -8.0, hazard, torch.zeros_like(hazard))
+    return hazard, (hazard * (hazard - alpha)).clamp(0.0, 1.0)
+
+
+def _truncated_root(alpha: Tensor, nodes: int = 256) -> tuple[Tensor, Tensor]:
+    """The same of the density exp(-x^2 / 2) / sqrt(x - alpha) above ``alpha``, by quadrature in sqrt(x - alpha)."""
+    low = (-alpha - 9.0).clamp_min(0.0).sqrt()
+    high = (-alpha + (alpha.clamp_min(0.0) ** 2 + 81.0).sqrt()).sqrt()
+    step = (torch.arange(nodes, dtype=alpha.dtype, device=alpha.device) + 0.5) / nodes
+    distance = (low[..., None] + (high - low)[..., None] * step) ** 2
+    weight = torch.softmax(-0.5 * distance**2 - alpha[..., None] * distance, -1)
+    mean = (weight * distance).sum(-1)
+    variance = (weight * (distance - mean[..., None]) ** 2).sum(-1)
+    return mean + alpha, (1.0 - variance).clamp(0.0, 1.0)
+
+
+def _series_blocks(system: LinearSystem, weighted: Tensor, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Normal-matrix blocks of the series with the columns (B, C, n + S, K T) and themselves, and the right side."""
+    h, precision = system.series, system.series_precision
+    if h is None or precision is None:
+        raise ValueError("LinearSystem: expected series with series_precision")
+    count, bins = h.shape[1], h.shape[-1]
+    columns = weighted.transpose(-1, -2)
+    cross = torch.cat([columns * h[:, k, :, None] for k in range(count)], -1)
+    pushed = h * system.weight[:, None]
+    corner = h.new_zeros(len(h), count * bins, count * bins)
+    for k in range(count):
+        for m in range(count):
+            block = torch.diag_embed((pushed[:, k] * h[:, m]).sum(1))
+            corner[:, k * bins : (k + 1) * bins, m * bins : (m + 1) * bins] = block + precision[:, k] * (k == m)
+    return cross, corner, (pushed * residual[:, None]).sum(2).flatten(1)
+
+
+def _own_covariance(factor: Tensor, reduced: Tensor, schur_factor: Tensor, whole: bool) -> tuple[Tensor, Tensor | None]:
+    """Variance (B, C) and covariance (B, C, C) of the first own parameter, everything else marginalised."""
+    first = torch.zeros_like(factor[..., :1])
+    first[..., 0, 0] = 1.0
+    row = torch.linalg.solve_triangular(factor, first, upper=False)  # (B, C, n, 1)
+    alone = (row**2).sum((-2, -1))
+    sensitivity = (row * reduced).sum(-2)  # (B, C, R)
+    spread = torch.linalg.solve_triangular(schur_factor, sensitivity.transpose(-1, -2), upper=False)
+    covariance = torch.diag_embed(alone) + spread.transpose(-1, -2) @ spread if whole else None
+    return alone + (spread**2).sum(-2), covariance

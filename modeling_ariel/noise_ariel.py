@@ -1,0 +1,123 @@
+"""Correlated noise of a visit, estimated from the residuals of a fit: pointing jitter that channels share.
+
+A pointing excursion moves all AIRS channels together where the aperture loses light, and by the slope of the stellar
+spectrum where it runs along the dispersion: two time series, correlated over a few bins, that do not average down over
+the spectrum and must be in the covariance. The amplitude and correlation time of each maximise the restricted
+likelihood (REML, Patterson & Thompson 1971, Biometrika 58, 545) of the residual projected on its response, which
+accounts for what the fitted transit and drift have already swallowed.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+_CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+_AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
+_FLOOR = 1e-9  # relative flux: keeps the covariance of absent jitter invertible
+
+
+@dataclass
+class Jitter:
+    """Jitter of B visits as K series of unit variance.
+
+    ``response`` (B, K, C) relative flux at one sigma; ``precision`` (B, K, T, T) inverse correlation matrices;
+    ``series`` (B, K, T) first estimates; ``correlation_bins`` (B, K) e-folding times; ``rms`` (B,) of the white curve.
+    """
+
+    response: Tensor
+    precision: Tensor
+    series: Tensor
+    correlation_bins: Tensor
+    rms: Tensor
+
+    def flux(self, series: Tensor) -> Tensor:
+        """Relative flux (B, C, T) of series (B, K, T)."""
+        return self.response.transpose(1, 2) @ series
+
+
+@dataclass
+class _Spectra:
+    """Eigenvalues (L, T) and eigenvectors (L, T, T) of the candidate correlations on one time grid."""
+
+    values: Tensor
+    vectors: Tensor
+
+
+def exponential_correlation(time: Tensor, length: Tensor) -> Tensor:
+    """exp(-|dt| / length): (..., T, T) for times (..., T) and lengths (...)."""
+    return torch.exp(-(time[..., :, None] - time[..., None, :]).abs() / length[..., None, None])
+
+
+@lru_cache(maxsize=4)
+def _spectra(grid: tuple[float, ...], device: torch.device) -> _Spectra:
+    time = torch.tensor(grid, dtype=torch.float64, device=device)
+    lengths = time.diff().median() * time.new_tensor(_CORRELATION_BINS)
+    return _Spectra(*torch.linalg.eigh(exponential_correlation(time.expand(len(lengths), -1), lengths)))
+
+
+def jitter_responses(flux_level: Tensor, weight: Tensor) -> Tensor:
+    """Shapes (B, K, C) of the channels' answers to jitter.
+
+    The common loss of light in AIRS; and the slope of the stellar spectrum, d ln F / d channel, made orthogonal to it
+    under ``weight`` (B, C). FGS1 is another detector and answers neither. ``flux_level`` (B, C) [e-/exposure].
+    """
+    common = torch.ones_like(flux_level)
+    if flux_level.shape[-1] < 30:
+        return common[:, None]
+    common[:, 0] = 0.0
+    log_level = flux_level[:, 1:].clamp_min(1e-12).log()
+    slope = torch.cat([torch.zeros_like(flux_level[:, :1]), torch.gradient(log_level, dim=-1)[0]], -1)
+    slope = slope.clamp(-0.1, 0.1)  # a dead neighbour is not a slope
+    mean = (weight * common * slope).sum(-1, keepdim=True) / (weight * common).sum(-1, keepdim=True)
+    slope = (slope - mean) * common
+    return torch.stack(
+        [common, slope / slope.norm(dim=-1, keepdim=True).clamp_min(1e-12) * math.sqrt(slope.shape[-1])], 1
+    )
+
+
+def estimate_jitter(time: Tensor, residual: Tensor, weight: Tensor, responses: Tensor, design: Tensor) -> Jitter:
+    """Jitter of a batch from residuals of a fit without it.
+
+    Args:
+        time: (B, T) [h].
+        residual: (B, C, T) relative flux; ``weight`` (B, C, T) inverse variance, 0 where invalid.
+        responses: (B, K, C) from :func:`jitter_responses`.
+        design: (B, T, X) white-light columns that the fit has used (level, drift, transit).
+    """
+    information = torch.einsum("bkc,bct->bkt", responses**2, weight).clamp_min(_FLOOR)
+    projected = torch.einsum("bkc,bct->bkt", responses, weight * residual) / information
+    amplitude = torch.full_like(projected[..., 0], _FLOOR)
+    index = torch.zeros_like(amplitude, dtype=torch.long)
+    precision, mean = [], torch.zeros_like(projected)
+    for row in range(len(time)):
+        # float32 hours carry some 1e-6 h of rounding: visits of one layout share a grid
+        spectra = _spectra(tuple(((time[row] - time[row, 0]) * 1e5).round().tolist()), time.device)
+        for k in range(projected.shape[1]):
+            white = float(1.0 / information[row, k].median())
+            best, ratio = _reml(projected[row, k], white, design[row], spectra)
+            index[row, k] = best
+            values, vectors = spectra.values[best].clamp_min(1e-10), spectra.vectors[best]
+            precision.append((vectors / values) @ vectors.T)
+            if ratio > 0.0:
+                amplitude[row, k] = ratio * math.sqrt(white)
+                gain = ratio * values / (ratio**2 * values + 1.0) / math.sqrt(white)
+                mean[row, k] = vectors @ (gain * (vectors.T @ projected[row, k]))
+    bins = time.new_tensor(_CORRELATION_BINS)[index]
+    stacked = torch.stack(precision).unflatten(0, projected.shape[:2])
+    return Jitter(amplitude[..., None] * responses, stacked, mean, bins, amplitude[:, 0])
+
+
+def _reml(residual: Tensor, white: float, design: Tensor, spectra: _Spectra) -> tuple[int, float]:
+    """Best (index of correlation length, amplitude over the white sigma) of one projected residual (T,)."""
+    rotated = spectra.vectors.transpose(-1, -2) @ torch.cat([residual[:, None], design], -1)  # (L, T, 1 + X)
+    ratios = residual.new_tensor(_AMPLITUDE_RATIOS)
+    total = white * (ratios[:, None, None] ** 2 * spectra.values + 1.0)  # (R, L, T)
+    gram = torch.einsum("lti,rlt,ltj->rlij", rotated, 1.0 / total, rotated)
+    information, cross = gram[..., 1:, 1:], gram[..., 1:, :1]
+    fitted = (cross * torch.linalg.solve(information, cross)).sum((-2, -1))
+    deviance = total.log().sum(-1) + torch.linalg.slogdet(information).logabsdet + gram[..., 0, 0] - fitted
+    best = int(deviance.argmin())
+    return best % len(_CORRELATION_BINS), _AMPLITUDE_RATIOS[best // len(_CORRELATION_BINS)]

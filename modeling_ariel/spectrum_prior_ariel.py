@@ -1,0 +1,183 @@
+"""Gaussian prior over spectra, learned from training truths, and the posterior it gives with a measured spectrum.
+
+The covariance of a few hundred spectra in 283 channels is rank-deficient. It is shrunk towards a smooth model of
+itself: a common level plus a feature part that decorrelates over wavelength, with the weight that maximises the
+likelihood of left-out spectra. Feature sizes range over 1-4,500 ppm, so one Gaussian is too wide for most planets: with
+``scales`` beyond (1,) the feature part's size becomes a discrete unknown with learned weights, and the posterior is the
+moments of a mixture (a Gaussian scale mixture: Andrews & Mallows 1974, JRSS B 36, 99).
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+PLAIN = (1.0,)
+MIXTURE = (0.03, 0.1, 0.3, 1.0, 3.0)
+_NUGGET = 2e-6  # relative depth: spectra are smooth to about this, and it keeps the covariance positive
+
+
+class PriorError(ValueError):
+    """Truths or measured spectra that cannot be used."""
+
+
+@dataclass
+class SpectrumPrior:
+    """``mean`` (C,), and one covariance (K, C, C) per feature scale with ``weights`` (K,).
+
+    ``sigma_factor`` multiplies the posterior's standard deviations, and is fitted on training planets.
+    """
+
+    mean: Tensor
+    covariances: Tensor
+    weights: Tensor
+    sigma_factor: float = 1.0
+
+    @classmethod
+    def fit(cls, truths: Tensor, scales: tuple[float, ...] = PLAIN) -> "SpectrumPrior":
+        """Learn from spectra (N, C) [(Rp/Rs)^2], N >= 8."""
+        truths = torch.as_tensor(truths).double()
+        if truths.ndim != 2 or len(truths) < 8:
+            raise PriorError(f"truths: expected (N >= 8, C) spectra, found shape {tuple(truths.shape)}")
+        if not bool(torch.isfinite(truths).all()):
+            raise PriorError(
+                f"truths: expected finite spectra, found {int((~torch.isfinite(truths)).sum())} other values"
+            )
+        mean = truths.mean(0)
+        covariance = _shrunk_covariance(truths - mean)
+        if scales == PLAIN:
+            return cls(mean, covariance[None], torch.ones(1, dtype=torch.float64))
+        covariances = _scaled(truths - mean, covariance, scales)
+        return cls(mean, covariances, _mixture_weights(truths - mean, covariances))
+
+    def posterior(self, depth: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (B, C) and covariance (B, C, C) given measured depths and their covariance; differentiable in depth.
+
+        ``sigma_factor`` is applied.
+        """
+        depth, covariance = depth.double(), covariance.double()
+        if depth.ndim != 2 or covariance.shape != (*depth.shape, depth.shape[-1]) or depth.shape[-1] != len(self.mean):
+            raise PriorError(
+                f"expected depth (B, {len(self.mean)}) with covariance (B, C, C), found {tuple(depth.shape)}, "
+                f"{tuple(covariance.shape)}"
+            )
+        innovation = depth - self.mean
+        means, spreads, evidence = [], [], []
+        for prior, weight in zip(self.covariances, self.weights, strict=True):
+            factor = torch.linalg.cholesky(prior + covariance)
+            gain = torch.cholesky_solve(prior.expand_as(covariance), factor)  # (P + C)^-1 P
+            means.append(self.mean + torch.einsum("bij,bi->bj", gain, innovation))
+            spreads.append(prior - prior @ gain)
+            white = torch.linalg.solve_triangular(factor, innovation[..., None], upper=False)
+            log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            evidence.append(weight.log() - log_det - 0.5 * (white**2).sum((-2, -1)))
+        share = torch.softmax(torch.stack(evidence), 0)  # (K, B)
+        stacked = torch.stack(means)
+        mean = (share[..., None] * stacked).sum(0)
+        away = stacked - mean
+        spread = torch.einsum("kb,kbij->bij", share, torch.stack(spreads)) + torch.einsum(
+            "kb,kbi,kbj->bij", share, away, away
+        )
+        return mean, 0.5 * (spread + spread.transpose(-1, -2)) * self.sigma_factor**2
+
+    def calibrate(self, truths: Tensor, depth: Tensor, covariance: Tensor) -> float:
+        """Set ``sigma_factor`` to what maximises the Gaussian likelihood of these training truths (N, C); return it.
+
+        The truths must not be those that the prior was learned from: use :func:`cross_fitted_factor` for one set.
+        """
+        self.sigma_factor = 1.0
+        mean, spread = self.posterior(depth, covariance)
+        z2 = (torch.as_tensor(truths).double() - mean) ** 2 / spread.diagonal(dim1=-2, dim2=-1)
+        self.sigma_factor = float(z2.mean().sqrt())
+        return self.sigma_factor
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors."""
+        from safetensors.torch import save_file
+
+        factor = torch.tensor([self.sigma_factor], dtype=torch.float64)
+        tensors = {"mean": self.mean, "covariances": self.covariances, "weights": self.weights, "sigma_factor": factor}
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
+
+    @classmethod
+    def load(cls, path: Path) -> "SpectrumPrior":
+        """Read what :meth:`save` wrote."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            tensors = load_file(str(path))
+            return cls(tensors["mean"], tensors["covariances"], tensors["weights"], float(tensors["sigma_factor"]))
+        except (SafetensorError, KeyError) as error:
+            raise PriorError(f"{path}: expected a spectrum prior in safetensors, found {error}") from error
+
+
+def cross_fitted_factor(
+    truths: Tensor, depth: Tensor, covariance: Tensor, scales: tuple[float, ...] = PLAIN, n_folds: int = 5
+) -> float:
+    """One sigma factor from training planets alone: each fold's posterior under a prior of the other folds."""
+    truths = torch.as_tensor(truths).double()
+    fold = torch.arange(len(truths)) % n_folds
+    total, count = 0.0, 0
+    for held in range(n_folds):
+        test = fold == held
+        mean, spread = SpectrumPrior.fit(truths[~test], scales).posterior(depth[test], covariance[test])
+        z2 = (truths[test] - mean) ** 2 / spread.diagonal(dim1=-2, dim2=-1)
+        total, count = total + float(z2.sum()), count + z2.numel()
+    return math.sqrt(total / count)
+
+
+def _shrunk_covariance(centred: Tensor, n_folds: int = 4) -> Tensor:
+    """Sample covariance shrunk to a smooth target, by the weight that predicts left-out spectra best."""
+    fold = torch.arange(len(centred)) % n_folds
+    candidates = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+    losses = torch.zeros(len(candidates), dtype=torch.float64)
+    for held in range(n_folds):
+        train, test = centred[fold != held], centred[fold == held]
+        for index, weight in enumerate(candidates):
+            factor = torch.linalg.cholesky(_shrink(train, weight))
+            white = torch.linalg.solve_triangular(factor, test.T, upper=False)
+            losses[index] += len(test) * factor.diagonal().log().sum() + 0.5 * (white**2).sum()
+    return _shrink(centred, candidates[int(losses.argmin())])
+
+
+def _shrink(centred: Tensor, weight: float) -> Tensor:
+    channels = centred.shape[-1]
+    sample = centred.T @ centred / max(len(centred) - 1, 1)
+    level = centred.mean(-1)
+    features = centred - level[:, None]
+    size2 = (features**2).mean()
+    apart = (torch.arange(channels)[:, None] - torch.arange(channels)).abs().double() / 10.0
+    smooth = (level**2).mean() + size2 * torch.exp(-0.5 * apart**2)
+    target = smooth + 0.01 * size2 * torch.eye(channels, dtype=torch.float64)
+    return (1 - weight) * sample + weight * target + _NUGGET**2 * torch.eye(channels, dtype=torch.float64)
+
+
+def _scaled(centred: Tensor, covariance: Tensor, scales: tuple[float, ...]) -> Tensor:
+    """Covariances (K, C, C) whose feature part is multiplied by each scale (its standard deviation), the level kept.
+
+    Level and features are split by regression on the channel mean, so that they are uncorrelated in the prior.
+    """
+    channels = len(covariance)
+    flat = torch.full((channels,), 1.0 / channels, dtype=torch.float64)
+    variance = flat @ covariance @ flat
+    profile = covariance @ flat / variance
+    level = variance * profile[:, None] * profile
+    nugget = _NUGGET**2 * torch.eye(channels, dtype=torch.float64)
+    return torch.stack([level + scale**2 * (covariance - level) + nugget for scale in scales])
+
+
+def _mixture_weights(centred: Tensor, covariances: Tensor, n_rounds: int = 50) -> Tensor:
+    """Weights (K,) of the scales by expectation-maximisation on the training spectra."""
+    log_likelihood = []
+    for covariance in covariances:
+        factor = torch.linalg.cholesky(covariance)
+        white = torch.linalg.solve_triangular(factor, centred.T, upper=False)
+        log_likelihood.append(-0.5 * (white**2).sum(0) - factor.diagonal().log().sum())
+    stacked = torch.stack(log_likelihood)
+    weights = torch.full((len(covariances),), 1.0 / len(covariances), dtype=torch.float64)
+    for _ in range(n_rounds):
+        weights = torch.softmax(stacked + weights.log()[:, None], 0).mean(1).clamp_min(1e-6)
+    return weights / weights.sum()

@@ -1,0 +1,1 @@
+"""The `ariel` command: one file a subcommand."""

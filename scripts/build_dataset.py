@@ -1,0 +1,115 @@
+"""`ariel build-dataset ROOT OUT`: raw challenge folder → Hugging Face dataset of light curves."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from ariel_scripts._common import Run, run_record, run_script
+
+logger = logging.getLogger(__name__)
+
+
+def _mapping(value: str | dict[str, Any]) -> dict[str, Any]:
+    """A YAML mapping, as text on the command line or already read from a config file."""
+    found = yaml.safe_load(value) if isinstance(value, str) else value
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"expected a mapping such as '{{n_bins: 187}}', found {value!r}")
+    return found
+
+
+def _planets(value: str | int | list[int]) -> list[int]:
+    """Planet ids: `1,2,3`, `@FILE` with an id a line, or a list from a config file."""
+    if isinstance(value, str):
+        text = Path(value[1:]).read_text() if value.startswith("@") else value
+        value = text.replace(",", " ").split()  # type: ignore[assignment]
+    try:
+        return [int(planet) for planet in (value if isinstance(value, list) else [value])]
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(f"expected whole numbers or @FILE: {error}") from error
+
+
+def main(
+    root: Annotated[Path, typer.Argument(help="Raw challenge folder, 2024 or 2025 layout.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the dataset; made, or gone on with.")],
+    bins: Annotated[int | None, typer.Option(help="Time bins a visit (375).")] = None,
+    reduction: Annotated[
+        Any, typer.Option(parser=_mapping, metavar="YAML", help="Settings of calibration and extraction.")
+    ] = None,
+    planets: Annotated[
+        Any, typer.Option(parser=_planets, metavar="IDS", help="Only these planets: 1,2,3 or @FILE.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many planets a split.")] = None,
+    validation_fraction: Annotated[float, typer.Option(help="Training planets held out as split `validation`.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the choice of validation planets.")] = 0,
+    planets_per_shard: Annotated[int | None, typer.Option(help="Planets a file (8, fewer in small folders).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, about 1 GB each (one a core).")] = None,
+    engine: Annotated[str, typer.Option(help="local, slurm, ray or jobs.")] = "local",
+    engine_options: Annotated[
+        Any, typer.Option(parser=_mapping, metavar="YAML", help="Options of datatrove's executor: partition, time, …")
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget what is in OUT and begin anew.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any visit was left out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be built; write nothing.")] = False,
+) -> None:
+    """Build a dataset of light curves from a raw challenge folder.
+
+    A stopped build goes on when the command is run again. A planet that cannot be reduced is reported and left out.
+
+    Exit codes: 0 built, 1 failed (or visits left out, with --strict), 2 wrong usage, 130 interrupted.
+
+    Example: ariel build-dataset /kaggle/input/ariel-data-challenge-2025 light-curves
+    """
+    from hf_dataset import build
+    from hf_dataset.plan import BuildOptions
+    from hf_dataset.reduction import ReductionOptions
+
+    settings = {**(reduction or {}), **({} if bins is None else {"n_bins": bins})}
+    try:
+        chosen = ReductionOptions(**settings)
+    except TypeError as error:
+        raise ValueError(f"reduction: {error}") from error
+    options = BuildOptions(
+        reduction=chosen,
+        planets=planets,
+        limit=limit,
+        planets_per_shard=planets_per_shard,
+        validation_fraction=validation_fraction,
+        seed=seed,
+        workers=workers,
+        engine=engine,
+        engine_options=engine_options or {},
+        restart=restart,
+    )
+    if dry_run:
+        typer.echo(build.dry_run(root, out, options))
+        return
+    with ExitStack() as stack:
+        runs: list[Run] = []
+
+        def record() -> None:
+            config = {"root": str(root), "out": str(out), **asdict(options)}
+            runs.append(stack.enter_context(run_record(out, "build-dataset", config, seed)))
+
+        summary = build.build_dataset(root, out, options, on_start=record)
+        runs[0].metrics.update(
+            rows=summary.rows, left_out=len(summary.failures), worker_seconds=summary.seconds, shards=summary.shards
+        )
+    if summary.waiting:
+        logger.info("submitted: %d shards; run the same command again to see what is finished", summary.shards)
+        return
+    rows = " + ".join(f"{count} {split}" for split, count in summary.rows.items())
+    left_out = f", {len(summary.failures)} visits left out: {out / 'report.md'} says why" if summary.failures else ""
+    logger.info("%s: %s rows%s", out, rows, left_out)
+    if strict and summary.failures:
+        raise RuntimeError(f"{len(summary.failures)} visits left out, see {out / 'report.md'}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,148 @@
+"""`ariel simulate OUT`: planets with known spectra, as a raw challenge folder or directly as a light-curve dataset."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ariel_scripts._common import Run, run_record, run_script
+
+if TYPE_CHECKING:
+    from hf_dataset.simulation.planets import Planet
+
+logger = logging.getLogger(__name__)
+
+RAW_BYTES_PER_FRAME = 13_300 + 12 * 1_110  # one AIRS frame and its 12 FGS1 frames, as they compress
+FULL_FRAMES = 11_250
+FAST_MADE = """Simulated light curves: no raw frames lie behind them. `hf_dataset.simulation.fast` draws planets, stars
+and spectra, transits with wavelength-dependent limb darkening, gain drift, pointing jitter, photon and read noise
+(docs/simulation.md)."""
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="Folder to write; made where absent.")],
+    layout: Annotated[str, typer.Option(help="2024 or 2025.")] = "2025",
+    planets: Annotated[int, typer.Option(min=1, help="Planets with labels (split train).")] = 4,
+    test_planets: Annotated[
+        int, typer.Option(min=0, help="Held-out planets (split test; raw folders hide their labels).")
+    ] = 0,
+    visits: Annotated[int, typer.Option(min=1, help="Visits a planet (2025).")] = 1,
+    frames: Annotated[int, typer.Option(help="AIRS frames a visit, spread over 7.5 h; really 11250.")] = 750,
+    full: Annotated[int, typer.Option(min=0, help="Also this many planets with all frames, in OUT/full.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same planets and frames.")] = 0,
+    fast: Annotated[bool, typer.Option("--fast", help="Write light curves as a dataset, without raw frames.")] = False,
+    bins: Annotated[int, typer.Option(min=8, help="Time bins of --fast light curves.")] = 375,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")] = False,
+) -> None:
+    """Simulate planets with known spectra: raw challenge folders, or light curves with --fast.
+
+    A stopped raw run goes on when the command is run again. The truths are in OUT's train.csv (2025) or
+    train_labels.csv (2024) and, in full and for both splits, in simulation_truth.parquet.
+
+    Example: ariel simulate raw --layout 2025 --planets 4 --frames 750 --full 1 --seed 7
+
+    Example: ariel simulate curves --fast --planets 500 --test-planets 100
+    """
+    from hf_dataset.simulation import instrument
+    from hf_dataset.simulation import planets as population
+
+    if fast and full:
+        raise typer.BadParameter("--full makes raw frames, --fast makes none: choose one")
+    if layout == "2024" and visits > 1:
+        raise typer.BadParameter("the 2024 layout has one visit a planet")
+    if not fast:
+        instrument.Cadence(frames)
+    everyone = population.sample_planets(planets + test_planets + full, seed, layout)
+    groups = {"train": everyone[:planets], "test": everyone[planets : planets + test_planets]}
+    if dry_run:
+        typer.echo(_plan(out, layout, groups, visits, None if fast else frames, full, bins))
+        return
+    names = ("layout", "planets", "test_planets", "visits", "frames", "full", "seed", "fast", "bins")
+    values = (layout, planets, test_planets, visits, frames, full, seed, fast, bins)
+    config: dict[str, Any] = {"out": str(out), **dict(zip(names, values, strict=True))}
+    with run_record(out, "simulate", config, seed) as run:
+        if fast:
+            _write_light_curves(out, layout, groups, visits, bins, seed, run)
+        else:
+            _write_raw(out, layout, groups, visits, frames, seed, run)
+            if full:
+                extra: dict[str, list[Planet]] = {"train": everyone[planets + test_planets :], "test": []}
+                _write_raw(out / "full", layout, extra, visits, FULL_FRAMES, seed, run)
+
+
+def _plan(
+    out: Path, layout: str, groups: dict[str, list[Planet]], visits: int, frames: int | None, full: int, bins: int
+) -> str:
+    """What a run would write."""
+    n_visits = visits * sum(map(len, groups.values()))
+    counts = ", ".join(f"{len(group)} {split}" for split, group in groups.items() if group)
+    if frames is None:
+        size = n_visits * bins * 283 * 5.2
+        return f"would write {n_visits} light curves of {bins} bins, {counts} planets, {size / 1e6:.0f} MB: {out}"
+    size = n_visits * (frames * RAW_BYTES_PER_FRAME + 2.2e6) + full * visits * FULL_FRAMES * RAW_BYTES_PER_FRAME
+    extra = f" and {full} full-size in {out / 'full'}" if full else ""
+    return (
+        f"would write a {layout} challenge folder: {counts} planets{extra}, {visits} visit(s) each, "
+        f"{frames} AIRS and {12 * frames} FGS1 frames a visit, about {size / 1e6:.0f} MB: {out}"
+    )
+
+
+def _progress(total: int, unit: str) -> Any:
+    from tqdm import tqdm
+
+    disable = None if logger.isEnabledFor(logging.INFO) else True  # None: shown on a terminal only
+    return tqdm(total=total, unit=unit, desc="simulating", disable=disable)
+
+
+def _write_raw(
+    out: Path, layout: str, groups: dict[str, list[Planet]], visits: int, frames: int, seed: int, run: Run
+) -> None:
+    from hf_dataset.simulation import instrument
+
+    n_visits = visits * sum(map(len, groups.values()))
+    with run.timed(f"raw {frames} frames"), _progress(n_visits, "visit") as bar:
+        instrument.write_folder(
+            out, groups["train"], layout, frames, seed, visits, test_planets=groups["test"], progress=bar.update
+        )
+    run.metrics[f"visits of {frames} frames"] = n_visits
+    logger.info("%s: %d visits of %d AIRS frames, %s layout", out, n_visits, frames, layout)
+
+
+def _write_light_curves(
+    out: Path, layout: str, groups: dict[str, list[Planet]], visits: int, bins: int, seed: int, run: Run
+) -> None:
+    from hf_dataset import publish, shards
+    from hf_dataset.simulation import fast
+    from hf_dataset.simulation.instrument import write_truth
+    from hf_dataset.simulation.planets import wavelengths_um
+
+    if shards.find_shards(out):
+        raise ValueError(f"{out}: expected a new folder, found a dataset: choose another folder or delete it")
+    n_rows = visits * sum(map(len, groups.values()))
+    drawn: list[dict[str, Any]] = []
+    with run.timed("light curves"), _progress(n_rows, "row") as bar:
+
+        def rows(group: list[Planet]) -> Any:
+            for planet in group:
+                for visit in range(visits):
+                    row, truth = fast.simulate_with_truth(planet, visit, bins, seed)
+                    drawn.append({"planet_id": planet.planet_id, "visit": visit, **truth.drift_law.as_dict()})
+                    bar.update(1)
+                    yield row
+
+        for split, group in groups.items():
+            if group:
+                shards.write_rows(out, split, rows(group), bins)
+    write_truth(out, groups, drawn)
+    settings = {"seed": seed, "layout": layout, **asdict(fast.FastSettings())}
+    publish.write_card(out, wavelengths_um(layout), FAST_MADE, settings, title="Simulated Ariel light curves")
+    run.metrics["rows"] = n_rows
+    logger.info("%s: %d rows, layout of %s", out, n_rows, layout)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL = REPOSITORY.parent / "shared" / "real"
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """Folder of real challenge samples, which the project may not ship."""
+    if not REAL.is_dir():
+        pytest.skip(f"the real challenge samples (CC BY-NC, not shipped) are not at {REAL}")
+    return REAL

@@ -1,0 +1,130 @@
+"""`ariel build-dataset` on small simulated raw folders: real frames, real reduction, exit codes and messages."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import typer
+from datasets import load_dataset
+from typer.testing import CliRunner, Result
+
+from ariel_scripts._common import with_common_options
+from ariel_scripts.build_dataset import main
+from hf_dataset import raw
+from hf_dataset.publish import read_wavelengths
+from hf_dataset.reduction import ReductionOptions, reduce_visit
+from hf_dataset.simulation import instrument, planets
+
+FRAMES, BINS = 120, 20
+
+
+def simulate(root: Path, layout: str, n_train: int) -> Path:
+    train, test = planets.sample_planets(n_train, 1, layout), planets.sample_planets(1, 2, layout)
+    return instrument.write_folder(root, train, layout, FRAMES, test_planets=test, visits=1 + (layout == "2025"))
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two training planets and a test planet, in the 2024 layout."""
+    return simulate(tmp_path_factory.mktemp("2024") / "raw", "2024", 2)
+
+
+@pytest.fixture(scope="module")
+def simulated_2025(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One training planet and a test planet, two visits each, in the 2025 layout."""
+    return simulate(tmp_path_factory.mktemp("2025") / "raw", "2025", 1)
+
+
+def ariel(*arguments: object) -> Result:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(with_common_options(main))
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(("layout", "n_planets"), [("simulated", 2), ("simulated_2025", 1)])
+def test_the_command_makes_a_dataset_of_what_the_reduction_gives(
+    layout: str, n_planets: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    simulated, out = request.getfixturevalue(layout), tmp_path / "out"
+    result = ariel(simulated, out, "--bins", BINS)
+    assert result.exit_code == 0, result.output
+    folder = raw.open_folder(simulated)
+    np.testing.assert_allclose(read_wavelengths(out), folder.wavelengths, atol=1e-6)
+    dataset = load_dataset(str(out), cache_dir=str(tmp_path / "cache")).with_format("numpy")
+    assert {split: len(set(rows["planet_id"])) for split, rows in dataset.items()} == {"train": n_planets, "test": 1}
+    for split, rows in dataset.items():
+        for found in rows.select([len(rows) - 1]):  # the last: reducing it again here is what takes time
+            visit = folder.visit(split, int(found["planet_id"]), int(found["visit"]))
+            expected, _ = reduce_visit(visit, ReductionOptions(n_bins=BINS))
+            for name in ("time", "flux", "flux_err", "valid", "centroid"):
+                np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+            assert found["calibration"] == expected["calibration"]
+            assert found["layout"] == "simulated"
+            assert (found["spectrum"] is None) == (split == "test")
+
+
+def test_a_cut_file_is_named_left_out_and_strict_exits_with_1(simulated: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(simulated, tmp_path / "raw folder")
+    planet = raw.open_folder(root).planets("train")[0]
+    path = sorted((root / "train" / str(planet)).glob("FGS1_signal*"))[0]
+    path.write_bytes(path.read_bytes()[:5000])
+    result = ariel(root, tmp_path / "out", "--bins", BINS, "--strict")
+    assert result.exit_code == 1
+    for text in (result.output, (tmp_path / "out/report.md").read_text()):
+        assert f"{path} of planet {planet} visit 0: expected a whole Parquet file, found 5,000 bytes" in text
+    assert "Traceback" not in result.output
+    assert ariel(root, tmp_path / "out", "--bins", BINS).exit_code == 0
+    assert json.loads((tmp_path / "out/run.json").read_text())["metrics"]["left_out"] == 1
+
+
+def test_dry_run_writes_nothing_and_quiet_says_nothing(simulated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = ariel(simulated, out, "--dry-run", "--limit", 1)
+    assert result.exit_code == 0
+    assert "train: 1 planets" in result.output
+    assert not out.exists()
+    result = ariel(simulated, out, "--quiet", "--limit", 1, "--bins", BINS, "--log-json", tmp_path / "log.jsonl")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--bins", 5000], 1, r"none of \d visits gave a row"),
+        (["--reduction", "{n_bin: 3}"], 1, "reduction: .*n_bin"),
+        (["--reduction", "7"], 2, "expected a mapping"),
+        (["--planets", "1,x"], 2, "expected whole numbers"),
+        (["--engine", "pbs"], 1, "engine: expected one of local"),
+        (["--planets", "1"], 1, r"expected the planets \[1\]"),
+    ],
+)
+def test_wrong_options_are_named_and_give_the_documented_exit_code(
+    simulated: Path, tmp_path: Path, arguments: list[object], code: int, message: str
+) -> None:
+    arguments = arguments if "--planets" in arguments else [*arguments, "--limit", 1]
+    result = ariel(simulated, tmp_path / "out", *arguments)
+    assert result.exit_code == code, result.output
+    assert re.search(message, " ".join(result.output.split())), result.output
+
+
+def test_planets_come_from_a_file_and_options_from_a_config_that_the_command_line_overrides(
+    simulated: Path, tmp_path: Path
+) -> None:
+    planet = raw.open_folder(simulated).planets("train")[1]
+    (tmp_path / "ids.txt").write_text(f"{planet}\n")
+    config = tmp_path / "build.yaml"
+    config.write_text(f"planets: [{planet}]\nbins: 10\nreduction: {{extraction: optimal}}\nworkers: 1\n")
+    for name, arguments in {"a": ["--config", config], "b": ["--planets", f"@{tmp_path / 'ids.txt'}"]}.items():
+        result = ariel(simulated, tmp_path / name, *arguments, "--bins", BINS)
+        assert result.exit_code == 0, result.output
+        table = pq.read_table(tmp_path / name / "data/light_curves", columns=["planet_id", "time"])
+        assert set(table["planet_id"].to_pylist()) == {planet}
+        assert len(table["time"][0]) == BINS
+    settings = [json.loads(next((tmp_path / n / "manifest").iterdir()).read_text())["settings"] for n in "ab"]
+    assert [one["reduction"]["extraction"] for one in settings] == ["optimal", "plain"]

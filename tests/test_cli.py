@@ -1,0 +1,113 @@
+"""The `ariel` command: config files, errors, logs and the run record, seen from outside."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = '''
+"""A command."""
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ariel_scripts._common import run_record, run_script
+
+
+def main(
+    out: Annotated[Path, typer.Argument()],
+    count: Annotated[int, typer.Option("--count", "-n", help="How many.")] = 3,
+) -> None:
+    """Count."""
+    with run_record(out, "count", {"count": count}, seed=1) as run:
+        if count < 0:
+            raise ValueError(f"count: expected at least 0, found {count}")
+        run.metrics["count"] = count
+
+
+if __name__ == "__main__":
+    run_script(main)
+'''
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "count.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def call(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=300)
+
+
+def test_help_and_short_names_of_options_come_from_their_annotations(script: Path, tmp_path: Path) -> None:
+    assert "How many." in call(script, "--help").stdout
+    assert call(script, tmp_path, "-n", 4).returncode == 0
+
+
+def test_config_file_sets_options_and_the_command_line_wins(script: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("count: 5\n")
+    for extra, expected in (([], 5), (["--count", 9], 9)):
+        done = call(script, tmp_path / "out", "--config", config, *extra)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / "out/run.json").read_text())["metrics"]["count"] == expected
+
+
+def test_an_unknown_config_key_is_refused_by_name(script: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("cuont: 5\n")
+    done = call(script, tmp_path / "out", "--config", config)
+    assert done.returncode == 2
+    assert "cuont" in done.stderr
+
+
+def test_an_error_is_a_message_without_a_stack_trace_and_the_record_says_failed(script: Path, tmp_path: Path) -> None:
+    done = call(script, tmp_path / "out", "--count", -1, "--log-json", tmp_path / "log.jsonl")
+    assert done.returncode == 1
+    assert "expected at least 0, found -1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "failed"
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["level"] == "ERROR"
+    assert "Traceback" in call(script, tmp_path / "out", "--count", -1, "--verbose").stderr
+
+
+def test_run_record_holds_config_hash_seed_versions_and_durations(script: Path, tmp_path: Path) -> None:
+    records = []
+    for count in (3, 3, 4):
+        assert call(script, tmp_path / "out", "--count", count).returncode == 0
+        records.append(json.loads((tmp_path / "out/run.json").read_text()))
+    assert records[0]["config_hash"] == records[1]["config_hash"] != records[2]["config_hash"]
+    assert records[0]["seeds"] == [1]
+    assert records[0]["versions"]["numpy"] != "not installed"
+    assert records[0]["durations"]["total"] >= 0
+
+
+def test_version_names_the_package_the_config_hash_and_key_libraries() -> None:
+    done = call("-m", "ariel_scripts.cli", "--version")
+    assert done.returncode == 0, done.stderr
+    assert "ariel 0." in done.stdout
+    assert "config" in done.stdout
+    assert "torch 2." in done.stdout
+
+
+def test_every_command_has_a_help_text_with_an_example() -> None:
+    from ariel_scripts.cli import command_functions
+
+    for name, main in command_functions().items():
+        done = call("-m", "ariel_scripts.cli", name, "--help")
+        assert done.returncode == 0, done.stderr
+        assert f"ariel {name}" in (main.__doc__ or ""), f"{name}: the help has no example"
+
+
+def test_selftest_passes_where_everything_is_installed_and_recovers_a_depth() -> None:
+    done = call("-m", "ariel_scripts.cli", "selftest", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("ok  ") == 4
+    assert "raw frames to depth" in done.stdout

@@ -1,0 +1,171 @@
+"""Shards and the dataset card: what `datasets`, pandas and the Hub find in a dataset folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+from datasets.exceptions import NonMatchingSplitsSizesError
+from fake_folder import WAVELENGTHS, make_row
+from huggingface_hub import DatasetCard
+
+from hf_dataset import schema, shards
+from hf_dataset.publish import read_wavelengths, write_card
+from hf_dataset.shards import ShardWriter, find_shards, write_rows
+
+BINS = 12
+
+
+def rows(planets: range, layout: str = "simulated") -> list[dict[str, Any]]:
+    return [make_row(planet, 0, BINS, layout) for planet in planets]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A dataset of seven training rows in three shards and two test rows."""
+    out = tmp_path / "light curves"
+    write_rows(out, "train", rows(range(1, 8)), BINS, rows_per_shard=3)
+    write_rows(out, "test", rows(range(20, 22)), BINS)
+    write_card(out, WAVELENGTHS, made="Invented.", provenance={"seed": 7})
+    return out
+
+
+def check_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Every column bit by bit."""
+    assert list(found) == [column.name for column in schema.COLUMNS]
+    for name, value in expected.items():
+        if value is None or isinstance(value, str):
+            assert found[name] == value, name
+        else:
+            np.testing.assert_array_equal(np.asarray(found[name], np.asarray(value).dtype), value, err_msg=name)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("form", [None, "numpy", "torch"])
+def test_load_dataset_gives_back_every_column_exactly(
+    folder: Path, tmp_path: Path, streaming: bool, form: str | None
+) -> None:
+    dataset = load_dataset(str(folder), split="train", streaming=streaming, cache_dir=str(tmp_path / "cache"))
+    found = list(dataset.with_format(form))
+    assert len(found) == 7
+    for row, expected in zip(found, rows(range(1, 8)), strict=True):
+        check_same(row, expected)
+
+
+def test_torch_rows_are_tensors_of_the_documented_shapes(folder: Path, tmp_path: Path) -> None:
+    row = load_dataset(str(folder), split="test", cache_dir=str(tmp_path)).with_format("torch")[1]
+    assert {name: (str(row[name].dtype), tuple(row[name].shape)) for name in ("time", "flux", "valid", "centroid")} == {
+        "time": ("torch.float32", (BINS,)),
+        "flux": ("torch.float32", (BINS, 283)),
+        "valid": ("torch.bool", (BINS, 283)),
+        "centroid": ("torch.float32", (BINS, 4)),
+    }
+    assert tuple(row["spectrum"].shape) == (283,)
+
+
+def test_load_dataset_notices_missing_rows(folder: Path, tmp_path: Path) -> None:
+    find_shards(folder)["train"][1].unlink()
+    with pytest.raises(NonMatchingSplitsSizesError):
+        load_dataset(str(folder), cache_dir=str(tmp_path))
+
+
+def test_pandas_reads_the_shards_as_the_card_says(folder: Path) -> None:
+    table = pd.read_parquet(folder / "data/light_curves", columns=["planet_id", "flux"])
+    np.testing.assert_array_equal(np.stack(table["flux"].iloc[0]), make_row(table["planet_id"][0], 0, BINS)["flux"])
+
+
+def test_a_shard_by_itself_carries_the_features(folder: Path, tmp_path: Path) -> None:
+    path = find_shards(folder)["test"][0]
+    dataset = load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path))
+    assert dataset.features == schema.features(BINS)
+
+
+def test_the_card_parses_and_counts_what_is_there(folder: Path) -> None:
+    card = DatasetCard.load(folder / "README.md")
+    assert card.data.license == "apache-2.0"
+    info = card.data.dataset_info
+    assert {split["name"]: split["num_examples"] for split in info["splits"]} == {"train": 7, "test": 2}
+    assert [feature["name"] for feature in info["features"]] == [column.name for column in schema.COLUMNS]
+    assert [entry["split"] for entry in card.data.configs[0]["data_files"]] == ["train", "test"]
+    assert "| train | 7 | 7 | 3 |" in card.text
+    assert "Invented." in card.text
+    assert '"seed": 7' in card.text
+
+
+def test_the_card_explains_every_column_and_gives_every_wavelength(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    for column in schema.COLUMNS:
+        assert f"| `{column.name}` | {column.dtype} |" in text
+    np.testing.assert_allclose(read_wavelengths(folder), WAVELENGTHS, atol=1e-7)
+
+
+def test_challenge_data_keep_the_challenges_licence(tmp_path: Path) -> None:
+    write_rows(tmp_path, "train", [make_row(1, 0, BINS, "2024"), make_row(2, 0, BINS, "simulated")], BINS)
+    card = DatasetCard.load(write_card(tmp_path, WAVELENGTHS))
+    assert card.data.license == "cc-by-nc-4.0"
+    assert "CC BY-NC 4.0" in card.text
+
+
+def test_the_citations_are_balanced_bibtex(folder: Path) -> None:
+    text = re.search(r"```bibtex\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[1]
+    assert text.count("@") == 3
+    assert text.count("{") == text.count("}")
+
+
+def test_a_card_without_rows_is_refused(tmp_path: Path) -> None:
+    write_rows(tmp_path, "train", [], BINS)
+    with pytest.raises(ValueError, match="expected Parquet shards with rows, found none"):
+        write_card(tmp_path, WAVELENGTHS)
+
+
+def test_writing_a_split_again_replaces_it_and_leaves_the_others(folder: Path) -> None:
+    test_before = [path.read_bytes() for path in find_shards(folder)["test"]]
+    write_rows(folder, "train", rows(range(30, 32)), BINS)
+    found = find_shards(folder)
+    assert [path.name for path in found["train"]] == ["train-00000-of-00001.parquet"]
+    assert pq.read_table(found["train"][0], columns=["planet_id"])["planet_id"].to_pylist() == [30, 31]
+    assert [path.read_bytes() for path in found["test"]] == test_before
+
+
+def test_a_failing_iterator_leaves_the_earlier_split_as_it_was(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def failing() -> Iterator[dict[str, Any]]:
+        yield from rows(range(40, 44))
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        write_rows(folder, "train", failing(), BINS, rows_per_shard=2)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_row_that_breaks_the_schema_is_refused_and_no_shard_is_left(tmp_path: Path) -> None:
+    bad = make_row(3, 1, BINS)
+    bad["flux"] = bad["flux"].astype(np.float64)
+    with pytest.raises(ValueError, match="planet 3 visit 1: flux: expected float32, found float64"):
+        write_rows(tmp_path, "train", [make_row(1, 0, BINS), bad], BINS)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_row_groups_are_bounded_and_rows_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "GROUP_BYTES", 3 * BINS * (9 * 283 + 20))
+    path = tmp_path / "train-00000-of-00001.parquet"
+    with ShardWriter(path, BINS) as writer:
+        for row in rows(range(1, 9)):
+            writer.write(row)
+    footer = pq.read_metadata(path)
+    assert [footer.row_group(group).num_rows for group in range(footer.num_row_groups)] == [3, 3, 2]
+    assert pq.read_table(path, columns=["planet_id"])["planet_id"].to_pylist() == list(range(1, 9))
+
+
+def test_a_full_row_group_is_far_below_the_hub_viewers_limit() -> None:
+    for n_bins in (20, 375, 5625):
+        row_bytes = n_bins * (9 * 283 + 20)
+        assert shards.rows_per_group(n_bins) * row_bytes <= max(16 << 20, row_bytes) < 286 << 20

@@ -1,0 +1,239 @@
+"""Injection and recovery: what exoplanet-core puts in, the fit gets out, with errors that mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transit_scenes import Scene
+
+from modeling_ariel.least_squares_ariel import Bound, LinearSystem, solve
+from modeling_ariel.retrieval_ariel import UNKNOWN_SIGMA, FitSettings, RetrievalError, fit
+
+
+def z_values(scene: Scene, n: int, table: bool = True, **settings: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Errors whitened by their covariance (n, C), and z of the mean AIRS depth (n,) and of FGS1 (n,)."""
+    with torch.no_grad():
+        result = fit(scene.batch(n, table), scene.wavelength, FitSettings(**settings))  # type: ignore[arg-type]
+    assert set(result.status) == {"ok"}, result.reasons
+    error = result.depth.numpy() - scene.depth
+    covariance = result.covariance.numpy()
+    white = np.linalg.solve(np.linalg.cholesky(covariance), error[..., None])[..., 0]
+    mean_sigma = np.sqrt(covariance[:, 1:, 1:].mean((1, 2)))
+    return white, error[:, 1:].mean(1) / mean_sigma, error[:, 0] / result.depth_err[:, 0].numpy()
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize(
+    "scene",
+    [
+        Scene(),
+        Scene(depth=np.full(41, 8e-4), noise=5e-5, seed=1),
+        Scene(depth=np.full(41, 2.5e-3), noise=1.5e-4, a=6.0, b=0.5, seed=2),
+        Scene(t0=4.6, a=16.0, noise=6e-4, seed=3),
+        Scene(jitter=1.5e-4, seed=4),
+    ],
+    ids=["deep", "shallow", "long", "short, late, noisy", "jitter"],
+)
+def test_depths_are_recovered_within_their_errors_across_depth_duration_and_noise(scene: Scene, table: bool) -> None:
+    n = 12
+    white, mean, fgs1 = z_values(scene, n, table)
+    assert abs(white.std() - 1) < 0.1
+    assert abs(mean.mean()) < 3.5 / np.sqrt(n)
+    assert mean.std() < 1.6
+    assert np.sqrt((fgs1**2).mean()) < 1.9
+
+
+def test_noiseless_curves_are_recovered_to_a_few_ppm_without_a_star_table() -> None:
+    scene = Scene()
+    batch = scene.batch(1, table=False)
+    batch["flux"] = torch.as_tensor(scene.clean())[None]
+    result = fit(batch, scene.wavelength)
+    assert float(np.abs(result.depth[0].numpy() - scene.depth).max()) < 1.2e-5
+    assert float(result.shape[0, 0]) == pytest.approx(scene.t0, abs=1e-3)
+    assert float(result.shape[0, 1]) == pytest.approx(scene.b**2, abs=0.02)
+
+
+def test_jitter_that_channels_share_widens_the_error_of_the_mean_depth_only_where_it_is_there() -> None:
+    def mean_error(scene: Scene) -> float:
+        result = fit(scene.batch(2), scene.wavelength)
+        return float(result.covariance[:, 1:, 1:].mean((1, 2)).sqrt().mean())
+
+    quiet, loud = mean_error(Scene(seed=5)), mean_error(Scene(seed=5, jitter=3e-4))
+    assert loud > 2 * quiet
+
+
+def test_hits_and_invalid_bins_do_not_move_the_depths() -> None:
+    scene = Scene(seed=6)
+    batch = scene.batch(1)
+    plain = fit(batch, scene.wavelength)
+    rng = np.random.default_rng(0)
+    hit = torch.as_tensor(rng.random(batch["flux"].shape) < 0.01)
+    dirty = dict(batch, flux=torch.where(hit, batch["flux"] * 1.02, batch["flux"]))
+    with_hits = fit(dirty, scene.wavelength)
+    masked = dict(batch, flux=torch.where(hit, torch.nan, batch["flux"]), valid=~hit)
+    without = fit(masked, scene.wavelength)
+    for other in (with_hits, without):
+        moved = (other.depth - plain.depth).abs() / plain.depth_err
+        assert float(moved.max()) < 1.0
+
+
+def test_errors_that_understate_the_noise_of_a_channel_are_noticed() -> None:
+    scene = Scene(seed=7)
+    batch = scene.batch(1)
+    batch["flux_err"][:, :, 5] /= 3
+    result = fit(batch, scene.wavelength)
+    assert float(result.noise_scale[0, 5]) == pytest.approx(3.0, rel=0.25)
+    assert int((result.noise_scale != 1).sum()) == 1
+
+
+def test_a_curve_without_a_transit_is_flagged_and_has_a_huge_error() -> None:
+    scene = Scene(seed=8, depth=np.full(41, 1e-12), drift=(2e-3, 1e-3, 5e-4))
+    result = fit(scene.batch(6, table=False), scene.wavelength)
+    assert set(result.status) == {"no_transit"}
+    assert "no transit found" in result.reasons[0]
+    assert float(result.depth_err.min()) == UNKNOWN_SIGMA
+
+
+def test_a_transit_cut_by_the_window_is_flagged_and_its_errors_cover_the_truth() -> None:
+    scene = replace(Scene(seed=9, noise=2e-4), t0=0.4)
+    result = fit(scene.batch(4), scene.wavelength)
+    assert set(result.status) <= {"partial", "no_transit"}
+    z = (result.depth.numpy() - scene.depth)[:, 1:] / result.depth_err.numpy()[:, 1:]
+    assert np.sqrt((z**2).mean()) < 2.0
+
+
+def test_unusable_visits_fail_alone_with_a_reason() -> None:
+    scene = Scene(seed=10)
+    batch = scene.batch(4)
+    batch["flux"][0] = torch.nan
+    batch["time"][1] = 0.0
+    batch["valid"][2] = False
+    result = fit(batch, scene.wavelength)
+    assert result.status == ["failed", "failed", "failed", "ok"]
+    assert all(result.reasons[:3])
+    alone = fit({name: value[3:] for name, value in batch.items()}, scene.wavelength)
+    torch.testing.assert_close(result.depth[3:], alone.depth, rtol=1e-9, atol=1e-12)
+
+
+def test_wrong_shapes_and_settings_are_refused() -> None:
+    scene = Scene()
+    batch = scene.batch(1)
+    with pytest.raises(RetrievalError, match="flux_err: expected shape"):
+        fit(dict(batch, flux_err=batch["flux_err"][:, :-1]), scene.wavelength)
+    with pytest.raises(RetrievalError, match=r"missing \['valid'\]"):
+        fit({name: batch[name] for name in ("time", "flux", "flux_err")}, scene.wavelength)
+    with pytest.raises(RetrievalError, match="'joint' or 'channel'"):
+        FitSettings(drift="wild")
+
+
+def test_the_gradient_by_flux_is_that_of_refitting() -> None:
+    """Finite differences of the whole fit, in a direction that looks like a deeper transit in one channel."""
+    scene = Scene(seed=11)
+    batch = scene.batch(1)
+    batch["flux"].requires_grad_()
+    fit(batch, scene.wavelength).depth[0, 7].backward()
+    gradient = batch["flux"].grad
+    assert gradient is not None
+    assert torch.isfinite(gradient).all()
+    rng = np.random.default_rng(1)
+    for direction in (
+        torch.as_tensor(scene.clean() * (np.arange(41) == 7) * (np.abs(scene.time - scene.t0) < 1)[:, None])[None],
+        torch.as_tensor(scene.clean() * rng.standard_normal((scene.bins, 41)))[None],
+    ):
+        depths = []
+        for sign in (1, -1):
+            moved = dict(batch, flux=batch["flux"].detach() + sign * 1e-5 * direction)
+            depths.append(float(fit(moved, scene.wavelength).depth[0, 7]))
+        numeric = (depths[0] - depths[1]) / 2e-5
+        assert float((gradient * direction).sum()) == pytest.approx(numeric, rel=0.03, abs=0.003)
+
+
+def test_the_elimination_agrees_with_a_dense_generalised_least_squares() -> None:
+    torch.manual_seed(0)
+    channels, bins, n, shared, count = 4, 9, 2, 3, 2
+    own, common = torch.randn(1, channels, bins, n).double(), torch.randn(1, channels, bins, shared).double()
+    weight, series = torch.rand(1, channels, bins).double() + 0.5, torch.randn(1, count, channels, bins).double()
+    root = torch.randn(count, bins, bins).double()
+    kernels = root @ root.transpose(1, 2) + torch.eye(bins).double()
+    own_precision, shared_precision = torch.tensor([0.3, 0.1]).double(), torch.tensor([[0.5, 0.2, 1.0]]).double()
+    pull, residual = torch.randn(1, shared).double(), torch.randn(1, channels, bins).double()
+    system = LinearSystem(
+        own, common, weight, own_precision, shared_precision, pull, series, torch.linalg.inv(kernels)[None]
+    )
+    found = solve(system, residual, with_covariance=True)
+
+    # written plainly: one design for everything, jitter in the noise covariance
+    design = torch.zeros(channels * bins, channels * n + shared).double()
+    noise = torch.diag(1 / weight.flatten())
+    for k in range(count):
+        h = torch.zeros(channels * bins, bins).double()
+        for c in range(channels):
+            h[c * bins : (c + 1) * bins] = torch.diag(series[0, k, c])
+        noise += h @ kernels[k] @ h.T
+    for c in range(channels):
+        design[c * bins : (c + 1) * bins, c * n : (c + 1) * n] = own[0, c]
+    design[:, channels * n :] = common[0].reshape(-1, shared)
+    precision = torch.diag(torch.cat([own_precision.repeat(channels), shared_precision[0]]))
+    inverse = torch.linalg.inv(noise)
+    covariance = torch.linalg.inv(design.T @ inverse @ design + precision)
+    right = design.T @ inverse @ residual.flatten()
+    right[channels * n :] += pull[0]
+    mean = covariance @ right
+    torch.testing.assert_close(found.own[0].flatten(), mean[: channels * n])
+    torch.testing.assert_close(found.shared[0], mean[channels * n :])
+    assert found.covariance is not None
+    torch.testing.assert_close(found.covariance[0], covariance[: channels * n : n, : channels * n : n])
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_a_bounded_parameter_gives_the_moments_of_the_truncated_posterior(root: bool) -> None:
+    torch.manual_seed(1)
+    own, common = torch.randn(1, 3, 8, 1).double(), torch.randn(1, 3, 8, 2).double()
+    weight, residual = torch.ones(1, 3, 8).double(), torch.randn(1, 3, 8).double()
+    plain = (
+        own,
+        common,
+        weight,
+        torch.tensor([0.1]).double(),
+        torch.full((1, 2), 0.1).double(),
+        torch.zeros(1, 2).double(),
+    )
+    free = solve(LinearSystem(*plain), residual, True)
+    low = free.shared[:, 1] + 0.1
+    bound = solve(LinearSystem(*plain, bound=Bound(1, low, torch.tensor([root]))), residual, True)
+    design = torch.zeros(24, 5).double()
+    for c in range(3):
+        design[c * 8 : (c + 1) * 8, c] = own[0, c, :, 0]
+    design[:, 3:] = common[0].reshape(-1, 2)
+    covariance = torch.linalg.inv(design.T @ design + 0.1 * torch.eye(5).double())
+    mean = covariance @ design.T @ residual.flatten()
+    draws = np.random.default_rng(0).multivariate_normal(mean.numpy(), covariance.numpy(), 400_000)
+    draws = draws[draws[:, 4] > float(low)]
+    weights = (draws[:, 4] - float(low)) ** (-0.5 if root else 0.0)
+    np.testing.assert_allclose(bound.own[0, :, 0], np.average(draws[:, :3], 0, weights), atol=0.01)
+    assert bound.covariance is not None
+    np.testing.assert_allclose(bound.covariance[0], np.cov(draws[:, :3].T, aweights=weights), atol=0.01)
+
+
+def test_a_star_table_that_the_curve_contradicts_is_dropped() -> None:
+    """As for the real planet 1103775, whose transit is 1.9 times shorter than its row says."""
+    scene = Scene(seed=12)
+    batch = scene.batch(2)
+    batch["sma"][:] /= 1.9
+    result = fit(batch, scene.wavelength)
+    assert result.status == ["ok", "ok"]
+    speed = 2 * np.pi * scene.a / (24 * scene.period)
+    assert np.exp(result.shape[:, 2].numpy()) == pytest.approx(speed, rel=0.05)
+    z = (result.depth.numpy() - scene.depth) / result.depth_err.numpy()
+    assert np.sqrt((z**2).mean()) < 1.3
+
+
+def test_a_long_transit_is_not_mistaken_for_drift() -> None:
+    scene = Scene(seed=13, depth=np.full(41, 3e-3), a=6.6, b=0.13, t0=3.9, drift=(7e-4, 4e-4, 2e-4), noise=2e-4)
+    for table in (True, False):
+        result = fit(scene.batch(2, table), scene.wavelength)
+        assert result.status == ["ok", "ok"]
+        assert result.shape[:, 0].numpy() == pytest.approx(scene.t0, abs=0.05)

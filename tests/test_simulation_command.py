@@ -1,0 +1,77 @@
+"""`ariel simulate`: what it writes, its plan, its refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import typer
+from datasets import load_dataset
+from typer.testing import CliRunner, Result
+
+from ariel_scripts._common import with_common_options
+from ariel_scripts.simulate import main
+from hf_dataset import raw
+
+
+def ariel(*arguments: object) -> Result:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(with_common_options(main))
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_raw_folder_is_written_with_its_run_record(tmp_path: Path) -> None:
+    out = tmp_path / "raw"
+    result = ariel(out, "--layout", "2024", "--planets", 1, "--test-planets", 1, "--frames", 20, "--seed", 3)
+    assert result.exit_code == 0, result.output
+    folder = raw.open_folder(out)
+    assert (folder.layout, folder.splits) == ("2024", ("train", "test"))
+    visit = folder.visit("train", folder.planets("train")[0], 0)
+    assert visit.read(raw.AIRS, np.arange(2), np.arange(3)).shape == (20, 2, 3)
+    record = json.loads((out / "run.json").read_text())
+    assert (record["status"], record["seeds"]) == ("done", [3])
+
+
+def test_fast_light_curves_open_with_load_dataset(tmp_path: Path) -> None:
+    out = tmp_path / "curves"
+    result = ariel(out, "--fast", "--planets", 3, "--test-planets", 1, "--visits", 2, "--bins", 40)
+    assert result.exit_code == 0, result.output
+    dataset = load_dataset(str(out), cache_dir=str(tmp_path / "cache")).with_format("numpy")
+    assert {split: len(rows) for split, rows in dataset.items()} == {"train": 6, "test": 2}
+    row = dataset["train"][0]
+    truth = next(
+        r
+        for r in pq.read_table(out / "simulation_truth.parquet").to_pylist()
+        if (r["planet_id"], r["visit"]) == (row["planet_id"], row["visit"])
+    )
+    np.testing.assert_allclose(row["spectrum"], truth["spectrum"], rtol=1e-6)
+    assert row["flux"].shape == (40, 283)
+
+
+def test_a_dry_run_says_what_it_would_write_and_writes_nothing(tmp_path: Path) -> None:
+    result = ariel(tmp_path / "raw", "--dry-run", "--planets", 5, "--full", 1)
+    assert result.exit_code == 0
+    assert "5 train planets and 1 full-size" in " ".join(result.output.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--frames", 61), "even number"),
+        (("--layout", "2023"), "expected one of"),
+        (("--layout", "2024", "--visits", 2), "one visit"),
+        (("--fast", "--full", 1), "choose one"),
+        (("--planets", 0), "greater than"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, arguments: tuple[object, ...], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = ariel(tmp_path / "out", *arguments)
+    assert result.exit_code in (1, 2)
+    assert said in result.output + caplog.text
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,158 @@
+"""From a dataset folder to predictions, scores and a submission, by the commands."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ariel_scripts import evaluate, retrieve, submit
+from hf_dataset import publish, shards
+from hf_dataset.simulation import fast, planets
+from modeling_ariel.predictions_ariel import PredictionError, Predictions, read_predictions, write_predictions
+
+BINS = 75
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten planets of two visits; the second visit of the first has no transit, both of the second are lost."""
+    out = tmp_path_factory.mktemp("light-curves")
+    population = planets.sample_planets(10, 5, "2025")
+    rows = list(fast.simulate_rows(population, visits=2, n_bins=BINS, seed=1))
+    for row in (rows[1], rows[2], rows[3]):
+        row["flux"] = np.random.default_rng(0).normal(1e4, 10, row["flux"].shape).astype(np.float32)
+        row["flux_err"] = np.full_like(row["flux"], 10.0)
+    shards.write_rows(out, "train", rows, n_bins=BINS)
+    publish.write_card(out, planets.wavelengths_um("2025"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def predicted(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "predictions.parquet"
+    retrieve.main(str(dataset), out, split="train", prior="simulated", mixture=False, save_prior=None, folds=5,
+                  drift="joint", batch=4, limit=None, seed=0, dry_run=False)  # fmt: skip
+    return out
+
+
+def sample(path: Path, ids: list[int], channels: int = 283) -> Path:
+    header = ["planet_id", *(f"wl_{i + 1}" for i in range(channels)), *(f"sigma_{i + 1}" for i in range(channels))]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *([i] + [0.1] * 2 * channels for i in ids)])
+    return path
+
+
+def test_every_planet_gets_one_prediction_and_lost_ones_are_flagged_with_the_prior(predicted: Path) -> None:
+    found = read_predictions(predicted)
+    assert len(found.planet_id) == 10
+    status = dict(zip(found.planet_id.tolist(), found.extra["status"], strict=True))
+    lost = [row for row, planet in enumerate(found.planet_id) if status[int(planet)] == "no_transit"]
+    assert len(lost) == 1
+    others = np.delete(found.sigma, lost, axis=0)
+    assert np.median(found.sigma[lost[0]]) > 5 * np.median(others)
+    record = json.loads(predicted.with_name("predictions.run.json").read_text())
+    assert record["status"] == "done"
+    assert record["metrics"]["status"]["no_transit"] == 1
+    assert sum(record["metrics"]["status"].values()) == 10
+
+
+def test_evaluate_writes_scores_that_beat_the_reference_by_far(predicted: Path, dataset: Path) -> None:
+    out = predicted.with_name("evaluation.json")
+    evaluate.main(predicted, str(dataset), split="train", out=out, reference=None)
+    metrics = json.loads(out.read_text())
+    assert metrics["planets"] == 10
+    assert metrics["score_2024"] > 0.4
+    assert set(metrics["bands"]) >= {"FGS1", "H2O 2.7"}
+
+
+def test_predictions_are_the_same_whatever_the_batch(predicted: Path, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again.parquet"
+    retrieve.main(str(dataset), out, split="train", prior="simulated", mixture=False, save_prior=None, folds=5,
+                  drift="joint", batch=1, limit=3, seed=0, dry_run=False)  # fmt: skip
+    some, every = read_predictions(out), read_predictions(predicted)
+    for row, planet in enumerate(some.planet_id):
+        np.testing.assert_allclose(some.mu[row], every.mu[every.planet_id == planet][0], rtol=1e-5)
+
+
+def test_the_submission_has_the_samples_columns_and_planets_and_a_manifest(predicted: Path, tmp_path: Path) -> None:
+    found = read_predictions(predicted)
+    wanted = [int(p) for p in found.planet_id[[4, 1]]]
+    out = tmp_path / "submission.csv"
+    submit.main(predicted, sample(tmp_path / "sample.csv", wanted), out, all_planets=False, dry_run=False)
+    rows = list(csv.reader(out.open()))
+    assert rows[0] == next(csv.reader((tmp_path / "sample.csv").open()))
+    assert [int(row[0]) for row in rows[1:]] == wanted
+    np.testing.assert_allclose(np.array(rows[1][1:284], float), found.mu[4], rtol=1e-6)
+    np.testing.assert_allclose(np.array(rows[1][284:], float), found.sigma[4], rtol=1e-6)
+    long = list(csv.reader(out.with_suffix(".long.csv").open()))
+    assert long[0] == ["planet_id", "bin_id", "mu", "sigma"]
+    assert len(long) == 1 + 2 * 283
+    assert (int(long[283][0]), int(long[283][1])) == (wanted[0], 283)
+    manifest = json.loads(out.with_suffix(".manifest.json").read_text())
+    assert len(manifest["sha256"][str(out)]) == 64
+    assert {"config_hash", "git_commit", "versions"} <= set(manifest)
+
+
+def test_a_dry_run_writes_nothing(predicted: Path, tmp_path: Path) -> None:
+    path = sample(tmp_path / "sample.csv", [int(read_predictions(predicted).planet_id[0])])
+    submit.main(predicted, path, tmp_path / "submission.csv", all_planets=False, dry_run=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["sample.csv"]
+
+
+def test_a_sample_with_other_columns_or_unpredicted_planets_is_refused(predicted: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected planet_id, wl_1 … wl_283"):
+        submit.main(
+            predicted, sample(tmp_path / "a.csv", [1], 282), tmp_path / "s.csv", all_planets=False, dry_run=True
+        )
+    with pytest.raises(ValueError, match=r"missing \[7\]"):
+        submit.main(predicted, sample(tmp_path / "b.csv", [7]), tmp_path / "s.csv", all_planets=False, dry_run=True)
+
+
+def test_predictions_with_negatives_nan_duplicates_or_other_shapes_are_refused_by_planet(tmp_path: Path) -> None:
+    ids = np.array([5, 6])
+    good = np.full((2, 283), 0.002, np.float32)
+    for mu, message in ((-good, "planet 5: mu"), (np.where(np.arange(283) == 3, np.nan, good), "planet 5: mu")):
+        with pytest.raises(PredictionError, match=message):
+            write_predictions(tmp_path / "p.parquet", Predictions(ids, mu.astype(np.float32), good))
+    with pytest.raises(PredictionError, match="planet 5: expected one row, found 2"):
+        write_predictions(tmp_path / "p.parquet", Predictions(np.array([5, 5]), good, good))
+    with pytest.raises(PredictionError, match="shape"):
+        write_predictions(tmp_path / "p.parquet", Predictions(ids, good[:, :9], good))
+    assert not list(tmp_path.iterdir())
+    pq.write_table(pa.table({"planet_id": [1], "mu": [[0.1] * 5], "sigma": [[0.1] * 5]}), tmp_path / "short.parquet")
+    with pytest.raises(PredictionError, match=r"expected 283 values a row, found \[5\]"):
+        read_predictions(tmp_path / "short.parquet")
+
+
+def test_folds_keep_a_planets_own_truth_out_of_its_prior(dataset: Path) -> None:
+    """A truth that no prior could know is not reproduced where only the prior speaks."""
+    import torch
+
+    from ariel_scripts._judges import FoldedJudge, folded_priors
+    from modeling_ariel.retrieval_ariel import UNKNOWN_SIGMA
+
+    spectra = planets.spectra(40, 1)
+    spectra[7] += 0.2
+    truths = {planet: spectrum for planet, spectrum in enumerate(spectra)}
+    judge = FoldedJudge(folded_priors(truths, (1.0,), 4, 0))
+    covariance = torch.eye(283).double() * UNKNOWN_SIGMA**2
+    means = {}
+    for planet in (7, *[p for p in range(40) if judge.priors.fold[p] != judge.priors.fold[7]][:1]):
+        judge.add(planet, torch.zeros(283).double(), covariance, truths[planet], "ok")
+        means[planet] = judge.rows[planet][0].mean()
+    others = np.delete(spectra, 7, axis=0).mean()
+    seen, unseen = next(mean for planet, mean in means.items() if planet != 7), means[7]
+    assert abs(unseen - others) < 1e-3
+    assert seen - others > 2e-3
+
+
+def test_a_prior_from_too_few_labels_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least 20 labelled planets, found 10"):
+        retrieve.main(str(dataset), tmp_path / "p.parquet", split="train", prior="dataset", mixture=False,
+                      save_prior=None, folds=5, drift="joint", batch=4, limit=None, seed=0, dry_run=False)  # fmt: skip
