@@ -19,7 +19,19 @@ from hf_dataset.shards import ShardName
 BYTES_PER_VALUE = 2.6  # stored bytes of a flux, its error and its flag under zstd, measured on simulated planets
 SECONDS_PER_GB = 20.0  # one core, per GB of Parquet signal files as they lie on disk, measured on a full planet
 PLANETS_PER_SHARD, SMALL_BUILD = 8, 16
-OUTSIDE_ROWS = {"build", "executors", "lineage", "plan", "progress", "publish", "report", "splits"}  # source files
+OUTSIDE_ROWS = {
+    "build",
+    "executors",
+    "lineage",
+    "plan",
+    "progress",
+    "publish",
+    "quality",
+    "report",
+    "report_text",
+    "splits",
+    "verify",
+}  # source files
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_dataset import calibration, extraction, light_curves
-from hf_dataset.calibration import StepLog
+from hf_dataset.calibration import Pixel, StepLog
 from hf_dataset.exposures import Exposures, airs_columns, calibrate_visit, pixels_used
 from hf_dataset.extraction import Sums
+from hf_dataset.quality import exposure_figures, light_curve_figures
 from hf_dataset.raw import AIRS, FGS1, INSTRUMENTS, STAR_COLUMNS, RawVisit
 from hf_dataset.reduction_options import ReductionError, ReductionOptions
 
@@ -150,7 +151,9 @@ def _series(
     airs = {"extraction": options.extraction, "half_width_px": options.airs_half_width}
     fgs1 = {"extraction": options.fgs1_extraction, "radius_px": options.fgs1_radius}
     e.log.add("extraction", {"foreground": options.foreground, **(fgs1 if at is None else airs)}, None, quality)
-    return Series(sums, good, centroid, quality)
+    saturated = (e.flags & Pixel.SATURATED) != 0
+    figures = exposure_figures(sums.flux, sums.variance, bad_share, e.lost[0].size, e.cube.size, saturated)
+    return Series(sums, good, centroid, quality | figures)  # the figures are not logged: rows do not hang on them
 
 
 def _median_ratio(part: Array, whole: Array) -> float:
@@ -209,8 +212,8 @@ def _row(
     stamps: dict[str, NDArray[np.float64]],
     logs: dict[str, StepLog],
     target: dict[str, Any],
-) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
-    """Bin both instruments to the same time bins; the row, and each instrument's noise over the predicted one."""
+) -> tuple[dict[str, Any], dict[str, dict[str, float | None]]]:
+    """Bin both instruments to the same time bins; the row, and each instrument's quality figures."""
     binned, times, centroids, noise = {}, {}, {}, {}
     for name, one in series.items():
         edges = light_curves.bin_edges(one.good.shape[0], options.n_bins)
@@ -220,7 +223,7 @@ def _row(
         exposure = stamps[name][: 2 * one.good.shape[0]].reshape(-1, 2).mean(axis=1)
         times[name] = light_curves.bin_mean(exposure, edges)
         centroids[name] = light_curves.bin_mean(one.centroid, edges)
-        noise[name] = noise_figures(binned[name])
+        noise[name] = light_curve_figures(times[name], *binned[name])
     start = float(stamps[AIRS][:2].mean())
     width = float(np.median(np.diff(times[AIRS]))) if options.n_bins > 1 else np.inf
     if (apart := float(np.abs(times[AIRS] - times[FGS1]).max())) > 0.5 * width:
@@ -249,15 +252,3 @@ def _row(
         "calibration": json.dumps(story, separators=(",", ":")),
     }
     return row, noise
-
-
-def noise_figures(binned: light_curves.BinnedFlux) -> dict[str, float]:
-    """Median over channels of the light curves' scatter over the predicted error."""
-    if binned.flux.shape[0] < 3:
-        return {}
-    whole = binned.valid.all(axis=0) & (binned.flux > 0).all(axis=0)
-    if not whole.any():
-        return {}
-    scatter = light_curves.difference_scatter(binned.flux[:, whole])
-    error = np.median(binned.flux_err[:, whole], axis=0)
-    return {"scatter_over_error": float(np.median(scatter / error))}
