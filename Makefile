@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
-.PHONY: help quickstart test test-slow check format bench truth clean
+.PHONY: help quickstart test test-slow test-cluster check format bench throughput truth clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -25,6 +25,10 @@ test: $(VENV)/.installed ## the default tests: offline, CPU, minutes
 test-slow: $(VENV)/.installed ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
+test-cluster: $(VENV)/.installed ## one build on every engine: two Ray nodes, Slurm, S3; all on this machine (needs root for Slurm)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[cluster]'
+	$(BIN)/python -m pytest -m cluster -rs
+
 check: $(VENV)/.installed ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,6 +40,9 @@ format: $(VENV)/.installed ## let ruff format and fix what it can
 
 bench: $(VENV)/.installed ## time and memory of one full planet beside the organisers' recipe and bare decoding
 	$(BIN)/python bench/calibration.py
+
+throughput: $(VENV)/.installed ## planets an hour with one and two workers, memory from 5 to 50 planets, projection to 1,100
+	$(BIN)/python bench/throughput.py
 
 truth: $(VENV)/.installed ## depths from raw simulated frames against their truth, 52 planets (10 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/truth_recovered.py
