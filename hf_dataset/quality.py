@@ -48,7 +48,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("hit_samples", "hits", "pixel samples", "high", 20.0),
     Figure("hit_rate", "hit rate", "per pixel and exposure", "high", 1e-6),
     Figure("bad_pixel_fraction", "bad pixels", "fraction", "high", 0.005),
-    Figure("filled_light", "light in bad pixels", "fraction", "high", 0.01),
+    Figure("filled_light", "light in bad pixels", "fraction", "high", 0.05),
     Figure("saturated_pixel_fraction", "saturated pixels", "fraction", "high", 1e-6),
     Figure("foreground_over_flux", "foreground over flux", "fraction", "both", 0.01),
     Figure("valid_fraction", "valid bins", "fraction", "low", 0.005),
@@ -152,12 +152,13 @@ def light_curve_figures(time: Array, flux: Array, flux_err: Array, valid: NDArra
     if flux.shape[0] < MIN_STEPS + 2:
         return figures
     ratio = scatter_over_error(flux, flux_err, valid)
+    white = white_curve(flux, flux_err, valid)
     if np.isfinite(ratio).any():
         figures["scatter_over_error"] = float(np.nanmedian(ratio))
+    if np.isfinite(ratio).any() and flux.shape[1] > 1:
+        together = scatter_over_error(white.flux[:, None], white.error[:, None], white.good[:, None])[0]
         figures["worst_scatter_over_error"] = float(np.nanmax(ratio))
-    white = white_curve(flux, flux_err, valid)
-    together = scatter_over_error(white.flux[:, None], white.error[:, None], white.good[:, None])[0]
-    figures["white_scatter_over_error"] = float(together) if np.isfinite(together) else None
+        figures["white_scatter_over_error"] = float(together) if np.isfinite(together) else None
     return figures | {"drift_percent": drift_percent(time, white)}
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hf_dataset import lineage, publish
+from hf_dataset import lineage, publish, report_text
 from hf_dataset.plan import Plan
 from hf_dataset.progress import PROGRESS_DIR
 
@@ -57,8 +56,10 @@ def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
         failures=[entry for entry in entries if "error" in entry],
         seconds=round(sum(entry["seconds"] for entry in entries), 3),
     )
-    lineage.write_json(plan.out / "report.json", {**asdict(summary), "visits": entries})
-    _write_text(plan, "report.md", _markdown(summary, entries))
+    lineage.write_json(
+        plan.out / "report.json", {**asdict(summary), **report_text.run_figures(entries), "visits": entries}
+    )
+    _write_text(plan, "report.md", report_text.markdown(summary, entries))
     if not any(rows.values()):
         first = summary.failures[0]["error"]
         raise RuntimeError(f"{plan.out}: none of {len(entries)} visits gave a row; see report.md. The first: {first}")
@@ -82,45 +83,6 @@ def _provenance(plan: Plan, summary: BuildSummary) -> dict[str, Any]:
         ],
         "lineage": "manifest/*.json: input files, settings and code of every shard",
     }
-
-
-def _markdown(summary: BuildSummary, entries: Sequence[Mapping[str, Any]]) -> str:
-    """The report as tables: failures first, then figures of every visit."""
-    lines = [
-        "# Build report",
-        "",
-        f"Rows: {', '.join(f'{split} {count}' for split, count in summary.rows.items())}. "
-        f"Left out: {len(summary.failures)}. Worker seconds: {summary.seconds:.0f}. Config {summary.config_hash}.",
-    ]
-    if summary.failures:
-        lines += ["", "## Left out", "", "| planet | visit | split | reason |", "|--:|--:|---|---|"]
-        for entry in summary.failures:
-            reason = str(entry["error"]).replace("|", "\\|").replace("\n", " ")
-            lines.append(f"| {entry['planet_id']} | {entry['visit']} | {entry['split']} | {reason} |")
-    good = [entry for entry in entries if "error" not in entry]
-    figures = [(entry, _figures(entry.get("report", {}))) for entry in good]
-    names = list(dict.fromkeys(name for _, values in figures for name in values))
-    lines += ["", "## Visits", "", "| " + " | ".join(["planet", "visit", "split", "s", "peak MB", *names]) + " |"]
-    lines.append("|--:|--:|---|" + "--:|" * (len(names) + 2))
-    for visit, values in figures:
-        cells = [visit["planet_id"], visit["visit"], visit["split"], f"{visit['seconds']:.1f}", visit["peak_mb"]]
-        lines.append(
-            "| " + " | ".join(str(cell) for cell in [*cells, *(values.get(name, "") for name in names)]) + " |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _figures(report: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """The single numbers in a visit's report, by their path, without the seconds of its steps."""
-    found: dict[str, str] = {}
-    for name, value in report.items():
-        if name in ("seconds", "planet_id", "visit"):
-            continue
-        if isinstance(value, Mapping):
-            found |= _figures(value, prefix if name == "quality" else f"{prefix}{name} ")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[prefix + name] = f"{value:.4g}"
-    return found
 
 
 def _write_text(plan: Plan, name: str, text: str) -> None:

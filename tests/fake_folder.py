@@ -123,7 +123,7 @@ def reduce_fake(visit: FakeVisit, options: ReductionOptions) -> tuple[dict[str, 
         row["planet_id"] += 1
     if content == "nan":
         row["flux"][3, 4] = np.nan
-    return row, {"seconds": {"decode": 0.01}, "quality": {"hits": 7, "jitter_rms": 0.1}}
+    return row, {"seconds": {"decode": 0.01}, "quality": {"FGS1": {"hit_samples": 7, "jitter_rms_px": [0.1, 0.2]}}}
 
 
 def reduce_slowly(visit: FakeVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -320,9 +320,11 @@ def test_the_report_has_seconds_and_figures_of_every_visit(root: Path, tmp_path:
     fake_build(root, tmp_path / "out", options())
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert len(report["visits"]) == 11
-    assert all(entry["seconds"] >= 0 and entry["report"]["quality"]["hits"] == 7 for entry in report["visits"])
+    assert all(
+        entry["seconds"] >= 0 and entry["report"]["quality"]["FGS1"]["hit_samples"] == 7 for entry in report["visits"]
+    )
     table = (tmp_path / "out/report.md").read_text()
-    assert "hits | " in table
+    assert "| hits [pixel samples] |" in table
     assert table.count("| train |") == 8
 
 
