@@ -1,8 +1,8 @@
-"""Planets an hour of `ariel build-dataset` on full-size planets, memory from 5 to 50 of them, and what 1,100 would take.
+"""Planets an hour of `ariel build-dataset`, memory from 5 to 50 full-size planets, and what 1,100 would take.
 
 Run: make throughput, or `python bench/throughput.py`. Five different planets are simulated (11,250 AIRS-CH0 and 135,000
-FGS1 frames) and linked under further ids to folders of 5, 10 and 50. Builds run the command itself, one after the other;
-before a `cold` one the planets' files are dropped from the page cache, so that they come from the disk.
+FGS1 frames) and linked under further ids to folders of 5, 10 and 50. Builds run the command itself, one after the
+other; before a `cold` one the planets' files are dropped from the page cache, so that they come from the disk.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import csv
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import psutil
 import typer
@@ -142,7 +141,8 @@ def resident(process: psutil.Process) -> int:
 def table(results: list[tuple[Build, Measured]]) -> str:
     """Markdown: a line a build."""
     lines = [
-        "| planets | workers | page cache | seconds | s of a worker a planet | planets/h | worker peak MB, first–last | all together MB |",
+        "| planets | workers | page cache | seconds | s of a worker a planet | planets/h | "
+        "worker peak MB, first–last | all together MB |",
         "|--:|--:|---|--:|--:|--:|--:|--:|",
     ]
     for build, found in results:
