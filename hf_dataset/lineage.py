@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_dataset.output import Folder, files, read_json, remove_tree, write_json
 from hf_dataset.plan import Plan, Shard
 from hf_dataset.raw import ChallengeFolder
-from hf_dataset.shards import find_shards
+from hf_dataset.shards import Stored, find_shards
 
 MANIFEST_DIR = "manifest"
 STATE_DIR = ".build"  # lock, progress and logs of a running build
@@ -53,19 +52,20 @@ def tables(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_file() and path.suffix in (".csv", ".parquet"))
 
 
-def manifest_path(out: Path, shard: Shard) -> Path:
+def manifest_path(out: Folder, shard: Shard) -> Folder:
     """Where the manifest of a shard is."""
     return out / MANIFEST_DIR / f"{shard.name}.json"
 
 
-def write_manifest(plan: Plan, shard: Shard, inputs: Mapping[str, Fingerprint], entries: list[dict[str, Any]]) -> None:
+def write_manifest(
+    plan: Plan, shard: Shard, stored: Stored, inputs: Mapping[str, Fingerprint], entries: list[dict[str, Any]]
+) -> None:
     """Record the finished shard; from now on it counts as done."""
-    data = shard.name.path(plan.out)
     content = {
-        "shard": data.relative_to(plan.out).as_posix(),
+        "shard": shard.name.file,
         "rows": sum("error" not in entry for entry in entries),
-        "bytes": data.stat().st_size,
-        "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
+        "bytes": stored.bytes,
+        "sha256": stored.sha256,
         "settings": plan.settings,
         "config_hash": digest(plan.settings),
         "code": plan.code,
@@ -84,10 +84,12 @@ def read_manifests(plan: Plan) -> Iterator[tuple[Shard, dict[str, Any]]]:
             yield shard, manifest
 
 
-def is_whole(out: Path, manifest: Mapping[str, Any]) -> bool:
+def is_whole(out: Folder, manifest: Mapping[str, Any]) -> bool:
     """Whether the shard's file is there with the size that its manifest says."""
-    found = fingerprint(out / manifest["shard"])
-    return found is not None and found[0] == manifest["bytes"]
+    try:
+        return (out / manifest["shard"]).stat().st_size == manifest["bytes"]
+    except FileNotFoundError:
+        return False
 
 
 def unfinished(plan: Plan, folder: ChallengeFolder) -> list[Shard]:
@@ -97,7 +99,7 @@ def unfinished(plan: Plan, folder: ChallengeFolder) -> list[Shard]:
     """
     by_name = {str(shard.name): shard for shard in plan.shards}
     done, problems = set(), []
-    for path in sorted((plan.out / MANIFEST_DIR).glob("*.json")):
+    for path in files(plan.out / MANIFEST_DIR, ".json"):
         manifest = read_json(path)
         if manifest is None:
             continue
@@ -159,34 +161,18 @@ def drop_others(plan: Plan) -> None:
     """Delete shards that are not in the plan; `unfinished` has made sure that they hold no row."""
     names = {str(shard.name) for shard in plan.shards}
     for path in [
-        *(plan.out / MANIFEST_DIR).glob("*.json"),
+        *files(plan.out / MANIFEST_DIR, ".json"),
         *(p for paths in find_shards(plan.out).values() for p in paths),
     ]:
         if path.stem not in names:
             path.unlink()
 
 
-def clear(out: Path) -> None:
+def clear(out: Folder) -> None:
     """Forget everything that a build made in `out`, manifests first; other files stay."""
-    shutil.rmtree(out / MANIFEST_DIR, ignore_errors=True)
+    remove_tree(out / MANIFEST_DIR)
     for paths in find_shards(out).values():
         for path in paths:
             path.unlink()
     for name in REPORTS:
         (out / name).unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON in a file; None where it is missing or cut."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

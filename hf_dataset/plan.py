@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_dataset import schema, splits
+from hf_dataset.output import Folder
 from hf_dataset.raw import ChallengeFolder, RawDataError
 from hf_dataset.reduction import ReductionOptions
 from hf_dataset.shards import ShardName
@@ -23,14 +24,19 @@ OUTSIDE_ROWS = {
     "build",
     "executors",
     "lineage",
+    "locks",
+    "output",
     "plan",
     "progress",
     "publish",
     "quality",
+    "ray_executor",
     "report",
     "report_text",
     "splits",
+    "submissions",
     "verify",
+    "worker",
 }  # source files
 
 
@@ -76,7 +82,7 @@ class Plan:
     """The shards of a build and the settings that decide what is in them; plain data, sent to every worker."""
 
     root: Path
-    out: Path
+    out: Folder
     layout: str
     shards: tuple[Shard, ...]
     reduction: ReductionOptions
@@ -93,7 +99,7 @@ def code_version() -> dict[str, str]:
     return {"ariel-hf": importlib.metadata.version("ariel-hf"), "source": hashlib.sha256(sources).hexdigest()[:12]}
 
 
-def make_plan(folder: ChallengeFolder, root: Path, out: Path, options: BuildOptions) -> Plan:
+def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOptions) -> Plan:
     """Deal the folder's planets to splits and shards, in the order of their ids."""
     chosen = _choose(folder, options)
     n_planets = sum(len(planets) for _, planets in chosen.values())

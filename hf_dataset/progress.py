@@ -1,6 +1,7 @@
-"""One progress bar for all workers: they append a line a visit to files of OUT, the builder reads them.
+"""One progress bar for all workers: they add a line a visit to files of OUT, the builder reads them.
 
-Files work on every engine that shares OUT with its workers, and need no channel between processes.
+Files work on every engine that shares OUT with its workers, and need no channel between processes. An object store
+can't append, so on a URL a shard's few lines are written anew.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,24 +18,50 @@ from typing import Any
 from tqdm import tqdm
 
 from hf_dataset.lineage import STATE_DIR
+from hf_dataset.output import Folder, files, remove_tree, write_bytes
+from hf_dataset.plan import Shard
 
 PROGRESS_DIR = "progress"
-POLL_S = 0.5
+POLL_S, POLL_URL_S = 0.5, 5.0
 
 logger = logging.getLogger(__name__)
+
+
+def progress_path(out: Folder, shard: Shard) -> Folder:
+    """Where the lines of a shard in work are."""
+    return out / STATE_DIR / PROGRESS_DIR / f"{shard.name}.jsonl"
+
+
+class ProgressLines:
+    """Tells of the visits of one shard as they are done."""
+
+    def __init__(self, out: Folder, shard: Shard) -> None:
+        self._path, self._text = progress_path(out, shard), b""
+        write_bytes(self._path, self._text)
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """One visit more."""
+        line = json.dumps(entry).encode() + b"\n"
+        if isinstance(self._path, Path):
+            with self._path.open("ab") as file:
+                file.write(line)
+        else:
+            self._text += line
+            write_bytes(self._path, self._text)
 
 
 class ProgressBar:
     """Follows the workers of a build in a thread while the `with` block runs; failures are logged as they happen."""
 
-    def __init__(self, out: Path, total: int) -> None:
+    def __init__(self, out: Folder, shards: Sequence[Shard]) -> None:
         self._folder = out / STATE_DIR / PROGRESS_DIR
-        self._read: dict[Path, int] = {}  # bytes read of each file
+        self._left = {f"{shard.name}.jsonl": len(shard.visits) for shard in shards}  # visits to come
+        self._read: dict[str, int] = {}  # bytes read of each file
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
-        for path in self._folder.glob("*.jsonl"):
-            path.unlink()
+        remove_tree(self._folder)
         quiet = True if os.environ.get("TQDM_DISABLE") else None  # None: shown on a terminal only
+        total = sum(self._left.values())
         self._bar = tqdm(total=total, unit="visit", desc="building", smoothing=0.1, disable=quiet)
 
     def __enter__(self) -> ProgressBar:
@@ -48,19 +76,22 @@ class ProgressBar:
         self._bar.close()
 
     def _follow(self) -> None:
-        while not self._stop.wait(POLL_S):
+        while not self._stop.wait(POLL_S if isinstance(self._folder, Path) else POLL_URL_S):
             self._update()
         self._update()
 
     def _update(self) -> None:
-        for path in sorted(self._folder.glob("*.jsonl")):
-            with path.open("rb") as file:
-                file.seek(self._read.get(path, 0))
-                text = file.read()
-            whole = text[: text.rfind(b"\n") + 1]
-            self._read[path] = self._read.get(path, 0) + len(whole)
-            for line in whole.splitlines():
-                self._show(json.loads(line))
+        for path in files(self._folder, ".jsonl"):
+            if self._left.get(path.name):
+                try:
+                    text = path.read_bytes()[self._read.get(path.name, 0) :]
+                except OSError:
+                    continue  # the next look will find it
+                whole = text[: text.rfind(b"\n") + 1]
+                self._read[path.name] = self._read.get(path.name, 0) + len(whole)
+                for line in whole.splitlines():
+                    self._left[path.name] -= 1
+                    self._show(json.loads(line))
         self._bar.refresh()
 
     def _show(self, entry: dict[str, Any]) -> None:

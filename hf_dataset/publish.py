@@ -7,21 +7,19 @@ The YAML (`configs`, `dataset_info`) follows https://huggingface.co/docs/hub/dat
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from hf_dataset import schema
+from hf_dataset.output import Folder, folder, open_binary, write_bytes
 from hf_dataset.shards import DATA_DIR, find_shards
 
 CONFIG = "light_curves"
@@ -86,32 +84,31 @@ Waldmann, Ingo P.},
 
 
 def write_card(
-    out: Path,
+    out: str | Folder,
     wavelengths: np.ndarray,
     made: str = CALIBRATED,
     provenance: Mapping[str, Any] | None = None,
     title: str = "Ariel light curves",
-) -> Path:
+) -> Folder:
     """Write `out/README.md` for the shards in `out` and return its path.
 
     wavelengths: (channel,) [um]. made: Markdown that says how the columns came about. provenance: what made the folder
     (options, versions, hashes), shown as JSON. Simulated rows get Apache-2.0, others the challenge's licence.
     """
-    out, wavelengths = Path(out), np.asarray(wavelengths, float)
+    out, wavelengths = folder(out), np.asarray(wavelengths, float)
     if wavelengths.shape != (schema.N_CHANNELS,):
         raise ValueError(f"wavelengths: expected shape ({schema.N_CHANNELS},), found {wavelengths.shape}")
     contents = _read_contents(out)
     body = _body(contents, title, wavelengths, made, provenance or {})
-    path, temporary = out / "README.md", out / ".README.md.tmp"
+    path = out / "README.md"
     text = str(DatasetCard(f"---\n{_metadata(contents, title).to_yaml()}\n---\n\n{body}"))
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_bytes(path, text.encode())
     return path
 
 
-def read_wavelengths(out: Path) -> np.ndarray:
-    """Wavelengths (channel,) [um] from the card of the dataset folder `out`."""
-    path = Path(out) / "README.md"
+def read_wavelengths(out: str | Folder) -> np.ndarray:
+    """Wavelengths (channel,) [um] from the card of the dataset folder or URL `out`."""
+    path = folder(out) / "README.md"
     block = re.search(r"```json wavelengths\n(\[.*?\])\n```", path.read_text(encoding="utf-8"), re.DOTALL)
     if block is None:
         raise ValueError(f"{path}: expected a JSON block of wavelengths, found none")
@@ -140,27 +137,28 @@ class _Contents:
     log: str
 
 
-def _read_contents(out: Path) -> _Contents:
-    splits, layouts, files = {}, set(), []
+def _read_contents(out: Folder) -> _Contents:
+    splits, layouts = {}, set()
+    first: tuple[Features, str] | None = None
     for split, paths in sorted(find_shards(out).items(), key=lambda item: SPLIT_ORDER.index(item[0])):
-        table = pa.concat_tables(pq.read_table(path, columns=["planet_id", "layout"]) for path in paths)
-        if not len(table):
-            continue
-        footers = [pq.read_metadata(path) for path in paths]
-        files += [path for path, footer in zip(paths, footers, strict=True) if footer.num_rows]
-        splits[split] = _Split(
-            rows=len(table),
-            planets=len(table["planet_id"].unique()),
-            shards=len(paths),
-            decoded=sum(f.row_group(group).total_byte_size for f in footers for group in range(f.num_row_groups)),
-            stored=sum(path.stat().st_size for path in paths),
-        )
-        layouts.update(table["layout"].unique().to_pylist())
-    if not splits:
+        planets, rows, decoded = set(), 0, 0
+        for path in paths:
+            with open_binary(path) as file, pq.ParquetFile(file) as shard:
+                table, footer = shard.read(columns=["planet_id", "layout"]), shard.metadata
+                planets.update(table["planet_id"].to_pylist())
+                layouts.update(table["layout"].to_pylist())
+                rows += footer.num_rows
+                decoded += sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+                if first is None and footer.num_rows:
+                    log = shard.read_row_group(0, columns=["calibration"])["calibration"][0].as_py()
+                    first = Features.from_arrow_schema(shard.schema_arrow), log
+        if rows:
+            stored = sum(path.stat().st_size for path in paths)
+            splits[split] = _Split(rows, len(planets), len(paths), decoded, stored)
+    if first is None:
         raise ValueError(f"{out / DATA_DIR}: expected Parquet shards with rows, found none")
-    first = pq.ParquetFile(files[0])
-    log = first.read_row_group(0, columns=["calibration"])["calibration"][0].as_py()
-    return _Contents(out.resolve().name, splits, Features.from_arrow_schema(first.schema_arrow), sorted(layouts), log)
+    features, log = first
+    return _Contents(out.resolve().name, splits, features, sorted(layouts), log)
 
 
 def _metadata(contents: _Contents, title: str) -> DatasetCardData:

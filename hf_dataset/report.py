@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hf_dataset import lineage, publish, report_text
+from hf_dataset.output import remove_tree, write_bytes, write_json
 from hf_dataset.plan import Plan
 from hf_dataset.progress import PROGRESS_DIR
 
@@ -56,16 +55,13 @@ def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
         failures=[entry for entry in entries if "error" in entry],
         seconds=round(sum(entry["seconds"] for entry in entries), 3),
     )
-    lineage.write_json(
-        plan.out / "report.json", {**asdict(summary), **report_text.run_figures(entries), "visits": entries}
-    )
-    _write_text(plan, "report.md", report_text.markdown(summary, entries))
+    write_json(plan.out / "report.json", {**asdict(summary), **report_text.run_figures(entries), "visits": entries})
+    write_bytes(plan.out / "report.md", report_text.markdown(summary, entries).encode())
     if not any(rows.values()):
         first = summary.failures[0]["error"]
         raise RuntimeError(f"{plan.out}: none of {len(entries)} visits gave a row; see report.md. The first: {first}")
     publish.write_card(plan.out, wavelengths, provenance=_provenance(plan, summary))
-    for name in (PROGRESS_DIR, "logs", "logs_finish"):
-        shutil.rmtree(plan.out / lineage.STATE_DIR / name, ignore_errors=True)
+    remove_tree(plan.out / lineage.STATE_DIR / PROGRESS_DIR)
     return summary
 
 
@@ -83,9 +79,3 @@ def _provenance(plan: Plan, summary: BuildSummary) -> dict[str, Any]:
         ],
         "lineage": "manifest/*.json: input files, settings and code of every shard",
     }
-
-
-def _write_text(plan: Plan, name: str, text: str) -> None:
-    temporary = plan.out / f".{name}.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, plan.out / name)

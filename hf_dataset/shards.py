@@ -7,15 +7,17 @@ so that an upload sends only what changed. A shard has its final name only when 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 import datasets
 import numpy as np
@@ -24,6 +26,7 @@ import pyarrow.parquet as pq
 from datasets.features.features import numpy_to_pyarrow_listarray
 
 from hf_dataset import schema
+from hf_dataset.output import Folder, files, hidden, put
 
 DATA_DIR = "data/light_curves"
 GROUP_BYTES = 16 << 20  # decoded bytes a row group: one fetch when streaming, far below the Hub viewer's 286 MiB
@@ -41,15 +44,24 @@ class ShardName:
     def __str__(self) -> str:
         return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
 
-    def path(self, out: Path) -> Path:
+    @property
+    def file(self) -> str:
+        """Where the shard lies in a dataset folder."""
+        return f"{DATA_DIR}/{self}.parquet"
+
+    def path(self, out: Folder) -> Folder:
         """Where the shard lies in the dataset folder `out`."""
-        return out / DATA_DIR / f"{self}.parquet"
+        return out / self.file
 
 
-def find_shards(out: Path) -> dict[str, list[Path]]:
+@overload
+def find_shards(out: Path) -> dict[str, list[Path]]: ...
+@overload
+def find_shards(out: Folder) -> dict[str, list[Folder]]: ...
+def find_shards(out: Any) -> Any:
     """The shard files of the dataset folder `out` by split, in order."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted((out / DATA_DIR).glob("*.parquet")):
+    found: dict[str, list[Folder]] = {}
+    for path in files(out / DATA_DIR, ".parquet"):
         if match := _NAME.fullmatch(path.name):
             found.setdefault(match["split"], []).append(path)
     return found
@@ -81,18 +93,32 @@ def to_table(rows: list[Mapping[str, Any]], n_bins: int) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=target)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A finished shard's size [byte] and SHA-256 (hex)."""
+
+    bytes: int
+    sha256: str
+
+
 class ShardWriter:
     """Writes rows to a hidden file beside `path` and gives it its name when the `with` block ends well.
 
     At most one row group of rows is held in memory. On an exception nothing is left behind; a killed process leaves
-    the hidden file, which `remove_unfinished` deletes.
+    the hidden file, which `remove_unfinished` deletes. For a URL the file is in a temporary folder of this machine, and
+    uploaded. `stored` is there once the block has ended.
     """
 
-    def __init__(self, path: Path, n_bins: int) -> None:
+    stored: Stored
+
+    def __init__(self, path: Folder, n_bins: int) -> None:
         self.path, self.n_bins, self.n_rows = path, n_bins, 0
         self._rows: list[Mapping[str, Any]] = []
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(path, Path):
+            self._temporary = hidden(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            self._temporary = hidden(Path(tempfile.gettempdir()) / path.name)
         self._writer = pq.ParquetWriter(
             self._temporary,
             schema.features(n_bins).arrow_schema,
@@ -127,22 +153,18 @@ class ShardWriter:
                 self._flush()
             self._writer.close()
             if kind is None:
-                _sync(self._temporary)
-                os.replace(self._temporary, self.path)
+                content = self._temporary.read_bytes()
+                self.stored = Stored(len(content), hashlib.sha256(content).hexdigest())
+                put(self._temporary, self.path)
         finally:
             self._temporary.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
-    """Have the file's bytes on the disk before its name says that it is whole."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def remove_unfinished(out: Path) -> None:
-    """Delete what killed writers left in the dataset folder `out`."""
-    for path in (out / DATA_DIR).glob(".*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+def remove_unfinished(out: Folder) -> None:
+    """Delete what killed writers left in the dataset folder `out`; a URL never has any."""
+    if isinstance(out, Path):
+        for path in (out / DATA_DIR).glob(".*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_rows(
@@ -169,7 +191,7 @@ def write_rows(
             written.append(path)
         for path in find_shards(out).get(split, []):
             path.unlink()
-        final = [ShardName(split, index, len(written)).path(out) for index in range(len(written))]
+        final = [out / ShardName(split, index, len(written)).file for index in range(len(written))]
         for source, target in zip(written, final, strict=True):
             os.replace(source, target)
         return final

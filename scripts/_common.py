@@ -23,6 +23,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 import yaml
 
+from hf_dataset import output
+from hf_dataset.output import Folder
+
 DISTRIBUTION = "ariel-hf"
 KEY_LIBRARIES = ("numpy", "scipy", "pyarrow", "datasets", "datatrove", "torch", "exoplanet-core", "huggingface_hub")
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -190,17 +193,14 @@ class Run:
             self.durations[name] = self.durations.get(name, 0.0) + time.perf_counter() - start
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Folder, content: Any) -> None:
     """Write JSON whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    output.write_json(path, content, indent=2)
 
 
 @contextlib.contextmanager
 def run_record(
-    out_dir: Path, command: str, config: dict[str, Any], seed: int | None = None, name: str = "run.json"
+    out_dir: Folder, command: str, config: dict[str, Any], seed: int | None = None, name: str = "run.json"
 ) -> Iterator[Run]:
     """Write `out_dir/run.json` when the block ends, also when it fails (`status` says how)."""
     run, started, status = Run(command, config, seed), datetime.now(UTC), "failed"

@@ -24,6 +24,14 @@ def _mapping(value: str | dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _named(texts: list[str]) -> dict[str, Any]:
+    """`NAME=VALUE`s, the values in YAML."""
+    for text in texts:
+        if "=" not in text:
+            raise typer.BadParameter(f"--engine-option: expected NAME=VALUE, found {text!r}")
+    return {name: yaml.safe_load(value) for name, _, value in (text.partition("=") for text in texts)}
+
+
 def _planets(value: str | int | list[int]) -> list[int]:
     """Planet ids: `1,2,3`, `@FILE` with an id a line, or a list from a config file."""
     if isinstance(value, str):
@@ -37,7 +45,7 @@ def _planets(value: str | int | list[int]) -> list[int]:
 
 def main(
     root: Annotated[Path, typer.Argument(help="Raw challenge folder, 2024 or 2025 layout.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the dataset; made, or gone on with.")],
+    out: Annotated[str, typer.Argument(help="Folder or URL (s3://…) for the dataset; made, or gone on with.")],
     bins: Annotated[int | None, typer.Option(help="Time bins a visit (375).")] = None,
     reduction: Annotated[
         Any, typer.Option(parser=_mapping, metavar="YAML", help="Settings of calibration and extraction.")
@@ -54,6 +62,9 @@ def main(
     engine_options: Annotated[
         Any, typer.Option(parser=_mapping, metavar="YAML", help="Options of datatrove's executor: partition, time, …")
     ] = None,
+    engine_option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="One of these options, above them; repeatable.")
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what is in OUT and begin anew.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any visit was left out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be built; write nothing.")] = False,
@@ -67,6 +78,7 @@ def main(
     Example: ariel build-dataset /kaggle/input/ariel-data-challenge-2025 light-curves
     """
     from hf_dataset import build
+    from hf_dataset.output import folder
     from hf_dataset.plan import BuildOptions
     from hf_dataset.reduction import ReductionOptions
 
@@ -84,20 +96,21 @@ def main(
         seed=seed,
         workers=workers,
         engine=engine,
-        engine_options=engine_options or {},
+        engine_options={**(engine_options or {}), **_named(engine_option or [])},
         restart=restart,
     )
+    place = folder(out)
     if dry_run:
-        typer.echo(build.dry_run(root, out, options))
+        typer.echo(build.dry_run(root, place, options))
         return
     with ExitStack() as stack:
         runs: list[Run] = []
 
         def record() -> None:
             config = {"root": str(root), "out": str(out), **asdict(options)}
-            runs.append(stack.enter_context(run_record(out, "build-dataset", config, seed)))
+            runs.append(stack.enter_context(run_record(place, "build-dataset", config, seed)))
 
-        summary = build.build_dataset(root, out, options, on_start=record)
+        summary = build.build_dataset(root, place, options, on_start=record)
         runs[0].metrics.update(
             rows=summary.rows, left_out=len(summary.failures), worker_seconds=summary.seconds, shards=summary.shards
         )
@@ -105,10 +118,10 @@ def main(
         logger.info("submitted: %d shards; run the same command again to see what is finished", summary.shards)
         return
     rows = " + ".join(f"{count} {split}" for split, count in summary.rows.items())
-    left_out = f", {len(summary.failures)} visits left out: {out / 'report.md'} says why" if summary.failures else ""
+    left_out = f", {len(summary.failures)} visits left out: {place / 'report.md'} says why" if summary.failures else ""
     logger.info("%s: %s rows%s", out, rows, left_out)
     if strict and summary.failures:
-        raise RuntimeError(f"{len(summary.failures)} visits left out, see {out / 'report.md'}")
+        raise RuntimeError(f"{len(summary.failures)} visits left out, see {place / 'report.md'}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from filelock import FileLock
 from huggingface_hub import DatasetCard
 
 from hf_dataset import build, lineage, plan
-from hf_dataset.build import BuildError, BuildShards
+from hf_dataset.build import BuildError
 from hf_dataset.executors import WorkerKilled
 from hf_dataset.lineage import BuildConflict
 from hf_dataset.plan import BuildOptions, make_plan
@@ -34,6 +34,7 @@ from hf_dataset.raw import RawDataError
 from hf_dataset.reduction import ReductionOptions
 from hf_dataset.shards import find_shards
 from hf_dataset.splits import is_validation
+from hf_dataset.worker import BuildShards
 
 BINS = 8
 TRAIN, TEST = {1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}, {101: 1, 102: 2}
@@ -90,6 +91,7 @@ def test_one_and_two_workers_write_the_same_bytes(root: Path, tmp_path: Path) ->
 
 def test_tasks_share_the_shards_out_each_to_one(root: Path, tmp_path: Path) -> None:
     whole = make_plan(open_fake(root), root, tmp_path / "out", options(planets_per_shard=1))
+    (whole.out / lineage.STATE_DIR).mkdir(parents=True)
     for rank in range(3):
         before = set(contents(whole.out))
         list(BuildShards(whole, whole.shards, open_fake, reduce_fake).run(rank=rank, world_size=3))
