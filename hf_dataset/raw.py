@@ -7,9 +7,10 @@ demand.
 
 from __future__ import annotations
 
-import csv
 import logging
+import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,25 +21,37 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hf_dataset import raw_tables
+from hf_dataset.raw_files import (
+    INDEX_COLUMN,
+    PlanetTable,
+    RawDataError,
+    array_columns,
+    open_parquet,
+    read_csv,
+    read_frame,
+    row_of,
+    what_is,
+)
+from hf_dataset.raw_tables import N_CHANNELS, STAR_COLUMNS
+
+__all__ = ["N_CHANNELS", "STAR_COLUMNS", "CalibrationFrames", "ChallengeFolder", "RawDataError", "RawVisit"]
+
 logger = logging.getLogger(__name__)
 
 AIRS, FGS1 = "AIRS-CH0", "FGS1"
 INSTRUMENTS = (AIRS, FGS1)
 SPLITS = ("train", "test")
 CALIBRATION_FILES = ("dark", "dead", "flat", "linear_corr", "read")
-STAR_COLUMNS = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 N_COEFFICIENTS = 6  # linear_corr stacks the coefficients c0 … c5 of a fifth-order polynomial, a detector each
-N_CHANNELS = 283
 FGS1_INTEGRATION_S = (0.1, 0.2)  # FGS1 has no column in axis_info; the organisers' recipe hard-codes it
-DECODE_SAMPLES = 3_000_000  # decoded at a time: pyarrow needs some 16 bytes for each
+DECODE_SAMPLES = 300_000  # decoded at a time: pyarrow needs some 16 bytes for each, and is fastest in cache
 AIRS_END_DELAY_S = 0.1  # the organisers add 0.1 s to the tabulated integration of an exposure's second frame
 
+# medians between which a calibration frame can be believed: the real planet's are 0.006 e-/s, 1.01 and 13 e-, slope 1.0
+PLAUSIBLE = {"dark": (-10.0, 10.0), "flat": (0.5, 2.0), "read": (0.1, 1000.0), "linear_corr": (0.5, 2.0)}
 
 Pixels = Sequence[int] | NDArray[np.intp]
-
-
-class RawDataError(ValueError):
-    """A raw folder or file is not what the challenge's layout says; names file, planet, expected and found."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +93,22 @@ def open_folder(root: str | Path) -> ChallengeFolder:
 
 
 def _layout(root: Path, splits: Sequence[str]) -> str:
-    """`2024` or `2025`, by the names of signal files, else of the ADC tables."""
-    for split in splits:
-        for planet in sorted((root / split).iterdir()):
-            names = [path.name for path in planet.iterdir()] if planet.is_dir() else []
-            if any(re.fullmatch(r".+_(signal|calibration)_\d+(\.parquet)?", name) for name in names):
-                return "2025"
-            if any(re.fullmatch(r".+_(signal\.parquet|calibration)", name) for name in names):
-                return "2024"
-    if (root / "adc_info.csv").exists():
-        return "2025"
-    if any((root / f"{split}_adc_info.csv").exists() for split in splits):
-        return "2024"
-    raise RawDataError(
-        f"{root}: expected planets with …_signal.parquet (2024) or …_signal_0.parquet (2025), or an ADC table "
-        f"train_adc_info.csv (2024) or adc_info.csv (2025), found none of them"
-    )
+    """`2024` or `2025`: by the ADC table, and where that does not tell, by the names of most planets' files."""
+    tables = {"2025": (root / "adc_info.csv").exists()}
+    tables["2024"] = any((root / f"{split}_adc_info.csv").exists() for split in splits)
+    if sum(tables.values()) == 1:
+        return next(layout for layout, there in tables.items() if there)
+    votes: Counter[str] = Counter()
+    for planet in (entry for split in splits for entry in (root / split).iterdir() if what_is(entry) == "a folder"):
+        names = os.listdir(planet) if os.access(planet, os.R_OK) else []
+        votes["2025"] += any(re.fullmatch(r".+_(signal|calibration)_\d+(\.parquet)?", name) for name in names)
+        votes["2024"] += any(re.fullmatch(r".+_(signal\.parquet|calibration)", name) for name in names)
+    if not any(votes.values()):
+        raise RawDataError(
+            f"{root}: expected planets with …_signal.parquet (2024) or …_signal_0.parquet (2025), or an ADC table "
+            f"train_adc_info.csv (2024) or adc_info.csv (2025), found {'both' if any(tables.values()) else 'none'}"
+        )
+    return votes.most_common(1)[0][0]
 
 
 @dataclass(frozen=True)
@@ -112,20 +125,25 @@ class ChallengeFolder:
         return (self.root / "simulation.json").exists()
 
     def planets(self, split: str) -> list[int]:
-        """Planet numbers of a split, ascending."""
+        """Planet numbers of a split, ascending: whatever has a number for its name, so that none is overlooked."""
         if split not in self.splits:
             raise RawDataError(f"{self.root}: expected the split {split!r}, found {', '.join(self.splits)}")
-        return sorted(int(p.name) for p in (self.root / split).iterdir() if p.is_dir() and p.name.isdigit())
+        names = sorted(path.name for path in (self.root / split).iterdir() if not path.name.startswith("."))
+        numbers = {int(name) for name in names if re.fullmatch(r"[0-9]{1,18}", name)}
+        if others := [name for name in names if not re.fullmatch(r"[0-9]{1,18}", name)]:
+            logger.warning("%s: left out, as no planet's number: %s", self.root / split, ", ".join(others[:8]))
+        return sorted(numbers)
 
     def visits(self, split: str, planet: int) -> list[int]:
-        """Visit numbers of a planet, ascending; a visit of which only one instrument is there counts."""
+        """Visit numbers of a planet, ascending; one of which there is only an instrument, or calibration, counts."""
         folder = self.root / split / str(planet)
-        if not folder.is_dir():
-            raise RawDataError(f"{folder}: expected the folder of planet {planet}, found none")
-        if self.layout == "2024":
-            return [0] if any(folder.glob("*_signal.parquet")) else []
-        names = [re.fullmatch(r".+_signal_(\d+)\.parquet", path.name) for path in folder.iterdir()]
-        return sorted({int(match[1]) for match in names if match})
+        if (found := what_is(folder)) != "a folder":
+            others = [name for name in os.listdir(folder.parent) if name.isdecimal() and int(name) == planet]
+            raise RawDataError(f"{folder}: expected the folder of planet {planet}, found {' '.join([found, *others])}")
+        number = "" if self.layout == "2024" else r"_(0|[1-9][0-9]{0,8})"
+        kinds = rf"({'|'.join(INSTRUMENTS)})_(?:signal{number}\.parquet|calibration{number})"
+        matches = [re.fullmatch(kinds, name) for name in os.listdir(folder)]
+        return sorted({int("".join(filter(None, match.groups()[1:])) or 0) for match in matches if match})
 
     def visit(self, split: str, planet: int, visit: int) -> RawVisit:
         """One visit, lazily: nothing is read yet."""
@@ -134,66 +152,39 @@ class ChallengeFolder:
     @cached_property
     def wavelengths(self) -> NDArray[np.float64]:
         """(channel,) [µm]: FGS1, then the AIRS-CH0 channels ascending."""
-        path = self.root / "wavelengths.csv"
-        rows = _read_csv(path)
-        values = _numbers(path, "wavelengths", list(rows[0].values()) if rows else [])
-        if len(rows) != 1 or values.size != N_CHANNELS or not (np.diff(values[1:]) > 0).all():
-            raise RawDataError(
-                f"{path}: expected 1 row of {N_CHANNELS} ascending wl_…, found {len(rows)} × {values.size}"
-            )
-        return values
+        return raw_tables.read_wavelengths(self.root / "wavelengths.csv")
 
     def truth(self, split: str, planet: int) -> NDArray[np.float64] | None:
         """(channel,) true transit depths (Rp/Rs)², None where the planet has no label."""
-        row = self._labels.get(split, {}).get(planet)
-        if row is None:
+        path = self.label_file(split)
+        if path is None or planet not in (table := self._table(path.name)):
             return None
-        path = self._label_file(split)
-        values = _numbers(path, f"planet {planet}", [row[name] for name in row if name.startswith("wl_")])
-        if values.size != N_CHANNELS or not np.isfinite(values).all():
-            raise RawDataError(f"{path}: planet {planet}: expected {N_CHANNELS} finite wl_…, found {values.size}")
-        return values
+        return raw_tables.spectrum(table, planet)
 
     def star(self, split: str, planet: int) -> dict[str, float | int]:
         """`star` (index, −1 where none) and Rs Ms Ts Mp e P sma i in the table's units, NaN where none."""
         if self.layout == "2024":
-            row = self._planet_row(f"{split}_adc_info.csv", planet)
-            return {"star": int(float(row.get("star", -1))), **dict.fromkeys(STAR_COLUMNS, np.nan)}
-        name = f"{split}_star_info.csv"
-        row = self._planet_row(name, planet)
-        if missing := [column for column in STAR_COLUMNS if column not in row]:
-            raise RawDataError(f"{self.root / name}: expected the columns {', '.join(STAR_COLUMNS)}, missing {missing}")
-        values = _numbers(self.root / name, f"planet {planet}", [row[column] for column in STAR_COLUMNS])
-        return {"star": -1, **dict(zip(STAR_COLUMNS, values.tolist(), strict=True))}
+            index = raw_tables.star_index(self._table(f"{split}_adc_info.csv"), planet)
+            return {"star": index, **dict.fromkeys(STAR_COLUMNS, np.nan)}
+        return {"star": -1, **raw_tables.star_parameters(self._table(f"{split}_star_info.csv"), planet)}
 
     def adc(self, split: str, planet: int, instrument: str) -> tuple[float, float]:
         """(gain [counts/e-], offset [e-]) of an instrument: electrons = counts / gain + offset."""
-        names = [f"{instrument}_adc_gain", f"{instrument}_adc_offset"]
         if self.layout == "2024":
-            path = self.root / f"{split}_adc_info.csv"
-            row = self._planet_row(path.name, planet)
+            table = self._table(f"{split}_adc_info.csv")
+            path, row = table.path, table.row(planet)
         else:
             path = self.root / "adc_info.csv"
-            rows = _read_csv(path)
+            header, rows = read_csv(path)
             if len(rows) != 1:
                 raise RawDataError(f"{path}: expected one row for all planets, found {len(rows)}")
-            row = rows[0]
-        if missing := [name for name in names if name not in row]:
-            raise RawDataError(f"{path}: expected the columns {', '.join(names)}, missing {', '.join(missing)}")
-        gain, offset = _numbers(path, f"planet {planet}", [row[name] for name in names]).tolist()
-        if not (np.isfinite([gain, offset]).all() and gain > 0):
-            raise RawDataError(
-                f"{path}: planet {planet}: expected a positive {names[0]}, found {gain}, offset {offset}"
-            )
-        return gain, offset
+            row = row_of(path, f"planet {planet}", header, rows[0])
+        return raw_tables.adc(path, f"planet {planet}", row, [f"{instrument}_adc_gain", f"{instrument}_adc_offset"])
 
     @cached_property
     def axes(self) -> dict[str, NDArray[np.float64]]:
         """Columns of axis_info.parquet without their padding: frame times [h], wavelengths [µm], integrations [s]."""
-        path = self.root / "axis_info.parquet"
-        table = _open_parquet(path, "axes").read()
-        columns = {name: np.asarray(table[name].to_numpy(), np.float64) for name in table.column_names}
-        return {name: values[np.isfinite(values)] for name, values in columns.items()}
+        return raw_tables.read_axes(self.root / "axis_info.parquet")
 
     def axis(self, name: str) -> NDArray[np.float64]:
         """One axis by its column name."""
@@ -204,34 +195,29 @@ class ChallengeFolder:
 
     @property
     def airs_wavelengths(self) -> NDArray[np.float64]:
-        """(column,) [µm] of the AIRS-CH0 detector, as stored (descending)."""
-        return self.axis("AIRS-CH0-axis2-um")
+        """(column,) [µm] of the AIRS-CH0 detector, as stored: descending in both challenges."""
+        values = self.axis("AIRS-CH0-axis2-um")
+        if not (values.size and values[-1] > 0 and (np.diff(values) < 0).all()):
+            raise RawDataError(
+                f"{self.root / 'axis_info.parquet'}: expected AIRS-CH0-axis2-um descending to more than 0 µm, found "
+                f"{values[:2].tolist()} … {values[-1:].tolist()}"
+            )
+        return values
 
     def label_file(self, split: str) -> Path | None:
         """The file of true spectra of a split, None where there is none."""
-        candidates = (self.root / f"{split}_labels.csv", self.root / f"{split}.csv")
-        return next((path for path in candidates if path.exists()), None)
-
-    def _label_file(self, split: str) -> Path:
-        return self.label_file(split) or self.root / f"{split}.csv"
+        names = (f"{split}_labels.csv", f"{split}.csv")
+        candidates = [self.root / name for name in (names if self.layout == "2024" else names[::-1])]
+        return next((path for path in candidates if what_is(path) != "none"), None)
 
     @cached_property
-    def _labels(self) -> dict[str, dict[int, dict[str, str]]]:
-        files = {split: self.label_file(split) for split in self.splits}
-        return {split: _by_planet(path) for split, path in files.items() if path is not None}
-
-    @cached_property
-    def _tables(self) -> dict[str, dict[int, dict[str, str]]]:
+    def _tables(self) -> dict[str, PlanetTable]:
         return {}
 
-    def _planet_row(self, name: str, planet: int) -> dict[str, str]:
+    def _table(self, name: str) -> PlanetTable:
         if name not in self._tables:
-            self._tables[name] = _by_planet(self.root / name)
-        if planet not in (table := self._tables[name]):
-            raise RawDataError(
-                f"{self.root / name}: expected a row of planet {planet}, found {len(table)} other planets"
-            )
-        return table[planet]
+            self._tables[name] = PlanetTable(self.root / name)
+        return self._tables[name]
 
 
 @dataclass(frozen=True)
@@ -243,6 +229,7 @@ class RawVisit:
     planet_id: int
     visit: int
     _open: dict[str, pq.ParquetFile] = field(default_factory=dict, compare=False, repr=False)
+    _columns: dict[str, list[int]] = field(default_factory=dict, compare=False, repr=False)  # a pixel each, of _open
 
     @property
     def layout(self) -> str:
@@ -276,32 +263,44 @@ class RawVisit:
                 *(self.calibration_file(instrument, kind) for kind in CALIBRATION_FILES),
             )
         ]
-        return [path for path in expected if path.exists()]
+        return [path for path in expected if what_is(path) != "none"]
 
     def adc(self, instrument: str) -> tuple[float, float]:
         """(gain [counts/e-], offset [e-])."""
         return self.folder.adc(self.split, self.planet_id, instrument)
 
     def calibration(self, instrument: str) -> CalibrationFrames:
-        """Calibration frames of the whole detector, shapes checked, values as stored (they may be non-finite)."""
+        """Calibration frames of the whole detector: shapes checked, and that most of each can be believed.
+
+        Single values are as stored: they may be non-finite, or absurd.
+        """
         frames = {}
         for kind in CALIBRATION_FILES:
-            path = self.calibration_file(instrument, kind)
-            table = _open_parquet(path, self.name).read()
-            columns = [name for name in table.column_names if not name.startswith("__index_level")]
-            frames[kind] = np.stack([np.asarray(table[name].to_numpy(), np.float64) for name in columns], axis=1)
+            path = self._own(self.calibration_file(instrument, kind))
+            frames[kind] = read_frame(path, f" of {self.name}")
             rows = frames["dark"].shape[0] * (N_COEFFICIENTS if kind == "linear_corr" else 1)
             expected = (rows, frames["dark"].shape[1])
             if frames[kind].shape != expected:
                 raise RawDataError(f"{path} of {self.name}: expected shape {expected}, found {frames[kind].shape}")
-        n_rows, n_columns = frames["dark"].shape
-        return CalibrationFrames(
-            dark=frames["dark"],
-            dead=~(frames["dead"] == 0),  # NaN counts as dead
-            flat=frames["flat"],
-            read=frames["read"],
-            linear_corr=frames["linear_corr"].reshape(N_COEFFICIENTS, n_rows, n_columns),
-        )
+        frames["linear_corr"] = frames["linear_corr"].reshape(N_COEFFICIENTS, *frames["dark"].shape)
+        for kind, frame in frames.items():
+            self._refuse_implausible(self.calibration_file(instrument, kind), kind, frame)
+        return CalibrationFrames(**{**frames, "dead": ~(frames["dead"] == 0)})  # NaN counts as dead
+
+    def _refuse_implausible(self, path: Path, kind: str, frame: NDArray[np.float64]) -> None:
+        """Raise RawDataError where most of a calibration frame is not finite, or its median cannot be."""
+        values = frame[1] if kind == "linear_corr" else frame  # the polynomial's slope
+        finite = values[np.isfinite(values)]
+        if 2 * finite.size < values.size:
+            raise RawDataError(f"{path} of {self.name}: expected finite values, found {finite.size} of {values.size}")
+        least, most = PLAUSIBLE.get(kind, (-np.inf, np.inf))
+        if not least <= (median := float(np.median(finite))) <= most:
+            what = "slopes (the second of six stacked coefficients)" if kind == "linear_corr" else kind
+            raise RawDataError(
+                f"{path} of {self.name}: expected {what} with a median from {least:g} to {most:g}, found {median:g}"
+            )
+        if kind == "dark" and not finite.any():
+            raise RawDataError(f"{path} of {self.name}: expected a measured dark frame, found 0 in every pixel")
 
     def n_frames(self, instrument: str) -> int:
         """Number of frames in the signal file."""
@@ -319,45 +318,47 @@ class RawVisit:
             logger.warning(
                 "%s %s: %d frames, axis_info has %d times; the first are used", self.name, instrument, n, stamps.size
             )
-        if not (np.diff(stamps[:n]) > 0).all():
-            raise RawDataError(f"{self.folder.root / 'axis_info.parquet'}: expected increasing {instrument}-axis0-h")
-        return stamps[:n]
+        name, path = f"{instrument}-axis0-h", self.folder.root / "axis_info.parquet"
+        return raw_tables.frame_times(path, name, stamps[:n], self.integration(instrument)[1])
 
     def integration(self, instrument: str) -> tuple[float, float]:
         """(start, end) [s]: charge collected since reset when the two frames of an exposure are read."""
         if instrument == FGS1:
             return FGS1_INTEGRATION_S
-        seconds = self.folder.axis(f"{instrument}-integration_time")
-        start, end = (np.unique(seconds[k::2]) for k in (0, 1))
-        if start.size != 1 or end.size != 1:
-            raise RawDataError(
-                f"{self.folder.root / 'axis_info.parquet'}: expected {instrument}-integration_time alternating between "
-                f"two values, found {start[:3].tolist()} and {end[:3].tolist()}"
-            )
-        return float(start[0]), float(end[0]) + AIRS_END_DELAY_S
+        name, path = f"{instrument}-integration_time", self.folder.root / "axis_info.parquet"
+        start, end = raw_tables.integration_times(path, name, self.folder.axis(name))
+        return start, end + AIRS_END_DELAY_S
 
     def read(self, instrument: str, rows: Pixels, columns: Pixels) -> NDArray[np.uint16]:
         """(frame, row, column) [counts] of the pixels rows × columns; nothing else is decoded.
 
         The array is a view whose time axis is contiguous in memory, as the file's columns are.
         """
+        n_columns = self.shape(instrument)[1]
+        pixels = np.asarray(rows, np.intp)[:, None] * n_columns + np.asarray(columns, np.intp)
+        counts = self.read_series(instrument, pixels.ravel())
+        return counts.reshape(*pixels.shape, -1).transpose(2, 0, 1)
+
+    def read_series(self, instrument: str, pixels: NDArray[np.intp]) -> NDArray[np.uint16]:
+        """(pixel, frame) [counts] of the pixels numbered row · n_columns + column; nothing else is decoded."""
         file = self._signal(instrument)
-        shape = self.shape(instrument)
-        names = file.schema_arrow.names
-        at = [i for i, name in enumerate(names) if not name.startswith("__index_level")]
-        pixels = [at[int(row) * shape[1] + int(column)] for row in rows for column in columns]
+        columns = self._columns[instrument]
         counts = np.empty((len(pixels), file.metadata.num_rows), np.uint16)
         step = max(1, DECODE_SAMPLES // file.metadata.num_rows)
         try:
             for first in range(0, len(pixels), step):
                 part = pixels[first : first + step]
                 # by index: by name, pyarrow builds a map of all 11,392 columns for each call
-                table = file.reader.read_all(column_indices=part, use_threads=False)
+                table = file.reader.read_all(column_indices=[columns[pixel] for pixel in part], use_threads=False)
                 for i, pixel in enumerate(part):
-                    counts[first + i] = table.column(names[pixel]).to_numpy()
+                    counts[first + i] = table.column(f"column_{pixel}").to_numpy()
         except (pa.ArrowException, OSError) as error:
             raise RawDataError(f"{self.signal_file(instrument)} of {self.name}: cannot be decoded: {error}") from error
-        return counts.reshape(len(rows), len(columns), -1).transpose(2, 0, 1)
+        return counts
+
+    def again(self) -> RawVisit:
+        """The same visit with files of its own, for another thread."""
+        return RawVisit(self.folder, self.split, self.planet_id, self.visit)
 
     def close(self) -> None:
         """Close the signal files; reading again opens them again."""
@@ -366,60 +367,42 @@ class RawVisit:
 
     def shape(self, instrument: str) -> tuple[int, int]:
         """(rows, columns) of the detector, from the dark frame."""
-        dark = _open_parquet(self.calibration_file(instrument, "dark"), self.name)
-        names = [name for name in dark.schema_arrow.names if not name.startswith("__index_level")]
-        return dark.metadata.num_rows, len(names)
+        path = self._own(self.calibration_file(instrument, "dark"))
+        with open_parquet(path, f" of {self.name}") as dark:
+            rows, columns = dark.metadata.num_rows, len(array_columns(dark.schema_arrow, path, f" of {self.name}"))
+        return rows, columns
+
+    def _own(self, path: Path) -> Path:
+        """The path, unless links make it a file of another planet, visit or name of the same folder."""
+        split, root = self.folder.root / self.split, os.path.realpath(self.folder.root)
+        home = os.path.realpath(split)
+        found = os.path.realpath(path)
+        inside = Path(found).is_relative_to(home) or Path(found).is_relative_to(root)
+        if inside and found != os.path.join(home, path.relative_to(split)):
+            raise RawDataError(f"{path} of {self.name}: expected a file of its own, found a link to {found}")
+        return path
 
     def _signal(self, instrument: str) -> pq.ParquetFile:
         """The opened signal file, its columns checked against the detector's pixels."""
         if instrument not in self._open:
-            path = self.signal_file(instrument)
-            file = _open_parquet(path, self.name)
+            path, of = self._own(self.signal_file(instrument)), f" of {self.name}"
             rows, columns = self.shape(instrument)
-            fields = [f for f in file.schema_arrow if not f.name.startswith("__index_level")]
-            if len(fields) != rows * columns:
-                raise RawDataError(
-                    f"{path} of {self.name}: expected {rows * columns:,} columns "
-                    f"(a pixel each of {rows} × {columns}), found {len(fields):,}"
-                )
-            if wrong := {str(f.type) for f in fields} - {"uint16"}:
-                raise RawDataError(f"{path} of {self.name}: expected uint16 counts, found {', '.join(sorted(wrong))}")
-            if file.metadata.num_rows == 0:
-                raise RawDataError(f"{path} of {self.name}: expected frames, found none")
-            self._open[instrument] = file
+            file = open_parquet(path, of)
+            try:
+                schema = file.schema_arrow
+                found = sum(not name.startswith(INDEX_COLUMN) for name in schema.names)
+                if found != rows * columns:
+                    raise RawDataError(
+                        f"{path}{of}: expected {rows * columns:,} columns "
+                        f"(a pixel each of {rows} × {columns}), found {found:,}"
+                    )
+                at = array_columns(schema, path, of)
+                types = schema.types
+                if wrong := {str(types[i]) for i in at} - {"uint16"}:
+                    raise RawDataError(f"{path}{of}: expected uint16 counts, found {', '.join(sorted(wrong))}")
+                if file.metadata.num_rows == 0:
+                    raise RawDataError(f"{path}{of}: expected frames, found none")
+            except (pa.ArrowException, UnicodeDecodeError) as error:
+                raise RawDataError(f"{path}{of}: expected a whole Parquet file, found {error}") from error
+            self._open[instrument], self._columns[instrument] = file, at
         return self._open[instrument]
-
-
-def _open_parquet(path: Path, what: str) -> pq.ParquetFile:
-    if not path.exists():
-        raise RawDataError(f"{path} of {what}: expected a Parquet file, found none")
-    try:
-        return pq.ParquetFile(path, pre_buffer=False)  # a buffer would hold far more than the columns asked for
-    except (pa.ArrowException, OSError) as error:
-        raise RawDataError(
-            f"{path} of {what}: expected a whole Parquet file, found {path.stat().st_size:,} bytes: {error}"
-        ) from error
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        raise RawDataError(f"{path}: expected a CSV table, found none")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
-
-
-def _by_planet(path: Path) -> dict[int, dict[str, str]]:
-    rows = _read_csv(path)
-    if rows and "planet_id" not in rows[0]:
-        raise RawDataError(f"{path}: expected a column planet_id, found {', '.join(list(rows[0])[:8])}")
-    try:
-        return {int(float(row["planet_id"])): row for row in rows}  # the 2025 test table writes 1103775.0
-    except (TypeError, ValueError) as error:
-        raise RawDataError(f"{path}: expected whole numbers in planet_id, found {error}") from error
-
-
-def _numbers(path: Path, what: str, texts: Sequence[str | None]) -> NDArray[np.float64]:
-    try:
-        return np.array([float(text) if text else np.nan for text in texts])
-    except ValueError as error:
-        raise RawDataError(f"{path}: {what}: expected numbers, found {error}") from error
