@@ -23,7 +23,7 @@ from hf_dataset.lineage import STATE_DIR
 from hf_dataset.output import Folder, remove_tree
 from hf_dataset.plan import BuildOptions, Plan, Shard, describe, make_plan
 from hf_dataset.progress import ProgressBar, progress_path
-from hf_dataset.report import BuildSummary, finish
+from hf_dataset.report import BuildSummary, NothingBuiltError, finish
 from hf_dataset.shards import remove_unfinished
 from hf_dataset.worker import BuildShards, FinishDataset, OpenFolder, ReduceVisit
 
@@ -69,7 +69,8 @@ def build_dataset(
         if todo:
             _run(plan, todo, options, open_folder, reduce_visit)
         if options.engine in WAITS or not todo:
-            summary = finish(plan, wavelengths)
+            with _keeping(plan, todo=()):
+                summary = finish(plan, wavelengths)
             remove_tree(out / STATE_DIR / "logs")
             return summary
     return BuildSummary.submitted(plan)
@@ -126,17 +127,26 @@ def _run(
         _submit(plan, last, options.engine, own)
         return
     executor = make_executor(options.engine, [step], len(todo), workers, logs, own)
+    with _keeping(plan, todo), ProgressBar(plan.out, todo):
+        executor.run()
+
+
+@contextlib.contextmanager
+def _keeping(plan: Plan, todo: Sequence[Shard]) -> Iterator[None]:
+    """Whatever stops the block: tidy up, and say what is finished and what is missing."""
     try:
-        with ProgressBar(plan.out, todo):
-            executor.run()
+        yield
+    except NothingBuiltError:
+        raise
     except BaseException as error:
         n_done = sum(1 for _ in lineage.read_manifests(plan))
         remove_unfinished(plan.out)
         reason = "stopped" if isinstance(error, KeyboardInterrupt) else f"stopped by {type(error).__name__}: {error}"
-        if isinstance(error, WorkerKilled):
+        if isinstance(error, (WorkerKilled, MemoryError)):
             reason += f"; in work were {', '.join(_in_work(plan, todo)) or 'no visits'}"
-        message = "%s; %d of %d shards are finished and kept: run the same command again to go on"
-        logger.warning(message, reason, n_done, len(plan.shards))
+        missing = "" if n_done < len(plan.shards) else ", card and report are missing"
+        message = "%s; %d of %d shards are finished and kept%s: run the same command again to go on"
+        logger.warning(message, reason, n_done, len(plan.shards), missing)
         raise
 
 

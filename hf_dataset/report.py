@@ -34,11 +34,15 @@ class BuildSummary:
         return cls(str(plan.out), lineage.digest(plan.settings), len(plan.shards), waiting=True)
 
 
+class NothingBuiltError(RuntimeError):
+    """There is nothing to make a dataset of: shards are missing, or no visit gave a row."""
+
+
 def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
-    """Write card and report of the finished shards; RuntimeError where some are missing or no row could be made."""
+    """Write card and report of the finished shards; NothingBuiltError where some are missing or all are empty."""
     finished = list(lineage.read_manifests(plan))
     if missing := len(plan.shards) - len(finished):
-        raise RuntimeError(f"{plan.out}: expected {len(plan.shards)} shards, {missing} are missing: run it again")
+        raise NothingBuiltError(f"{plan.out}: expected {len(plan.shards)} shards, {missing} are missing: run it again")
     entries = [
         {**entry, "split": shard.name.split, "shard": str(shard.name)}
         for shard, manifest in finished
@@ -58,8 +62,8 @@ def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
     write_json(plan.out / "report.json", {**asdict(summary), **report_text.run_figures(entries), "visits": entries})
     write_bytes(plan.out / "report.md", report_text.markdown(summary, entries).encode())
     if not any(rows.values()):
-        first = summary.failures[0]["error"]
-        raise RuntimeError(f"{plan.out}: none of {len(entries)} visits gave a row; see report.md. The first: {first}")
+        first = f"see report.md. The first: {summary.failures[0]['error']}"
+        raise NothingBuiltError(f"{plan.out}: none of {len(entries)} visits gave a row; {first}")
     publish.write_card(plan.out, wavelengths, provenance=_provenance(plan, summary))
     remove_tree(plan.out / lineage.STATE_DIR / PROGRESS_DIR)
     return summary
