@@ -147,7 +147,7 @@ def _visits(folder: ChallengeFolder, split: str, planet: int) -> list[int]:
     """The planet's visits; where there are none, visit 0, which fails when it is read and so is reported."""
     try:
         return folder.visits(split, planet) or [0]
-    except RawDataError:
+    except (RawDataError, OSError):
         return [0]
 
 

@@ -351,7 +351,13 @@ class RawVisit:
                 # by index: by name, pyarrow builds a map of all 11,392 columns for each call
                 table = file.reader.read_all(column_indices=[columns[pixel] for pixel in part], use_threads=False)
                 for i, pixel in enumerate(part):
-                    counts[first + i] = table.column(f"column_{pixel}").to_numpy()
+                    column = table.column(f"column_{pixel}")
+                    if column.null_count or len(column) != counts.shape[1]:
+                        raise RawDataError(
+                            f"{self.signal_file(instrument)} of {self.name}: expected {counts.shape[1]} counts, found "
+                            f"{len(column)} with {column.null_count} nulls in column_{pixel}"
+                        )
+                    counts[first + i] = column.to_numpy()
         except (pa.ArrowException, OSError) as error:
             raise RawDataError(f"{self.signal_file(instrument)} of {self.name}: cannot be decoded: {error}") from error
         return counts

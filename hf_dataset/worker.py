@@ -125,7 +125,7 @@ def _reduce(
     start = time.perf_counter()
     files: dict[str, lineage.Fingerprint] = {}
     entry: dict[str, Any] = {"planet_id": visit.planet_id, "visit": visit.visit, "split": visit.split}
-    row = None
+    row, name = None, f"planet {visit.planet_id} visit {visit.visit}"
     try:
         files = lineage.fingerprints(plan.root, visit.files())
         if visit.planet_id in plan.ambiguous:
@@ -133,14 +133,17 @@ def _reduce(
         row, entry["report"] = reduce_visit(visit, plan.reduction)
         schema.check_row(row, plan.reduction.n_bins)
         if (found := (row["planet_id"], row["visit"])) != (visit.planet_id, visit.visit):
-            raise ValueError(f"planet {visit.planet_id} visit {visit.visit}: found the row of planet and visit {found}")
+            raise ValueError(f"{name}: found the row of planet and visit {found}")
+        if (now := lineage.fingerprints(plan.root, visit.files())) != files:
+            changed = ", ".join(sorted(path for path in {*now, *files} if now.get(path) != files.get(path)))
+            raise raw.RawDataError(f"{name}: expected its files to stay as they were, found {changed} changed")
     except MemoryError:
         raise
     except Exception as error:  # whatever is wrong with one visit, the others go on
         row = None
-        entry["error"] = str(error)
+        entry["error"] = str(error) if f"planet {visit.planet_id}" in str(error) else f"{name}: {error}"
         if not isinstance(error, (ValueError, OSError)):
-            entry["error"] = f"planet {visit.planet_id} visit {visit.visit}: unexpected {type(error).__name__}: {error}"
+            entry["error"] = f"{name}: unexpected {type(error).__name__}: {error}"
             entry["traceback"] = traceback.format_exc()
     finally:
         visit.close()
