@@ -38,6 +38,7 @@ class Frames(NamedTuple):
     mask: NDArray[np.bool_]
 
 
+MOST_FLAT, SLOPES = 2.0, (0.5, 2.0)  # beyond these a flat or the linearity's slope is no measurement; both are about 1
 FillWeights = list[tuple[int, int, list[tuple[int, float]]]]  # row, column, [(source column, weight)]
 
 
@@ -46,7 +47,7 @@ class Pixel(IntFlag):
 
     DEAD = 1
     HOT = 2
-    UNCALIBRATED = 4  # a non-finite calibration value, or a flat below the least usable response
+    UNCALIBRATED = 4  # a calibration value that is not finite or cannot be, or a flat below the least usable response
     SATURATED = 8
 
 
@@ -70,10 +71,7 @@ def adc_to_electrons(
     offset's sign, `multiply` is the 2024 data page's counts · gain + offset. A variance given is taken to be in
     counts².
     """
-    if convention not in ADC_CONVENTIONS:
-        raise ValueError(f"ADC convention: expected one of {', '.join(ADC_CONVENTIONS)}, found {convention!r}")
-    scale = gain if convention == "multiply" else 1.0 / gain
-    shift = -offset if convention == "divide_minus_offset" else offset
+    scale, shift = adc_scale(gain, offset, convention)
     electrons = np.multiply(data, np.asarray(scale, dtype), dtype=dtype)
     electrons += np.asarray(shift, dtype)
     if variance is not None:
@@ -82,6 +80,14 @@ def adc_to_electrons(
         readout = np.asarray(read_noise, dtype)[None] ** 2 + np.asarray(scale**2 / 12, dtype)
         variance = readout if variance is None else variance + readout
     return Frames(electrons, variance, mask)
+
+
+def adc_scale(gain: float, offset: float, convention: AdcConvention) -> tuple[float, float]:
+    """(scale [e-/count], shift [e-]) of a convention: electrons = counts · scale + shift."""
+    if convention not in ADC_CONVENTIONS:
+        raise ValueError(f"ADC convention: expected one of {', '.join(ADC_CONVENTIONS)}, found {convention!r}")
+    scale = gain if convention == "multiply" else 1.0 / gain
+    return scale, -offset if convention == "divide_minus_offset" else offset
 
 
 def mask_bad_pixels(
@@ -113,8 +119,12 @@ def subtract_dark(
     data: Array, variance: Array | None, mask: NDArray[np.bool_], *, dark: Array, integration: Array
 ) -> Frames:
     """Subtract dark [e-/s] · integration (frame,) [s]. The dark's shot noise joins in the double sampling."""
-    charge = np.asarray(integration, data.dtype)[:, None, None] * np.asarray(dark, data.dtype)[None]
-    return Frames(data - charge, variance, mask)
+    return Frames(data - dark_charge(dark, integration, data.dtype), variance, mask)
+
+
+def dark_charge(dark: Array, integration: Array, dtype: Any) -> Array:
+    """(frame, row, column) [e-]: dark [e-/s] · integration (frame,) [s]."""
+    return np.asarray(integration, dtype)[:, None, None] * np.asarray(dark, dtype)[None]
 
 
 def correlated_double_sample(
@@ -139,8 +149,13 @@ def correlated_double_sample(
 def divide_flat(data: Array, variance: Array | None, mask: NDArray[np.bool_], *, flat: Array) -> Frames:
     """Divide by the relative response; where it isn't positive and finite, leave the value and mask the pixel."""
     usable = np.isfinite(flat) & (flat > 0)
-    inverse = np.asarray(1.0 / np.where(usable, flat, 1.0), data.dtype)[None]
+    inverse = inverse_flat(flat, data.dtype)[None]
     return Frames(data * inverse, None if variance is None else variance * inverse**2, mask | ~usable[None])
+
+
+def inverse_flat(flat: Array, dtype: Any) -> Array:
+    """1 / the relative response, 1 where it isn't positive and finite."""
+    return np.asarray(1.0 / np.where(np.isfinite(flat) & (flat > 0), flat, 1.0), dtype)
 
 
 def fill_bad_pixels(
@@ -178,19 +193,17 @@ def fill_bad_pixels(
     return Frames(filled, variance, mask)
 
 
-def fill_weights(mean: NDArray[np.float64], bad: NDArray[np.bool_], reach: int) -> FillWeights:
+def fill_weights(
+    mean: NDArray[np.float64], bad: NDArray[np.bool_], reach: int, where: NDArray[np.bool_] | None = None
+) -> FillWeights:
     """For each bad pixel that can be filled, the pixels of its row to fill it from, given the mean frame.
 
     The spatial profile (mean / spectrum) is interpolated along the row; the spectrum at the bad column is what the good
-    rows hold there over their share of the profile.
+    rows hold there over their share of the profile. What is not `where` (row, column) is no part of it, and not filled.
     """
-    sources = {
-        (int(row), int(column)): found
-        for row, column in zip(*np.nonzero(bad), strict=True)
-        if (found := _neighbours(bad[row], int(column), reach))
-    }
+    sources = fill_sources(bad, reach, where)
     good = np.where(bad, 0.0, mean)
-    known = good.sum(axis=0)  # the light of the good pixels of each column
+    known = (good if where is None else good * where).sum(axis=0)  # the light of the good pixels of each column
 
     def missing(spectrum: Array) -> Array:
         """(column,) what the bad pixels of each column hold, in units of `spectrum`."""
@@ -210,6 +223,18 @@ def fill_weights(mean: NDArray[np.float64], bad: NDArray[np.bool_], reach: int) 
         (*at, [(c, w * float(spectrum[at[1]] / spectrum[c])) for c, w in found])
         for at, found in sorted(sources.items())
     ]
+
+
+def fill_sources(
+    bad: NDArray[np.bool_], reach: int, where: NDArray[np.bool_] | None = None
+) -> dict[tuple[int, int], list[tuple[int, float]]]:
+    """(row, column) of each bad pixel (of those `where`) that can be filled → [(source column, weight)] of its row."""
+    chosen = bad if where is None else bad & where
+    return {
+        (int(row), int(column)): found
+        for row, column in zip(*np.nonzero(chosen), strict=True)
+        if (found := _neighbours(bad[row], int(column), reach))
+    }
 
 
 def unfilled_weights(weights: Array, filled_from: FillWeights) -> NDArray[np.float64]:
@@ -268,7 +293,9 @@ def find_bad_pixels(
     hot &= (hot_noise == 0) | (dark * exposure_s >= hot_noise * 2 * read**2)
     flags = np.where(frames.dead, np.uint8(Pixel.DEAD), np.uint8(0))
     flags |= np.where(hot, np.uint8(Pixel.HOT), np.uint8(0))
-    flags |= np.where(~finite | ~(frames.flat >= min_flat), np.uint8(Pixel.UNCALIBRATED), np.uint8(0))
+    usable = finite & (frames.flat >= min_flat) & (frames.flat <= MOST_FLAT) & (frames.read > 0)
+    usable &= (frames.linear_corr[1] >= SLOPES[0]) & (frames.linear_corr[1] <= SLOPES[1])
+    flags |= np.where(usable, np.uint8(0), np.uint8(Pixel.UNCALIBRATED))
     return flags.astype(np.uint8)
 
 

@@ -21,6 +21,7 @@ FOREGROUND_KINDS, EXTRACTION_KINDS = ("wings", "edge", "none"), ("plain", "optim
 # Diffraction wings fall as r⁻³ from a point (FGS1) and, summed along the dispersion, as r⁻² from a line (AIRS-CH0).
 # Both fit planet 342072318's mean frames with a foreground near zero, where an edge mean finds 0.1 % of the flux a row.
 WING_POWER_LINE, WING_POWER_POINT = 2.0, 3.0
+CENTRE_HALF_WIDTH = 4  # px around the light's centre within which its first moment is taken
 
 
 def match_channels(axis_um: Array, wavelengths_um: Array) -> NDArray[np.intp]:
@@ -42,7 +43,7 @@ def match_channels(axis_um: Array, wavelengths_um: Array) -> NDArray[np.intp]:
 # --- where the light is --------------------------------------------------------------------------------------------
 
 
-def centre_of_light(mean: Array, good: NDArray[np.bool_], half_width: int = 4) -> tuple[float, float]:
+def centre_of_light(mean: Array, good: NDArray[np.bool_], half_width: int = CENTRE_HALF_WIDTH) -> tuple[float, float]:
     """(row, column) [px] of a point source: the first moment within `half_width` of the brightest place, iterated."""
     light = np.where(good, mean, 0.0)
     smooth = sum(np.roll(light, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
@@ -57,7 +58,9 @@ def centre_of_light(mean: Array, good: NDArray[np.bool_], half_width: int = 4) -
     return y, x
 
 
-def trace_centre(mean: Array, good: NDArray[np.bool_], half_width: int = 4, degree: int = 2) -> NDArray[np.float64]:
+def trace_centre(
+    mean: Array, good: NDArray[np.bool_], half_width: int = CENTRE_HALF_WIDTH, degree: int = 2
+) -> NDArray[np.float64]:
     """(column,) row [px] of the spectrum: first moments a column, smoothed by a flux-weighted polynomial."""
     light = np.where(good, mean, 0.0)
     profile = light.sum(axis=1)

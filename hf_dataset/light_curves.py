@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 MIN_EXPOSURES_FOR_HITS = 7  # fewer give neither a scatter nor four neighbours each
+SCATTER_SAMPLES = 1024  # first differences of a series that tell its scatter to 3 %
 
 
 class BinnedFlux(NamedTuple):
@@ -23,7 +24,7 @@ class BinnedFlux(NamedTuple):
 
 
 def find_hits(
-    data: Array, threshold: float = 5.0, minimum: Array | float = 0.0, samples: int = 1024
+    data: Array, threshold: float = 5.0, minimum: Array | float = 0.0, samples: int = SCATTER_SAMPLES
 ) -> NDArray[np.bool_]:
     """True where a sample lies more than `threshold` σ outside the range of its four neighbours in time.
 
@@ -45,7 +46,7 @@ def find_hits(
     return hits
 
 
-def difference_scatter(data: Array, samples: int = 1024) -> Array:
+def difference_scatter(data: Array, samples: int = SCATTER_SAMPLES) -> Array:
     """1σ of white noise in each series (time first), robust, from first differences; a subsample of about `samples`."""
     stride = max(1, (data.shape[0] - 1) // samples)
     differences = data[1::stride] - data[:-1:stride][: data[1::stride].shape[0]]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hf_dataset import calibration, extraction, light_curves
 from hf_dataset.calibration import Pixel, StepLog
-from hf_dataset.exposures import Exposures, airs_columns, calibrate_visit, pixels_used
+from hf_dataset.exposures import Exposures, airs_columns, calibrate_visit, used_columns
 from hf_dataset.extraction import Sums
 from hf_dataset.quality import exposure_figures, light_curve_figures
 from hf_dataset.raw import AIRS, FGS1, INSTRUMENTS, STAR_COLUMNS, RawVisit
@@ -30,14 +30,15 @@ __all__ = [
     "calibrate_visit",
     "extract_airs",
     "extract_fgs1",
-    "pixels_used",
     "reduce_visit",
+    "used_columns",
 ]
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[Any]
-MIN_LIGHT_SIGMA = 10.0  # of the mean exposure, all channels together, below which there is no star
+MIN_LIGHT_SIGMA = 10.0  # of the mean exposure, all channels together or one alone, below which there is no star
+LIGHT_RANGE = (0.5, 1.5)  # of the median exposure's light: outside is no transit, but frames lost, swapped or garbage
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Series:
 def extract_airs(exposures: Exposures, channels: NDArray[np.intp], options: ReductionOptions) -> Series:
     """AIRS-CH0 fluxes of the detector columns `channels`, with centroids (row, dispersion shift)."""
     e, since = exposures, time.perf_counter()
-    centre = extraction.trace_centre(e.mean, e.usable)
+    centre = extraction.trace_centre(e.mean, e.usable | ~e.read)
     distance = extraction.distance_from_trace(centre, e.mean.shape[0])
     inside = extraction.aperture(distance, options.airs_half_width)
     level = extraction.foreground(
@@ -120,10 +121,12 @@ def _series(
     `weights` is (row, column) of the channels only; `at` their columns in the cube, None where one channel is the whole
     frame.
     """
-    light, noise = sums.flux.mean(axis=0).sum(), np.sqrt(sums.variance.sum() / sums.flux.shape[0])
-    if not light > MIN_LIGHT_SIGMA * noise:
-        raise ValueError(f"expected a source in the aperture, found {light:.3g} ± {noise:.2g} e- per exposure")
-    good = np.isfinite(sums.flux)
+    light, noise = sums.flux.mean(axis=0, dtype=np.float64), np.sqrt(sums.variance / sums.flux.shape[0])
+    if not light.sum() > MIN_LIGHT_SIGMA * (error := float(np.sqrt((noise**2).sum()))):
+        raise ValueError(f"expected a source in the aperture, found {light.sum():.3g} ± {error:.2g} e- per exposure")
+    off = _exposures_off(sums.flux)
+    good = np.isfinite(sums.flux) & (light > MIN_LIGHT_SIGMA * noise) & ~off[:, None]
+    centroid = np.where(off[:, None], np.median(centroid[~off], axis=0), centroid)
     when, row, column = e.lost
     if at is None:
         inside = weights[row, column] > 0
@@ -152,8 +155,21 @@ def _series(
     fgs1 = {"extraction": options.fgs1_extraction, "radius_px": options.fgs1_radius}
     e.log.add("extraction", {"foreground": options.foreground, **(fgs1 if at is None else airs)}, None, quality)
     saturated = (e.flags & Pixel.SATURATED) != 0
-    figures = exposure_figures(sums.flux, sums.variance, bad_share, e.lost[0].size, e.cube.size, saturated)
+    figures = exposure_figures(sums.flux, sums.variance, bad_share, e.lost[0].size, e.n_samples, saturated)
     return Series(sums, good, centroid, quality | figures)  # the figures are not logged: rows do not hang on them
+
+
+def _exposures_off(flux: Array) -> NDArray[np.bool_]:
+    """(exposure,) True where the light of all channels is not that of a star with a transit."""
+    total = flux.sum(axis=1, dtype=np.float64)
+    relative = total / np.median(total) if np.median(total) > 0 else np.zeros_like(total)
+    off = ~((relative > LIGHT_RANGE[0]) & (relative < LIGHT_RANGE[1]))
+    if 2 * off.sum() > off.size:
+        raise ValueError(
+            f"expected most exposures within {LIGHT_RANGE[0]:g} to {LIGHT_RANGE[1]:g} of their median light, found "
+            f"{off.sum()} of {off.size} outside"
+        )
+    return off
 
 
 def _median_ratio(part: Array, whole: Array) -> float:
@@ -164,9 +180,12 @@ def _median_ratio(part: Array, whole: Array) -> float:
 # --- the row -------------------------------------------------------------------------------------------------------
 
 
-def reduce_visit(visit: RawVisit, options: ReductionOptions | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def reduce_visit(
+    visit: RawVisit, options: ReductionOptions | None = None, threads: int = 1
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """A row of the dataset (hf_dataset/schema.py) and a report: seconds per step and quality figures, JSON-able.
 
+    The row is the same for any number of `threads`; the seconds are added up over them.
     Raises RawDataError or ReductionError, naming file, planet and what was found, where the visit gives no sound row.
     """
     options = options or ReductionOptions()
@@ -180,7 +199,7 @@ def reduce_visit(visit: RawVisit, options: ReductionOptions | None = None) -> tu
     try:
         times = {name: visit.times(name) for name in INSTRUMENTS}  # opens both files: a broken one fails at once
         for instrument in INSTRUMENTS:
-            exposures = calibrate_visit(visit, instrument, options)
+            exposures = calibrate_visit(visit, instrument, options, threads)
             try:
                 if instrument == AIRS:
                     series[instrument] = extract_airs(exposures, airs_columns(visit), options)

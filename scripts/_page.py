@@ -72,8 +72,7 @@ def calibration_images(visit: RawVisit) -> list[tuple[str, np.ndarray]]:
     from hf_dataset.raw import AIRS
 
     options = reduction.ReductionOptions()
-    blocks = reduction.pixels_used(visit, AIRS, options)
-    rows, columns = np.concatenate([rows for rows, _ in blocks]), blocks[0][1]
+    rows, columns = np.arange(visit.shape(AIRS)[0]), reduction.used_columns(visit, AIRS, options)
     counts = visit.read(AIRS, rows, columns)[: 2 * EXPOSURES_SHOWN]
     bad = calibration.find_bad_pixels(visit.calibration(AIRS), options.hot_sigma, options.min_flat)[:, columns] != 0
     frames = visit.calibration(AIRS).window(slice(0, len(rows)), slice(int(columns[0]), int(columns[-1]) + 1))
