@@ -24,12 +24,13 @@ from typing import Any
 from datatrove.executor.base import PipelineExecutor
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
+from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 
 ENGINES = {
     "local": "hf_dataset.executors.ProcessExecutor",
     "slurm": "datatrove.executor.slurm.SlurmPipelineExecutor",
-    "ray": "datatrove.executor.ray.RayPipelineExecutor",
+    "ray": "hf_dataset.ray_executor.RayExecutor",
     "jobs": "datatrove.executor.jobs.JobsPipelineExecutor",
 }
 WAITS = ("local", "ray")  # their run() returns when the tasks are done; the others' when they are submitted
@@ -51,8 +52,10 @@ def make_executor(
 ) -> PipelineExecutor:
     """The executor of an engine, not started. `options` are its own (partition, time, …) and win over the others.
 
-    The tasks decide by themselves what is left to do, so datatrove's completion marks are not used.
+    The tasks decide by themselves what is left to do, so datatrove's completion marks are not used. On Slurm what
+    depends on failed jobs runs all the same (it says what is missing), and no job waits for what will never be.
     """
+    logger.disable("datatrove")  # in this process: what it would tell the user is not about light curves
     if engine not in ENGINES:
         raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, found {engine!r}")
     module, name = ENGINES[engine].rsplit(".", 1)
@@ -61,6 +64,9 @@ def make_executor(
     if unknown := sorted(set(options or {}) - known):
         raise ValueError(f"engine {engine}: unknown option {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     arguments = {"tasks": tasks, "workers": workers, "logging_dir": logging_dir, **(options or {})}
+    if engine == "slurm":
+        arguments = {"run_on_dependency_fail": True, **arguments}
+        arguments["sbatch_args"] = {"kill-on-invalid-dep": "yes", **arguments.get("sbatch_args", {})}
     try:
         return kind(pipeline=list(pipeline), skip_completed=False, depends=depends, **arguments)
     except TypeError as error:
@@ -100,8 +106,6 @@ class ProcessExecutor(LocalPipelineExecutor):
 
 def _start_worker(alive: Connection) -> None:
     """Leave interrupts to the parent, end with it, and keep datatrove's log off the user's screen."""
-    from datatrove.utils.logging import logger
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logger.disable("datatrove")
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()

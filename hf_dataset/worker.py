@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from hf_dataset import lineage, raw, reduction, schema, submissions
 from hf_dataset.lineage import STATE_DIR
-from hf_dataset.plan import Plan, Shard
+from hf_dataset.plan import Plan, Shard, code_version
 from hf_dataset.progress import ProgressLines
 from hf_dataset.report import finish
 from hf_dataset.shards import ShardWriter
@@ -80,11 +80,16 @@ def node() -> str:
 
 
 def check_node(plan: Plan) -> None:
-    """RuntimeError where this machine has another file system than the one that planned the build."""
+    """RuntimeError where this machine has other folders or other code than the one that planned the build."""
     if not plan.root.is_dir():
         raise RuntimeError(f"{plan.root}: expected a folder that all nodes share, not found on {node()}")
     if isinstance(plan.out, Path) and not (plan.out / STATE_DIR).is_dir():
         raise RuntimeError(f"{plan.out}: expected a folder that all nodes share, the build's is not found on {node()}")
+    elsewhere = os.environ.get("DATATROVE_EXECUTOR", "LOCAL") != "LOCAL"
+    if elsewhere and (found := code_version()) != plan.code:
+        raise RuntimeError(
+            f"ariel-hf on {node()}: expected the code that planned the build, {plan.code}, found {found}"
+        )
 
 
 @contextlib.contextmanager

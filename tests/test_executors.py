@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 from datatrove.executor.jobs import JobsPipelineExecutor
-from datatrove.executor.ray import RayPipelineExecutor
 from datatrove.executor.slurm import SlurmPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from fake_folder import open_fake, reduce_fake, write_folder
+from threadpoolctl import threadpool_info
 
 from ariel_scripts import build_dataset as command
-from hf_dataset import build
+from hf_dataset import build, submissions
+from hf_dataset.build import BuildError
 from hf_dataset.executors import ENGINES, ProcessExecutor, make_executor
-from hf_dataset.plan import BuildOptions
+from hf_dataset.lineage import STATE_DIR
+from hf_dataset.plan import BuildOptions, make_plan
+from hf_dataset.ray_executor import RayExecutor
 from hf_dataset.reduction import ReductionOptions
+from hf_dataset.worker import BuildShards, one_thread, peak_mb
 
 KINDS = {
     "local": ProcessExecutor,
     "slurm": SlurmPipelineExecutor,
-    "ray": RayPipelineExecutor,
+    "ray": RayExecutor,
     "jobs": JobsPipelineExecutor,
 }
 
@@ -94,6 +103,103 @@ def test_a_build_on_slurm_submits_the_shards_and_then_the_card(tmp_path: Path, m
     list(last.depends.pipeline[0].run(rank=0, world_size=1))
     list(last.pipeline[0].run())
     assert (tmp_path / "out/README.md").exists()
+
+
+def submit(root: Path, out: Path, **changes: Any) -> build.BuildSummary:
+    own = {"time": "1:00:00", "partition": "cpu", "mem_per_cpu_gb": 1}
+    options = BuildOptions(**{"engine": "slurm", "engine_options": own, "planets_per_shard": 1, **changes})
+    return build.build_dataset(root, out, options, open_folder=open_fake, reduce_visit=reduce_fake)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins of sbatch, which notes its scripts, and of squeue, which shows the file returned."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    queue = tmp_path / "queue"
+    queue.write_text("")
+    scripts = {
+        "sbatch": f'for last; do :; done; echo "$@" >> {tmp_path}/sbatch; cat "$last" >> {tmp_path}/sbatch; '
+        f"echo '7_0 PENDING' > {queue}; echo Submitted batch job 7",
+        "squeue": f'echo "$@" > {tmp_path}/asked; cat {queue}',
+    }
+    for name, text in scripts.items():
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return queue
+
+
+def test_a_build_whose_jobs_are_queued_is_refused_and_goes_on_when_they_have_gone(tmp_path: Path, slurm: Path) -> None:
+    root, out = write_folder(tmp_path / "raw", {1: 1, 2: 1, 3: 1}), tmp_path / "out"
+    assert submit(root, out).waiting
+    for again in ({}, {"engine": "local", "engine_options": {}, "workers": 1}, {"restart": True}):
+        with pytest.raises(BuildError, match=r"a build on slurm.*as ariel-\w+, has not ended \(7_0 PENDING\): wait"):
+            submit(root, out, **again)
+    assert f"--name={submissions.job_name(out)}" in (tmp_path / "asked").read_text()
+    slurm.write_text("")  # scancelled
+    assert submit(root, out, engine="local", engine_options={}, workers=1).rows == {"train": 3}
+
+
+def test_jobs_that_cannot_be_looked_up_are_taken_to_be_there(
+    tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = write_folder(tmp_path / "raw", {1: 1, 2: 1, 3: 1}), tmp_path / "out"
+    submit(root, out)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BuildError, match=r"cannot be looked up here.*squeue.*delete .*submitted.json"):
+        submit(root, out)
+
+
+def test_what_ends_a_slurm_build_runs_whatever_became_of_the_shards(tmp_path: Path, slurm: Path) -> None:
+    submit(write_folder(tmp_path / "raw", {1: 1, 2: 1, 3: 1}), tmp_path / "out")
+    submitted = (tmp_path / "sbatch").read_text()
+    assert "--dependency=afterany:7" in submitted
+    assert (
+        submitted.count("--kill-on-invalid-dep=yes") == 4
+    )  # shards, card, datatrove's sums of statistics
+
+
+def test_a_submission_that_fails_leaves_no_word_of_jobs(tmp_path: Path, slurm: Path) -> None:
+    (tmp_path / "bin" / "sbatch").write_text("#!/bin/bash\nexit 1\n")
+    root, out = write_folder(tmp_path / "raw", {1: 1, 2: 1}), tmp_path / "out"
+    for _ in range(2):
+        with pytest.raises(BuildError, match=r"the jobs could not be submitted to slurm: .*sbatch"):
+            submit(root, out)
+
+
+@pytest.mark.parametrize("missing", ["raw", "out"])
+def test_a_node_that_does_not_share_the_folders_says_which(tmp_path: Path, missing: str) -> None:
+    root, out = write_folder(tmp_path / "raw", {1: 1}), tmp_path / "out"
+    (out / STATE_DIR).mkdir(parents=True)
+    whole = make_plan(open_fake(root), root, out, BuildOptions())
+    shutil.move(tmp_path / missing, tmp_path / "elsewhere")
+    with pytest.raises(RuntimeError, match=rf"/{missing}: expected a folder that all nodes share"):
+        list(BuildShards(whole, whole.shards, open_fake, reduce_fake).run())
+
+
+def test_a_node_with_other_code_refuses_to_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, out = write_folder(tmp_path / "raw", {1: 1}), tmp_path / "out"
+    (out / STATE_DIR).mkdir(parents=True)
+    whole = replace(make_plan(open_fake(root), root, out, BuildOptions()), code={"ariel-hf": "9", "source": "x"})
+    monkeypatch.setenv("DATATROVE_EXECUTOR", "SLURM")
+    with pytest.raises(RuntimeError, match=r"expected the code that planned the build, .*'9'.*, found"):
+        list(BuildShards(whole, whole.shards, open_fake, reduce_fake).run())
+
+
+def test_a_step_runs_on_one_thread_a_library() -> None:
+    with one_thread():
+        assert pa.cpu_count() == 1
+        assert {library["num_threads"] for library in threadpool_info()} <= {1}
+
+
+def test_peak_memory_is_in_megabytes_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrusage", lambda _: SimpleNamespace(ru_maxrss=300 * 1024))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert peak_mb() == 300
+    monkeypatch.setattr("resource.getrusage", lambda _: SimpleNamespace(ru_maxrss=300 * 1024 * 1024))
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert peak_mb() == 300
 
 
 def test_the_local_executor_runs_every_task_once(tmp_path: Path) -> None:
