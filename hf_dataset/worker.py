@@ -142,9 +142,9 @@ def _reduce(
         if (now := lineage.fingerprints(plan.root, visit.files())) != files:
             changed = ", ".join(sorted(path for path in {*now, *files} if now.get(path) != files.get(path)))
             raise raw.RawDataError(f"{name}: expected its files to stay as they were, found {changed} changed")
-    except MemoryError:
-        raise
     except Exception as error:  # whatever is wrong with one visit, the others go on
+        if lacks_memory(error):
+            raise MemoryError(f"{name}: {error}") from None
         row = None
         entry["error"] = str(error) if f"planet {visit.planet_id}" in str(error) else f"{name}: {error}"
         if not isinstance(error, (ValueError, OSError)):
@@ -156,6 +156,15 @@ def _reduce(
     entry["seconds"] = round(time.perf_counter() - start, 3)
     entry["peak_mb"], entry["node"] = peak_mb(), node()
     return row, entry, files
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Whether an error is for want of memory, not the visit's own; Arrow's readers say so in words only."""
+    while error is not None:
+        if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 def peak_mb() -> int:
