@@ -33,6 +33,7 @@ OUTSIDE_ROWS = {
     "ray_executor",
     "report",
     "report_text",
+    "rows",
     "splits",
     "submissions",
     "verify",

@@ -36,6 +36,11 @@ class Figure:
     least: float
     index: int | None = None  # of a figure that is a list
 
+    @property
+    def key(self) -> str:
+        """Its name in `distribution` and `stand_out` of report.json."""
+        return self.name if self.index is None else f"{self.name}[{self.index}]"
+
 
 FIGURES: tuple[Figure, ...] = (
     Figure("scatter_over_error", "channel noise", "of predicted", "both", 0.15),
@@ -227,9 +232,9 @@ def badness(figure: Figure, values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def worst(figure: Figure, values: NDArray[np.float64], count: int = 3) -> list[int]:
-    """Indices of the worst visits, worst first."""
+    """Indices of the visits that are furthest on the worse side of the median, worst first."""
     away = badness(figure, values)
-    return [int(i) for i in np.argsort(-away, kind="stable")[:count] if np.isfinite(away[i])]
+    return [int(i) for i in np.argsort(-away, kind="stable")[:count] if away[i] > 0]
 
 
 def outliers(figure: Figure, values: NDArray[np.float64]) -> list[int]:

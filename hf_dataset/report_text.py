@@ -43,7 +43,7 @@ def run_figures(entries: Sequence[Entry]) -> dict[str, Any]:
     reports = [entry.get("report", {}) for entry in good]
     distribution = {
         name: {
-            _key(figure): dict(zip(("median", "low", "high"), quality.spread(values), strict=False))
+            figure.key: dict(zip(("median", "low", "high"), quality.spread(values), strict=False))
             for figure, values in quality.table(reports, name).items()
         }
         for name in INSTRUMENTS
@@ -53,17 +53,13 @@ def run_figures(entries: Sequence[Entry]) -> dict[str, Any]:
             "planet_id": good[i]["planet_id"],
             "visit": good[i]["visit"],
             "instrument": name,
-            "figure": _key(figure),
+            "figure": figure.key,
             "value": value,
             "median": run.median,
         }
         for i, name, figure, value, run in quality.stand_out(reports, INSTRUMENTS)
     ]
     return {"distribution": distribution, "stand_out": flags}
-
-
-def _key(figure: quality.Figure) -> str:
-    return figure.name if figure.index is None else f"{figure.name}[{figure.index}]"
 
 
 def _left_out(failures: Sequence[Entry]) -> list[str]:
@@ -84,7 +80,7 @@ def _stand_out(flags: Sequence[Entry], n_visits: int) -> list[str]:
     if not flags:
         return [*lines, "None."]
     reasons: dict[tuple[int, int], list[str]] = {}
-    by_key = {_key(figure): figure for figure in quality.FIGURES}
+    by_key = {figure.key: figure for figure in quality.FIGURES}
     for flag in flags:
         figure = by_key[flag["figure"]]
         found = f"{_number(flag['value'])} {figure.unit}".strip()

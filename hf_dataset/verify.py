@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
@@ -24,6 +23,7 @@ from huggingface_hub import DatasetCard
 from hf_dataset import schema
 from hf_dataset.lineage import MANIFEST_DIR, Fingerprint, digest, fingerprint
 from hf_dataset.output import Folder, files, folder, open_binary
+from hf_dataset.rows import rows_of
 from hf_dataset.shards import DATA_DIR, ShardName
 
 HASH_BLOCK = 1 << 20
@@ -223,7 +223,7 @@ def _check_rows(verdict: Verdict, file: pq.ParquetFile, name: str, manifest: Map
         chosen = ["planet_id", "visit"] if quick or types != planned_types else None
         table = file.read_row_group(group, columns=chosen, use_threads=False)
         found += list(zip(table["planet_id"].to_pylist(), table["visit"].to_pylist(), strict=True))
-        for row in _rows(table) if chosen is None else ():
+        for row in rows_of(table) if chosen is None else ():
             try:
                 schema.check_row(row, n_bins)
             except ValueError as error:
@@ -245,28 +245,6 @@ def _listed(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> str:
     first = next((i for i, pair in enumerate(some) if i >= len(others) or others[i] != pair), None)
     where = "" if first is None else f", row {first} planet {some[first][0]} visit {some[first][1]}"
     return f"{len(some)} rows{where}"
-
-
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """The rows of a table as `schema.check_row` takes them."""
-    for i in range(table.num_rows):
-        yield {name: _value(table[name][i]) for name in table.column_names}
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    """A scalar, or a NumPy array of a (nested) list's shape; ValueError where the inner lists differ in length."""
-    if isinstance(scalar, pa.ExtensionScalar):
-        scalar = scalar.value
-    if scalar is None or not scalar.is_valid or not hasattr(scalar, "values"):
-        return None if scalar is None else scalar.as_py()
-    values, shape = scalar.values, [len(scalar.values)]
-    while pa.types.is_nested(values.type):
-        lengths = set(values.value_lengths().to_pylist())
-        if len(lengths) != 1:
-            raise ValueError(f"expected inner lists of one length, found {sorted(map(str, lengths))[:4]}")
-        shape += [lengths.pop()]
-        values = values.flatten()
-    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(shape)
 
 
 # --- what was written about them -----------------------------------------------------------------------------------

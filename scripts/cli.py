@@ -21,10 +21,10 @@ app = typer.Typer(
 
 
 def command_functions() -> dict[str, Callable[..., Any]]:
-    """`main` of every command file, by command name (`build_dataset.py` is `build-dataset`)."""
+    """`main` of every command file, by command name: `build_dataset.py` is `build-dataset`, `inspect_.py` `inspect`."""
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
     files = [name for name in names if not name.startswith("_") and name != "cli"]
-    return {name.replace("_", "-"): importlib.import_module(f"ariel_scripts.{name}").main for name in files}
+    return {name.rstrip("_").replace("_", "-"): importlib.import_module(f"ariel_scripts.{name}").main for name in files}
 
 
 def default_config_hash() -> str:
