@@ -186,9 +186,9 @@ def fill_bad_pixels(
     for row, column, sources in weights:
         neighbours = [source for source, _ in sources]
         share = np.array([weight for _, weight in sources], data.dtype)
-        filled[:, row, column] = data[:, row, neighbours] @ share
+        filled[:, row, column] = (data[:, row, neighbours] * share).sum(axis=-1)
         if variance is not None:
-            variance[:, row, column] = variance[:, row, neighbours] @ share**2
+            variance[:, row, column] = (variance[:, row, neighbours] * share**2).sum(axis=-1)
         mask[:, row, column] = mask[:, row, neighbours].any(axis=-1)
     return Frames(filled, variance, mask)
 

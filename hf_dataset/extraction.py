@@ -79,7 +79,7 @@ def trace_centre(
         moment = (weight * rows).sum(axis=0)[usable] / total[usable]
         fit = np.polynomial.polynomial.polyfit(position[usable], moment, degree, w=np.sqrt(total[usable]))
         centre = np.clip(np.polynomial.polynomial.polyval(position, fit), 0, mean.shape[0] - 1)
-    return centre
+    return np.round(centre, 6)  # the last digits of a least-squares fit depend on the processor
 
 
 def distance_from_trace(centre: Array, n_rows: int) -> NDArray[np.float64]:
@@ -216,13 +216,13 @@ def extract_point(cube: Array, weights: Array, variance: Array, level: float) ->
 
 
 def weighted_sums(cube: Array, weights: Array) -> NDArray[np.float64]:
-    """(set, exposure) sums of cube (exposure, row, column) with each frame of weights (set, row, column)."""
-    total = np.zeros((weights.shape[0], cube.shape[0]))
-    for row in np.flatnonzero(weights.any(axis=(0, 2))):  # a row at a time: no copy of the cube
-        columns = np.flatnonzero(weights[:, row].any(axis=0))
-        part = slice(columns[0], columns[-1] + 1)
-        total += weights[:, row, part].astype(cube.dtype) @ cube[:, row, part].T
-    return total
+    """(set, exposure) sums of cube (exposure, row, column) with each frame of weights (set, row, column).
+
+    Not by BLAS: its results depend on the processor and on its number of threads.
+    """
+    from hf_dataset import kernel  # numba is imported where rows are made, not with the package
+
+    return kernel.weighted_sums(np.ascontiguousarray(cube.transpose(1, 2, 0)), np.asarray(weights, np.float64))
 
 
 # --- jitter --------------------------------------------------------------------------------------------------------
@@ -258,8 +258,7 @@ def dispersion_shift(flux: Array, variance: Array) -> NDArray[np.float64]:
     determinant = a * c - b**2
     if not determinant > 0:
         return np.zeros(flux.shape[0])
-    u = flux @ (weight * mean).astype(flux.dtype)
-    v = flux @ (weight * slope).astype(flux.dtype)
+    u, v = ((flux.T * given[:, None]).sum(axis=0) for given in (weight * mean, weight * slope))  # not by BLAS, as above
     return np.asarray((a * v - b * u) / np.maximum(np.abs(c * u - b * v), 1e-300), np.float64)
 
 

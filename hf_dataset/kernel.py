@@ -25,6 +25,7 @@ MAD_TO_SIGMA = 0.6744897501960817  # of a normal distribution's median absolute 
 SCATTER = MAD_TO_SIGMA * np.sqrt(2.0)  # median absolute first difference over σ
 SATURATED_OFTEN = 0.01  # fraction of a pixel's exposures from which it counts as bad, not its samples
 CHUNK = 512  # samples searched for hits at a time
+SUMMED = 2048  # exposures summed at a time: their sums stay in the processor's cache
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,3 +184,21 @@ def calibrate_series(
             lost = np.concatenate((lost, np.stack((np.full_like(when, at), when), axis=1)))
         mean[at] = mean_of(data)
     return lost, often
+
+
+@compiled
+def weighted_sums(cube: Array, weights: Array) -> Array:
+    """(set, exposure) float64 sums of cube (row, column, exposure) with weights (set, row, column), pixel by pixel."""
+    n_sets, n_rows, n_columns = weights.shape
+    total = np.zeros((n_sets, cube.shape[2]))
+    for first in range(0, cube.shape[2], SUMMED):
+        part = total[:, first : first + SUMMED]
+        for row in range(n_rows):
+            for column in range(n_columns):
+                data = cube[row, column, first : first + SUMMED]
+                for k in range(n_sets):
+                    weight = weights[k, row, column]
+                    if weight != 0:
+                        for t in range(data.size):
+                            part[k, t] += weight * data[t]
+    return total

@@ -20,6 +20,7 @@ from hf_dataset.reduction_options import ReductionOptions
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
+EDGE = 13  # AIRS-CH0 columns at either end read whole: a running median of 21 columns has only half as many there
 LATTICE = 3  # px between the FGS1 pixels of the first look, less than the width of its spot
 MARGIN = 0.5  # px around the apertures: bad pixels, not filled yet, move the centre found here by less
 
@@ -32,12 +33,13 @@ class Wanted(NamedTuple):
 
 
 def first_look(instrument: str, shape: tuple[int, int], options: ReductionOptions) -> Mask:
-    """(row, column) pixels spread over the detector: whole columns of AIRS-CH0, a lattice of FGS1."""
+    """(row, column) pixels spread over the detector: whole columns of AIRS-CH0, a lattice in FGS1."""
     if options.pixels == "all":
         return np.ones(shape, bool)
     look = np.zeros(shape, bool)
     if instrument == AIRS:
         look[:, options.foreground_stride // 2 :: options.foreground_stride] = True
+        look[:, :EDGE] = look[:, -EDGE:] = True
     else:
         look[LATTICE // 2 :: LATTICE, LATTICE // 2 :: LATTICE] = True
     return look

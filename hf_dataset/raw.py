@@ -30,6 +30,7 @@ from hf_dataset.raw_files import (
     open_parquet,
     read_csv,
     read_frame,
+    require_file,
     row_of,
     what_is,
 )
@@ -45,7 +46,7 @@ SPLITS = ("train", "test")
 CALIBRATION_FILES = ("dark", "dead", "flat", "linear_corr", "read")
 N_COEFFICIENTS = 6  # linear_corr stacks the coefficients c0 … c5 of a fifth-order polynomial, a detector each
 FGS1_INTEGRATION_S = (0.1, 0.2)  # FGS1 has no column in axis_info; the organisers' recipe hard-codes it
-DECODE_SAMPLES = 300_000  # decoded at a time: pyarrow needs some 16 bytes for each, and is fastest in cache
+DECODE_SAMPLES = 150_000  # decoded at a time: pyarrow needs some 16 bytes for each, and is fastest in cache
 AIRS_END_DELAY_S = 0.1  # the organisers add 0.1 s to the tabulated integration of an exposure's second frame
 
 # medians between which a calibration frame can be believed: the real planet's are 0.006 e-/s, 1.01 and 13 e-, slope 1.0
@@ -134,12 +135,18 @@ class ChallengeFolder:
             logger.warning("%s: left out, as no planet's number: %s", self.root / split, ", ".join(others[:8]))
         return sorted(numbers)
 
-    def visits(self, split: str, planet: int) -> list[int]:
-        """Visit numbers of a planet, ascending; one of which there is only an instrument, or calibration, counts."""
+    def planet_folder(self, split: str, planet: int) -> Path:
+        """Where a planet's files are; RawDataError where no folder is there."""
         folder = self.root / split / str(planet)
         if (found := what_is(folder)) != "a folder":
-            others = [name for name in os.listdir(folder.parent) if name.isdecimal() and int(name) == planet]
+            names = os.listdir(folder.parent) if folder.parent.is_dir() else []
+            others = [name for name in names if re.fullmatch(rf"0+{planet}", name)]
             raise RawDataError(f"{folder}: expected the folder of planet {planet}, found {' '.join([found, *others])}")
+        return folder
+
+    def visits(self, split: str, planet: int) -> list[int]:
+        """Visit numbers of a planet, ascending; one of which there is only an instrument, or calibration, counts."""
+        folder = self.planet_folder(split, planet)
         number = "" if self.layout == "2024" else r"_(0|[1-9][0-9]{0,8})"
         kinds = rf"({'|'.join(INSTRUMENTS)})_(?:signal{number}\.parquet|calibration{number})"
         matches = [re.fullmatch(kinds, name) for name in os.listdir(folder)]
@@ -391,7 +398,9 @@ class RawVisit:
     def _signal(self, instrument: str) -> pq.ParquetFile:
         """The opened signal file, its columns checked against the detector's pixels."""
         if instrument not in self._open:
+            self.folder.planet_folder(self.split, self.planet_id)
             path, of = self._own(self.signal_file(instrument)), f" of {self.name}"
+            require_file(path, "a Parquet file", of)
             rows, columns = self.shape(instrument)
             file = open_parquet(path, of)
             try:
