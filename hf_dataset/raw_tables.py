@@ -47,7 +47,7 @@ def read_axes(path: Path) -> dict[str, NDArray[np.float64]]:
         table = file.read(use_threads=False)
         columns = {name: column_values(column) for name, column in zip(table.column_names, table.columns, strict=True)}
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise RawDataError(f"{path}: expected columns of numbers: {error}") from error
+        raise RawDataError(f"{path}: expected columns of numbers, found {error}") from error
     finally:
         file.close()
     return {name: _without_padding(path, name, values) for name, values in columns.items()}
