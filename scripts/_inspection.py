@@ -305,7 +305,7 @@ def figure_table(axis: Axes, rows: Sequence[Sequence[str]], flagged: set[tuple[i
             cell.get_text().set_color("0.4")
         if (row, column) in flagged:
             cell.get_text().set(fontweight="bold", color=BLACK)
-            cell.set(facecolor=ORANGE, fill=True)
+            cell.get_text().set_bbox({"facecolor": ORANGE, "edgecolor": "none", "pad": 2.0})
 
 
 def _legend(axis: Axes, ncols: int, dark: bool = False) -> None:

@@ -1,0 +1,188 @@
+"""`ariel inspect`: a page with everything on it, from a dataset alone or with its raw frames; errors that help."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.table import Table
+from matplotlib.text import Text
+from typer.testing import CliRunner
+
+from ariel_scripts import _inspection, cli, inspect_
+from hf_dataset.build import build_dataset
+from hf_dataset.plan import BuildOptions
+from hf_dataset.reduction import ReductionOptions
+from hf_dataset.rows import DamagedDataset, find_row
+from hf_dataset.simulation import instrument, planets
+
+FRAMES, BINS = 120, 60
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """raw/ and out/ with one planet of two visits, told by the name of a file."""
+    folder = tmp_path_factory.mktemp("inspect")
+    deep = max(planets.sample_planets(24, 11, "2025"), key=lambda planet: planet.k)
+    instrument.write_folder(folder / "raw", [deep], "2025", FRAMES, 5, visits=2)
+    options = BuildOptions(reduction=ReductionOptions(n_bins=BINS), workers=1)
+    build_dataset(folder / "raw", folder / "out", options)
+    (folder / "planet").write_text(str(deep.planet_id))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planet(built: Path) -> int:
+    return int((built / "planet").read_text())
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    cli._add_commands()
+    result = CliRunner().invoke(cli.app, ["inspect", *map(str, arguments)])
+    return result.exit_code, result.output
+
+
+def texts(page: Figure) -> str:
+    cells = [cell.get_text() for table in page.findobj(Table) for cell in table.get_celld().values()]
+    return "\n".join(text.get_text() for text in [*page.findobj(Text), *cells])
+
+
+def test_the_command_writes_a_page_of_1600_by_1200_pixels(built: Path, planet: int, tmp_path: Path) -> None:
+    code, _ = run(built / "out", planet, "--visit", 1, "--root", built / "raw", "--out", tmp_path / "new/page.png")
+    assert code == 0
+    image = matplotlib.image.imread(tmp_path / "new/page.png")
+    assert image.shape[:2] == (1200, 1600)
+    assert image[..., :3].std() > 0.1
+
+
+@pytest.fixture(scope="module")
+def gathered(built: Path, planet: int) -> _inspection.Inspection:
+    return inspect_.gather(built / "out", planet, 0, built / "raw")
+
+
+def test_every_panel_is_on_the_page_with_units(gathered: _inspection.Inspection, planet: int) -> None:
+    said = texts(_inspection.draw(gathered))
+    for part in (f"planet {planet}, visit 0 (train)", "AIRS-CH0: mean raw exposure", "FGS1: mean raw exposure", "trace",
+                 "aperture", "annulus", "relative flux", "residual [ppm]", "residual RMS", "over their white curve",
+                 "wavelength [µm]", "shift [10⁻³ px]", "time from the first exposure [h]", "noise of a bin [ppm]",
+                 "valid [%]", "drift [% of flux]", "jitter along rows [px RMS]", "dead", "depth, AIRS"):  # fmt: skip
+        assert part in said, part
+
+
+def test_the_page_holds_the_numbers_of_row_and_report(gathered: _inspection.Inspection, built: Path) -> None:
+    report = json.loads((built / "out/report.json").read_text())
+    airs = report["visits"][0]["report"]["quality"]["AIRS-CH0"]
+    cells = {row[0]: row for row in gathered.table}
+    assert cells["drift [% of flux]"][1] == inspect_.short(airs["drift_percent"])
+    assert cells["hits [pixel samples]"][1] == str(airs["hit_samples"])
+    assert cells["drift [% of flux]"][2] == inspect_.short(
+        report["distribution"]["AIRS-CH0"]["drift_percent"]["median"]
+    )
+    truth = dict(gathered.parameters)
+    depth, error = (float(part.split()[0].replace(",", "")) for part in truth["depth, AIRS"].split("±"))
+    true = float(truth["true depth"].split()[0].replace(",", ""))
+    assert abs(depth - true) < 5 * error + 0.02 * true
+    airs_image, spot = gathered.images["AIRS-CH0"], gathered.images["FGS1"]
+    assert isinstance(airs_image, _inspection.RawImage)
+    assert isinstance(spot, _inspection.RawImage)
+    assert airs_image.mean.shape == (32, 356)
+    assert airs_image.centre == pytest.approx(np.full(356, 15.54), abs=0.6)
+    assert spot.centre == pytest.approx([15.5, 15.8], abs=0.8)
+    inside = airs_image.mean[11:21, 150].sum()  # rows within 5 px of 15.5, not flat-fielded
+    assert inside == pytest.approx(gathered.flux[:, 1 + 320 - 150].mean(), rel=0.05)
+
+
+def test_the_white_model_leaves_residuals_of_the_size_of_the_errors(gathered: _inspection.Inspection) -> None:
+    assert not isinstance(gathered.bands, str)
+    for band in gathered.bands:
+        scatter = np.std((band.flux - band.model)[band.good]) / np.median(band.error)
+        assert 0.7 < scatter < 1.6
+        assert np.ptp(band.model) > 0.005
+
+
+def test_without_raw_frames_the_rest_is_drawn_and_the_panels_say_why(built: Path, planet: int, tmp_path: Path) -> None:
+    shutil.copytree(built / "out", tmp_path / "out")
+    page = inspect_.gather(tmp_path / "out", planet, 0, None)
+    said = texts(_inspection.draw(page))
+    assert said.count("--root gives it") == 2
+    assert "residual RMS" in said
+    (tmp_path / "other/train/5").mkdir(parents=True)
+    (tmp_path / "other/adc_info.csv").write_text("")
+    page = inspect_.gather(tmp_path / "out", planet, 0, tmp_path / "other")
+    assert f"expected planet {planet}, found none" in str(page.images["FGS1"])
+
+
+def test_a_dataset_without_a_report_is_drawn_by_its_light_curves(built: Path, planet: int, tmp_path: Path) -> None:
+    shutil.copytree(built / "out", tmp_path / "out")
+    (tmp_path / "out/report.json").unlink()
+    page = inspect_.gather(tmp_path / "out", planet, 0, None)
+    cells = {row[0]: row for row in page.table}
+    assert float(cells["channel noise [of predicted]"][1]) == pytest.approx(1.0, abs=0.15)
+    assert cells["channel noise [of predicted]"][2] == "–"
+    _inspection.draw(page)
+
+
+def test_flat_and_empty_light_curves_are_drawn_and_said_to_have_no_transit(
+    gathered: _inspection.Inspection, built: Path, planet: int
+) -> None:
+    row = find_row(built / "out", planet, 0)[1]
+    rng = np.random.default_rng(0)
+    flat = row["flux"].mean(axis=0) + row["flux_err"] * rng.standard_normal(row["flux"].shape)
+    bands, said = inspect_.fit_white_curves({**row, "flux": flat}, gathered.wavelengths)
+    assert dict(said)["transit"] == "none found"
+    assert len(bands) == 2
+    dead = {**row, "valid": np.zeros_like(row["valid"])}
+    bands, said = inspect_.fit_white_curves(dead, gathered.wavelengths)
+    assert "expected most channels to have data" in str(bands)
+    from dataclasses import replace
+
+    _inspection.draw(replace(gathered, bands=bands, valid=dead["valid"], noise_ratio=np.full(283, np.nan)))
+
+
+def test_what_stands_out_is_marked_in_the_table() -> None:
+    report = {"planet_id": 7, "visit": 0, "quality": {"FGS1": {"drift_percent": 3.0, "jitter_rms_px": [0.1, 0.2]}}}
+    flags = [{"planet_id": planet, "visit": 0, "instrument": "FGS1", "figure": figure}
+             for planet, figure in ((7, "drift_percent"), (8, "jitter_rms_px[0]"))]  # fmt: skip
+    distribution = {"FGS1": {"drift_percent": {"median": 0.1}}}
+    rows, flagged = inspect_.figure_rows(report, {"distribution": distribution, "stand_out": flags})
+    [(row, column)] = flagged
+    assert (rows[row][0], rows[row][column], rows[row][column + 1]) == ("drift [% of flux]", "3.00", "0.100")
+
+
+def test_an_unknown_planet_or_visit_is_named_with_what_there_is(built: Path, planet: int) -> None:
+    code, text = run(built / "out", 12, "-q")
+    assert code == 1
+    assert f"expected the planet 12, found 1 others, {planet} … {planet}" in text
+    code, text = run(built / "out", planet, "--visit", 4, "-q")
+    assert code == 1
+    assert f"planet {planet}: expected the visit 4, found [0, 1]" in text
+    code, text = run(built / "raw", planet, "-q")
+    assert code == 1
+    assert "expected a dataset of light curves" in text
+
+
+def test_a_damaged_dataset_is_said_to_be_one_for_verify(built: Path, planet: int, tmp_path: Path) -> None:
+    shutil.copytree(built / "out", tmp_path / "out")
+    [shard] = (tmp_path / "out/data/light_curves").glob("*.parquet")
+    shard.write_bytes(shard.read_bytes()[:3000])
+    with pytest.raises(DamagedDataset, match="cannot be read"):
+        find_row(tmp_path / "out", planet, 0)
+    code, text = run(tmp_path / "out", planet, "-q")
+    assert code == 1
+    assert "`ariel verify " in text
+
+
+def test_the_command_file_runs_by_itself_and_hides_no_module_of_python(repository: Path) -> None:
+    command = [sys.executable, repository / "scripts/inspect_.py", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "one PNG" in done.stdout
+    hidden = {path.stem for path in (repository / "scripts").glob("*.py")} & sys.stdlib_module_names
+    assert not hidden
