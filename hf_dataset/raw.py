@@ -387,11 +387,11 @@ class RawVisit:
 
     def _own(self, path: Path) -> Path:
         """The path, unless links make it a file of another planet, visit or name of the same folder."""
-        split, root = self.folder.root / self.split, os.path.realpath(self.folder.root)
-        home = os.path.realpath(split)
-        found = os.path.realpath(path)
-        inside = Path(found).is_relative_to(home) or Path(found).is_relative_to(root)
-        if inside and found != os.path.join(home, path.relative_to(split)):
+        split, parts = self.folder.root / self.split, path.parts[len(self.folder.root.parts) + 1 :]
+        home, found = Path(os.path.realpath(split)), Path(os.path.realpath(path))
+        inside = found.is_relative_to(home) or found.is_relative_to(os.path.realpath(self.folder.root))
+        alias = split.joinpath(*found.parts[1:][-len(parts) :])  # its name here, where planets are links to a store
+        if (inside and found != home.joinpath(*parts)) or (alias != path and os.path.realpath(alias) == str(found)):
             raise RawDataError(f"{path} of {self.name}: expected a file of its own, found a link to {found}")
         return path
 
