@@ -123,6 +123,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         visit = raw.open_folder(root).visit("train", planet.planet_id, 0)
         found[name] = reduction.reduce_visit(visit, reduction.ReductionOptions(n_bins=150))[1]["quality"]
         plan = instrument.plan_visit(planet, 0, instrument.Cadence(FRAMES), 5, settings)
+        if name == "healthy":  # its brightest pixels read some 17,000 counts
+            low = reduction.ReductionOptions(n_bins=150, saturation=15_000.0)
+            found["saturated"] = reduction.reduce_visit(visit, low)[1]["quality"]
         found[name]["drift"] = {FGS1: plan.drift.fgs1_p, AIRS: plan.drift.airs_p}
     return found
 
@@ -165,6 +168,13 @@ def test_drift_is_found_with_its_size(measured: dict[str, dict[str, Any]]) -> No
 def test_a_bright_foreground_shows_as_its_share_of_the_flux(measured: dict[str, dict[str, Any]]) -> None:
     assert measured["several"][AIRS]["foreground_e_per_px"] == pytest.approx(20.0 * 4.5, rel=0.1)
     assert measured["several"][AIRS]["foreground_over_flux"] > 10 * measured["healthy"][AIRS]["foreground_over_flux"]
+
+
+def test_saturated_pixels_are_counted_with_the_light_they_lose(measured: dict[str, dict[str, Any]]) -> None:
+    assert measured["healthy"][AIRS]["saturated_pixel_fraction"] == 0
+    assert 0.003 < measured["saturated"][AIRS]["saturated_pixel_fraction"] < 0.02
+    assert measured["saturated"][AIRS]["filled_light"] > 0.03
+    assert measured["saturated"][AIRS]["valid_fraction"] < 0.95
 
 
 @pytest.mark.parametrize(
