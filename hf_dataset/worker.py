@@ -127,7 +127,7 @@ def _reduce(
     plan: Plan, visit: raw.RawVisit, reduce_visit: ReduceVisit
 ) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, lineage.Fingerprint]]:
     """(row or None, report entry, fingerprints of the input) of one visit; only a lack of memory is raised."""
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     files: dict[str, lineage.Fingerprint] = {}
     entry: dict[str, Any] = {"planet_id": visit.planet_id, "visit": visit.visit, "split": visit.split}
     row, name = None, f"planet {visit.planet_id} visit {visit.visit}"
@@ -154,6 +154,7 @@ def _reduce(
         visit.close()
     entry["files"] = sorted(files)
     entry["seconds"] = round(time.perf_counter() - start, 3)
+    entry["cpu_seconds"] = round(time.process_time() - processor, 3)
     entry["peak_mb"], entry["node"] = peak_mb(), node()
     return row, entry, files
 

@@ -25,7 +25,7 @@ from hf_dataset.reduction import ReductionOptions
 from hf_dataset.shards import find_shards
 
 BINS = 8
-TIMES = ("seconds", "peak_mb", "node")
+TIMES = ("seconds", "cpu_seconds", "peak_mb", "node")
 url_build = partial(build.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
 
 

@@ -3,8 +3,8 @@
 #
 #   bench/clusters/slurm.sh ariel build-dataset ROOT OUT --config configs/build-slurm.yaml
 #
-# Needs root and Debian's slurm-wlm and munge (apt-get install slurm-wlm munge). Everything it writes is in a temporary folder; nothing
-# is left running. Exits as the command does, or with 1 where a job failed.
+# Needs root and Debian's slurm-wlm and munge (apt-get install slurm-wlm munge). Its files are in a temporary folder;
+# nothing is left running. Exits as the command does, or with 1 where a job failed.
 set -euo pipefail
 [ $# -gt 0 ] || { sed -n '2,7s/^# \?//p' "$0"; exit 2; }
 for needed in munged slurmctld slurmd sbatch; do
@@ -31,7 +31,7 @@ CredType=cred/munge
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_CPU
 ReturnToService=2
 MinJobAge=3600
 StateSaveLocation=$folder/state
@@ -40,7 +40,9 @@ SlurmctldPidFile=$folder/slurmctld.pid
 SlurmdPidFile=$folder/slurmd.pid
 SlurmctldLogFile=$folder/slurmctld.log
 SlurmdLogFile=$folder/slurmd.log
-NodeName=localhost CPUs=$(nproc) RealMemory=$(free -m | awk '/^Mem/ {print $2}') State=UNKNOWN
+SlurmdParameters=config_overrides
+SchedulerParameters=sched_interval=1
+NodeName=localhost Sockets=1 CoresPerSocket=$(nproc) ThreadsPerCore=1 RealMemory=$(free -m | awk '/^Mem/ {print $2}') State=UNKNOWN
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 export SLURM_CONF=$folder/slurm.conf

@@ -1,0 +1,109 @@
+"""What a build costs besides its planets, for docs/scaling.md: planning, resuming and ending a build of 1,100 planets.
+
+    python bench/scaling.py [PLANETS]
+
+The raw folder is one small simulated planet, hard-linked under as many ids; its reduction is replaced by rows of noise
+of the size of real ones, so that what is left is files, tables, manifests and the card.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_dataset import lineage, raw, schema
+from hf_dataset.build import build_dataset
+from hf_dataset.output import folder
+from hf_dataset.plan import BuildOptions, describe, make_plan
+from hf_dataset.raw import RawVisit
+from hf_dataset.reduction import ReductionOptions
+from hf_dataset.report import finish
+from hf_dataset.simulation import instrument, planets
+
+
+def many_planets(root: Path, n_planets: int) -> Path:
+    """A raw folder of so many planets, all links of one."""
+    instrument.write_folder(root, planets.sample_planets(1, 1, "2025"), "2025", 120)
+    [first] = (root / "train").iterdir()
+    ids = [int(first.name) + 1 + index for index in range(n_planets - 1)]
+    for planet in ids:
+        for path in first.rglob("*"):
+            target = root / "train" / str(planet) / path.relative_to(first)
+            target.mkdir(parents=True) if path.is_dir() else os.link(path, _made(target))
+    for table in root.glob("*.csv"):
+        header, *rows = list(csv.reader(table.open()))
+        if "planet_id" in header:
+            column = header.index("planet_id")
+            [row] = [row for row in rows if row[column] == first.name]
+            rows += [[*row[:column], str(planet), *row[column + 1 :]] for planet in ids]
+            with table.open("w", newline="") as file:
+                csv.writer(file).writerows([header, *rows])
+    return root
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def reduce_to_noise(visit: RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    """In place of `reduction.reduce_visit`: a row of the right size at once."""
+    rng = np.random.default_rng(visit.planet_id)
+    shape = (options.n_bins, schema.N_CHANNELS)
+    flux = rng.normal(1e4, 30, shape).astype(np.float32)
+    row = {
+        "planet_id": visit.planet_id,
+        "visit": visit.visit,
+        "layout": "simulated",
+        "time": np.linspace(0, 7.5, options.n_bins, dtype=np.float32),
+        "flux": flux,
+        "flux_err": np.full(shape, 30, np.float32),
+        "valid": np.ones(shape, bool),
+        "centroid": np.zeros((options.n_bins, 4), np.float32),
+        "star": np.int32(-1),
+        **dict.fromkeys(schema.STAR_COLUMNS, np.float32(1)),
+        "spectrum": np.full(schema.N_CHANNELS, 0.01, np.float32),
+        "calibration": "[]",
+    }
+    return row, {"seconds": {}, "quality": {}}
+
+
+def timed(name: str, call: Callable[[], Any]) -> Any:
+    """Call, and print the seconds it took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = call()
+    print(f"{name:42} {time.perf_counter() - wall:7.2f} s   {time.process_time() - cpu:7.2f} s CPU", flush=True)
+    return result
+
+
+def main(n_planets: int) -> None:
+    """Time each part once."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root, out = many_planets(Path(scratch) / "raw", n_planets), folder(Path(scratch) / "out")
+        options = BuildOptions(workers=1)
+        opened = timed(f"open the folder of {n_planets} planets", lambda: raw.open_folder(root))
+        plan = timed("plan", lambda: make_plan(opened, root, out, options))
+        timed("describe (sizes of all input)", lambda: describe(plan, opened, plan.shards, 1))
+        summary = timed(
+            "build, rows of noise, one worker",
+            lambda: build_dataset(root, out, options, reduce_visit=reduce_to_noise),
+        )
+        if summary.failures:
+            raise RuntimeError(f"expected {n_planets} rows, found failures: {summary.failures[0]}")
+        timed("what is unfinished (all input looked at)", lambda: lineage.unfinished(plan, opened))
+        wavelengths = opened.wavelengths
+        timed("card and report", lambda: finish(plan, wavelengths))
+        stored = sum(path.stat().st_size for path in Path(out).rglob("*.parquet"))
+        print(f"{len(plan.shards)} shards, {stored / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1100)
