@@ -60,7 +60,7 @@ def wanted(instrument: str, mean: Array, read: Mask, bad: Mask, options: Reducti
         else:
             point = extraction.centre_of_light(light, ~bad)
             distance = extraction.distance_from_point(point, (mean.shape[0], mean.shape[1]))
-            inner, outer = (options.fgs1_annulus[0] - MARGIN, options.fgs1_annulus[1] + MARGIN)
+            inner, outer = options.fgs1_annulus
             radius, foreground = options.fgs1_radius, (distance >= inner) & (distance <= outer)
     except ValueError:
         return Wanted(everything, everything)
