@@ -58,13 +58,17 @@ def gather(dataset: Folder, planet: int, visit: int, root: Path | None) -> Any:
     from ariel_scripts._inspection import Inspection
     from ariel_scripts.retrieve import wavelengths_of
     from hf_dataset import quality
+    from hf_dataset.publish import read_wavelengths
     from hf_dataset.rows import find_row
     from hf_dataset.verify import recorded_root
 
     split, row = find_row(dataset, planet, visit)
     flux, error = (np.asarray(row[name], np.float64) for name in ("flux", "flux_err"))
     time, valid, centroid = (np.asarray(row[name]) for name in ("time", "valid", "centroid"))
-    wavelengths = wavelengths_of(str(dataset), row["layout"])
+    try:
+        wavelengths = read_wavelengths(dataset)
+    except (OSError, ValueError):  # no card
+        wavelengths = wavelengths_of(str(dataset), row["layout"])
     white = quality.white_curve(flux[:, 1:], error[:, 1:], valid[:, 1:])
     bands, said = fit_white_curves(row, wavelengths)
     report, run = read_report(dataset, planet, visit)
