@@ -7,6 +7,7 @@ were.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from typing import Any
@@ -32,9 +33,10 @@ class RayExecutor(RayPipelineExecutor):
         import ray
 
         if not ray.is_initialized():
-            ray.init(log_to_driver=False, logging_level="ERROR")
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
         task = ray.remote(_run).options(**self._resources())
-        shared, waiting, running = ray.put(self), self.get_incomplete_ranks(), {}
+        shared, waiting = ray.put(self), self.get_incomplete_ranks()
+        running: dict[Any, int] = {}
         attempts, stats = Counter[int](), PipelineStats()
         try:
             while waiting or running:
@@ -49,7 +51,7 @@ class RayExecutor(RayPipelineExecutor):
                 except ray.exceptions.RayTaskError as error:
                     if isinstance(error.cause, (ValueError, OSError, RuntimeError)):
                         raise error.cause from error
-                    raise RuntimeError(f"a Ray worker failed (is ariel-hf installed there?): {error.cause}") from error
+                    raise RuntimeError(f"a Ray task failed: {type(error.cause).__name__}: {error.cause}") from error
                 except ray.exceptions.RayError as error:
                     if attempts[rank] == ATTEMPTS:
                         what = f"a Ray worker was killed {ATTEMPTS} times in the same task (out of memory?)"

@@ -92,6 +92,40 @@ def test_two_ray_nodes_make_the_bytes_of_the_local_engine(
     assert sum(nodes(out).values()) == 14
 
 
+KILLED = """
+import logging, sys
+from pathlib import Path
+from fake_folder import open_fake, reduce_fake, set_visit, write_folder
+from hf_dataset.build import build_dataset
+from hf_dataset.plan import BuildOptions
+logging.basicConfig(level=logging.WARNING)
+root, out = write_folder(Path(sys.argv[1]) / "raw", dict.fromkeys(range(1, 9), 1)), Path(sys.argv[1]) / "out"
+options = BuildOptions(engine="ray", workers=1, planets_per_shard=2, engine_options={"mem_per_cpu_gb": 1})
+run = lambda: build_dataset(root, out, options, open_folder=open_fake, reduce_visit=reduce_fake)
+set_visit(root, "train", 6, 0, "kill")
+try:
+    run()
+except Exception as error:
+    print(type(error).__name__, error)
+set_visit(root, "train", 6, 0, "good")
+print(run().rows)
+"""
+
+
+def test_a_ray_worker_killed_twice_ends_the_build_and_the_next_run_goes_on(repository: Path, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [ray(repository), sys.executable, "-c", KILLED, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PATH": path, "PYTHONPATH": f"{repository / 'tests'}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+    assert "WorkerKilled a Ray worker was killed 2 times in the same task" in done.stdout, done.stdout + done.stderr
+    assert "in work were planet 6 visit 0; 3 of 4 shards are finished and kept" in done.stderr
+    assert "{'train': 8}" in done.stdout
+
+
 def test_slurm_jobs_make_the_bytes_of_the_local_engine(
     root: Path, local: dict[str, bytes], repository: Path, tmp_path: Path
 ) -> None:

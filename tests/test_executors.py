@@ -155,9 +155,7 @@ def test_what_ends_a_slurm_build_runs_whatever_became_of_the_shards(tmp_path: Pa
     submit(write_folder(tmp_path / "raw", {1: 1, 2: 1, 3: 1}), tmp_path / "out")
     submitted = (tmp_path / "sbatch").read_text()
     assert "--dependency=afterany:7" in submitted
-    assert (
-        submitted.count("--kill-on-invalid-dep=yes") == 4
-    )  # shards, card, datatrove's sums of statistics
+    assert submitted.count("--kill-on-invalid-dep=yes") == 4  # shards, card, datatrove's sums of statistics
 
 
 def test_a_submission_that_fails_leaves_no_word_of_jobs(tmp_path: Path, slurm: Path) -> None:

@@ -8,7 +8,7 @@ set -euo pipefail
 [ $# -gt 0 ] || { sed -n '2,6s/^# \?//p' "$0"; exit 2; }
 command -v ray >/dev/null || { echo "ray.sh: no command ray: pip install 'ariel-hf[ray]'" >&2; exit 2; }
 
-port=${ARIEL_RAY_PORT:-6399}
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 folder=$(mktemp -d /tmp/ariel-ray.XXXX)  # Ray's sockets need a short path
 nodes=()
 

@@ -12,6 +12,8 @@ for needed in munged slurmctld slurmd sbatch; do
 done
 [ "$(id -u)" = 0 ] || { echo "slurm.sh: must be run by root" >&2; exit 2; }
 
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
 folder=$(mktemp -d /tmp/ariel-slurm.XXXX)
 daemons=()
 mkdir "$folder"/{munge,state,spool}
@@ -21,8 +23,8 @@ chown -R munge: "$folder/munge"
 cat >"$folder/slurm.conf" <<CONF
 ClusterName=ariel
 SlurmctldHost=localhost
-SlurmctldPort=${ARIEL_SLURM_PORT:-6827}
-SlurmdPort=$((${ARIEL_SLURM_PORT:-6827} + 1))
+SlurmctldPort=$(free_port)
+SlurmdPort=$(free_port)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
