@@ -126,8 +126,11 @@ def replace(data: Array, when: Array) -> None:
     for i in range(when.size):
         for j, step in enumerate((-2, -1, 1, 2)):
             k = when[i] + step if 0 <= when[i] + step < n else when[i] - step
-            values[i, j] = data[min(max(k, 0), n - 1)]
-        values[i].sort()
+            value, place = data[min(max(k, 0), n - 1)], j
+            while place > 0 and values[i, place - 1] > value:  # by insertion: np.sort takes seconds to compile
+                values[i, place] = values[i, place - 1]
+                place -= 1
+            values[i, place] = value
     for i in range(when.size):
         data[when[i]] = (values[i, 1] + values[i, 2]) / type(values[i, 1])(2)
 
@@ -181,7 +184,10 @@ def calibrate_series(
                 mark_hits(data, hit_limit(data, threshold, noise[i]), marks)
             when = np.flatnonzero(marks)
             replace(data, when)
-            lost = np.concatenate((lost, np.stack((np.full_like(when, at), when), axis=1)))
+            longer = np.empty((lost.shape[0] + when.size, 2), np.int64)
+            longer[: lost.shape[0]] = lost
+            longer[lost.shape[0] :, 0], longer[lost.shape[0] :, 1] = at, when
+            lost = longer
         mean[at] = mean_of(data)
     return lost, often
 
