@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hf_dataset.calibration import ADC_CONVENTIONS, AdcConvention
 from hf_dataset.extraction import EXTRACTION_KINDS, FOREGROUND_KINDS, ExtractionKind, ForegroundKind
@@ -96,7 +96,7 @@ def _typed(name: str, value: Any, default: Any) -> Any:
             raise ValueError(f"{name}: expected {len(default)} numbers, found {value!r}")
         return tuple(_typed(name, *pair) for pair in zip(items, default, strict=True))
     kind = type(default)
-    number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    number = isinstance(value, Real) and not isinstance(value, bool) and abs(cast(float, value)) <= sys.float_info.max
     if kind is float and number:
         return float(value)
     if kind is int and number and isinstance(value, Integral):
