@@ -8,6 +8,8 @@ of single exposures.
 
 from __future__ import annotations
 
+import math
+import mmap
 import queue
 import time
 from collections.abc import Iterable
@@ -174,9 +176,7 @@ class _Stream:
 
     def __post_init__(self) -> None:
         shape = self.flags.shape
-        self.series = np.zeros(
-            (self.flags.size, self.n_frames // 2), self.options.dtype
-        )  # untouched pages cost nothing
+        self.series = zero_pages((self.flags.size, self.n_frames // 2), np.dtype(self.options.dtype))
         self.read, self.mean, self.pair = np.zeros(shape, bool), np.zeros(shape), np.zeros((2, *shape))
         self.constants = kernel_constants(self.frames, bad_pixels(self.flags, self.options), self.readout, self.options)
 
@@ -233,6 +233,11 @@ class _Stream:
             self.options.hit_threshold, self.series, self.mean.reshape(-1),
         )  # fmt: skip
         return _Block(lost, block[often], (decoded - began, time.perf_counter() - decoded))
+
+
+def zero_pages(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+    """Zeros of which only what is written takes memory; `np.zeros` asks for huge pages, few of which stay untouched."""
+    return np.frombuffer(mmap.mmap(-1, math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
 
 
 class KernelConstants(NamedTuple):
