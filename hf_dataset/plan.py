@@ -18,7 +18,7 @@ from hf_dataset.reduction import ReductionOptions
 from hf_dataset.shards import ShardName
 
 BYTES_PER_VALUE = 2.6  # stored bytes of a flux, its error and its flag under zstd, measured on simulated planets
-SECONDS_PER_GB = 20.0  # one core, per GB of Parquet signal files as they lie on disk, measured on a full planet
+SECONDS_PER_GB = 8.0  # one core, per GB of Parquet signal files as they lie on disk, measured on a full planet
 PLANETS_PER_SHARD, SMALL_BUILD = 8, 16
 OUTSIDE_ROWS = {
     "build",
