@@ -21,6 +21,7 @@ FOREGROUND_KINDS, EXTRACTION_KINDS = ("wings", "edge", "none"), ("plain", "optim
 # Diffraction wings fall as r⁻³ from a point (FGS1) and, summed along the dispersion, as r⁻² from a line (AIRS-CH0).
 # Both fit planet 342072318's mean frames with a foreground near zero, where an edge mean finds 0.1 % of the flux a row.
 WING_POWER_LINE, WING_POWER_POINT = 2.0, 3.0
+FOREGROUND_SMOOTH = 41  # AIRS-CH0 columns of the running median of its foreground, which is smooth along wavelength
 CENTRE_HALF_WIDTH = 4  # px around the light's centre within which its first moment is taken
 
 
@@ -109,7 +110,7 @@ def foreground(
     kind: ForegroundKind = "wings",
     inner: float = 9.0,
     wing_power: float = WING_POWER_LINE,
-    smooth: int = 21,
+    smooth: int = FOREGROUND_SMOOTH,
 ) -> NDArray[np.float64]:
     """(column,) [e-/px/exposure] level under the source, from the good pixels of the mean frame beyond `inner`.
 

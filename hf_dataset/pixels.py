@@ -20,7 +20,7 @@ from hf_dataset.reduction_options import ReductionOptions
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
-EDGE = 13  # AIRS-CH0 columns at either end read whole: a running median of 21 columns has only half as many there
+EDGE = 25  # AIRS-CH0 columns at either end read whole: the foreground's running median has only half as many there
 LATTICE = 3  # px between the FGS1 pixels of the first look, less than the width of its spot
 MARGIN = 0.5  # px around the apertures: bad pixels, not filled yet, move the centre found here by less
 

@@ -37,7 +37,7 @@ class ReductionOptions:
     foreground: ForegroundKind = "wings"
     foreground_inner: float = 9.0  # px from the AIRS trace where its foreground rows begin
     fgs1_annulus: tuple[float, float] = (10.0, 16.0)  # px
-    foreground_stride: int = 4  # AIRS foreground of one in so many columns; its level is smooth along them
+    foreground_stride: int = 3  # AIRS foreground of one in so many columns; its level is smooth along them
     extraction: ExtractionKind = "plain"  # of AIRS-CH0
     fgs1_extraction: ExtractionKind = "plain"  # jitter is large there, and profile weights let it through
     airs_half_width: float = 5.0  # px
