@@ -64,6 +64,7 @@ def build_dataset(
         if options.restart:
             lineage.clear(out)
         lineage.drop_others(plan)
+        lineage.forget(plan, todo)
         remove_unfinished(out)
         logger.info("%s", describe(plan, folder, todo, _workers(options, len(todo))))
         if todo:

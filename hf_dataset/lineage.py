@@ -168,6 +168,12 @@ def drop_others(plan: Plan) -> None:
             path.unlink()
 
 
+def forget(plan: Plan, todo: Iterable[Shard]) -> None:
+    """Delete the manifests of shards that are about to be made: until that is done, they are not finished."""
+    for shard in todo:
+        manifest_path(plan.out, shard).unlink(missing_ok=True)
+
+
 def clear(out: Folder) -> None:
     """Forget everything that a build made in `out`, manifests first; other files stay."""
     remove_tree(out / MANIFEST_DIR)

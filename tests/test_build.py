@@ -193,6 +193,18 @@ def test_a_mended_visit_is_made_on_the_next_run_and_the_rest_kept(root: Path, tm
     assert again == ["train-00002-of-00003.parquet"]
 
 
+def test_shards_to_be_made_again_do_not_count_as_finished(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root, out = write_folder(tmp_path / "raw", {10: 1, 11: 1}), tmp_path / "out"
+    for planet in (10, 11):
+        set_visit(root, "train", planet, 0, "needs 9 bins")
+    with pytest.raises(RuntimeError, match="none of 2 visits gave a row"):
+        fake_build(root, out, options(planets_per_shard=1))
+    again = options(planets_per_shard=1, reduction=ReductionOptions(n_bins=9))
+    with pytest.raises(OSError, match="File too large"):
+        fake_build(root, out, again, reduce_visit=reduce_until_full)
+    assert "0 of 2 shards are finished and kept" in caplog.text
+
+
 def _new_planet(root: Path) -> None:
     set_visit(root, "train", 9, 0, "good")
 

@@ -17,7 +17,7 @@ import yaml
 from datatrove.executor.jobs import JobsPipelineExecutor
 from datatrove.executor.slurm import SlurmPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
-from fake_folder import open_fake, reduce_fake, write_folder
+from fake_folder import open_fake, reduce_fake, set_visit, write_folder
 from threadpoolctl import threadpool_info
 
 from ariel_scripts import build_dataset as command
@@ -28,6 +28,7 @@ from hf_dataset.lineage import STATE_DIR
 from hf_dataset.plan import BuildOptions, make_plan
 from hf_dataset.ray_executor import RayExecutor
 from hf_dataset.reduction import ReductionOptions
+from hf_dataset.report import NothingBuiltError
 from hf_dataset.worker import BuildShards, one_thread, peak_mb
 
 KINDS = {
@@ -164,6 +165,20 @@ def test_a_submission_that_fails_leaves_no_word_of_jobs(tmp_path: Path, slurm: P
     for _ in range(2):
         with pytest.raises(BuildError, match=r"the jobs could not be submitted to slurm: .*sbatch"):
             submit(root, out)
+
+
+def test_what_ends_a_slurm_build_misses_the_shard_of_a_mended_visit_whose_job_never_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[SlurmPipelineExecutor] = []
+    monkeypatch.setattr(SlurmPipelineExecutor, "run", lambda self: submitted.append(self))
+    root, out = write_folder(tmp_path / "raw", {1: 1, 2: 1}), tmp_path / "out"
+    set_visit(root, "train", 2, 0, "bad")
+    assert submit(root, out, engine="local", engine_options={}, workers=1).rows == {"train": 1}
+    set_visit(root, "train", 2, 0, "good")
+    assert submit(root, out).waiting
+    with pytest.raises(NothingBuiltError, match="expected 2 shards, 1 are missing"):
+        list(submitted[0].pipeline[0].run())
 
 
 @pytest.mark.parametrize("missing", ["raw", "out"])
