@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -36,13 +37,28 @@ logger = logging.getLogger("ariel")
 # --- configuration -------------------------------------------------------------------------------------------------
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which 12:00:00 is a text, as Slurm's times are; YAML 1.1 counts it to base 60."""
+
+
+_TIME = ("tag:yaml.org,2002:str", re.compile(r"\d+(:\d\d)+$"))
+_Loader.yaml_implicit_resolvers = {
+    first: [_TIME, *others] if first.isdigit() else others for first, others in _Loader.yaml_implicit_resolvers.items()
+}
+
+
+def read_yaml(text: str) -> Any:
+    """Plain values of a YAML text."""
+    return yaml.load(text, _Loader)
+
+
 def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Make a YAML file's values the defaults of the command, refusing names that it does not have."""
     if path is None:
         return None
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        values = read_yaml(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise typer.BadParameter(f"{path}: {error}") from error
     if not isinstance(values, dict):
         raise typer.BadParameter(f"{path}: expected a mapping of option names to values, found {type(values).__name__}")
@@ -76,11 +92,17 @@ def with_common_options(main: Callable[..., Any]) -> Callable[..., Any]:
         set_up_logging(shared["quiet"], shared["verbose"], shared["log_json"])
         try:
             main(**arguments)
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
         except KeyboardInterrupt:
             logger.error("interrupted")
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except (ValueError, OSError, RuntimeError) as error:
             logger.error("error: %s", error, exc_info=shared["verbose"])
+            raise typer.Exit(EXIT_FAILED) from None
+        except Exception as error:
+            what = f"unexpected {type(error).__name__}: {error}"
+            logger.error("%s (--verbose shows where)", what, exc_info=shared["verbose"])
             raise typer.Exit(EXIT_FAILED) from None
 
     signature, hints = inspect.signature(main), get_type_hints(main, include_extras=True)

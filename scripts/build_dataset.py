@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 
-from ariel_scripts._common import Run, run_record, run_script
+from ariel_scripts._common import Run, read_yaml, run_record, run_script
+
+if TYPE_CHECKING:
+    from hf_dataset.plan import BuildOptions
 
 logger = logging.getLogger(__name__)
 
 
+def _yaml(text: str) -> Any:
+    try:
+        return read_yaml(text)
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"expected YAML, found {text!r}: {getattr(error, 'problem', error)}") from error
+
+
 def _mapping(value: str | dict[str, Any]) -> dict[str, Any]:
     """A YAML mapping, as text on the command line or already read from a config file."""
-    found = yaml.safe_load(value) if isinstance(value, str) else value
+    found = _yaml(value) if isinstance(value, str) else value
     if not isinstance(found, dict):
         raise typer.BadParameter(f"expected a mapping such as '{{n_bins: 187}}', found {value!r}")
     return found
@@ -29,18 +39,39 @@ def _named(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         if "=" not in text:
             raise typer.BadParameter(f"--engine-option: expected NAME=VALUE, found {text!r}")
-    return {name: yaml.safe_load(value) for name, _, value in (text.partition("=") for text in texts)}
+    return {name: _yaml(value) for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _planets(value: str | int | list[int]) -> list[int]:
     """Planet ids: `1,2,3`, `@FILE` with an id a line, or a list from a config file."""
-    if isinstance(value, str):
-        text = Path(value[1:]).read_text() if value.startswith("@") else value
-        value = text.replace(",", " ").split()  # type: ignore[assignment]
+    found: Any = value if isinstance(value, list) else [value]
     try:
-        return [int(planet) for planet in (value if isinstance(value, list) else [value])]
-    except (TypeError, ValueError) as error:
+        if isinstance(value, str):
+            text = Path(value[1:]).read_text() if value.startswith("@") else value
+            found = text.replace(",", " ").split()
+        planets = [int(planet) for planet in found]
+    except (TypeError, ValueError, OSError) as error:
         raise typer.BadParameter(f"expected whole numbers or @FILE: {error}") from error
+    if not planets:
+        raise typer.BadParameter(f"expected at least one planet, {value!r} names none")
+    return planets
+
+
+def _options(reduction: dict[str, Any], engine: str, **others: Any) -> BuildOptions:
+    """The options of a build; those that it cannot have are wrong usage."""
+    from hf_dataset.executors import ENGINES
+    from hf_dataset.plan import BuildOptions
+    from hf_dataset.reduction import ReductionOptions
+
+    known = [one.name for one in fields(ReductionOptions)]
+    if unknown := [str(name) for name in reduction if name not in known]:
+        raise typer.BadParameter(f"reduction: unknown setting {', '.join(unknown)}; known: {', '.join(known)}")
+    if engine not in ENGINES:
+        raise typer.BadParameter(f"engine: expected one of {', '.join(ENGINES)}, found {engine!r}")
+    try:
+        return BuildOptions(reduction=ReductionOptions(**reduction), engine=engine, **others)
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def main(
@@ -79,16 +110,9 @@ def main(
     """
     from hf_dataset import build
     from hf_dataset.output import folder
-    from hf_dataset.plan import BuildOptions
-    from hf_dataset.reduction import ReductionOptions
 
-    settings = {**(reduction or {}), **({} if bins is None else {"n_bins": bins})}
-    try:
-        chosen = ReductionOptions(**settings)
-    except TypeError as error:
-        raise ValueError(f"reduction: {error}") from error
-    options = BuildOptions(
-        reduction=chosen,
+    options = _options(
+        reduction={**(reduction or {}), **({} if bins is None else {"n_bins": bins})},
         planets=planets,
         limit=limit,
         planets_per_shard=planets_per_shard,

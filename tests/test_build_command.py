@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from ariel_scripts._common import with_common_options
 from ariel_scripts.build_dataset import main
-from hf_dataset import raw
+from hf_dataset import build, raw
+from hf_dataset.plan import BuildOptions
 from hf_dataset.publish import read_wavelengths
 from hf_dataset.reduction import ReductionOptions, reduce_visit
 from hf_dataset.simulation import instrument, planets
@@ -97,20 +98,52 @@ def test_dry_run_writes_nothing_and_quiet_says_nothing(simulated: Path, tmp_path
     ("arguments", "code", "message"),
     [
         (["--bins", 5000], 1, r"none of \d visits gave a row"),
-        (["--reduction", "{n_bin: 3}"], 1, "reduction: .*n_bin"),
+        (["--bins", 0], 2, "n_bins: expected more than 0, found 0"),
+        (["--reduction", "{n_bin: 3}"], 2, "reduction: unknown setting n_bin; known: n_bins, dtype, .*, pixels"),
+        (["--reduction", "{n_bins: many}"], 2, "n_bins: expected a whole number, found 'many'"),
+        (["--reduction", "{1: 3}"], 2, "reduction: unknown setting 1; known"),
         (["--reduction", "7"], 2, "expected a mapping"),
+        (["--reduction", "{a: ["], 2, r"expected YAML, found '\{a: \['"),
         (["--planets", "1,x"], 2, "expected whole numbers"),
-        (["--engine", "pbs"], 1, "engine: expected one of local"),
+        (["--planets", "@no file"], 2, "expected whole numbers or @FILE: .*No such file.*no file"),
+        (["--planets", "@/dev/null"], 2, "expected at least one planet, '@/dev/null' names none"),
         (["--planets", "1"], 1, r"expected the planets \[1\]"),
+        (["--limit", 0], 2, "limit: expected at least 1, found 0"),
+        (["--validation-fraction", 2], 2, "validation fraction: expected 0 ≤ fraction < 1, found 2.0"),
+        (["--engine", "pbs"], 2, "engine: expected one of local"),
+        (["--engine-option", "time"], 2, "expected NAME=VALUE, found 'time'"),
+        (["--engine-option", "a={b: ["], 2, r"expected YAML, found '\{b: \['"),
     ],
 )
 def test_wrong_options_are_named_and_give_the_documented_exit_code(
     simulated: Path, tmp_path: Path, arguments: list[object], code: int, message: str
 ) -> None:
-    arguments = arguments if "--planets" in arguments else [*arguments, "--limit", 1]
+    arguments = arguments if arguments[0] in ("--planets", "--limit") else [*arguments, "--limit", 1]
     result = ariel(simulated, tmp_path / "out", *arguments)
     assert result.exit_code == code, result.output
-    assert re.search(message, " ".join(result.output.split())), result.output
+    said = " ".join(re.sub("[│╭─╮╰╯]", "", result.output).split())  # typer's box
+    assert re.search(message, said), result.output
+    assert code == 1 or not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "options"),
+    [
+        ("repeated", ["--engine-option", "time=12:00:00", "--engine-option", "cpus_per_task=2"]),
+        ("together", ["--engine-options", "{time: 12:00:00, cpus_per_task: 2}"]),
+        ("config", []),
+    ],
+)
+def test_a_time_stays_the_text_that_slurm_reads(
+    how: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[BuildOptions] = []
+    monkeypatch.setattr(build, "dry_run", lambda root, out, options: told.append(options))
+    config = tmp_path / "config.yaml"
+    config.write_text("engine_options:\n  time: 12:00:00\n  cpus_per_task: 2\n" if how == "config" else "{}")
+    result = ariel(tmp_path, tmp_path / "out", "--dry-run", "--config", config, *options)
+    assert result.exit_code == 0, result.output
+    assert told[0].engine_options == {"time": "12:00:00", "cpus_per_task": 2}
 
 
 def test_planets_come_from_a_file_and_options_from_a_config_that_the_command_line_overrides(

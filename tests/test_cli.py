@@ -27,6 +27,10 @@ def main(
     with run_record(out, "count", {"count": count}, seed=1) as run:
         if count < 0:
             raise ValueError(f"count: expected at least 0, found {count}")
+        if count == 98:
+            raise LookupError("nobody thought of it")
+        if count == 99:
+            raise typer.Exit(7)
         run.metrics["count"] = count
 
 
@@ -76,6 +80,15 @@ def test_an_error_is_a_message_without_a_stack_trace_and_the_record_says_failed(
     assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "failed"
     assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["level"] == "ERROR"
     assert "Traceback" in call(script, tmp_path / "out", "--count", -1, "--verbose").stderr
+
+
+def test_an_error_nobody_foresaw_is_a_line_too_and_an_exit_code_stays(script: Path, tmp_path: Path) -> None:
+    done = call(script, tmp_path, "--count", 98)
+    assert done.returncode == 1
+    assert done.stderr == "unexpected LookupError: nobody thought of it (--verbose shows where)\n"
+    assert "Traceback" in call(script, tmp_path, "--count", 98, "--verbose").stderr
+    done = call(script, tmp_path, "--count", 99)
+    assert (done.returncode, done.stderr) == (7, "")
 
 
 def test_run_record_holds_config_hash_seed_versions_and_durations(script: Path, tmp_path: Path) -> None:
