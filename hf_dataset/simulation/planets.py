@@ -155,7 +155,7 @@ def sample_systems(n: int, rng: np.random.Generator, layout: str) -> System:
         period = rng.uniform(2.78, 7.62, n)
         t0 = truncated_normal(rng, n, 3.75, 0.25, 3.0, 4.5)
         b = np.abs(truncated_normal(rng, n, 0, 0.36, -0.85, 0.85))
-        # hot Jupiters, as the table's masses say and the one known depth (1.66 %, planet 1103775) agrees
+        # hot Jupiters, as the table's masses say and the one known depth (1.58 %, planet 1103775) agrees
         k = np.minimum(truncated_normal(rng, n, 0.95, 0.35, 0.3, 1.6) * R_JUP / (rs * R_SUN), 0.16)
         b = np.minimum(b, 0.95 - k)  # no grazing transits: their depth is hardly measurable
         mp = np.clip(np.exp(rng.normal(np.log(0.95), 0.95, n)), 0.049, 24.7)
