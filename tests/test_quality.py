@@ -255,6 +255,13 @@ def test_the_markdown_begins_with_the_odd_planets_and_has_the_numbers_of_the_jso
         assert [cell.strip() for cell in cells[2:]] == [f"{value:.4g}" for value in expected]
 
 
+def test_the_markdown_of_few_visits_says_at_its_head_too_that_nobody_was_looked_for() -> None:
+    entries = run_entries(7)
+    text = report_text.markdown(BuildSummary("out", "abc", 3, {"train": 7}, [], 30.0), entries)
+    assert "Stand out: not looked for." in text
+    assert "Not looked for: 8 visits are needed" in text
+
+
 def test_the_distribution_of_the_json_is_that_of_its_visits() -> None:
     entries = run_entries()
     drift = [entry["report"]["quality"][AIRS]["drift_percent"] for entry in entries]
