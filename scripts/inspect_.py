@@ -59,10 +59,18 @@ def gather(dataset: Folder, planet: int, visit: int, root: Path | None) -> Any:
     from ariel_scripts.retrieve import wavelengths_of
     from hf_dataset import quality
     from hf_dataset.publish import read_wavelengths
-    from hf_dataset.rows import find_row
+    from hf_dataset.rows import DamagedDataset, find_row
     from hf_dataset.verify import recorded_root
 
-    split, row = find_row(dataset, planet, visit)
+    entry, run = read_report(dataset, planet, visit)
+    try:
+        split, row = find_row(dataset, planet, visit)
+    except DamagedDataset:
+        raise
+    except ValueError as absent:
+        if "error" in entry:
+            raise ValueError(f"{dataset}: planet {planet} visit {visit} was left out: {entry['error']}") from absent
+        raise
     flux, error = (np.asarray(row[name], np.float64) for name in ("flux", "flux_err"))
     time, valid, centroid = (np.asarray(row[name]) for name in ("time", "valid", "centroid"))
     try:
@@ -71,7 +79,7 @@ def gather(dataset: Folder, planet: int, visit: int, root: Path | None) -> Any:
         wavelengths = wavelengths_of(str(dataset), row["layout"])
     white = quality.white_curve(flux[:, 1:], error[:, 1:], valid[:, 1:])
     bands, said = fit_white_curves(row, wavelengths)
-    report, run = read_report(dataset, planet, visit)
+    report = entry.get("report", {})
     if not report:  # rows that no build has reported: what the light curves themselves tell
         parts = {"FGS1": slice(0, 1), "AIRS-CH0": slice(1, None)}
         report = {"quality": {name: quality.light_curve_figures(time, flux[:, at], error[:, at], valid[:, at])
@@ -231,13 +239,12 @@ def star_lines(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def read_report(dataset: Folder, planet: int, visit: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(the visit's report, the run's) from report.json; empty where there is none."""
+    """(the visit's entry, the whole) of report.json; empty where there is none."""
     try:
         run = json.loads((dataset / "report.json").read_bytes())
-        entry = next(e for e in run["visits"] if (e["planet_id"], e["visit"]) == (planet, visit))
-    except (OSError, ValueError, KeyError, StopIteration):
+        return next(e for e in run["visits"] if (e["planet_id"], e["visit"]) == (planet, visit)), run
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return {}, {}
-    return entry.get("report", {}), run
 
 
 def figure_rows(report: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[list[list[str]], set[tuple[int, int]]]:

@@ -168,6 +168,16 @@ def test_an_unknown_planet_or_visit_is_named_with_what_there_is(built: Path, pla
     assert "expected a dataset of light curves" in text
 
 
+def test_a_planet_that_was_left_out_is_said_to_be_with_the_reason(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "out", tmp_path / "out")
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    report["visits"].append({"planet_id": 12, "visit": 0, "error": "FGS1: expected 135,000 frames, found 7"})
+    (tmp_path / "out/report.json").write_text(json.dumps(report))
+    code, text = run(tmp_path / "out", 12, "-q")
+    assert code == 1
+    assert "planet 12 visit 0 was left out: FGS1: expected 135,000 frames, found 7" in text
+
+
 def test_a_damaged_dataset_is_said_to_be_one_for_verify(built: Path, planet: int, tmp_path: Path) -> None:
     shutil.copytree(built / "out", tmp_path / "out")
     [shard] = (tmp_path / "out/data/light_curves").glob("*.parquet")
