@@ -136,10 +136,10 @@ def _choose(folder: ChallengeFolder, options: BuildOptions) -> dict[str, tuple[s
             chosen["validation"] = split, held_out
         else:
             chosen[split] = split, planets
-    found = {planet for _, planets in chosen.values() for planet in planets}
-    if wanted and options.limit is None and (missing := sorted(wanted - found)):
+    everywhere = {planet for split in folder.splits for planet in folder.planets(split)}
+    if wanted and (missing := sorted(wanted - everywhere)):
         raise RawDataError(f"expected the planets {missing} in {' or '.join(folder.splits)}, found none of that name")
-    if not found:
+    if not any(planets for _, planets in chosen.values()):
         raise RawDataError(f"expected planets in {' or '.join(folder.splits)}, found none")
     return {split: entry for split, entry in chosen.items() if entry[1]}
 

@@ -197,13 +197,14 @@ def git_commit() -> str | None:
 
 @dataclasses.dataclass
 class Run:
-    """What `run.json` will hold; `metrics` is filled by the command."""
+    """What `run.json` will hold; `metrics` is filled by the command, `status` is that of a run without errors."""
 
     command: str
     config: dict[str, Any]
     seed: int | None = None
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
     durations: dict[str, float] = dataclasses.field(default_factory=dict)
+    status: str = "done"
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -229,7 +230,7 @@ def run_record(
     try:
         with run.timed("total"):
             yield run
-        status = "done"
+        status = run.status
     except KeyboardInterrupt:
         status = "interrupted"
         raise

@@ -131,15 +131,21 @@ def main(
         runs: list[Run] = []
 
         def record() -> None:
-            config = {"root": str(root), "out": str(out), **asdict(options)}
+            config = {"root": str(root.resolve()), "out": str(out), **asdict(options)}
             runs.append(stack.enter_context(run_record(place, "build-dataset", config, seed)))
 
         summary = build.build_dataset(root, place, options, on_start=record)
-        runs[0].metrics.update(
-            rows=summary.rows, left_out=len(summary.failures), worker_seconds=summary.seconds, shards=summary.shards
-        )
+        if summary.waiting:
+            runs[0].status = "submitted"
+            runs[0].metrics.update(shards=summary.shards)
+        else:
+            runs[0].metrics.update(
+                rows=summary.rows, left_out=len(summary.failures), worker_seconds=summary.seconds, shards=summary.shards
+            )
     if summary.waiting:
         logger.info("submitted: %d shards; run the same command again to see what is finished", summary.shards)
+        if strict:
+            logger.warning("--strict: what is left out is not known yet; the same command says it when the jobs ended")
         return
     rows = " + ".join(f"{count} {split}" for split, count in summary.rows.items())
     left_out = f", {len(summary.failures)} visits left out: {place / 'report.md'} says why" if summary.failures else ""

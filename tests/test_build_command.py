@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 from datasets import load_dataset
+from datatrove.executor.slurm import SlurmPipelineExecutor
 from typer.testing import CliRunner, Result
 
 from ariel_scripts._common import with_common_options
@@ -21,6 +22,7 @@ from hf_dataset.plan import BuildOptions
 from hf_dataset.publish import read_wavelengths
 from hf_dataset.reduction import ReductionOptions, reduce_visit
 from hf_dataset.simulation import instrument, planets
+from hf_dataset.verify import recorded_root
 
 FRAMES, BINS = 120, 20
 
@@ -108,6 +110,7 @@ def test_dry_run_writes_nothing_and_quiet_says_nothing(simulated: Path, tmp_path
         (["--planets", "@no file"], 2, "expected whole numbers or @FILE: .*No such file.*no file"),
         (["--planets", "@/dev/null"], 2, "expected at least one planet, '@/dev/null' names none"),
         (["--planets", "1"], 1, r"expected the planets \[1\]"),
+        (["--limit", 1, "--planets", "1"], 1, r"expected the planets \[1\]"),
         (["--limit", 0], 2, "limit: expected at least 1, found 0"),
         (["--validation-fraction", 2], 2, "validation fraction: expected 0 ≤ fraction < 1, found 2.0"),
         (["--engine", "pbs"], 2, "engine: expected one of local"),
@@ -161,3 +164,24 @@ def test_planets_come_from_a_file_and_options_from_a_config_that_the_command_lin
         assert len(table["time"][0]) == BINS
     settings = [json.loads(next((tmp_path / n / "manifest").iterdir()).read_text())["settings"] for n in "ab"]
     assert [one["reduction"]["extraction"] for one in settings] == ["optimal", "plain"]
+
+
+def test_the_raw_folder_is_recorded_so_that_it_is_found_from_elsewhere(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(simulated.parent)
+    assert ariel(simulated.name, tmp_path / "out", "--bins", BINS, "--limit", 1).exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    assert recorded_root(tmp_path / "out") == simulated.resolve()
+
+
+def test_a_build_handed_to_a_queue_is_recorded_as_submitted(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlurmPipelineExecutor, "run", lambda self: None)
+    options = ["--engine", "slurm", "--engine-options", "{time: 1:00:00, partition: cpu}"]
+    result = ariel(simulated, tmp_path / "out", *options, "--strict")
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert (record["status"], record["metrics"]) == ("submitted", {"shards": 3})
+    assert "--strict: what is left out is not known yet" in result.output
