@@ -28,7 +28,7 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 CALIBRATED = """\
 Raw detector frames of both instruments, AIRS-CH0 (a prism spectrometer, 1.95–3.90 µm) and FGS1 (a photometer, \
-0.60–0.80 µm), are calibrated in the order of the steps below, extracted to one flux a channel and exposure, cleaned \
+0.60–0.80 µm), are calibrated in the order of the steps below, extracted to one flux per channel and exposure, cleaned \
 of cosmic hits and averaged in time bins. Negative values are never clipped, and variances are carried through every \
 step. Nothing is normalised and no transit model is fitted: the dataset holds measurements, not inferences.
 
@@ -42,7 +42,7 @@ the bin. AIRS columns are matched to channels by wavelength, so every spectrum i
 | `centroid` | flux-weighted centres of the star on FGS1 and of the trace on AIRS, minus their medians: the pointing |
 | `star`, `Rs` … `i` | copied from the challenge's tables |
 | `spectrum` | copied from the challenge's labels; null where there are none |
-| `calibration` | written by the steps as they ran |
+| `calibration` | written by the steps as they ran; `cds` is end − start (correlated double sampling, CDS) |
 """
 
 LIMITS = """\
@@ -262,6 +262,8 @@ import numpy as np, pandas as pd
 table = pd.read_parquet("{name}/{DATA_DIR}", columns=["planet_id", "visit", "time", "flux"])
 flux = np.stack(table["flux"].iloc[0])                       # (T, C)
 ```
+
+This reads all splits together (`{split}-*.parquet` is one of them); `spectrum` is null in the challenge's test rows.
 
 ```python
 import polars as pl
