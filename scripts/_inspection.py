@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
@@ -70,7 +71,7 @@ class Inspection:
     noise_ratio: np.ndarray
     images: dict[str, RawImage | str]
     bands: Sequence[Band] | str
-    table: Sequence[Sequence[str]] = ()
+    table: Sequence[Sequence[str]]
     flagged: set[tuple[int, int]] = field(default_factory=set)
 
 
@@ -81,14 +82,22 @@ def draw(what: Inspection) -> Figure:
     body, foot = figure.subfigures(2, 1, height_ratios=(60, 1), squeeze=False)[:, 0]
     foot.text(0.5, 0.5, what.subtitle, ha="center", va="center", fontsize=9, color="0.35")
     left, right = body.subfigures(1, 2, width_ratios=(10, 6), squeeze=False)[0]
-    image, curves, map_, pointing = left.subfigures(4, 1, height_ratios=(2.4, 3.6, 3.0, 2.2), squeeze=False)[:, 0]
-    airs_image(image.subplots(), what.images["AIRS-CH0"])
+    reasons = [image for image in what.images.values() if isinstance(image, str)]
+    bare = len(reasons) == len(what.images)  # no image: one line instead of two boxes
+    heights: tuple[float, ...] = (0.4 if bare else 2.4, 3.6, 3.0, 2.2)
+    image, curves, map_, pointing = left.subfigures(4, 1, height_ratios=heights, squeeze=False)[:, 0]
     white_curves(curves, what.time, what.bands)
     residual_map(map_.subplots(), what)
     centroids(pointing, what.time, what.centroid)
-    star, table, channels = right.subfigures(3, 1, height_ratios=(3.2, 4.0, 4.0), squeeze=False)[:, 0]
-    spot, facts = star.subplots(1, 2, width_ratios=(5, 4))
-    fgs1_image(spot, what.images["FGS1"])
+    heights = (3.2, 0.27 * max(len(what.table), 2), 4.0)
+    star, table, channels = right.subfigures(3, 1, height_ratios=heights, squeeze=False)[:, 0]
+    if bare:
+        _say(image.subplots(), " ".join(dict.fromkeys(reasons)))
+        facts = star.subplots()
+    else:
+        airs_image(image.subplots(), what.images["AIRS-CH0"])
+        spot, facts = star.subplots(1, 2, width_ratios=(5, 4))
+        fgs1_image(spot, what.images["FGS1"])
     parameter_list(facts, what.parameters)
     figure_table(table.subplots(), what.table, what.flagged)
     noise(channels, what)
@@ -107,7 +116,8 @@ def airs_image(axis: Axes, image: RawImage | str) -> None:
     _show(axis, image, aspect="auto")
     columns = np.arange(image.mean.shape[1])
     aperture, foreground = image.rings
-    axis.plot(columns, image.centre, color=BLACK, lw=0.8, label="trace")
+    rim = [withStroke(linewidth=2, foreground=BLACK)]  # white is seen on the dark rows, its rim on the bright ones
+    axis.plot(columns, image.centre, color="white", ls="--", lw=1.0, path_effects=rim, label="trace")
     for sign in (-1, 1):
         label = "aperture" if sign > 0 else None
         axis.plot(columns, image.centre + sign * aperture, color="white", lw=1.0, label=label)
@@ -116,7 +126,7 @@ def airs_image(axis: Axes, image: RawImage | str) -> None:
     axis.set(xlim=(-0.5, columns[-1] + 0.5), ylim=(-0.5, image.mean.shape[0] - 0.5))
     axis.set_xlabel("dispersion column [px], from the longest wavelength", fontsize=9)
     axis.set_ylabel("row [px]", fontsize=9)
-    _legend(axis, ncols=7, dark=True)
+    _legend(axis, ncols=7, dark=True, above=True)
 
 
 def fgs1_image(axis: Axes, image: RawImage | str) -> None:
@@ -224,15 +234,16 @@ def residual_map(axis: Axes, what: Inspection) -> None:
 
 def centroids(place: SubFigure, time: np.ndarray, centroid: np.ndarray) -> None:
     """The pointing of both instruments, means of the bins [10⁻³ px]."""
+    place.suptitle("centroid, bin means about their median", fontsize=10, x=0.05, ha="left")
     axes = place.subplots(1, 2)
     for axis, name, first in zip(axes, ("FGS1", "AIRS-CH0"), (0, 2), strict=True):
         along = ("rows (y)", "columns (x)") if first == 0 else ("rows (y)", "dispersion")
         for offset, (label, colour, marker) in enumerate(zip(along, (BLUE, ORANGE), (".", "+"), strict=True)):
             axis.plot(time, 1e3 * centroid[:, first + offset], marker, ms=3, color=colour, label=f"along {label}")
-        axis.set_title(f"{name}: centroid about its median", fontsize=10, loc="left")
+        axis.set_title(name, fontsize=10, loc="left")
         axis.set_xlabel("time from the first exposure [h]", fontsize=9)
         axis.tick_params(labelsize=8)
-        _legend(axis, ncols=2)
+        _legend(axis, ncols=2, above=True)
     axes[0].set_ylabel("shift [10⁻³ px]", fontsize=9)
 
 
@@ -284,11 +295,10 @@ def parameter_list(axis: Axes, parameters: Sequence[tuple[str, str]]) -> None:
 def figure_table(axis: Axes, rows: Sequence[Sequence[str]], flagged: set[tuple[int, int]]) -> None:
     """The quality figures, the header first; cells that stand out are orange and bold."""
     axis.axis("off")
-    axis.set_title("quality figures, beside the run's median; orange: stands out from the run", fontsize=10, loc="left")
-    if not rows:
-        _say(axis, "no report.json in the dataset")
-        return
-    widths = [0.44, 0.14, 0.14, 0.14, 0.14]
+    run = "run" in rows[0]
+    beside = "beside the run's median; orange: stands out from the run" if run else "of the light curves alone"
+    axis.set_title(f"quality figures, {beside}", fontsize=10, loc="left")
+    widths = [0.44, *[0.56 / (len(rows[0]) - 1)] * (len(rows[0]) - 1)]
     table = axis.table(
         [list(row) for row in rows], colWidths=widths, bbox=Bbox.unit(), cellLoc="right", edges="horizontal"
     )
@@ -301,17 +311,20 @@ def figure_table(axis: Axes, rows: Sequence[Sequence[str]], flagged: set[tuple[i
             cell.get_text().set_horizontalalignment("left")
         if row == 0:
             cell.get_text().set_fontweight("bold")
-        if column in (2, 4):
+        if rows[0][column] == "run":
             cell.get_text().set_color("0.4")
         if (row, column) in flagged:
             cell.get_text().set(fontweight="bold", color=BLACK)
             cell.get_text().set_bbox({"facecolor": ORANGE, "edgecolor": "none", "pad": 2.0})
 
 
-def _legend(axis: Axes, ncols: int, dark: bool = False) -> None:
-    colours: dict[str, Any] = {"facecolor": "0.2", "labelcolor": "white", "edgecolor": "0.2"} if dark else {}
+def _legend(axis: Axes, ncols: int, dark: bool = False, above: bool = False) -> None:
+    """A legend in the lower right corner, or on one line `above` the axes, beside a title on the left."""
+    looks: dict[str, Any] = {"facecolor": "0.2", "labelcolor": "white", "edgecolor": "0.2"} if dark else {}
+    if above:
+        looks |= {"bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
     axis.legend(fontsize=7.5, ncols=ncols, loc="lower right", framealpha=0.8, borderpad=0.3, handlelength=1.4,
-                columnspacing=1.0, **colours)  # fmt: skip
+                columnspacing=1.0, **looks)  # fmt: skip
 
 
 def _say(axis: Axes, text: str) -> None:

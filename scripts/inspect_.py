@@ -113,7 +113,8 @@ def raw_images(root: Path | None, planet: int, visit: int, row: Mapping[str, Any
     from hf_dataset import raw
 
     if root is None:
-        return dict.fromkeys(raw.INSTRUMENTS, "The raw folder is not at hand: --root gives it.")
+        reason = "No raw images: the raw folder is not at hand; --root gives it, if there is one."
+        return dict.fromkeys(raw.INSTRUMENTS, reason)
     images: dict[str, RawImage | str] = {}
     try:
         folder = raw.open_folder(root)
@@ -248,11 +249,14 @@ def read_report(dataset: Folder, planet: int, visit: int) -> tuple[dict[str, Any
 
 
 def figure_rows(report: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[list[list[str]], set[tuple[int, int]]]:
-    """Cells (figure, AIRS-CH0, its median, FGS1, its median), the header first, and (row, column) of those flagged."""
+    """Cells (figure, AIRS-CH0, its median, FGS1, its median), the header first, and (row, column) of those flagged.
+
+    Without a report of the run there are no medians.
+    """
     from hf_dataset import quality
     from hf_dataset.raw import AIRS, FGS1
 
-    rows, flagged = [["", AIRS, "run", FGS1, "run"]], set()
+    rows, flagged = [["", AIRS, "run", FGS1, "run"] if run else ["", AIRS, FGS1]], set()
     stand_out = {
         (flag["instrument"], flag["figure"])
         for flag in run.get("stand_out", [])
@@ -260,13 +264,13 @@ def figure_rows(report: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[list
     }
     for figure in quality.FIGURES:
         cells = [f"{figure.header} [{figure.unit}]" if figure.unit else figure.header]
-        for instrument in (AIRS, FGS1):
-            value = quality.value(report, instrument, figure)
+        values = [quality.value(report, instrument, figure) for instrument in (AIRS, FGS1)]
+        for instrument, value in zip((AIRS, FGS1), values, strict=True):
             median = run.get("distribution", {}).get(instrument, {}).get(figure.key, {}).get("median")
             if (instrument, figure.key) in stand_out:
                 flagged.add((len(rows), len(cells)))
-            cells += [short(number, figure.unit == "pixel samples") for number in (value, median)]
-        if cells[1] != "–" or cells[3] != "–":
+            cells += [short(number, figure.unit == "pixel samples") for number in (value, median)[: 1 + bool(run)]]
+        if any(value is not None for value in values):
             rows.append(cells)
     return rows, flagged
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.table import Table
 from matplotlib.text import Text
@@ -76,6 +79,25 @@ def test_every_panel_is_on_the_page_with_units(gathered: _inspection.Inspection,
         assert part in said, part
 
 
+def test_legends_cover_no_points_and_the_trace_is_seen_on_its_own(gathered: _inspection.Inspection) -> None:
+    page = _inspection.draw(gathered)
+    FigureCanvasAgg(page).draw()
+    of_trace, of_pointing = [], []
+    for axis in page.findobj(Axes):
+        legend = axis.get_legend()
+        if legend is None:
+            continue
+        names = dict(zip((text.get_text() for text in legend.get_texts()), legend.legend_handles, strict=True))
+        if "trace" in names:
+            of_trace.append(names["trace"])
+        if any(name.startswith("along") for name in names):
+            of_pointing.append(legend.get_window_extent().y0 - axis.get_window_extent().y1)
+    [line] = of_trace
+    assert to_rgb(line.get_color()) == (1.0, 1.0, 1.0)  # the legend is dark grey
+    assert len(of_pointing) == 2
+    assert min(of_pointing) >= 0
+
+
 def test_the_page_holds_the_numbers_of_row_and_report(gathered: _inspection.Inspection, built: Path) -> None:
     report = json.loads((built / "out/report.json").read_text())
     airs = report["visits"][0]["report"]["quality"]["AIRS-CH0"]
@@ -111,8 +133,11 @@ def test_without_raw_frames_the_rest_is_drawn_and_the_panels_say_why(built: Path
     shutil.copytree(built / "out", tmp_path / "out")
     page = inspect_.gather(tmp_path / "out", planet, 0, None)
     said = texts(_inspection.draw(page))
-    assert said.count("--root gives it") == 2
+    assert said.count("--root gives it") == 1
+    assert "mean raw exposure" not in said
     assert "residual RMS" in said
+    page.images["FGS1"] = "another reason"
+    assert "--root gives it, if there is one. another reason" in texts(_inspection.draw(page))
     (tmp_path / "other/train/5").mkdir(parents=True)
     (tmp_path / "other/adc_info.csv").write_text("")
     page = inspect_.gather(tmp_path / "out", planet, 0, tmp_path / "other")
@@ -124,9 +149,10 @@ def test_a_dataset_without_a_report_is_drawn_by_its_light_curves(built: Path, pl
     (tmp_path / "out/report.json").unlink()
     page = inspect_.gather(tmp_path / "out", planet, 0, None)
     cells = {row[0]: row for row in page.table}
+    assert cells[""] == ["", "AIRS-CH0", "FGS1"]  # no run to stand beside
     assert float(cells["channel noise [of predicted]"][1]) == pytest.approx(1.0, abs=0.15)
-    assert cells["channel noise [of predicted]"][2] == "–"
-    _inspection.draw(page)
+    assert cells["worst channel [of predicted]"][2] == "–"
+    assert "of the light curves alone" in texts(_inspection.draw(page))
 
 
 def test_flat_and_empty_light_curves_are_drawn_and_said_to_have_no_transit(
