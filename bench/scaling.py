@@ -8,8 +8,6 @@ of the size of real ones, so that what is left is files, tables, manifests and t
 
 from __future__ import annotations
 
-import csv
-import os
 import sys
 import tempfile
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from throughput import make_folder
 
 from hf_dataset import lineage, raw, schema
 from hf_dataset.build import build_dataset
@@ -27,31 +26,6 @@ from hf_dataset.raw import RawVisit
 from hf_dataset.reduction import ReductionOptions
 from hf_dataset.report import finish
 from hf_dataset.simulation import instrument, planets
-
-
-def many_planets(root: Path, n_planets: int) -> Path:
-    """A raw folder of so many planets, all links of one."""
-    instrument.write_folder(root, planets.sample_planets(1, 1, "2025"), "2025", 120)
-    [first] = (root / "train").iterdir()
-    ids = [int(first.name) + 1 + index for index in range(n_planets - 1)]
-    for planet in ids:
-        for path in first.rglob("*"):
-            target = root / "train" / str(planet) / path.relative_to(first)
-            target.mkdir(parents=True) if path.is_dir() else os.link(path, _made(target))
-    for table in root.glob("*.csv"):
-        header, *rows = list(csv.reader(table.open()))
-        if "planet_id" in header:
-            column = header.index("planet_id")
-            [row] = [row for row in rows if row[column] == first.name]
-            rows += [[*row[:column], str(planet), *row[column + 1 :]] for planet in ids]
-            with table.open("w", newline="") as file:
-                csv.writer(file).writerows([header, *rows])
-    return root
-
-
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def reduce_to_noise(visit: RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -87,7 +61,8 @@ def timed(name: str, call: Callable[[], Any]) -> Any:
 def main(n_planets: int) -> None:
     """Time each part once."""
     with tempfile.TemporaryDirectory() as scratch:
-        root, out = many_planets(Path(scratch) / "raw", n_planets), folder(Path(scratch) / "out")
+        one = instrument.write_folder(Path(scratch) / "one", planets.sample_planets(1, 1, "2025"), "2025", 120)
+        root, out = make_folder(one, Path(scratch) / "raw", n_planets), folder(Path(scratch) / "out")
         options = BuildOptions(workers=1)
         opened = timed(f"open the folder of {n_planets} planets", lambda: raw.open_folder(root))
         plan = timed("plan", lambda: make_plan(opened, root, out, options))

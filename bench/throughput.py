@@ -49,14 +49,13 @@ BUILDS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What a build took: wall seconds, of which start and end; memory [MB]; bytes read of raw files."""
+    """What a build took: seconds of wall and of workers, memory [MB], and the size of its raw files."""
 
     seconds: float
-    reducing: float  # from the first visit begun to the last one finished, by the workers' own clocks
     worker_seconds: float
-    worker_mb: tuple[int, int]  # peak of a worker after its first visit, and at the end
+    worker_mb: tuple[int, int]  # a worker's peak so far when a visit ended: least and most of all visits
     together_mb: int  # most that all processes held at once; pages they share are counted in each
-    raw_bytes: int
+    raw_bytes: int  # of which only the needed parts are read
 
 
 def make_folder(source: Path, root: Path, n_planets: int) -> Path:
@@ -115,12 +114,10 @@ def measure(root: Path, out: Path, build: Build) -> Measured:
     if process.returncode:
         raise RuntimeError(f"the build of {root} ended with exit code {process.returncode}")
     visits = json.loads((out / "report.json").read_text())["visits"]
-    worker_seconds = sum(visit["seconds"] for visit in visits)
     files = [path for visit in visits for path in visit["files"]]
     return Measured(
         seconds=seconds,
-        reducing=worker_seconds / build.workers,
-        worker_seconds=worker_seconds,
+        worker_seconds=sum(visit["seconds"] for visit in visits),
         worker_mb=(min(visit["peak_mb"] for visit in visits), max(visit["peak_mb"] for visit in visits)),
         together_mb=together >> 20,
         raw_bytes=sum((root / path).stat().st_size for path in files),
@@ -142,7 +139,7 @@ def table(results: list[tuple[Build, Measured]]) -> str:
     """Markdown: a line a build."""
     lines = [
         "| planets | workers | page cache | seconds | s of a worker a planet | planets/h | "
-        "worker peak MB, first–last | all together MB |",
+        "worker peak MB, least–most | all together MB |",
         "|--:|--:|---|--:|--:|--:|--:|--:|",
     ]
     for build, found in results:
@@ -162,8 +159,8 @@ def projection(results: list[tuple[Build, Measured]]) -> str:
     per_shard = 8 * found.worker_seconds / build.planets
     return (
         f"{ALL_PLANETS} planets of one visit at {per_planet:.2f} s each with {build.workers} workers: "
-        f"{ALL_PLANETS * per_planet / 60:.0f} min, reading {rate / 1e6:.0f} MB/s "
-        f"({found.raw_bytes / build.planets / 1e9:.2f} GB a planet). "
+        f"{ALL_PLANETS * per_planet / 60:.0f} min, reading at most {rate / 1e6:.0f} MB/s "
+        f"({found.raw_bytes / build.planets / 1e9:.2f} GB of files a planet, not all of it read). "
         f"A killed worker loses at most a shard of 8 planets: {per_shard:.0f} s."
     )
 
