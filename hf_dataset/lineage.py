@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from hf_dataset.inputs import Fingerprint, changes, fingerprint, fingerprints, tables
 from hf_dataset.output import Folder, files, read_json, remove_tree, write_json
 from hf_dataset.plan import Plan, Shard
 from hf_dataset.raw import ChallengeFolder
@@ -20,7 +20,6 @@ from hf_dataset.shards import Stored, find_shards
 MANIFEST_DIR = "manifest"
 STATE_DIR = ".build"  # lock, progress and logs of a running build
 REPORTS = ("README.md", "report.json", "report.md")
-Fingerprint = list[int] | None  # size [byte], modification time [ns]; None where the file is missing
 
 
 class BuildConflict(ValueError):
@@ -31,25 +30,6 @@ def digest(content: Any) -> str:
     """First 12 hex digits of the SHA-256 of the canonical JSON of `content`."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def fingerprint(path: Path) -> Fingerprint:
-    """Size and modification time of a file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
-
-
-def fingerprints(root: Path, files: Iterable[Path]) -> dict[str, Fingerprint]:
-    """Fingerprints of files by their path relative to `root`."""
-    return {path.relative_to(root).as_posix(): fingerprint(path) for path in files}
-
-
-def tables(root: Path) -> list[Path]:
-    """The challenge's tables, which lie in `root` itself: every row depends on them."""
-    return sorted(path for path in root.iterdir() if path.is_file() and path.suffix in (".csv", ".parquet"))
 
 
 def manifest_path(out: Folder, shard: Shard) -> Folder:
@@ -69,7 +49,7 @@ def write_manifest(
         "settings": plan.settings,
         "config_hash": digest(plan.settings),
         "code": plan.code,
-        "tables": [path.name for path in tables(plan.root)],
+        "tables": list(plan.tables),
         "inputs": inputs,
         "visits": entries,
     }
@@ -130,14 +110,9 @@ def _differences(plan: Plan, shard: Shard | None, manifest: Mapping[str, Any]) -
     planned = [list(visit) for visit in shard.visits] if shard else None
     if planned != [[entry["planet_id"], entry["visit"]] for entry in manifest["visits"]]:
         return ["other planets or visits were in it (has the choice of planets or the raw folder changed?)"]
-    used = {name for entry in manifest["visits"] if "error" not in entry for name in entry["files"]} | set(
-        manifest["tables"]
-    )
-    return [
-        f"{name}: size and time were {manifest['inputs'][name]}, are {fingerprint(plan.root / name)}"
-        for name in sorted(used)
-        if fingerprint(plan.root / name) != manifest["inputs"][name]
-    ]
+    used = {name for entry in manifest["visits"] if "error" not in entry for name in entry["files"]}
+    then = {name: manifest["inputs"][name] for name in used.union(manifest["tables"])}
+    return changes(then, {name: fingerprint(plan.root / name) for name in used} | plan.tables)
 
 
 def _mended(plan: Plan, folder: ChallengeFolder, shard: Shard, manifest: Mapping[str, Any]) -> bool:
@@ -148,6 +123,15 @@ def _mended(plan: Plan, folder: ChallengeFolder, shard: Shard, manifest: Mapping
             if fingerprints(plan.root, files) != {name: manifest["inputs"][name] for name in entry["files"]}:
                 return True
     return False
+
+
+def check_tables(plan: Plan) -> None:
+    """BuildConflict where the raw folder's tables are not those that the build was planned with."""
+    if found := changes(plan.tables, tables(plan.root)):
+        raise BuildConflict(
+            f"{plan.root}: tables changed while the build ran: {'; '.join(found)}. Run it again; where that is "
+            "refused, shards were finished before the change, and --restart begins anew"
+        )
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_dataset import schema, splits
+from hf_dataset.inputs import Fingerprint, tables
 from hf_dataset.output import Folder
 from hf_dataset.raw import ChallengeFolder, RawDataError
 from hf_dataset.reduction import ReductionOptions
@@ -23,6 +24,7 @@ PLANETS_PER_SHARD, SMALL_BUILD = 8, 16
 OUTSIDE_ROWS = {
     "build",
     "executors",
+    "inputs",
     "lineage",
     "locks",
     "output",
@@ -89,6 +91,7 @@ class Plan:
     reduction: ReductionOptions
     settings: dict[str, Any]
     code: dict[str, str]
+    tables: dict[str, Fingerprint]  # of the raw folder, as they were when the build was planned
     ambiguous: frozenset[int]  # planets found in more than one split of the raw folder
 
 
@@ -120,7 +123,17 @@ def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOp
     }
     everywhere = [set(folder.planets(split)) for split in folder.splits]
     ambiguous = frozenset().union(*(a & b for a, b in itertools.combinations(everywhere, 2)))
-    return Plan(root, out, folder.layout, tuple(shards), options.reduction, settings, code_version(), ambiguous)
+    return Plan(
+        root=root,
+        out=out,
+        layout=folder.layout,
+        shards=tuple(shards),
+        reduction=options.reduction,
+        settings=settings,
+        code=code_version(),
+        tables=tables(root),
+        ambiguous=ambiguous,
+    )
 
 
 def _choose(folder: ChallengeFolder, options: BuildOptions) -> dict[str, tuple[str, list[int]]]:

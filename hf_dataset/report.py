@@ -73,7 +73,7 @@ def _provenance(plan: Plan, summary: BuildSummary) -> dict[str, Any]:
     """What the card says of the origin: no path or time of this machine, so that equal builds have equal cards."""
     return {
         "command": "ariel build-dataset",
-        "raw folder": {"layout": plan.layout, "files in it": [path.name for path in lineage.tables(plan.root)]},
+        "raw folder": {"layout": plan.layout, "files in it": list(plan.tables)},
         "settings": plan.settings,
         "config_hash": summary.config_hash,
         "code": plan.code,

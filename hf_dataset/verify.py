@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,8 @@ from datasets import Features
 from huggingface_hub import DatasetCard
 
 from hf_dataset import schema
-from hf_dataset.lineage import MANIFEST_DIR, Fingerprint, digest, fingerprint
+from hf_dataset.inputs import Fingerprint, fingerprint, said, tables
+from hf_dataset.lineage import MANIFEST_DIR, digest
 from hf_dataset.output import Folder, files, folder, open_binary
 from hf_dataset.rows import rows_of
 from hf_dataset.shards import DATA_DIR, ShardName
@@ -277,20 +277,13 @@ def _check_report(verdict: Verdict, out: Folder, manifests: Mapping[str, dict[st
 
 
 def _check_inputs(verdict: Verdict, root: Path, manifests: Mapping[str, dict[str, Any]]) -> None:
-    """The raw files have the sizes and times that they had when they were read."""
+    """The raw files have the sizes and times that they had when they were read, and no table has come since."""
     verdict.root = str(root)
-    now: dict[str, Fingerprint] = {}
+    now: dict[str, Fingerprint] = dict(tables(root))
     for manifest in manifests.values():
-        for name, then in manifest["inputs"].items():
+        for name in {**manifest["inputs"], **tables(root)}:
             if name not in now:
                 now[name] = fingerprint(root / name)
-            if then != now[name]:
-                verdict.note(root / name, _said(then), _said(now[name]))
+            if (then := manifest["inputs"].get(name)) != now[name]:
+                verdict.note(root / name, said(then), said(now[name]))
     verdict.inputs = len(now)
-
-
-def _said(state: Fingerprint) -> str:
-    if state is None:
-        return "no file"
-    size, time_ns = state
-    return f"{size:,} bytes of {datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec='milliseconds')}"

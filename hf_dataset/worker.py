@@ -18,6 +18,7 @@ from datatrove.pipeline.base import PipelineStep
 from threadpoolctl import threadpool_limits
 
 from hf_dataset import lineage, raw, reduction, schema, submissions
+from hf_dataset.inputs import Fingerprint, fingerprints
 from hf_dataset.lineage import STATE_DIR
 from hf_dataset.plan import Plan, Shard, code_version
 from hf_dataset.progress import ProgressLines
@@ -68,6 +69,7 @@ class FinishDataset(PipelineStep):
         """Finish the dataset; passes `data` on."""
         check_node(self.plan)
         try:
+            lineage.check_tables(self.plan)
             finish(self.plan, self.open_folder(self.plan.root).wavelengths)
         finally:
             submissions.forget(self.plan.out)
@@ -107,9 +109,12 @@ def one_thread() -> Iterator[None]:
 def build_shard(
     plan: Plan, shard: Shard, folder: raw.ChallengeFolder, reduce_visit: ReduceVisit
 ) -> list[dict[str, Any]]:
-    """Make one shard and its manifest; returns the entries of its visits, with `error` where one failed."""
-    inputs = lineage.fingerprints(plan.root, lineage.tables(plan.root))
-    entries = []
+    """Make one shard and its manifest; returns the entries of its visits, with `error` where one failed.
+
+    BuildConflict, and no shard, where a table of the raw folder has changed since the build was planned.
+    """
+    lineage.check_tables(plan)
+    inputs, entries = dict(plan.tables), []
     progress = ProgressLines(plan.out, shard)
     with ShardWriter(shard.name.path(plan.out), plan.reduction.n_bins) as writer:
         for planet, visit in shard.visits:
@@ -119,27 +124,28 @@ def build_shard(
                 writer.write(row)
             entries.append(entry)
             progress.add(entry)
+        lineage.check_tables(plan)
     lineage.write_manifest(plan, shard, writer.stored, inputs, entries)
     return entries
 
 
 def _reduce(
     plan: Plan, visit: raw.RawVisit, reduce_visit: ReduceVisit
-) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, lineage.Fingerprint]]:
+) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Fingerprint]]:
     """(row or None, report entry, fingerprints of the input) of one visit; only a lack of memory is raised."""
     start, processor = time.perf_counter(), time.process_time()
-    files: dict[str, lineage.Fingerprint] = {}
+    files: dict[str, Fingerprint] = {}
     entry: dict[str, Any] = {"planet_id": visit.planet_id, "visit": visit.visit, "split": visit.split}
     row, name = None, f"planet {visit.planet_id} visit {visit.visit}"
     try:
-        files = lineage.fingerprints(plan.root, visit.files())
+        files = fingerprints(plan.root, visit.files())
         if visit.planet_id in plan.ambiguous:
             raise raw.RawDataError(f"planet {visit.planet_id}: expected in one split, found in {plan.root} in several")
         row, entry["report"] = reduce_visit(visit, plan.reduction)
         schema.check_row(row, plan.reduction.n_bins)
         if (found := (row["planet_id"], row["visit"])) != (visit.planet_id, visit.visit):
             raise ValueError(f"{name}: found the row of planet and visit {found}")
-        if (now := lineage.fingerprints(plan.root, visit.files())) != files:
+        if (now := fingerprints(plan.root, visit.files())) != files:
             changed = ", ".join(sorted(path for path in {*now, *files} if now.get(path) != files.get(path)))
             raise raw.RawDataError(f"{name}: expected its files to stay as they were, found {changed} changed")
     except Exception as error:  # whatever is wrong with one visit, the others go on

@@ -36,7 +36,7 @@ def write_folder(root: Path, train: dict[int, int] | None = None, test: dict[int
 
 
 def set_visit(root: Path, split: str, planet: int, visit: int, content: str) -> None:
-    """Say how a visit goes: good, bad, wrong (a row of another planet), nan, bug or kill (of the worker)."""
+    """Say how a visit goes: good, bad, wrong (a row of another planet), nan, bug, kill (the worker), edits a table."""
     path = root / split / str(planet) / f"{visit}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
@@ -118,6 +118,8 @@ def reduce_fake(visit: FakeVisit, options: ReductionOptions) -> tuple[dict[str, 
         os.kill(os.getpid(), signal.SIGKILL)
     if content == "bug":
         raise KeyError("forgotten")
+    if content == "edits a table":
+        (visit.path.parents[2] / "train.csv").write_text("planet_id,wl_1\n")
     row = make_row(visit.planet_id, visit.visit, options.n_bins)
     if content == "wrong":
         row["planet_id"] += 1

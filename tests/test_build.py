@@ -25,10 +25,9 @@ from fake_folder import CODE, make_row, open_fake, reduce_fake, reduce_until_ful
 from filelock import FileLock
 from huggingface_hub import DatasetCard
 
-from hf_dataset import build, lineage, plan
+from hf_dataset import build, inputs, lineage, plan
 from hf_dataset.build import BuildError
 from hf_dataset.executors import WorkerKilled
-from hf_dataset.lineage import BuildConflict
 from hf_dataset.plan import BuildOptions, make_plan
 from hf_dataset.raw import RawDataError
 from hf_dataset.reduction import ReductionOptions
@@ -159,109 +158,6 @@ def test_a_build_that_gave_no_row_can_be_repeated_with_other_settings(tmp_path: 
     assert sorted(contents(tmp_path / "out")) == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
 
 
-def test_a_finished_build_is_not_done_again(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    fake_build(root, out, options())
-    before = {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
-    assert fake_build(root, out, options(workers=2)).rows == {"train": 8, "test": 3}
-    assert {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")} == before
-
-
-def test_only_the_missing_shard_is_made_again(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    fake_build(root, out, options())
-    before = contents(out)
-    times = {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
-    lost = find_shards(out)["train"][1]
-    lost.write_bytes(lost.read_bytes()[:1000])
-    fake_build(root, out, options())
-    assert contents(out) == before
-    assert [path for path, time in times.items() if path.stat().st_mtime_ns != time] == [lost]
-
-
-def test_a_mended_visit_is_made_on_the_next_run_and_the_rest_kept(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    set_visit(root, "train", 5, 0, "bad")
-    (root / "test" / "103").mkdir()
-    assert len(fake_build(root, out, options()).failures) == 2
-    times = {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
-    set_visit(root, "train", 5, 0, "good")
-    summary = fake_build(root, out, options())
-    assert [failure["planet_id"] for failure in summary.failures] == [103]
-    assert (5, 0) in visits(out, "train")
-    again = [path.name for path, time in times.items() if path.stat().st_mtime_ns != time]
-    assert again == ["train-00002-of-00003.parquet"]
-
-
-def test_shards_to_be_made_again_do_not_count_as_finished(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    root, out = write_folder(tmp_path / "raw", {10: 1, 11: 1}), tmp_path / "out"
-    for planet in (10, 11):
-        set_visit(root, "train", planet, 0, "needs 9 bins")
-    with pytest.raises(RuntimeError, match="none of 2 visits gave a row"):
-        fake_build(root, out, options(planets_per_shard=1))
-    again = options(planets_per_shard=1, reduction=ReductionOptions(n_bins=9))
-    with pytest.raises(OSError, match="File too large"):
-        fake_build(root, out, again, reduce_visit=reduce_until_full)
-    assert "0 of 2 shards are finished and kept" in caplog.text
-
-
-def _new_planet(root: Path) -> None:
-    set_visit(root, "train", 9, 0, "good")
-
-
-def _changed_visit(root: Path) -> None:
-    set_visit(root, "train", 2, 0, "good ")
-
-
-def _changed_table(root: Path) -> None:
-    (root / "train.csv").write_text("planet_id,wl_1\n")
-
-
-@pytest.mark.parametrize(
-    ("change", "changes", "message"),
-    [
-        (None, {"reduction": ReductionOptions(n_bins=9)}, "reduction.n_bins was 8, is 9"),
-        (None, {"validation_fraction": 0.5}, "validation_fraction was 0.0, is 0.5"),
-        (None, {"planets": [1, 2]}, "other planets or visits were in it"),
-        (_new_planet, {}, "other planets or visits were in it"),
-        (_changed_visit, {}, r"train/2/0.txt: size and time were \[4, \d+\], are \[5, \d+\]"),
-        (_changed_table, {}, "train.csv: size and time were"),
-    ],
-)
-def test_what_was_begun_differently_is_refused_and_left_alone_until_restart(
-    root: Path, tmp_path: Path, change: Any, changes: dict[str, Any], message: str
-) -> None:
-    out = tmp_path / "out"
-    fake_build(root, out, options())
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    if change:
-        change(root)
-    with pytest.raises(BuildConflict, match=message) as refusal:
-        fake_build(root, out, options(**changes))
-    assert "--restart" in str(refusal.value)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    restarted = fake_build(root, out, options(restart=True, **changes))
-    fresh = fake_build(root, tmp_path / "fresh", options(**changes))
-    assert restarted.rows == fresh.rows
-    assert contents(out) == contents(tmp_path / "fresh")
-    assert (out / "README.md").read_text().replace("`out`", "`fresh`").count("`fresh`")
-
-
-def test_shards_made_by_other_code_are_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_build(root, tmp_path / "out", options())
-    monkeypatch.setattr(plan, "code_version", lambda: {"ariel-hf": "9.9", "source": "abc"})
-    with pytest.raises(BuildConflict, match=r"made by code .*, this is .*9.9"):
-        fake_build(root, tmp_path / "out", options())
-
-
-def test_other_files_in_the_output_folder_survive_a_restart(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    fake_build(root, out, options())
-    (out / "predictions.parquet").write_text("mine")
-    fake_build(root, out, options(restart=True))
-    assert (out / "predictions.parquet").read_text() == "mine"
-
-
 def test_a_folder_that_is_something_else_is_not_written_to(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "data").mkdir(parents=True)
@@ -347,7 +243,7 @@ def test_a_manifest_names_input_settings_and_code_of_its_shard(root: Path, tmp_p
     fake_build(root, out, options())
     manifest = json.loads((out / "manifest/train-00000-of-00003.json").read_text())
     assert set(manifest["inputs"]) == {"train.csv", "train/1/0.txt", "train/1/1.txt", "train/2/0.txt"}
-    assert manifest["inputs"]["train/1/0.txt"] == lineage.fingerprint(root / "train/1/0.txt")
+    assert manifest["inputs"]["train/1/0.txt"] == inputs.fingerprint(root / "train/1/0.txt")
     assert manifest["settings"]["reduction"]["n_bins"] == BINS
     data = out / manifest["shard"]
     assert (manifest["bytes"], manifest["sha256"]) == (

@@ -208,6 +208,14 @@ def test_changed_and_missing_raw_files_are_named_with_sizes_and_times(copy: Path
     assert "raw/test/8/0.txt: expected 4 bytes" in missing
 
 
+def test_a_table_that_has_come_since_is_named(copy: Path) -> None:
+    (copy / "raw/sample.csv").write_text("nothing that rows depend on")
+    assert not found(copy)
+    (copy / "raw/train_labels.csv").write_text("planet_id\n")
+    [line] = found(copy)
+    assert "raw/train_labels.csv: expected no file, found 10 bytes of 20" in line
+
+
 def test_the_recorded_raw_folder_is_compared_where_it_is_still_there(copy: Path) -> None:
     assert verify(copy / "out").root is None  # no run.json: `ariel build-dataset` writes it
     (copy / "out/run.json").write_text(json.dumps({"config": {"root": str(copy / "raw")}}))
