@@ -45,6 +45,7 @@ def main(
     settings = FitSettings(drift=drift)
     index = _index(dataset, split, limit)
     if dry_run:
+        _make_prior(prior, dataset, split, mixture, folds, seed)  # says what is wrong with it
         logger.info("%d planets, %d visits of %s, split %s", len(index), sum(index.values()), dataset, split)
         return
     config = dict(

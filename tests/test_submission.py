@@ -152,7 +152,8 @@ def test_folds_keep_a_planets_own_truth_out_of_its_prior(dataset: Path) -> None:
     assert seen - others > 2e-3
 
 
-def test_a_prior_from_too_few_labels_is_refused(dataset: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_prior_from_too_few_labels_is_refused_in_a_dry_run_too(dataset: Path, tmp_path: Path, dry_run: bool) -> None:
     with pytest.raises(ValueError, match="at least 20 labelled planets, found 10"):
-        retrieve.main(str(dataset), tmp_path / "p.parquet", split="train", prior="dataset", mixture=False,
-                      save_prior=None, folds=5, drift="joint", batch=4, limit=None, seed=0, dry_run=False)  # fmt: skip
+        retrieve.main(str(dataset), tmp_path / "p.parquet", split="train", prior="dataset", mixture=False, folds=5,
+                      save_prior=None, drift="joint", batch=4, limit=None, seed=0, dry_run=dry_run)  # fmt: skip
