@@ -75,7 +75,8 @@ def is_whole(out: Folder, manifest: Mapping[str, Any]) -> bool:
 def unfinished(plan: Plan, folder: ChallengeFolder) -> list[Shard]:
     """The shards still to be made; BuildConflict where a finished one does not belong to this plan.
 
-    A shard whose failed visits have other input files now is made again: somebody has mended them.
+    A shard is made again where failed visits have other input files now (somebody has mended them), or where the
+    system refused to read these.
     """
     by_name = {str(shard.name): shard for shard in plan.shards}
     done, problems = set(), []
@@ -116,8 +117,10 @@ def _differences(plan: Plan, shard: Shard | None, manifest: Mapping[str, Any]) -
 
 
 def _mended(plan: Plan, folder: ChallengeFolder, shard: Shard, manifest: Mapping[str, Any]) -> bool:
-    """Whether files of failed visits have come, gone or changed since."""
+    """Whether files of failed visits have come, gone or changed since, or the system refused to read them."""
     for entry in manifest["visits"]:
+        if entry.get("retry"):
+            return True
         if "error" in entry:
             files = folder.visit(shard.raw_split, entry["planet_id"], entry["visit"]).files()
             if fingerprints(plan.root, files) != {name: manifest["inputs"][name] for name in entry["files"]}:

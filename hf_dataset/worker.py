@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import resource
@@ -152,6 +153,8 @@ def _reduce(
         if lacks_memory(error):
             raise MemoryError(f"{name}: {error}") from None
         row = None
+        if may_pass(error):
+            entry["retry"] = True
         entry["error"] = str(error) if f"planet {visit.planet_id}" in str(error) else f"{name}: {error}"
         if not isinstance(error, (ValueError, OSError)):
             entry["error"] = f"{name}: unexpected {type(error).__name__}: {error}"
@@ -165,13 +168,24 @@ def _reduce(
     return row, entry, files
 
 
-def lacks_memory(error: BaseException | None) -> bool:
-    """Whether an error is for want of memory, not the visit's own; Arrow's readers say so in words only."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, the one that it was raised from, and so on."""
     while error is not None:
-        if isinstance(error, MemoryError) or "bad_alloc" in str(error):
-            return True
+        yield error
         error = error.__cause__
-    return False
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error is for want of memory, not the visit's own; Arrow's readers say so in words only."""
+    return any(
+        isinstance(cause, MemoryError) or "bad_alloc" in str(cause) or getattr(cause, "errno", None) == errno.ENOMEM
+        for cause in _causes(error)
+    )
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the system refused what it may grant another time: no permission, a stale handle, a failed read."""
+    return any(isinstance(cause, OSError) and cause.errno is not None for cause in _causes(error))
 
 
 def peak_mb() -> int:

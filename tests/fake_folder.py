@@ -6,6 +6,7 @@ the builder's worker processes import what they run.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -126,6 +127,14 @@ def reduce_fake(visit: FakeVisit, options: ReductionOptions) -> tuple[dict[str, 
     if content == "nan":
         row["flux"][3, 4] = np.nan
     return row, {"seconds": {"decode": 0.01}, "quality": {"FGS1": {"hit_samples": 7, "jitter_rms_px": [0.1, 0.2]}}}
+
+
+def reduce_with_a_stale_handle(visit: FakeVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`reduce_fake`, but the system does not let planet 5 be read."""
+    if visit.planet_id == 5:
+        cause = OSError(errno.ESTALE, "Stale file handle")
+        raise RawDataError(f"{visit.path}: expected a whole Parquet file, found 4 bytes: {cause}") from cause
+    return reduce_fake(visit, options)
 
 
 def reduce_slowly(visit: FakeVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:

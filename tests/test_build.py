@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -33,7 +34,7 @@ from hf_dataset.raw import RawDataError
 from hf_dataset.reduction import ReductionOptions
 from hf_dataset.shards import find_shards
 from hf_dataset.splits import is_validation
-from hf_dataset.worker import BuildShards
+from hf_dataset.worker import BuildShards, build_shard
 
 BINS = 8
 TRAIN, TEST = {1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}, {101: 1, 102: 2}
@@ -121,6 +122,22 @@ def test_a_bad_visit_is_reported_and_the_others_are_built(
     assert re.search(reason, failure["error"])
     for text in ((out / "report.json").read_text(), (out / "report.md").read_text(), caplog.text):
         assert "planet 3" in text
+
+
+def test_memory_that_the_system_refuses_to_map_stops_the_shard_and_leaves_no_visit_out(
+    root: Path, tmp_path: Path
+) -> None:
+    def reduce(visit: Any, options: ReductionOptions) -> Any:
+        try:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")  # as mmap says it
+        except OSError as error:
+            raise RawDataError(f"{visit.path}: cannot be decoded") from error
+
+    folder = open_fake(root)
+    whole = make_plan(folder, root, tmp_path / "out", options())
+    with pytest.raises(MemoryError, match="planet 1 visit 0"):
+        build_shard(whole, whole.shards[0], folder, reduce)
+    assert not contents(tmp_path / "out")
 
 
 def test_a_planet_without_signals_is_reported_not_overlooked(root: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from detector_frames import write_tables
-from fake_folder import CODE, reduce_until_full, set_visit, write_folder
+from fake_folder import CODE, reduce_until_full, reduce_with_a_stale_handle, set_visit, write_folder
 from test_build import TEST, TRAIN, contents, fake_build, options, visits
 
 from hf_dataset import inputs, plan
@@ -71,6 +71,17 @@ def test_shards_to_be_made_again_do_not_count_as_finished(tmp_path: Path, caplog
     with pytest.raises(OSError, match="File too large"):
         fake_build(root, out, again, reduce_visit=reduce_until_full)
     assert "0 of 2 shards are finished and kept" in caplog.text
+
+
+def test_a_visit_that_the_system_did_not_let_be_read_is_tried_again_by_the_next_run(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    set_visit(root, "train", 1, 0, "bad")
+    first = fake_build(root, out, options(), reduce_visit=reduce_with_a_stale_handle)
+    assert [failure["planet_id"] for failure in first.failures] == [1, 5]
+    times = {path.name: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
+    assert [failure["planet_id"] for failure in fake_build(root, out, options()).failures] == [1]
+    again = [path.name for path in (out / "data").rglob("*.parquet") if path.stat().st_mtime_ns != times[path.name]]
+    assert again == ["train-00002-of-00003.parquet"]
 
 
 def _new_planet(root: Path) -> None:
