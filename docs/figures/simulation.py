@@ -32,7 +32,8 @@ def population(real: Path, out: Path) -> None:
     theirs, ours = labels(real), planets.spectra(4000, 0, "2024")
     a, b = statistics.summarise_spectra(theirs), statistics.summarise_spectra(ours)
     wl = planets.wavelengths_um("2024")[1:]
-    figure, axes = plt.subplots(3, 4, figsize=(15, 9), layout="constrained")
+    figure, axes = plt.subplots(3, 4, figsize=(15, 9.5), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.12)
     for axis, values, name in (
         (axes[0, 0], lambda s: np.log10(s.mean(axis=1)), "log10 mean depth"),
         (axes[0, 1], lambda s: np.log10(np.ptp(s[:, 1:], axis=1) * 1e6), "log10 feature, peak to peak [ppm]"),
@@ -42,14 +43,17 @@ def population(real: Path, out: Path) -> None:
         axis.hist(values(theirs), bins, density=True, color=REAL, alpha=0.45, label="466 real labels")
         axis.hist(values(ours), bins, density=True, histtype="step", color=OURS, lw=1.8, label="4,000 simulated")
         axis.set_xlabel(name)
+        axis.set_ylabel("density")
+    axes[0, 0].margins(y=0.3)  # room for the legend
     axes[0, 0].legend()
-    axes[0, 3].semilogy(np.arange(1, 13), a.variance, "o-", color=REAL)
-    axes[0, 3].semilogy(np.arange(1, 13), b.variance, "s--", color=OURS)
+    axes[0, 3].semilogy(np.arange(1, 13), a.variance, "o-", color=REAL, label="real")
+    axes[0, 3].semilogy(np.arange(1, 13), b.variance, "s--", color=OURS, label="simulated")
     axes[0, 3].set_xlabel("principal component: share of variance")
+    axes[0, 3].legend()
     for k in range(4):
         sign = np.sign(a.components[k] @ b.components[k])
-        axes[1, k].plot(wl, a.components[k, 1:], color=REAL)
-        axes[1, k].plot(wl, sign * b.components[k, 1:], color=OURS)
+        axes[1, k].plot(wl, a.components[k, 1:], color=REAL, label="real")
+        axes[1, k].plot(wl, sign * b.components[k, 1:], color=OURS, label="simulated")
         axes[1, k].set_title(f"component {k + 1}: overlap {abs(a.components[k] @ b.components[k]):.2f}", fontsize=9)
     rng = np.random.default_rng(3)
     for axis, spectra, color, name in ((axes[2, 0], theirs, REAL, "real"), (axes[2, 1], ours, OURS, "simulated")):
@@ -62,9 +66,13 @@ def population(real: Path, out: Path) -> None:
     axes[2, 2].semilogy(np.arange(1, 13), 1 - by_ours, "s--", color=OURS, label="simulated components")
     axes[2, 2].set_xlabel("components used: real variance left")
     axes[2, 2].legend()
-    axes[2, 3].plot(wl, a.mean[1:], color=REAL)
-    axes[2, 3].plot(wl, b.mean[1:], color=OURS)
+    axes[2, 3].plot(wl, a.mean[1:], color=REAL, label="real")
+    axes[2, 3].plot(wl, b.mean[1:], color=OURS, label="simulated")
     axes[2, 3].set_title("mean shape", fontsize=9)
+    for axis in (*axes[1], axes[2, 0], axes[2, 1], axes[2, 3]):
+        axis.set_xlabel("wavelength [µm]")
+    for axis in (axes[1, 0], axes[2, 3]):
+        axis.legend()
     figure.savefig(out / "simulation_spectra.png")
     np.set_printoptions(precision=4, suppress=True)
     for name in ("depth", "feature_ppm", "fgs1_offset_ppm", "variance"):
@@ -95,16 +103,19 @@ def light_curves(real: Path, out: Path) -> None:
     level = np.median(row["flux"], axis=0)
     axes[0, 0].plot(wl[1:], np.median(flux, axis=0)[1:], color=REAL, label="planet 1103775")
     axes[0, 0].plot(wl[1:], level[1:], color=OURS, ls="--", label="simulated")
-    axes[0, 0].set(title="stellar spectrum [e-/exposure]", xlabel="um")
+    axes[0, 0].set(title="stellar spectrum [e-/exposure]", xlabel="wavelength [µm]")
     axes[0, 0].legend()
     noise = [statistics.scatter(f / np.median(f, axis=0)) * 1e6 for f in (flux, row["flux"].astype(float))]
     axes[0, 1].semilogy(wl[1:], noise[0][1:], ".", ms=3, color=REAL)
     axes[0, 1].semilogy(wl[1:], noise[1][1:], color=OURS, lw=0.8)
-    axes[0, 1].set(title="noise of a channel in 72 s [ppm]", xlabel="um")
-    for offset, curve, color in ((0, flux, REAL), (0.004, row["flux"], OURS)):
+    axes[0, 1].set(title="noise of a channel in 72 s [ppm]", xlabel="wavelength [µm]")
+    for offset, curve, color, name in ((0, flux, REAL, "planet 1103775"), (0.004, row["flux"], OURS, "simulated")):
         white = np.median(curve[:, 1:] / np.median(curve[:, 1:], axis=0), axis=1)
-        axes[0, 2].plot(row["time"], white + offset, ".", ms=2, color=color)
-    axes[0, 2].set(title="AIRS light curve, median of channels", xlabel="h")
+        shifted = f"{name}, raised by {offset}" if offset else name
+        axes[0, 2].plot(row["time"], white + offset, ".", ms=2, color=color, label=shifted)
+    axes[0, 2].set(title="AIRS light curve, median of channels", xlabel="time [h]", ylabel="relative flux")
+    axes[0, 2].margins(y=0.25)
+    axes[0, 2].legend(fontsize=7, loc="lower left", markerscale=4)
     out_real, out_ours = np.abs(np.arange(375) - 211) > 60, np.abs(np.arange(375) - 211) > 115
     shared = statistics.common_noise(flux[:, 1:], out_real, np.random.default_rng(0))
     many = [
@@ -117,11 +128,11 @@ def light_curves(real: Path, out: Path) -> None:
         for s in range(16)
     ]
     axes[0, 3].hist(np.array(many)[:, 1] * 1e6, 8, color=OURS, alpha=0.6, label="white noise, 16 simulated")
-    axes[0, 3].axvline(shared[1] * 1e6, color=REAL, label="real")
-    axes[0, 3].hist(np.array(many)[:, 0] * 1e6, 8, color=OURS, alpha=0.25, label="of which shared")
-    axes[0, 3].axvline(shared[0] * 1e6, color=REAL, ls="--")
-    axes[0, 3].set_xlabel("ppm in 72 s")
-    axes[0, 3].set_ylim(0, 6)
+    axes[0, 3].axvline(shared[1] * 1e6, color=REAL, label="real white noise")
+    axes[0, 3].hist(np.array(many)[:, 0] * 1e6, 8, color=OURS, alpha=0.25, label="of which shared, simulated")
+    axes[0, 3].axvline(shared[0] * 1e6, color=REAL, ls="--", label="of which shared, real")
+    axes[0, 3].set(title="white noise of a visit", xlabel="ppm in 72 s", ylabel="simulated visits")
+    axes[0, 3].set_ylim(0, 7.5)
     axes[0, 3].legend(fontsize=7, loc="upper left")
     print("noise real/simulated: median", np.median(noise[0][1:] / noise[1][1:]), "FGS1", noise[0][0], noise[1][0])
     print("common, white: real", np.array(shared) * 1e6, "simulated", np.median(many, axis=0) * 1e6)
@@ -139,14 +150,15 @@ def _white_curves(real: Path, axes: np.ndarray) -> None:
         bins = np.linspace(*np.quantile(values[0], [0.005, 0.995]), 30)
         axes[k].hist(values[0], bins, density=True, color=REAL, alpha=0.45, label="466 real white curves")
         axes[k].hist(values[1], bins, density=True, histtype="step", lw=1.8, color=OURS, label="300 simulated")
-        axes[k].set_xlabel(f"drift, Legendre order {k + 1} [ppm]")
+        axes[k].set(xlabel=f"drift, Legendre order {k + 1} [ppm]", ylabel="density [1/ppm]")
         print(f"drift order {k + 1}: real {values[0].std():.0f} simulated {values[1].std():.0f} ppm")
+    axes[0].margins(y=0.25)
     axes[0].legend(fontsize=7)
     noise = [np.array([m[1] for m in group]) * 1e6 for group in (theirs, ours)]
     bins = np.linspace(40, 110, 36)
     axes[3].hist(noise[0], bins, density=True, color=REAL, alpha=0.45)
     axes[3].hist(noise[1], bins, density=True, histtype="step", lw=1.8, color=OURS)
-    axes[3].set_xlabel("white scatter in 144 s [ppm], both stars")
+    axes[3].set(xlabel="white scatter in 144 s [ppm], both stars", ylabel="density [1/ppm]")
     print(
         "white scatter: real",
         np.quantile(noise[0], [0.25, 0.5, 0.75]),
@@ -190,12 +202,18 @@ def frames(real: Path, out: Path) -> None:
         for axis, image, title in ((line[0], cds, "real"), (line[1], ours, "simulated")):
             axis.imshow(np.log10(image.mean(axis=0).clip(1)), origin="lower", aspect="auto", vmin=0.5, vmax=4.7)
             axis.set_title(f"{name}, {title}: log10 e-, mean of 25 exposures", fontsize=9)
+            axis.set(xlabel="column [px]", ylabel="row [px]")
             axis.grid(False)
-        for image, color in ((cds, REAL), (ours, OURS)):
-            line[2].semilogy(image.mean(axis=0).sum(axis=1).clip(1), color=color)
-            line[3].loglog(image.mean(axis=0).ravel().clip(0.3), image.var(axis=0).ravel(), ".", ms=1.5, color=color)
-        line[2].set_title("light per row [e-]", fontsize=9)
-        line[3].set_title("variance of a pixel against its mean", fontsize=9)
+        for image, color, label in ((cds, REAL, "real"), (ours, OURS, "simulated")):
+            mean, variance = image.mean(axis=0), image.var(axis=0)
+            line[2].semilogy(mean.sum(axis=1).clip(1), color=color, label=label)
+            line[3].loglog(mean.ravel().clip(0.3), variance.ravel(), ".", ms=1.5, color=color, label=label)
+        line[2].set_title("light per row", fontsize=9)
+        line[2].set(xlabel="row [px]", ylabel="light [e-]")
+        line[3].set_title("noise of a pixel against its light", fontsize=9)
+        line[3].set(xlabel="mean [e-]", ylabel="variance [e-²]")
+        line[2].legend(fontsize=7)
+        line[3].legend(fontsize=7, markerscale=6)
     figure.savefig(out / "simulation_frames.png")
 
 
