@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datatrove.executor.base import PipelineExecutor
 
 from hf_dataset import lineage, locks, output, raw, reduction, submissions
-from hf_dataset.executors import WAITS, WorkerKilled, make_executor
+from hf_dataset.executors import WAITS, WorkerKilled, check_installed, make_executor
 from hf_dataset.lineage import STATE_DIR
 from hf_dataset.output import Folder, remove_tree
 from hf_dataset.plan import BuildOptions, Plan, Shard, describe, make_plan
@@ -59,6 +59,7 @@ def build_dataset(
     wavelengths = folder.wavelengths
     with _locked(out):
         todo = list(plan.shards) if options.restart else lineage.unfinished(plan, folder)
+        executor = _executor(plan, todo, options, open_folder, reduce_visit) if todo else None
         if on_start:
             on_start()
         if options.restart:
@@ -67,8 +68,8 @@ def build_dataset(
         lineage.forget(plan, todo)
         remove_unfinished(out)
         logger.info("%s", describe(plan, folder, todo, _workers(options, len(todo))))
-        if todo:
-            _run(plan, todo, options, open_folder, reduce_visit)
+        if executor:
+            _run(executor, plan, todo, options)
         if options.engine in WAITS or not todo:
             with _keeping(plan, todo=()):
                 summary = finish(plan, wavelengths)
@@ -113,23 +114,32 @@ def _locked(out: Folder) -> Iterator[None]:
         raise BuildError(f"{out}: {error}") from None
 
 
-def _run(
+def _executor(
     plan: Plan, todo: Sequence[Shard], options: BuildOptions, open_folder: OpenFolder, reduce_visit: ReduceVisit
-) -> None:
-    """Make the shards `todo` on the chosen engine, or hand them to it."""
+) -> PipelineExecutor:
+    """What makes the shards `todo` on the chosen engine, and ends the build where nobody waits for them; not started.
+
+    ValueError where this machine lacks the engine, or the engine one of its options.
+    """
+    check_installed(options.engine)
     step = BuildShards(plan, todo, open_folder, reduce_visit)
     own, logs = options.engine_options, str(plan.out / STATE_DIR / "logs")
     workers = _workers(options, len(todo))
-    if options.engine not in WAITS:
-        own = {"job_name": submissions.job_name(plan.out), **own}
-        executor = make_executor(options.engine, [step], len(todo), workers, logs, own)
-        own |= {"tasks": 1, "logging_dir": f"{own.get('logging_dir', logs)}_finish"}
-        last = make_executor(options.engine, [FinishDataset(plan, open_folder)], 1, 1, logs, own, depends=executor)
-        _submit(plan, last, options.engine, own)
-        return
+    if options.engine in WAITS:
+        return make_executor(options.engine, [step], len(todo), workers, logs, own)
+    own = {"job_name": submissions.job_name(plan.out), **own}
     executor = make_executor(options.engine, [step], len(todo), workers, logs, own)
-    with _keeping(plan, todo), ProgressBar(plan.out, todo):
-        executor.run()
+    own |= {"tasks": 1, "logging_dir": f"{own.get('logging_dir', logs)}_finish"}
+    return make_executor(options.engine, [FinishDataset(plan, open_folder)], 1, 1, logs, own, depends=executor)
+
+
+def _run(executor: PipelineExecutor, plan: Plan, todo: Sequence[Shard], options: BuildOptions) -> None:
+    """Make the shards `todo`, or hand them to a cluster."""
+    if options.engine in WAITS:
+        with _keeping(plan, todo), ProgressBar(plan.out, todo):
+            executor.run()
+    else:
+        _submit(plan, executor, options.engine, options.engine_options)
 
 
 @contextlib.contextmanager
@@ -151,7 +161,7 @@ def _keeping(plan: Plan, todo: Sequence[Shard]) -> Iterator[None]:
         raise
 
 
-def _submit(plan: Plan, executor: PipelineExecutor, engine: str, options: dict[str, Any]) -> None:
+def _submit(plan: Plan, executor: PipelineExecutor, engine: str, options: Mapping[str, Any]) -> None:
     """Hand a build to a cluster, leaving word of it in `.build`."""
     submissions.remember(plan.out, engine, options)
     try:

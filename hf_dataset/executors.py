@@ -8,10 +8,11 @@ tasks on `concurrent.futures`.
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import inspect
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,20 @@ class WorkerKilled(RuntimeError):
     """A worker process ended without a word: killed, most often by a lack of memory."""
 
 
+def check_name(engine: str) -> None:
+    """ValueError where no engine is called so."""
+    if engine not in ENGINES:
+        raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, found {engine!r}")
+
+
+def check_installed(engine: str) -> None:
+    """ValueError where this machine lacks what the engine is started with."""
+    if engine == "slurm" and shutil.which("sbatch") is None:
+        raise ValueError("engine slurm: expected the command sbatch on this machine, found none in PATH")
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        raise ValueError("engine ray: expected the package ray, found none: pip install 'ariel-hf[ray]'")
+
+
 def make_executor(
     engine: str,
     pipeline: Sequence[PipelineStep],
@@ -56,8 +71,7 @@ def make_executor(
     depends on failed jobs runs all the same (it says what is missing), and no job waits for what will never be.
     """
     logger.disable("datatrove")  # in this process: what it would tell the user is not about light curves
-    if engine not in ENGINES:
-        raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, found {engine!r}")
+    check_name(engine)
     module, name = ENGINES[engine].rsplit(".", 1)
     kind = getattr(importlib.import_module(module), name)
     known = set(inspect.signature(kind).parameters) - {"pipeline", "depends", "skip_completed"}
@@ -65,6 +79,11 @@ def make_executor(
         raise ValueError(f"engine {engine}: unknown option {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     arguments = {"tasks": tasks, "workers": workers, "logging_dir": logging_dir, **(options or {})}
     if engine == "slurm":
+        if isinstance(time := arguments.get("time"), int):
+            raise ValueError(
+                f'engine slurm: time: expected text in quotes, such as "12:00:00", found the number {time} '
+                "(YAML reads 12:00:00 as seconds, Slurm would take them as minutes)"
+            )
         arguments = {"run_on_dependency_fail": True, **arguments}
         arguments["sbatch_args"] = {"kill-on-invalid-dep": "yes", **arguments.get("sbatch_args", {})}
     try:

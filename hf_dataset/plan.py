@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_dataset import schema, splits
+from hf_dataset.executors import check_name
 from hf_dataset.inputs import Fingerprint, tables
 from hf_dataset.output import Folder
 from hf_dataset.raw import ChallengeFolder, RawDataError
@@ -64,6 +65,7 @@ class BuildOptions:
     restart: bool = False
 
     def __post_init__(self) -> None:
+        check_name(self.engine)
         splits.is_validation(0, self.validation_fraction, self.seed)
         for name in ("limit", "planets_per_shard", "workers"):
             value = getattr(self, name)

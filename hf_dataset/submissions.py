@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 from hf_dataset.lineage import STATE_DIR, digest
@@ -21,7 +22,7 @@ def job_name(out: Folder) -> str:
     return f"ariel-{digest(str(out))}"
 
 
-def remember(out: Folder, engine: str, options: dict[str, Any]) -> None:
+def remember(out: Folder, engine: str, options: Mapping[str, Any]) -> None:
     """Note what is about to be submitted."""
     name = options.get("job_name") or job_name(out)
     write_json(out / STATE_DIR / NAME, {"engine": engine, "job_name": name, "from": platform.node()})

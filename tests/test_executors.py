@@ -81,6 +81,11 @@ def test_every_config_file_makes_its_executor(engine: str, repository: Path, tmp
         ("pbs", {}, "engine: expected one of local, slurm, ray, jobs, found 'pbs'"),
         ("slurm", {"partitoin": "cpu"}, "engine slurm: unknown option partitoin; known: .*partition"),
         ("slurm", {"time": "1:00:00"}, "engine slurm: .*partition"),
+        (
+            "slurm",
+            {"time": 43200, "partition": "cpu"},
+            'engine slurm: time: expected text in quotes, such as "12:00:00"',
+        ),
         ("local", {"pipeline": []}, "unknown option pipeline"),
     ],
 )
@@ -89,7 +94,9 @@ def test_a_wrong_engine_or_option_is_named(engine: str, options: dict[str, Any],
         make_executor(engine, [], 1, 1, str(tmp_path), options)
 
 
-def test_a_build_on_slurm_submits_the_shards_and_then_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_on_slurm_submits_the_shards_and_then_the_card(
+    tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     submitted: list[SlurmPipelineExecutor] = []
     monkeypatch.setattr(SlurmPipelineExecutor, "run", lambda self: submitted.append(self))
     root = write_folder(tmp_path / "raw", {1: 1, 2: 1, 3: 1})
@@ -167,8 +174,30 @@ def test_a_submission_that_fails_leaves_no_word_of_jobs(tmp_path: Path, slurm: P
             submit(root, out)
 
 
+@pytest.mark.parametrize(
+    ("engine", "own", "message"),
+    [
+        ("slrum", {}, "engine: expected one of local, slurm, ray, jobs, found 'slrum'"),
+        ("local", {"foo": 1}, "engine local: unknown option foo"),
+        ("slurm", {"time": "1:00:00", "partition": "cpu"}, "engine slurm: expected the command sbatch on this machine"),
+        ("ray", {}, "engine ray: expected the package ray, found none"),
+    ],
+)
+def test_an_engine_that_cannot_be_started_is_refused_before_a_restart_deletes_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, own: dict[str, Any], message: str
+) -> None:
+    root, out = write_folder(tmp_path / "raw", {1: 1, 2: 1}), tmp_path / "out"
+    submit(root, out, engine="local", engine_options={}, workers=1)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=message):
+        submit(root, out, engine=engine, engine_options=own, restart=True)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
 def test_what_ends_a_slurm_build_misses_the_shard_of_a_mended_visit_whose_job_never_ran(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted: list[SlurmPipelineExecutor] = []
     monkeypatch.setattr(SlurmPipelineExecutor, "run", lambda self: submitted.append(self))
