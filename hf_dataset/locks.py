@@ -37,7 +37,7 @@ def hold(path: Folder) -> Iterator[None]:
     In a folder the lock ends with the process, however it ends. On a URL it is an object that names its holder, renewed
     every minute and void three minutes after the last renewal: so long does a killed build keep others out. Two builds
     that take over a void lease in the same instant, or on machines whose clocks differ by minutes, may both begin; the
-    one whose lease was overwritten stops at its next renewal.
+    one whose lease was overwritten stops at its next renewal. So does one that could not renew its own in time.
     """
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,8 +57,8 @@ def hold(path: Folder) -> Iterator[None]:
         with lease.renewed():
             yield
     except KeyboardInterrupt:
-        if lease.lost_to:
-            raise FolderInUse(f"the lease was taken over by {lease.lost_to}: this build has stopped") from None
+        if lease.lost:
+            raise FolderInUse(f"the lease {lease.lost}: this build has stopped") from None
         raise
 
 
@@ -66,7 +66,8 @@ class _Lease:
     """An object that says who may write, and until when."""
 
     def __init__(self, path: UPath) -> None:
-        self.path, self.token, self.lost_to = path, uuid.uuid4().hex, ""
+        self.path, self.token = path, uuid.uuid4().hex
+        self.lost = ""  # how, where it is no longer held
 
     def take(self) -> None:
         """Write the lease, if there is none that holds."""
@@ -98,20 +99,26 @@ class _Lease:
         finally:
             ended.set()
             thread.join()
-            if not self.lost_to:
+            if not self.lost:
                 self.path.unlink(missing_ok=True)
 
     def _renew(self, ended: threading.Event) -> None:
-        while not ended.wait(RENEW_S):
+        renewed = time.monotonic()
+        while not self.lost and not ended.wait(RENEW_S):
+            began = time.monotonic()
             try:
                 holder = read_json(self.path)
                 if holder is not None and holder["token"] != self.token:
-                    self.lost_to = _words(holder)
-                    _thread.interrupt_main()
-                    return
-                self.path.fs.pipe_file(self.path.path, self._content())
-            except OSError as error:
+                    self.lost = f"was taken over by {_words(holder)}"
+                else:
+                    self.path.fs.pipe_file(self.path.path, self._content())
+                    renewed = began
+            except Exception as error:  # whatever the storage's library raises
                 logger.warning("%s: the lease could not be renewed: %s", self.path, error)
+                if time.monotonic() - renewed > LEASE_S:
+                    self.lost = f"could not be renewed for {LEASE_S:g} s ({error})"
+        if self.lost:
+            _thread.interrupt_main()
 
 
 def _words(holder: dict[str, Any]) -> str:

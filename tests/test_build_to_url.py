@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 from fake_folder import CODE, make_row, open_fake, reduce_fake, reduce_until_full, set_visit, write_folder
-from object_store import ShelfPath
+from object_store import ShelfFileSystem, ShelfPath
 
 from hf_dataset import build, lineage, locks, output, plan
 from hf_dataset.build import BuildError
@@ -173,6 +174,33 @@ def test_a_lease_is_renewed_and_one_that_was_taken_over_stops_its_build(
     ):
         wait_for(lambda: held(lease, 100))  # again and again, as a renewal under way may overwrite it
     assert lease.exists()
+
+
+def test_a_lease_outlives_a_failing_renewal_and_stops_its_build_when_it_is_void(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(locks, "RENEW_S", 0.01)
+    lease, fails = tmp_path / "lock", threading.Event()
+    upload = ShelfFileSystem.pipe_file
+
+    def pipe_file(*arguments: Any, **options: Any) -> Any:
+        if fails.is_set():
+            raise RuntimeError("could not connect")  # botocore's errors are no OSErrors either
+        return upload(*arguments, **options)
+
+    monkeypatch.setattr(ShelfFileSystem, "pipe_file", pipe_file)
+    with locks.hold(output.folder(url(lease))):
+        fails.set()
+        wait_for(lambda: "the lease could not be renewed: could not connect" in caplog.text)
+        first = json.loads(lease.read_text())["until"]
+        fails.clear()
+        wait_for(lambda: json.loads(lease.read_text())["until"] > first)
+    monkeypatch.setattr(locks, "LEASE_S", 0.1)
+    with (
+        pytest.raises(locks.FolderInUse, match=r"could not be renewed for 0.1 s \(could not connect\)"),
+        locks.hold(output.folder(url(lease))),
+    ):
+        wait_for(fails.set)  # which returns None: until the build is stopped
 
 
 def wait_for(condition: Any, seconds: float = 30) -> None:
