@@ -20,6 +20,19 @@ from hf_dataset.shards import Stored, find_shards
 MANIFEST_DIR = "manifest"
 STATE_DIR = ".build"  # lock, progress and logs of a running build
 REPORTS = ("README.md", "report.json", "report.md")
+MANIFEST_KEYS: dict[str, type] = {
+    "shard": str,
+    "rows": int,
+    "bytes": int,
+    "sha256": str,
+    "settings": dict,
+    "config_hash": str,
+    "code": dict,
+    "tables": list,
+    "inputs": dict,
+    "visits": list,
+}
+ENTRY_KEYS = {"planet_id", "visit", "files", "seconds"}  # of a visit
 
 
 class BuildConflict(ValueError):
@@ -56,10 +69,30 @@ def write_manifest(
     write_json(manifest_path(plan.out, shard), content)
 
 
+def flaws(manifest: Mapping[str, Any]) -> list[str]:
+    """The keys of a manifest that are missing or of another type."""
+    wrong = [key for key, kind in MANIFEST_KEYS.items() if not isinstance(manifest.get(key), kind)]
+    if wrong:
+        return wrong
+    entries, reduction = manifest["visits"], manifest["settings"].get("reduction")
+    wrong = [
+        f"visits[{i}]" for i, entry in enumerate(entries) if not (isinstance(entry, dict) and {*entry} >= ENTRY_KEYS)
+    ]
+    if not isinstance(reduction, dict) or not isinstance(reduction.get("n_bins"), int):
+        wrong.append("settings.reduction.n_bins")
+    return wrong
+
+
+def read_manifest(path: Folder) -> dict[str, Any] | None:
+    """The manifest in a file; None where it is missing, cut or lacks one of its keys."""
+    manifest = read_json(path)
+    return None if manifest is None or flaws(manifest) else manifest
+
+
 def read_manifests(plan: Plan) -> Iterator[tuple[Shard, dict[str, Any]]]:
     """The finished shards of the plan with their manifests, in order."""
     for shard in plan.shards:
-        manifest = read_json(manifest_path(plan.out, shard))
+        manifest = read_manifest(manifest_path(plan.out, shard))
         if manifest is not None and is_whole(plan.out, manifest):
             yield shard, manifest
 
@@ -81,7 +114,7 @@ def unfinished(plan: Plan, folder: ChallengeFolder) -> list[Shard]:
     by_name = {str(shard.name): shard for shard in plan.shards}
     done, problems = set(), []
     for path in files(plan.out / MANIFEST_DIR, ".json"):
-        manifest = read_json(path)
+        manifest = read_manifest(path)
         if manifest is None:
             continue
         found = _differences(plan, by_name.get(path.stem), manifest)
@@ -112,7 +145,7 @@ def _differences(plan: Plan, shard: Shard | None, manifest: Mapping[str, Any]) -
     if planned != [[entry["planet_id"], entry["visit"]] for entry in manifest["visits"]]:
         return ["other planets or visits were in it (has the choice of planets or the raw folder changed?)"]
     used = {name for entry in manifest["visits"] if "error" not in entry for name in entry["files"]}
-    then = {name: manifest["inputs"][name] for name in used.union(manifest["tables"])}
+    then = {name: manifest["inputs"].get(name) for name in used.union(manifest["tables"])}
     return changes(then, {name: fingerprint(plan.root / name) for name in used} | plan.tables)
 
 
@@ -123,7 +156,7 @@ def _mended(plan: Plan, folder: ChallengeFolder, shard: Shard, manifest: Mapping
             return True
         if "error" in entry:
             files = folder.visit(shard.raw_split, entry["planet_id"], entry["visit"]).files()
-            if fingerprints(plan.root, files) != {name: manifest["inputs"][name] for name in entry["files"]}:
+            if fingerprints(plan.root, files) != {name: manifest["inputs"].get(name) for name in entry["files"]}:
                 return True
     return False
 

@@ -55,11 +55,12 @@ def write_json(path: Folder, content: Any, indent: int = 1) -> None:
 
 
 def read_json(path: Folder) -> dict[str, Any] | None:
-    """The JSON in a file; None where it is missing or cut."""
+    """The JSON object in a file; None where it is missing, cut or something else."""
     try:
-        return json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
+    return content if isinstance(content, dict) else None
 
 
 def files(where: Folder, suffix: str) -> list[Folder]:

@@ -21,23 +21,12 @@ from huggingface_hub import DatasetCard
 
 from hf_dataset import schema
 from hf_dataset.inputs import Fingerprint, fingerprint, said, tables
-from hf_dataset.lineage import MANIFEST_DIR, digest
+from hf_dataset.lineage import MANIFEST_DIR, MANIFEST_KEYS, digest, flaws
 from hf_dataset.output import Folder, files, folder, open_binary
 from hf_dataset.rows import rows_of
 from hf_dataset.shards import DATA_DIR, ShardName
 
 HASH_BLOCK = 1 << 20
-MANIFEST_KEYS: dict[str, type] = {
-    "shard": str,
-    "rows": int,
-    "bytes": int,
-    "sha256": str,
-    "settings": dict,
-    "config_hash": str,
-    "code": dict,
-    "inputs": dict,
-    "visits": list,
-}
 
 
 class Difference(NamedTuple):
@@ -151,12 +140,10 @@ def _read_manifest(verdict: Verdict, out: Folder, name: str) -> dict[str, Any] |
     except (OSError, ValueError) as error:
         verdict.note(what, "a readable JSON manifest", f"{type(error).__name__}: {error}")
         return None
-    wrong = [key for key, kind in MANIFEST_KEYS.items() if not isinstance(manifest.get(key), kind)]
-    if not wrong:
-        wrong = [f"visits[{i}]" for i, e in enumerate(manifest["visits"]) if not {"planet_id", "visit"} <= set(e)]
-    if not wrong and not isinstance(manifest["settings"].get("reduction", {}).get("n_bins"), int):
-        wrong = ["settings.reduction.n_bins"]
-    if wrong:
+    if not isinstance(manifest, dict):
+        verdict.note(what, "a JSON object", type(manifest).__name__)
+        return None
+    if wrong := flaws(manifest):
         verdict.note(what, f"the keys {', '.join(MANIFEST_KEYS)}", f"{', '.join(wrong)} missing or of another type")
         return None
     verdict.expect(f"{what}: shard", f"{DATA_DIR}/{name}.parquet", manifest["shard"])
@@ -218,6 +205,8 @@ def _check_rows(verdict: Verdict, file: pq.ParquetFile, name: str, manifest: Map
     types = dict(Features.from_arrow_schema(file.schema_arrow.remove_metadata()))
     for column in dict.fromkeys([*planned_types, *types]):
         verdict.expect(f"{what}: column {column}", planned_types.get(column), types.get(column))
+    if not {"planet_id", "visit"} <= {*types}:
+        return
     found: list[tuple[int, int]] = []
     for group in range(file.num_row_groups):
         chosen = ["planet_id", "visit"] if quick or types != planned_types else None

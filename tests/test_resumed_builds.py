@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,19 @@ def test_only_the_missing_shard_is_made_again(root: Path, tmp_path: Path) -> Non
     fake_build(root, out, options())
     assert contents(out) == before
     assert [path for path, time in times.items() if path.stat().st_mtime_ns != time] == [lost]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"rows": 0}', '{"rows"'])
+def test_a_manifest_that_lacks_its_keys_is_none_and_its_shard_is_made_again(
+    root: Path, tmp_path: Path, content: str
+) -> None:
+    out = tmp_path / "out"
+    fake_build(root, out, options())
+    path = out / "manifest/train-00001-of-00003.json"
+    whole = json.loads(path.read_text())
+    path.write_text(content)
+    assert fake_build(root, out, options()).rows == {"train": 8, "test": 3}
+    assert json.loads(path.read_text())["sha256"] == whole["sha256"]
 
 
 def test_a_mended_visit_is_made_on_the_next_run_and_the_rest_kept(root: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fake_folder import make_row, open_fake, reduce_fake, set_visit, write_folder
@@ -72,7 +73,7 @@ def accept(out: Path, shard: str) -> None:
     digest_of = subprocess.run(["sha256sum", data], capture_output=True, text=True, check=True).stdout.split()[0]
 
     def change(manifest: dict) -> None:
-        manifest["visits"] = ids.to_pylist()
+        manifest["visits"] = [{**row, "files": [], "seconds": 0.0} for row in ids.to_pylist()]
         manifest |= {"rows": len(ids), "bytes": data.stat().st_size, "sha256": digest_of}
 
     edit_json(out / "manifest" / f"{data.stem}.json", change)
@@ -165,6 +166,14 @@ DAMAGES: list[tuple[Callable[[Path], object], list[str]]] = [
      ["manifest/train-00001-of-00003.json: expected a readable JSON manifest"]),
     (lambda out: edit_json(out / "manifest/train-00001-of-00003.json", lambda m: m.pop("sha256")),
      ["manifest/train-00001-of-00003.json: expected the keys ", "found sha256 missing"]),
+    (lambda out: (out / "manifest/train-00001-of-00003.json").write_text("[]"),
+     ["manifest/train-00001-of-00003.json: expected a JSON object, found list"]),
+    (lambda out: edit_json(out / "manifest/train-00001-of-00003.json", lambda m: m.update(visits=[1])),
+     ["manifest/train-00001-of-00003.json: expected the keys ", "found visits[0] missing"]),
+    (lambda out: pq.write_table(pa.table({"a": [1]}), out / FIRST),
+     [f"{FIRST}: bytes", f"{FIRST}: SHA-256", f"{FIRST}: column planet_id: expected Value('int64'), found None",
+      *["column"] * 10]),
+    (lambda out: (out / "report.json").write_text("[]"), ["report.json: expected a report with `rows`"]),
     (other_settings, ["manifest/train-00000-of-00003.json: config_hash: expected "]),
     (other_settings_with_their_hash, ["manifest/train-00000-of-00003.json: config_hash, as most of the shards"]),
     (other_code, ["manifest/train-00000-of-00003.json: code, as most of the shards: expected "]),
