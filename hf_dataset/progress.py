@@ -56,7 +56,7 @@ class ProgressBar:
     def __init__(self, out: Folder, shards: Sequence[Shard]) -> None:
         self._folder = out / STATE_DIR / PROGRESS_DIR
         self._left = {f"{shard.name}.jsonl": len(shard.visits) for shard in shards}  # visits to come
-        self._read: dict[str, int] = {}  # bytes read of each file
+        self._shown: dict[str, int] = {}  # lines of each file
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         remove_tree(self._folder)
@@ -84,18 +84,23 @@ class ProgressBar:
         for path in files(self._folder, ".jsonl"):
             if self._left.get(path.name):
                 try:
-                    text = path.read_bytes()[self._read.get(path.name, 0) :]
+                    text = path.read_bytes()
                 except OSError:
                     continue  # the next look will find it
-                whole = text[: text.rfind(b"\n") + 1]
-                self._read[path.name] = self._read.get(path.name, 0) + len(whole)
-                for line in whole.splitlines():
-                    self._left[path.name] -= 1
-                    self._show(json.loads(line))
+                # a task that is done again writes the same lines anew: they are shown once it has passed the former's
+                lines = text[: text.rfind(b"\n") + 1].splitlines()[self._shown.get(path.name, 0) :]
+                self._shown[path.name] = self._shown.get(path.name, 0) + len(lines)
+                self._left[path.name] -= len(lines)
+                for line in lines:
+                    self._show(line)
         self._bar.refresh()
 
-    def _show(self, entry: dict[str, Any]) -> None:
+    def _show(self, line: bytes) -> None:
         self._bar.update()
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return  # of two tasks at once
         name = f"planet {entry['planet_id']} visit {entry['visit']}"
         if "error" in entry:
             with tqdm.external_write_mode():

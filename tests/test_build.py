@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -26,13 +27,14 @@ from fake_folder import CODE, make_row, open_fake, reduce_fake, reduce_until_ful
 from filelock import FileLock
 from huggingface_hub import DatasetCard
 
-from hf_dataset import build, inputs, lineage, plan
+from hf_dataset import build, inputs, lineage, plan, progress
 from hf_dataset.build import BuildError
 from hf_dataset.executors import WorkerKilled
 from hf_dataset.plan import BuildOptions, make_plan
+from hf_dataset.progress import ProgressBar, ProgressLines, progress_path
 from hf_dataset.raw import RawDataError
 from hf_dataset.reduction import ReductionOptions
-from hf_dataset.shards import find_shards
+from hf_dataset.shards import ShardName, find_shards
 from hf_dataset.splits import is_validation
 from hf_dataset.worker import BuildShards, build_shard
 
@@ -375,3 +377,27 @@ def test_a_full_disk_stops_the_build_and_keeps_what_is_finished(
         limited(large, out, options())
     assert re.search(r"stopped by OSError.*; [1-9]\d? of 12 shards are finished and kept", caplog.text)
     assert not list((out / "data").rglob(".*"))
+
+
+def test_progress_counts_each_visit_once_though_a_task_begins_anew_and_lines_are_garbled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "POLL_S", 0.01)
+    caplog.set_level(logging.DEBUG, logger="hf_dataset.progress")
+    shard = plan.Shard(ShardName("train", 0, 1), "train", tuple((planet, 0) for planet in range(4)))
+    entries = [{"planet_id": planet, "visit": 0, "seconds": 0.1, "node": "first"} for planet in range(4)]
+    with ProgressBar(tmp_path, [shard]):
+        for node, n_done in (("first", 2), ("the second, whose lines are longer", 4)):
+            lines = ProgressLines(tmp_path, shard)
+            for entry in entries[:n_done]:
+                lines.add({**entry, "node": node})
+                time.sleep(0.05)
+            if n_done == 2:
+                path = progress_path(tmp_path, shard)
+                path.write_bytes(path.read_bytes() + b'{"planet_id": \n')  # takes the place of planet 2's
+                time.sleep(0.05)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "planet 0 visit 0",
+        "planet 1 visit 0",
+        "planet 3 visit 0",
+    ]
