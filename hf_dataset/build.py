@@ -82,8 +82,10 @@ def dry_run(
     root: str | Path, out: str | Folder, options: BuildOptions, *, open_folder: OpenFolder = raw.open_folder
 ) -> str:
     """What `build_dataset` would do, in words; nothing is written."""
-    folder = open_folder(Path(root))
-    plan = make_plan(folder, Path(root), output.folder(out), options)
+    root, out = Path(root), output.folder(out)
+    folder = open_folder(root)
+    plan = make_plan(folder, root, out, options)
+    _check_out(root, out)
     todo = list(plan.shards) if options.restart else lineage.unfinished(plan, folder)
     return describe(plan, folder, todo, _workers(options, len(todo)))
 
@@ -95,7 +97,9 @@ def _workers(options: BuildOptions, n_tasks: int) -> int:
 
 
 def _check_out(root: Path, out: Folder) -> None:
-    """Refuse to write over something that is not a dataset of this command."""
+    """Refuse to write over something that is not a dataset of this command, or where workers cannot write."""
+    if not isinstance(out, Path) and out.protocol == "memory":
+        raise BuildError(f"{out}: expected a folder or a URL that workers reach, found the memory of this process")
     if isinstance(out, Path) and out.resolve() == root.resolve():
         raise BuildError(f"{out}: expected an output folder other than the raw folder")
     foreign = [name for name in ("README.md", "data") if (out / name).exists()]

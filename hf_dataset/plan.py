@@ -107,7 +107,8 @@ def code_version() -> dict[str, str]:
 
 def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOptions) -> Plan:
     """Deal the folder's planets to splits and shards, in the order of their ids."""
-    chosen = _choose(folder, options)
+    found = {split: folder.planets(split) for split in folder.splits}
+    chosen = _choose(found, options)
     n_planets = sum(len(planets) for _, planets in chosen.values())
     size = options.planets_per_shard or max(1, min(PLANETS_PER_SHARD, n_planets // SMALL_BUILD))
     shards = []
@@ -116,15 +117,15 @@ def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOp
         for index, group in enumerate(groups):
             visits = tuple((planet, visit) for planet in group for visit in _visits(folder, raw_split, planet))
             shards.append(Shard(ShardName(split, index, len(groups)), raw_split, visits))
-    settings = {
+    settings: dict[str, Any] = {
         "layout": folder.layout,
         "reduction": options.reduction.to_dict(),
         "planets_per_shard": size,
         "validation_fraction": options.validation_fraction,
-        "seed": options.seed,
     }
-    everywhere = [set(folder.planets(split)) for split in folder.splits]
-    ambiguous = frozenset().union(*(a & b for a, b in itertools.combinations(everywhere, 2)))
+    if options.validation_fraction:  # otherwise the seed decides nothing
+        settings["seed"] = options.seed
+    ambiguous = frozenset().union(*(set(a) & set(b) for a, b in itertools.combinations(found.values(), 2)))
     return Plan(
         root=root,
         out=out,
@@ -138,24 +139,22 @@ def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOp
     )
 
 
-def _choose(folder: ChallengeFolder, options: BuildOptions) -> dict[str, tuple[str, list[int]]]:
-    """Split of the dataset → (split of the folder, its planets, ascending)."""
+def _choose(found: Mapping[str, list[int]], options: BuildOptions) -> dict[str, tuple[str, list[int]]]:
+    """Split of the dataset → (split of the folder, its planets, ascending), of the planets found in the folder."""
     chosen: dict[str, tuple[str, list[int]]] = {}
     wanted = None if options.planets is None else set(options.planets)
-    for split in folder.splits:
-        planets = [planet for planet in folder.planets(split) if wanted is None or planet in wanted]
-        planets = planets[: options.limit]
+    for split, everyone in found.items():
+        planets = [planet for planet in everyone if wanted is None or planet in wanted][: options.limit]
         held_out = [p for p in planets if splits.is_validation(p, options.validation_fraction, options.seed)]
         if split == "train" and held_out:
             chosen["train"] = split, [planet for planet in planets if planet not in set(held_out)]
             chosen["validation"] = split, held_out
         else:
             chosen[split] = split, planets
-    everywhere = {planet for split in folder.splits for planet in folder.planets(split)}
-    if wanted and (missing := sorted(wanted - everywhere)):
-        raise RawDataError(f"expected the planets {missing} in {' or '.join(folder.splits)}, found none of that name")
+    if wanted and (missing := sorted(wanted.difference(*found.values()))):
+        raise RawDataError(f"expected the planets {missing} in {' or '.join(found)}, found none of that name")
     if not any(planets for _, planets in chosen.values()):
-        raise RawDataError(f"expected planets in {' or '.join(folder.splits)}, found none")
+        raise RawDataError(f"expected planets in {' or '.join(found)}, found none")
     return {split: entry for split, entry in chosen.items() if entry[1]}
 
 

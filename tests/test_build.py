@@ -27,7 +27,7 @@ from fake_folder import CODE, make_row, open_fake, reduce_fake, reduce_until_ful
 from filelock import FileLock
 from huggingface_hub import DatasetCard
 
-from hf_dataset import build, inputs, lineage, plan, progress
+from hf_dataset import build, inputs, lineage, plan, progress, raw
 from hf_dataset.build import BuildError
 from hf_dataset.executors import WorkerKilled
 from hf_dataset.plan import BuildOptions, make_plan
@@ -184,6 +184,25 @@ def test_a_folder_that_is_something_else_is_not_written_to(root: Path, tmp_path:
         fake_build(root, out, options(restart=True))
     with pytest.raises(BuildError, match="other than the raw folder"):
         fake_build(root, root, options())
+
+
+def test_a_url_in_the_memory_of_this_process_is_refused(root: Path) -> None:
+    with pytest.raises(BuildError, match=r"memory://curves/?: expected a folder or a URL that workers reach"):
+        fake_build(root, "memory://curves", options())
+
+
+def test_a_dry_run_refuses_the_output_that_a_build_would(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "data").mkdir(parents=True)
+    for out, message in ((tmp_path / "out", "found data"), (root, "other than the raw folder")):
+        with pytest.raises(BuildError, match=message):
+            build.dry_run(root, out, options(), open_folder=open_fake)
+
+
+def test_what_has_no_planets_number_is_named_once(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "train" / "notes").mkdir()
+    folder = raw.ChallengeFolder(root, "2025", ("train", "test"))
+    make_plan(folder, root, tmp_path / "out", options())
+    assert caplog.text.count("left out, as no planet's number: notes") == 1
 
 
 def test_a_second_build_of_the_same_folder_is_refused(root: Path, tmp_path: Path) -> None:

@@ -210,8 +210,8 @@ def test_s3_gets_the_bytes_of_a_folder_and_load_dataset_reads_them(
     assert run(root, "s3://bucket/here/curves", **s3).returncode == 0
     store.get("bucket/here/curves", str(tmp_path / "again"), recursive=True)
     assert contents(tmp_path / "again") == local
-    refused = run(root, "s3://bucket/here/curves", "--seed", 1, **s3)
-    assert (refused.returncode, "seed was 0, is 1" in refused.stderr) == (1, True)
+    refused = run(root, "s3://bucket/here/curves", "--validation-fraction", 0.5, **s3)
+    assert (refused.returncode, "validation_fraction was 0.0, is 0.5" in refused.stderr) == (1, True)
 
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
     files = {"train": "s3://bucket/here/curves/data/light_curves/train-*.parquet"}

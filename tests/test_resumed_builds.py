@@ -184,6 +184,14 @@ def test_a_table_edited_while_the_build_runs_stops_it_and_no_shard_is_mixed(
             fake_build(root, out, options())
 
 
+def test_a_seed_that_decides_nothing_may_change(root: Path, tmp_path: Path) -> None:
+    fake_build(root, tmp_path / "a", options(seed=1))
+    assert fake_build(root, tmp_path / "a", options(seed=2)).rows == {"train": 8, "test": 3}
+    fake_build(root, tmp_path / "b", options(seed=1, validation_fraction=0.3))
+    with pytest.raises(BuildConflict, match="seed was 1, is 2"):
+        fake_build(root, tmp_path / "b", options(seed=2, validation_fraction=0.3))
+
+
 def test_shards_made_by_other_code_are_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_build(root, tmp_path / "out", options())
     monkeypatch.setattr(plan, "code_version", lambda: {"ariel-hf": "9.9", "source": "abc"})
