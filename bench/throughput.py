@@ -138,7 +138,7 @@ def resident(process: psutil.Process) -> int:
 def table(results: list[tuple[Build, Measured]]) -> str:
     """Markdown: a line a build."""
     lines = [
-        "| planets | workers | page cache | seconds | s of a worker a planet | planets/h | "
+        "| planets | workers | page cache | seconds | worker's s per planet | planets/h | "
         "worker peak MB, least–most | all together MB |",
         "|--:|--:|---|--:|--:|--:|--:|--:|",
     ]
