@@ -24,7 +24,6 @@ from hf_dataset.output import Folder, remove_tree
 from hf_dataset.plan import BuildOptions, Plan, Shard, describe, make_plan
 from hf_dataset.progress import ProgressBar, progress_path
 from hf_dataset.report import BuildSummary, NothingBuiltError, finish
-from hf_dataset.shards import remove_unfinished
 from hf_dataset.worker import BuildShards, FinishDataset, OpenFolder, ReduceVisit
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ def build_dataset(
             lineage.clear(out)
         lineage.drop_others(plan)
         lineage.forget(plan, todo)
-        remove_unfinished(out)
+        lineage.remove_unfinished(out)
         logger.info("%s", describe(plan, folder, todo, _workers(options, len(todo))))
         if executor:
             _run(executor, plan, todo, options)
@@ -155,7 +154,7 @@ def _keeping(plan: Plan, todo: Sequence[Shard]) -> Iterator[None]:
         raise
     except BaseException as error:
         n_done = sum(1 for _ in lineage.read_manifests(plan))
-        remove_unfinished(plan.out)
+        lineage.remove_unfinished(plan.out)
         reason = "stopped" if isinstance(error, KeyboardInterrupt) else f"stopped by {type(error).__name__}: {error}"
         if isinstance(error, (WorkerKilled, MemoryError)):
             reason += f"; in work were {', '.join(_in_work(plan, todo)) or 'no visits'}"

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hf_dataset.inputs import Fingerprint, changes, fingerprint, fingerprints, tables
-from hf_dataset.output import Folder, files, read_json, remove_tree, write_json
+from hf_dataset.output import Folder, files, read_json, remove_hidden, remove_tree, write_json
 from hf_dataset.plan import Plan, Shard
 from hf_dataset.raw import ChallengeFolder
-from hf_dataset.shards import Stored, find_shards
+from hf_dataset.shards import DATA_DIR, Stored, find_shards
 
 MANIFEST_DIR = "manifest"
 STATE_DIR = ".build"  # lock, progress and logs of a running build
@@ -192,6 +194,15 @@ def forget(plan: Plan, todo: Iterable[Shard]) -> None:
     """Delete the manifests of shards that are about to be made: until that is done, they are not finished."""
     for shard in todo:
         manifest_path(plan.out, shard).unlink(missing_ok=True)
+
+
+def remove_unfinished(out: Folder) -> None:
+    """Delete what killed processes left half written in the dataset folder `out`; a URL never has any."""
+    if isinstance(out, Path):
+        for path in (out / DATA_DIR).glob(".*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for where in (out, out / MANIFEST_DIR):
+            remove_hidden(where)
 
 
 def clear(out: Folder) -> None:

@@ -7,6 +7,7 @@ upload is there when it is complete and not before.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -45,8 +46,11 @@ def write_bytes(path: Folder, content: bytes) -> None:
         return
     temporary = hidden(path)
     temporary.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Folder, content: Any, indent: int = 1) -> None:
@@ -77,6 +81,18 @@ def open_binary(path: Folder) -> IO[bytes]:
 def hidden(path: Path) -> Path:
     """A name beside `path` for what is not finished, of this process alone, on whatever machine."""
     return path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
+
+
+def remove_hidden(where: Path) -> None:
+    """Delete the files of a folder that have names as `hidden` gives: killed processes left them."""
+    for path in where.glob(".*.tmp"):
+        if path.stem.rpartition(".")[2].isdigit():
+            path.unlink(missing_ok=True)
+
+
+def sha256(file: IO[bytes]) -> str:
+    """SHA-256 of an opened file, hex, from where it stands to its end; a block is in memory at a time."""
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def put(finished: Path, path: Folder) -> None:

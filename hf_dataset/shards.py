@@ -7,7 +7,6 @@ so that an upload sends only what changed. A shard has its final name only when 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ import pyarrow.parquet as pq
 from datasets.features.features import numpy_to_pyarrow_listarray
 
 from hf_dataset import schema
-from hf_dataset.output import Folder, files, hidden, put
+from hf_dataset.output import Folder, files, hidden, put, sha256
 
 DATA_DIR = "data/light_curves"
 GROUP_BYTES = 16 << 20  # decoded bytes a row group: one fetch when streaming, far below the Hub viewer's 286 MiB
@@ -105,8 +104,8 @@ class ShardWriter:
     """Writes rows to a hidden file beside `path` and gives it its name when the `with` block ends well.
 
     At most one row group of rows is held in memory. On an exception nothing is left behind; a killed process leaves
-    the hidden file, which `remove_unfinished` deletes. For a URL the file is in a temporary folder of this machine, and
-    uploaded. `stored` is there once the block has ended.
+    the hidden file, which `lineage.remove_unfinished` deletes. For a URL the file is in a temporary folder of this
+    machine, and uploaded. `stored` is there once the block has ended.
     """
 
     stored: Stored
@@ -153,18 +152,11 @@ class ShardWriter:
                 self._flush()
             self._writer.close()
             if kind is None:
-                content = self._temporary.read_bytes()
-                self.stored = Stored(len(content), hashlib.sha256(content).hexdigest())
+                with self._temporary.open("rb") as file:
+                    self.stored = Stored(self._temporary.stat().st_size, sha256(file))
                 put(self._temporary, self.path)
         finally:
             self._temporary.unlink(missing_ok=True)
-
-
-def remove_unfinished(out: Folder) -> None:
-    """Delete what killed writers left in the dataset folder `out`; a URL never has any."""
-    if isinstance(out, Path):
-        for path in (out / DATA_DIR).glob(".*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_rows(

@@ -5,7 +5,6 @@ Nothing is written. One row group is in memory at a time, and the ids of the row
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,11 +21,9 @@ from huggingface_hub import DatasetCard
 from hf_dataset import schema
 from hf_dataset.inputs import Fingerprint, fingerprint, said, tables
 from hf_dataset.lineage import MANIFEST_DIR, MANIFEST_KEYS, digest, flaws
-from hf_dataset.output import Folder, files, folder, open_binary
+from hf_dataset.output import Folder, files, folder, open_binary, sha256
 from hf_dataset.rows import rows_of
 from hf_dataset.shards import DATA_DIR, ShardName
-
-HASH_BLOCK = 1 << 20
 
 
 class Difference(NamedTuple):
@@ -183,18 +180,11 @@ def _check_shard(verdict: Verdict, out: Folder, name: str, manifest: Mapping[str
     try:
         with open_binary(path) as file:
             if not quick:
-                verdict.expect(f"{what}: SHA-256", manifest["sha256"], _sha256(file))
+                verdict.expect(f"{what}: SHA-256", manifest["sha256"], sha256(file))
                 file.seek(0)
             _check_rows(verdict, pq.ParquetFile(file), name, manifest, quick)
     except (pa.ArrowException, OSError, ValueError) as error:
         verdict.note(what, "a whole Parquet file", f"{type(error).__name__}: {error}")
-
-
-def _sha256(file: Any) -> str:
-    found = hashlib.sha256()
-    while block := file.read(HASH_BLOCK):
-        found.update(block)
-    return found.hexdigest()
 
 
 def _check_rows(verdict: Verdict, file: pq.ParquetFile, name: str, manifest: Mapping[str, Any], quick: bool) -> None:

@@ -11,7 +11,7 @@ from detector_frames import write_tables
 from fake_folder import CODE, reduce_until_full, reduce_with_a_stale_handle, set_visit, write_folder
 from test_build import TEST, TRAIN, contents, fake_build, options, visits
 
-from hf_dataset import inputs, plan
+from hf_dataset import inputs, output, plan
 from hf_dataset.lineage import BuildConflict
 from hf_dataset.reduction import ReductionOptions
 from hf_dataset.shards import find_shards
@@ -182,6 +182,25 @@ def test_a_table_edited_while_the_build_runs_stops_it_and_no_shard_is_mixed(
     else:
         with pytest.raises(BuildConflict, match="--restart"):
             fake_build(root, out, options())
+
+
+def test_what_killed_processes_left_half_written_is_swept_away_and_nothing_else(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fake_build(root, out, options())
+    left = [output.hidden(out / name) for name in ("README.md", "manifest/train-00000-of-00003.json", "run.json")]
+    for path in left:
+        path.write_text("half")
+    (out / ".mine.tmp").write_text("mine")
+    fake_build(root, out, options())
+    assert not [path for path in left if path.exists()]
+    assert (out / ".mine.tmp").exists()
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "README.md").mkdir()
+    with pytest.raises(OSError, match=r"README\.md"):
+        output.write_bytes(tmp_path / "README.md", b"card")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_a_seed_that_decides_nothing_may_change(root: Path, tmp_path: Path) -> None:
