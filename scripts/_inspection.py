@@ -268,7 +268,7 @@ def noise(place: SubFigure, what: Inspection) -> None:
     top.yaxis.set_major_formatter("{x:,.0f}")
     top.yaxis.set_minor_formatter(NullFormatter())
     one = f"FGS1: {measured[0]:,.0f}, expected {error[0]:,.0f} ppm"
-    top.set_title(f"AIRS-CH0 noise a channel ({one})", fontsize=10, loc="left")
+    top.set_title(f"AIRS-CH0 noise per channel ({one})", fontsize=10, loc="left")
     _legend(top, ncols=2)
     share = what.valid.mean(axis=0)
     bottom.plot(x, 100 * share[airs], drawstyle="steps-mid", color=BLUE, lw=1.2)

@@ -35,7 +35,7 @@ def main(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="PNG to write (planet_ID_visit_N.png).")] = None,
 ) -> None:
-    """Draw one visit to one PNG: raw images, white curves and residuals, pointing, noise a channel, quality figures.
+    """Draw one visit to one PNG: raw images, white curves and residuals, pointing, noise per channel, quality figures.
 
     Example: ariel inspect light-curves 342072318 --out planet.png
     """

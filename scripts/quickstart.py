@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 MEANING = {
     "score_2024": "the 2024 challenge's score: 0 for one mean spectrum for all planets, 1 for truth known to 10 ppm",
-    "score_2025": "the 2025 score: the same a channel, with most of the weight on FGS1",
+    "score_2025": "the 2025 score: the same per channel, with most of the weight on FGS1",
     "rmse_ppm": "root mean square error of the depths; the spectra's features are 50–200 ppm",
     "sigma_median_ppm": "the typical error bar: it should be near the error",
     "coverage_90": "share of truths inside the 90 % band: 0.90 over many planets if the error bars are honest",

@@ -22,7 +22,10 @@ def main(
     out: Annotated[Path, typer.Option(help="Predictions, Parquet; run.json is written beside it.")],
     split: Annotated[str, typer.Option(help="Split to retrieve.")] = "train",
     prior: Annotated[
-        str, typer.Option(help="none, simulated, dataset (K-fold by planet), or a safetensors FILE.")
+        str,
+        typer.Option(
+            help="none, simulated, dataset (its labels, K-fold by planet; 20 planets or more), or a safetensors FILE."
+        ),
     ] = "simulated",
     mixture: Annotated[bool, typer.Option(help="Let feature sizes differ from planet to planet in the prior.")] = True,
     save_prior: Annotated[Path | None, typer.Option(help="Write the prior learned from all labels here.")] = None,

@@ -276,11 +276,11 @@ COMMANDS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...], int, str]] = {
     "no wavelengths": (lambda root: (root / "wavelengths.csv").unlink(), (), 1, "expected a CSV table, found none"),
     "no folder": (shutil.rmtree, (), 1, "expected a raw challenge folder, found nothing"),
     "unspoiled": (lambda root: None, ("--strict",), 0, "3 train + 1 test rows"),
-    "an unknown setting": (lambda root: None, ("--reduction", "{bins: 3}"), 1, "bins"),
+    "an unknown setting": (lambda root: None, ("--reduction", "{bins: 3}"), 2, "bins"),
     "a setting of another type": (
         lambda root: None,
         ("--reduction", "{flat: 'no'}"),
-        1,
+        2,
         "flat: expected true or false",
     ),
     "an unknown option": (lambda root: None, ("--bin", "3"), 2, "No such option"),
