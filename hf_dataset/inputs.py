@@ -6,15 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hf_dataset.raw import TABLES
+
 Fingerprint = list[int] | None  # size [byte], modification time [ns]; None where the file is missing
-# what `raw` reads in the folder itself, of either layout: every row depends on it
-TABLES = (
-    "adc_info.csv",
-    "axis_info.parquet",
-    "simulation.json",
-    *(f"{split}{kind}.csv" for split in ("test", "train") for kind in ("", "_adc_info", "_labels", "_star_info")),
-    "wavelengths.csv",
-)
 
 
 def fingerprint(path: Path) -> Fingerprint:

@@ -43,6 +43,14 @@ logger = logging.getLogger(__name__)
 AIRS, FGS1 = "AIRS-CH0", "FGS1"
 INSTRUMENTS = (AIRS, FGS1)
 SPLITS = ("train", "test")
+# all that is read in the folder itself, of either layout: every row depends on it
+TABLES = (
+    "adc_info.csv",
+    "axis_info.parquet",
+    "simulation.json",
+    *(f"{split}{kind}.csv" for split in SPLITS for kind in ("", "_adc_info", "_labels", "_star_info")),
+    "wavelengths.csv",
+)
 CALIBRATION_FILES = ("dark", "dead", "flat", "linear_corr", "read")
 N_COEFFICIENTS = 6  # linear_corr stacks the coefficients c0 … c5 of a fifth-order polynomial, a detector each
 FGS1_INTEGRATION_S = (0.1, 0.2)  # FGS1 has no column in axis_info; the organisers' recipe hard-codes it
