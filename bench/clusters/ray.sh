@@ -35,7 +35,16 @@ sys.exit(sum(node["Alive"] for node in ray.nodes()) < 2)
 PYTHON
 }
 
+failed() {
+  cat "$folder"/node*.log >&2
+  echo "ray.sh: the nodes did not start" >&2
+  exit 1
+}
+
 export RAY_ADDRESS=127.0.0.1:$port
+# a token of this cluster alone: a head takes one that lies in ~/.ray by itself, and its nodes do not
+RAY_AUTH_TOKEN=$(python3 -c 'import secrets; print(secrets.token_hex(32))')
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 start_node --head --node-ip-address 127.0.0.1 --port "$port" --include-dashboard=false --temp-dir "$folder/ray"
 for attempt in $(seq 30); do
   if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
@@ -43,7 +52,9 @@ for attempt in $(seq 30); do
 done
 start_node --address "$RAY_ADDRESS"
 until two_nodes; do
-  [ "${waited:=0}" -lt 20 ] || { cat "$folder"/node*.log >&2; echo "ray.sh: the nodes did not start" >&2; exit 1; }
-  waited=$((waited + 1)); sleep 1
+  for node in "${nodes[@]}"; do kill -0 "$node" 2>/dev/null || failed; done
+  [ "${waited:=0}" -lt 20 ] || failed
+  waited=$((waited + 1))
+  sleep 1
 done
 "$@"
