@@ -46,7 +46,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("scatter_over_error", "channel noise", "of predicted", "both", 0.15),
     Figure("worst_scatter_over_error", "worst channel", "of predicted", "high", 0.5),
     Figure("white_scatter_over_error", "white noise", "of predicted", "both", 0.75),
-    Figure("snr_per_exposure", "SNR a channel and exposure", "", "low", 10.0),
+    Figure("snr_per_exposure", "SNR per channel and exposure", "", "low", 10.0),
     Figure("drift_percent", "drift", "% of flux", "high", 0.2),
     Figure("jitter_rms_px", "jitter along rows", "px RMS", "high", 0.01, 0),
     Figure("jitter_rms_px", "jitter along columns", "px RMS", "high", 0.01, 1),

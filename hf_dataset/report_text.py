@@ -21,12 +21,12 @@ def markdown(summary: BuildSummary, entries: Sequence[Entry]) -> str:
     """The report of the visits `entries`, failed ones included, as they are in report.json."""
     good = [entry for entry in entries if "error" not in entry]
     flags = run_figures(good)["stand_out"]
-    odd = f"{len({flag['planet_id'] for flag in flags})} planets" if len(good) >= quality.MIN_RUN else "not looked for"
+    odd = str(len({flag["planet_id"] for flag in flags})) if len(good) >= quality.MIN_RUN else "not looked for"
     lines = [
         "# Build report",
         "",
         f"Rows: {', '.join(f'{split} {count}' for split, count in summary.rows.items())}. "
-        f"Left out: {len(summary.failures)}. Stand out: {odd}. "
+        f"Visits left out: {len(summary.failures)}. Planets that stand out: {odd}. "
         f"Worker seconds: {summary.seconds:.0f}. Config {summary.config_hash}.",
         *_left_out(summary.failures),
         *_stand_out(flags, len(good)),

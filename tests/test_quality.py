@@ -237,7 +237,7 @@ def test_the_markdown_begins_with_the_odd_planets_and_has_the_numbers_of_the_jso
     failure = {"planet_id": 99, "visit": 1, "split": "train", "error": "a | b", "seconds": 0.1}
     summary = BuildSummary("out", "abc", 3, {"train": 20}, [failure], 30.0)
     text = report_text.markdown(summary, [*entries, failure])
-    assert "Stand out: 1 planets" in text
+    assert "Planets that stand out: 1." in text
     [line] = [line for line in text.splitlines() if line.startswith("| 13 | 0 | AIRS")]
     assert "drift 2.5 % of flux" in line
     assert "hits 417 pixel samples" in line
@@ -258,7 +258,7 @@ def test_the_markdown_begins_with_the_odd_planets_and_has_the_numbers_of_the_jso
 def test_the_markdown_of_few_visits_says_at_its_head_too_that_nobody_was_looked_for() -> None:
     entries = run_entries(7)
     text = report_text.markdown(BuildSummary("out", "abc", 3, {"train": 7}, [], 30.0), entries)
-    assert "Stand out: not looked for." in text
+    assert "Planets that stand out: not looked for." in text
     assert "Not looked for: 8 visits are needed" in text
 
 
