@@ -87,8 +87,8 @@ def table(results: list[dict[str, object]]) -> str:
     }
     lines = [
         "| planets | n | channel σ, ppm | mean-depth σ, ppm | mean z ± its error | z spread "
-        "| mean-depth z: mean, spread | whitened spread |",
-        "|---|---|---|---|---|---|---|---|",
+        "| mean-depth z: mean, spread | FGS1 z: mean, spread | whitened spread |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, group in groups.items():
         if not group:
@@ -101,6 +101,7 @@ def table(results: list[dict[str, object]]) -> str:
             f"| {name} | {len(group)} | {np.median([r['sigma_ppm'] for r in group]):.0f} "
             f"| {np.median([r['sigma_white_ppm'] for r in group]):.0f} | {z.mean():+.3f} ± {error:.3f} "
             f"| {np.sqrt((z**2).mean()):.3f} | {white.mean():+.2f}, {np.sqrt((white**2).mean()):.2f} "
+            f"| {z[:, 0].mean():+.2f}, {np.sqrt((z[:, 0] ** 2).mean()):.2f} "
             f"| {np.sqrt((np.array([r['whitened'] for r in group], float) ** 2).mean()):.3f} |"
         )
     return "\n".join(lines)
