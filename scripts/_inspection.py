@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -95,9 +95,9 @@ def draw(what: Inspection) -> Figure:
         _say(image.subplots(), " ".join(dict.fromkeys(reasons)))
         facts = star.subplots()
     else:
-        airs_image(image.subplots(), what.images["AIRS-CH0"])
         spot, facts = star.subplots(1, 2, width_ratios=(5, 4))
-        fgs1_image(spot, what.images["FGS1"])
+        raw_image(image.subplots(), "AIRS-CH0", what.images["AIRS-CH0"], airs_image)
+        raw_image(spot, "FGS1", what.images["FGS1"], fgs1_image)
     parameter_list(facts, what.parameters)
     figure_table(table.subplots(), what.table, what.flagged)
     noise(channels, what)
@@ -107,12 +107,17 @@ def draw(what: Inspection) -> Figure:
 # --- raw images ----------------------------------------------------------------------------------------------------
 
 
-def airs_image(axis: Axes, image: RawImage | str) -> None:
-    """AIRS-CH0's mean exposure with the trace, the aperture's edges and the bad pixels."""
-    axis.set_title("AIRS-CH0: mean raw exposure [e⁻]", fontsize=10, loc="left")
+def raw_image(axis: Axes, name: str, image: RawImage | str, draw: Callable[[Axes, RawImage], None]) -> None:
+    """An instrument's mean exposure, or why there is none."""
+    axis.set_title(f"{name}: mean raw exposure [e⁻]", fontsize=10, loc="left")
     if isinstance(image, str):
         _say(axis, image)
-        return
+    else:
+        draw(axis, image)
+
+
+def airs_image(axis: Axes, image: RawImage) -> None:
+    """AIRS-CH0's mean exposure with the trace, the aperture's edges and the bad pixels."""
     _show(axis, image, aspect="auto")
     columns = np.arange(image.mean.shape[1])
     aperture, foreground = image.rings
@@ -129,12 +134,8 @@ def airs_image(axis: Axes, image: RawImage | str) -> None:
     _legend(axis, ncols=7, dark=True, above=True)
 
 
-def fgs1_image(axis: Axes, image: RawImage | str) -> None:
+def fgs1_image(axis: Axes, image: RawImage) -> None:
     """FGS1's mean exposure with aperture, annulus and bad pixels."""
-    axis.set_title("FGS1: mean raw exposure [e⁻]", fontsize=10, loc="left")
-    if isinstance(image, str):
-        _say(axis, image)
-        return
     _show(axis, image, aspect="equal")
     y, x = image.centre
     for radius, colour, style, label in zip(

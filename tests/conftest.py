@@ -27,3 +27,21 @@ def real() -> Path:
     if not REAL.is_dir():
         pytest.skip(f"the real challenge samples (CC BY-NC, not shipped) are not at {REAL}")
     return REAL
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A stand-in for a raw folder: eight planets with one or two visits."""
+    from fake_folder import TEST, TRAIN, write_folder  # after the environment above, which libraries read when imported
+
+    return write_folder(tmp_path / "raw", TRAIN, TEST)
+
+
+@pytest.fixture
+def same_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sources may be edited while builds are tested."""
+    from fake_folder import CODE
+
+    from hf_dataset import plan
+
+    monkeypatch.setattr(plan, "code_version", lambda: CODE)

@@ -23,6 +23,7 @@ from hf_dataset.raw import RawDataError
 from hf_dataset.reduction import ReductionOptions
 
 CODE = {"ariel-hf": "0", "source": "tested"}
+TRAIN, TEST = {1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}, {101: 1, 102: 2}  # visits of each planet
 WAVELENGTHS = np.r_[0.705, np.linspace(1.9518, 3.895, schema.N_CHANNELS - 1)]
 
 

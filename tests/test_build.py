@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
-from fake_folder import CODE, make_row, open_fake, reduce_fake, reduce_until_full, set_visit, write_folder
+from fake_folder import CODE, TRAIN, make_row, open_fake, reduce_fake, reduce_until_full, set_visit, write_folder
 from filelock import FileLock
 from huggingface_hub import DatasetCard
 
@@ -39,20 +39,9 @@ from hf_dataset.splits import is_validation
 from hf_dataset.worker import BuildShards, build_shard
 
 BINS = 8
-TRAIN, TEST = {1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}, {101: 1, 102: 2}
 CODE_VERSION = plan.code_version.__wrapped__  # without its cache
 fake_build = partial(build.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
-
-
-@pytest.fixture(autouse=True)
-def _same_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "code_version", lambda: CODE)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Eight planets with one or two visits."""
-    return write_folder(tmp_path / "raw", TRAIN, TEST)
+pytestmark = pytest.mark.usefixtures("same_code")
 
 
 def options(**changes: Any) -> BuildOptions:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from datasets import load_dataset
-from fake_folder import CODE, make_row, open_fake, reduce_fake, reduce_until_full, set_visit, write_folder
+from fake_folder import make_row, open_fake, reduce_fake, reduce_until_full, set_visit, write_folder
 from object_store import ShelfFileSystem, ShelfPath
 
 from hf_dataset import build, lineage, locks, output, plan
@@ -28,16 +28,7 @@ from hf_dataset.shards import find_shards
 BINS = 8
 TIMES = ("seconds", "cpu_seconds", "peak_mb", "node")
 url_build = partial(build.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
-
-
-@pytest.fixture(autouse=True)
-def _same_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "code_version", lambda: CODE)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "raw", {1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}, {101: 1, 102: 2})
+pytestmark = pytest.mark.usefixtures("same_code")
 
 
 def options(**changes: Any) -> BuildOptions:

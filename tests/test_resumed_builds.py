@@ -8,24 +8,15 @@ from typing import Any
 
 import pytest
 from detector_frames import write_tables
-from fake_folder import CODE, reduce_until_full, reduce_with_a_stale_handle, set_visit, write_folder
-from test_build import TEST, TRAIN, contents, fake_build, options, visits
+from fake_folder import reduce_until_full, reduce_with_a_stale_handle, set_visit, write_folder
+from test_build import contents, fake_build, options, visits
 
 from hf_dataset import inputs, output, plan
 from hf_dataset.lineage import BuildConflict
 from hf_dataset.reduction import ReductionOptions
 from hf_dataset.shards import find_shards
 
-
-@pytest.fixture(autouse=True)
-def _same_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "code_version", lambda: CODE)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Eight planets with one or two visits."""
-    return write_folder(tmp_path / "raw", TRAIN, TEST)
+pytestmark = pytest.mark.usefixtures("same_code")
 
 
 def test_a_finished_build_is_not_done_again(root: Path, tmp_path: Path) -> None:
