@@ -104,7 +104,7 @@ class ShardWriter:
     """Writes rows to a hidden file beside `path` and gives it its name when the `with` block ends well.
 
     At most one row group of rows is held in memory. On an exception nothing is left behind; a killed process leaves
-    the hidden file, which `remove_unfinished` deletes. For a URL the file is in a temporary folder of this
+    the hidden file, which `lineage.remove_unfinished` deletes. For a URL the file is in a temporary folder of this
     machine, and uploaded. `stored` is there once the block has ended.
     """
 
