@@ -58,6 +58,13 @@ class FitSettings:
             raise RetrievalError(f"iterations: expected at least 2, found {self.iterations}")
 
 
+def shared_count(channels: int, settings: FitSettings) -> int:
+    """Number of parameters that all channels share: shape, limb darkening and, in a joint fit, drift."""
+    limb = 8 if channels > 1 else 2
+    drift = 2 * len(settings.drift_sigma) + len(settings.wavelength_sigma) if settings.drift == "joint" else 0
+    return 3 + limb + drift
+
+
 @dataclass
 class VisitData:
     """B visits ready for fitting.

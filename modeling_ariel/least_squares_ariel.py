@@ -10,7 +10,7 @@ complement of the normal equations, exact and cheap (see Boyd & Vandenberghe, Co
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -54,7 +54,9 @@ class LinearSystem:
 class LinearSolution:
     """``own`` (B, C, n), ``shared`` (B, S), ``series`` (B, K, T) or None.
 
-    ``variance`` (B, C) and, on request, ``covariance`` (B, C, C) of the first own column.
+    ``variance`` (B, C) and, on request, ``covariance`` (B, C, C) of the first own column, ``shared_covariance``
+    (B, S, S) and ``cross_covariance`` (B, C, S) of the first own column with the shared ones. ``unbound`` (B, 2): mean
+    and variance of the bounded column before its bound was heard.
     """
 
     own: Tensor
@@ -62,6 +64,9 @@ class LinearSolution:
     series: Tensor | None
     variance: Tensor
     covariance: Tensor | None
+    shared_covariance: Tensor | None = None
+    cross_covariance: Tensor | None = None
+    unbound: Tensor | None = None
 
 
 def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False) -> LinearSolution:
@@ -95,29 +100,22 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
     own = torch.linalg.solve_triangular(
         factor.transpose(-1, -2), reduced_rhs - reduced @ rest[:, None], upper=True
     ).squeeze(-1)
-    variance, covariance = _own_covariance(factor, reduced, schur_factor, with_covariance)
-    rest = rest[..., 0]
+    solution = LinearSolution(
+        own, rest[..., 0], None, *_covariances(factor, reduced, schur_factor, n_shared, with_covariance)
+    )
     if system.bound is not None:
-        own, rest, variance, covariance = _truncate(
-            system.bound, own, rest, variance, covariance, (factor, reduced, schur_factor)
-        )
+        solution = _truncate(system.bound, solution, (factor, reduced, schur_factor))
+    rest = solution.shared
     series = rest[:, n_shared:].unflatten(1, (-1, residual.shape[-1])) if system.series is not None else None
-    return LinearSolution(own, rest[:, :n_shared], series, variance, covariance)
+    return replace(solution, shared=rest[:, :n_shared], series=series)
 
 
-def _truncate(
-    bound: Bound,
-    own: Tensor,
-    rest: Tensor,
-    variance: Tensor,
-    covariance: Tensor | None,
-    factors: tuple[Tensor, Tensor, Tensor],
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+def _truncate(bound: Bound, solution: LinearSolution, factors: tuple[Tensor, Tensor, Tensor]) -> LinearSolution:
     """Condition the Gaussian solution on one shared parameter staying above its bound, by its first two moments.
 
-    The other parameters follow along their covariance with it.
+    The other parameters follow along their covariance with it. ``solution.shared`` holds the series too.
     """
-    index = bound.index
+    index, rest = bound.index, solution.shared
     factor, reduced, schur_factor = factors
     unit = torch.zeros_like(rest)
     unit[:, index] = 1.0
@@ -127,23 +125,37 @@ def _truncate(
     size2 = with_rest[:, index].clamp_min(1e-300)
     size = size2.sqrt()
     alpha = (bound.low - rest[:, index]) / size
-    (flat, flat_shrink), (root, root_shrink) = _truncated_normal(alpha), _truncated_root(alpha)
+    (flat, flat_shrink), (root, root_shrink) = truncated_normal(alpha), truncated_root(alpha)
     shift = (torch.where(bound.root, root, flat) / size)[:, None]
     shrink = torch.where(bound.root, root_shrink, flat_shrink)
-    along = with_own[..., 0] * (shrink.detach().sqrt() / size.detach())[:, None]
-    if covariance is not None:
-        covariance = covariance - along[:, :, None] * along[:, None, :]
-    return own + with_own * shift[..., None], rest + with_rest * shift, variance - along**2, covariance
+    lost = (shrink.detach().sqrt() / size.detach())[:, None]
+    along, beside = with_own[..., 0] * lost, with_rest * lost
+    truncated = replace(
+        solution,
+        own=solution.own + with_own * shift[..., None],
+        shared=rest + with_rest * shift,
+        variance=solution.variance - along**2,
+        unbound=torch.stack([rest[:, index], size2], -1),
+    )
+    if solution.covariance is None or solution.shared_covariance is None or solution.cross_covariance is None:
+        return truncated
+    beside = beside[:, : solution.shared_covariance.shape[-1]]
+    return replace(
+        truncated,
+        covariance=solution.covariance - along[:, :, None] * along[:, None, :],
+        shared_covariance=solution.shared_covariance - beside[:, :, None] * beside[:, None, :],
+        cross_covariance=solution.cross_covariance - along[:, :, None] * beside[:, None, :],
+    )
 
 
-def _truncated_normal(alpha: Tensor) -> tuple[Tensor, Tensor]:
+def truncated_normal(alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Mean of a standard normal above ``alpha``, and 1 - its variance."""
     hazard = math.sqrt(2.0 / math.pi) / torch.special.erfcx(alpha.clamp(-20.0, 1e6) / math.sqrt(2.0))
     hazard = torch.where(alpha > -8.0, hazard, torch.zeros_like(hazard))
     return hazard, (hazard * (hazard - alpha)).clamp(0.0, 1.0)
 
 
-def _truncated_root(alpha: Tensor, nodes: int = 256) -> tuple[Tensor, Tensor]:
+def truncated_root(alpha: Tensor, nodes: int = 256) -> tuple[Tensor, Tensor]:
     """The same of the density exp(-x^2 / 2) / sqrt(x - alpha) above ``alpha``, by quadrature in sqrt(x - alpha)."""
     low = (-alpha - 9.0).clamp_min(0.0).sqrt()
     high = (-alpha + (alpha.clamp_min(0.0) ** 2 + 81.0).sqrt()).sqrt()
@@ -172,13 +184,23 @@ def _series_blocks(system: LinearSystem, weighted: Tensor, residual: Tensor) -> 
     return cross, corner, (pushed * residual[:, None]).sum(2).flatten(1)
 
 
-def _own_covariance(factor: Tensor, reduced: Tensor, schur_factor: Tensor, whole: bool) -> tuple[Tensor, Tensor | None]:
-    """Variance (B, C) and covariance (B, C, C) of the first own parameter, everything else marginalised."""
+def _covariances(
+    factor: Tensor, reduced: Tensor, schur_factor: Tensor, n_shared: int, whole: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Variance (B, C) of the first own parameter, everything else marginalised; and, where ``whole``, its covariance.
+
+    With it those of the shared parameters (B, S, S) and between the two (B, C, S).
+    """
     first = torch.zeros_like(factor[..., :1])
     first[..., 0, 0] = 1.0
     row = torch.linalg.solve_triangular(factor, first, upper=False)  # (B, C, n, 1)
     alone = (row**2).sum((-2, -1))
     sensitivity = (row * reduced).sum(-2)  # (B, C, R)
     spread = torch.linalg.solve_triangular(schur_factor, sensitivity.transpose(-1, -2), upper=False)
-    covariance = torch.diag_embed(alone) + spread.transpose(-1, -2) @ spread if whole else None
-    return alone + (spread**2).sum(-2), covariance
+    variance = alone + (spread**2).sum(-2)
+    if not whole:
+        return variance, None, None, None
+    unit = torch.eye(schur_factor.shape[-1], n_shared, dtype=factor.dtype, device=factor.device)
+    columns = torch.linalg.solve_triangular(schur_factor, unit.expand(len(factor), -1, -1), upper=False)
+    covariance = torch.diag_embed(alone) + spread.transpose(-1, -2) @ spread
+    return variance, covariance, columns.transpose(-1, -2) @ columns, -spread.transpose(-1, -2) @ columns

@@ -19,6 +19,8 @@ from .limb_darkening_ariel import channel_basis, legendre, limb_darkening_prior
 from .transit_ariel import binned_moments, intensity_coefficients, intensity_gradients
 from .white_light_ariel import ShapePrior, WhiteFit, scaled_time
 
+B2 = 1  # where b^2 stands in the shape, and in the shared parameters
+
 
 @dataclass
 class Parameters:
@@ -165,18 +167,19 @@ class LightCurveModel:
 
     def bound(self, p: Parameters) -> Bound | None:
         """b^2 >= 0, as a bound on its step; flat in b where the star table does not tell it, as orbits are oriented."""
-        return Bound(1, -p.shape[:, 1], ~self.prior.known) if self.fit_shape else None
+        return Bound(B2, -p.shape[:, B2], ~self.prior.known) if self.fit_shape else None
 
     def priors(self, p: Parameters) -> tuple[Tensor, Tensor, Tensor]:
         """Precision of own (n,) and shared (B, S) parameters, and the pull (B, S) of the shared prior."""
         own = [1.0, 1e-2]  # depth and ln F: all but free
         if self.drift == "channel":
             own += (self.drift_sigma**-2).tolist()
-        value, mean, sigma = self._shared(p)
+        value, mean, sigma = self.shared(p)
         precision = sigma**-2
         return value.new_tensor(own), precision, precision * (mean - value)
 
-    def _shared(self, p: Parameters) -> tuple[Tensor, Tensor, Tensor]:
+    def shared(self, p: Parameters) -> tuple[Tensor, Tensor, Tensor]:
+        """Values (B, S) of the shared parameters, and the mean and sigma of their priors."""
         batch = len(p.shape)
         parts = []
         if self.fit_shape:

@@ -21,9 +21,10 @@ from .joint_fit_ariel import (
     expansion_depths,
     iterate,
     prepare_visit,
+    shared_count,
 )
-from .least_squares_ariel import solve
-from .light_curve_model_ariel import LightCurveModel
+from .least_squares_ariel import LinearSolution, solve
+from .light_curve_model_ariel import B2, LightCurveModel, Parameters
 from .white_light_ariel import WhiteFit, fit_white, shape_prior
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,11 @@ class ClassicalFit:
     (B, 2, C); ``drift``, ``model``, ``jitter``, ``residual`` (B, C, T) relative to the star's level, where data = model
     + jitter + residual; ``weight`` (B, C, T) inverse variances used; ``noise_scale`` (B, C) of the given errors;
     ``jitter_rms`` (B,) of the white curve.
+
+    What all channels share, S parameters in the order shape, limb darkening, drift (see ``Parameters``), is given away
+    from its prior's mean and in its prior's sigmas: ``shared`` (B, S), ``shared_covariance`` (B, S, S),
+    ``cross_covariance`` (B, C, S) with the depths. ``free_b2`` (B, 3): mean and variance of b^2 were it allowed to be
+    negative, and where 0 is. ``table_known`` (B,): whether the star table told the shape's prior.
     """
 
     depth: Tensor
@@ -67,6 +73,11 @@ class ClassicalFit:
     weight: Tensor
     noise_scale: Tensor
     jitter_rms: Tensor
+    shared: Tensor
+    shared_covariance: Tensor
+    cross_covariance: Tensor
+    free_b2: Tensor
+    table_known: Tensor
 
 
 def fit(batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | None = None) -> ClassicalFit:
@@ -89,15 +100,15 @@ def fit(batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | No
         try:
             prepared[row] = prepare_visit(*(batch[name][row] for name in ("time", "flux", "flux_err", "valid")))
         except RetrievalError as error:
-            answers[row] = _unknown(batch["flux"][row], FAILED, str(error))
+            answers[row] = _unknown(batch["flux"][row], FAILED, str(error), settings)
     whites = _fit_whites(prepared, star, wavelength, settings) if prepared else {}
     found = []
     for row, white in whites.items():
         if reason := _no_transit(white, settings):
-            answers[row] = _unknown(batch["flux"][row], NO_TRANSIT, reason)
+            answers[row] = _unknown(batch["flux"][row], NO_TRANSIT, reason, settings)
         elif float(white.chi2 / white.points) > _WORST_CHI2:
             reason = f"white curves unlike a transit with drift: chi2 {float(white.chi2 / white.points):.1f} a point"
-            answers[row] = _unknown(batch["flux"][row], FAILED, reason)
+            answers[row] = _unknown(batch["flux"][row], FAILED, reason, settings)
         else:
             found.append(row)
     for start in range(0, len(found), _CHUNK):
@@ -207,7 +218,8 @@ def _fit_chunk(
         if len(rows) > 1:
             parts = [_fit_chunk([row], prepared, whites, star, wavelength, settings, flux) for row in rows]
             return {row: answer for part in parts for row, answer in part.items()}
-        return {rows[0]: _unknown(flux[rows[0]], FAILED, f"the normal equations are singular: {error}")}
+        reason = f"the normal equations are singular: {error}"
+        return {rows[0]: _unknown(flux[rows[0]], FAILED, reason, settings)}
 
 
 def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: FitSettings) -> list[ClassicalFit]:
@@ -224,11 +236,12 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         residual = torch.where(data.weight > 0, data.y - end - jitter, torch.zeros_like(end))
         limb = model.u_mean + torch.einsum("bl,lac->bac", final.limb, model.u_basis)
         drift = model.drift_curves(final)
+        shared, shared_covariance, cross, free_b2 = _standardised(model, fitted.parameters, final, solution)
     rms = fitted.jitter.rms if fitted.jitter else torch.zeros_like(white.snr)
     answers = []
     for i in range(len(depth)):
         if covariance is None or not bool(torch.isfinite(depth[i]).all()) or not bool(solution.variance[i].min() > 0):
-            answers.append(_unknown(data.y[i].T, FAILED, "the fit did not end in finite depths"))
+            answers.append(_unknown(data.y[i].T, FAILED, "the fit did not end in finite depths", settings))
             continue
         one = slice(i, i + 1)
         status, reason = _window(data.time[i], white.shape[i], float(white.depth[i, -1]))
@@ -251,9 +264,31 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
                 weight=fitted.system.weight[one],
                 noise_scale=fitted.noise_scale[one],
                 jitter_rms=rms[one],
+                shared=shared[one],
+                shared_covariance=shared_covariance[one],
+                cross_covariance=cross[one],
+                free_b2=free_b2[one],
+                table_known=model.prior.known[one],
             )
         )
     return answers
+
+
+def _standardised(
+    model: LightCurveModel, before: Parameters, final: Parameters, solution: LinearSolution
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Shared parameters away from their prior's mean, their covariances, and b^2 before its bound, in its sigmas."""
+    value, mean, sigma = model.shared(final)
+    covariance, cross, unbound = solution.shared_covariance, solution.cross_covariance, solution.unbound
+    if covariance is None or cross is None or unbound is None:
+        raise ValueError("solution: expected one with covariances and a bound")
+    free_mean = (before.shape[:, B2] + unbound[:, 0] - mean[:, B2]) / sigma[:, B2]
+    return (
+        (value - mean) / sigma,
+        covariance / (sigma[:, :, None] * sigma[:, None, :]),
+        cross / sigma[:, None, :],
+        torch.stack([free_mean, unbound[:, 1] / sigma[:, B2] ** 2, -mean[:, B2] / sigma[:, B2]], -1),
+    )
 
 
 def _window(time: Tensor, shape: Tensor, depth: float) -> tuple[str, str]:
@@ -266,8 +301,9 @@ def _window(time: Tensor, shape: Tensor, depth: float) -> tuple[str, str]:
     return OK, ""
 
 
-def _unknown(flux: Tensor, status: str, reason: str) -> ClassicalFit:
+def _unknown(flux: Tensor, status: str, reason: str, settings: FitSettings) -> ClassicalFit:
     """The answer of a visit (T, C) where there is none: depth 0 with an error wider than any label."""
+    n_shared = shared_count(flux.shape[-1], settings)
     flux = flux.detach().double().T[None]
     zero, one = torch.zeros_like(flux[..., 0]), torch.zeros_like(flux[:, 0, 0])
     error = torch.full_like(zero, UNKNOWN_SIGMA)
@@ -289,6 +325,11 @@ def _unknown(flux: Tensor, status: str, reason: str) -> ClassicalFit:
         weight=torch.zeros_like(flux),
         noise_scale=torch.ones_like(zero),
         jitter_rms=one,
+        shared=flux.new_zeros(1, n_shared),
+        shared_covariance=torch.eye(n_shared, dtype=flux.dtype, device=flux.device)[None],
+        cross_covariance=flux.new_zeros(1, flux.shape[1], n_shared),
+        free_b2=flux.new_tensor([[0.0, 1.0, -1.0]]),
+        table_known=torch.zeros(1, dtype=torch.bool, device=flux.device),
     )
 
 

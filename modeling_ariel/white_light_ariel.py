@@ -20,7 +20,7 @@ HOURS_PER_DAY = 24.0
 # b of 0-0.66 spread evenly near 0 (so the joint fit's prior is flat in b, not in b^2), and periods near 4 d (which only
 # bends the orbit slightly).
 _POPULATION_LOG_SPEED, _POPULATION_LOG_SPEED_SIGMA = math.log(0.55), 0.35
-_POPULATION_B2, _POPULATION_B2_SIGMA = 0.0, 0.35
+_POPULATION_B2, POPULATION_B2_SIGMA = 0.0, 0.35
 _POPULATION_PERIOD = 4.0
 _STARTS_B2 = (0.02, 0.2, 0.5)
 
@@ -50,7 +50,7 @@ def shape_prior(star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float,
     log_speed = torch.where(known, torch.log(rate * sma), torch.full_like(sma, _POPULATION_LOG_SPEED))
     b2 = torch.where(known, b**2, torch.full_like(b, _POPULATION_B2))
     b2_sigma = torch.where(
-        known, 2.0 * b * table_sigma[0] + table_sigma[0] ** 2, torch.full_like(b, _POPULATION_B2_SIGMA)
+        known, 2.0 * b * table_sigma[0] + table_sigma[0] ** 2, torch.full_like(b, POPULATION_B2_SIGMA)
     )
     speed_sigma = torch.where(
         known, torch.full_like(b, table_sigma[1]), torch.full_like(b, _POPULATION_LOG_SPEED_SIGMA)
