@@ -42,6 +42,11 @@ class Shared:
         """The part of a fit that populations change."""
         return cls(*(getattr(fit, name) for name in cls.__annotations__))
 
+    def put(self, visits: Tensor, other: "Shared") -> "Shared":
+        """The same with these visits taken from ``other``."""
+        names = self.__annotations__
+        return Shared(*(getattr(self, name).index_copy(0, visits, getattr(other, name)) for name in names))
+
     def with_b2(self, mean: Tensor, variance: Tensor) -> "Shared":
         """The same with another mean and variance (B,) of b^2; everything follows along its regression on it."""
         old = self.shared_covariance[:, B2, B2].clamp_min(1e-300)

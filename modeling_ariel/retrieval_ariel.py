@@ -79,6 +79,14 @@ class ClassicalFit:
     free_b2: Tensor
     table_known: Tensor
 
+    def select(self, visits: Tensor) -> "ClassicalFit":
+        """These visits, given by their numbers."""
+        parts: dict[str, Any] = {}
+        for name in self.__annotations__:
+            value = getattr(self, name)
+            parts[name] = value[visits] if isinstance(value, Tensor) else [value[int(visit)] for visit in visits]
+        return ClassicalFit(**parts)
+
 
 def fit(batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | None = None) -> ClassicalFit:
     """Fit visits; a visit's result does not depend on its company.

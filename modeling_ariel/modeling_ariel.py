@@ -1,0 +1,484 @@
+"""The Ariel models: a temporal transformer over light curves, masked pretraining, and spectra with uncertainties.
+
+Pretraining is a masked autoencoder over patches in time (Ti-MAE: Li et al. 2023, arXiv:2301.08871; He et al. 2022,
+CVPR, 16000). The spectrum head starts from the classical posterior of :class:`ArielPhysics` and moves it: a correction
+of the mean in units of its sigma, and a factor on that sigma; both are zero and one until something is learned.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForPreTraining,
+    PreTrainedModel,
+)
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.utils import ModelOutput
+
+from .configuration_ariel import ArielConfig
+from .layers_ariel import ArielEncoder, ArielPatchEmbedding, patch_centres, time_embedding
+from .losses_ariel import gaussian_nll, masked_patch_loss, score_loss
+from .masking_ariel import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
+from .physics_ariel import ArielPhysics, ClassicalPosterior
+from .uncertainty_ariel import SigmaCalibration
+
+_FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
+_WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
+_CLASSICAL = ("classical_mean", "classical_sigma", "classical_depth", "classical_depth_sigma", "classical_share",
+              "classical_shared", "classical_shared_sigma")  # fmt: skip
+
+
+@dataclass
+class ArielModelOutput(ModelOutput):
+    """``last_hidden_state`` (B, 1 + N, D): the star's token, then the patches'; ``used`` (B, 1 + N) those with data."""
+
+    last_hidden_state: Tensor | None = None
+    used: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class ArielForPreTrainingOutput(ModelOutput):
+    """``reconstruction`` (B, T, C) [sigma of the light curve]; ``mask`` (B, N, C), true where it was hidden."""
+
+    loss: Tensor | None = None
+    reconstruction: Tensor | None = None
+    mask: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class ArielSpectrumOutput(ModelOutput):
+    """Spectra of P planets.
+
+    ``mean``, ``sigma`` (P, C) transit depth (Rp/Rs)^2 and its 1 sigma; ``log_likelihood`` (P,) of the labels, summed
+    over channels; ``covariance_factor`` (P, C, R), so that F F' is near the covariance; ``classical_mean``,
+    ``classical_sigma`` (P, C) before the network; ``status`` of each planet's fit.
+    """
+
+    loss: Tensor | None = None
+    mean: Tensor | None = None
+    sigma: Tensor | None = None
+    log_likelihood: Tensor | None = None
+    covariance_factor: Tensor | None = None
+    classical_mean: Tensor | None = None
+    classical_sigma: Tensor | None = None
+    status: list[str] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class ArielPreTrainedModel(PreTrainedModel):
+    """What the models share: how they are initialised and which attention they can run."""
+
+    config_class = ArielConfig
+    base_model_prefix = "ariel"
+    main_input_name = "light_curve"
+    accepts_loss_kwargs = False
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _no_split_modules = ("ArielLayer",)
+    _keep_in_fp32_modules_strict = ("physics", "calibration")
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            init.trunc_normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, ArielPhysics):
+            module.reset()
+        elif isinstance(module, SigmaCalibration):
+            module.reset(init.copy_)
+        elif isinstance(module, ArielDecoder):
+            init.normal_(module.mask_token, std=self.config.initializer_range)
+        elif isinstance(module, ArielSpectrumHead):
+            init.normal_(module.queries, std=1.0)
+            for last in (module.level, module.channel):  # nothing is corrected until something is learned
+                init.zeros_(last.weight)
+                init.zeros_(last.bias)
+
+
+class ArielModel(ArielPreTrainedModel):
+    """The backbone: light curves to a token for the star and one for each patch in time."""
+
+    def __init__(self, config: ArielConfig):
+        super().__init__(config)
+        self.embeddings = ArielPatchEmbedding(config)
+        self.encoder = ArielEncoder(config, config.num_hidden_layers, config.hidden_size, config.intermediate_size)
+        self.post_init()
+
+    def forward(
+        self,
+        light_curve: Tensor,
+        valid: Tensor,
+        time: Tensor,
+        centroid: Tensor | None = None,
+        star_features: Tensor | None = None,
+        residual: Tensor | None = None,
+        hidden: Tensor | None = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> ArielModelOutput:
+        """Encode visits.
+
+        Args:
+            light_curve: (B, T, C) relative flux in sigma, as ArielFeatureExtractor gives it.
+            valid: (B, T, C) bool.
+            time: (B, T) [h].
+            centroid: (B, T, 4), scaled; star_features: (B, 16); zeros where absent.
+            residual: (B, T, C) of the classical fit [sigma].
+            hidden: (B, N, C) bool, entries of the N patches that masking hides.
+        """
+        _check_light_curve(light_curve, valid, time, self.config.n_channels)
+        if centroid is None:
+            centroid = light_curve.new_zeros(*light_curve.shape[:2], 4)
+        if star_features is None:
+            star_features = light_curve.new_zeros(len(light_curve), self.config.n_star_features)
+        tokens, used = self.embeddings(light_curve, valid, time, centroid, star_features, residual, hidden)
+        encoded = self.encoder(tokens, used, output_hidden_states, output_attentions)
+        return ArielModelOutput(encoded.tokens, used, encoded.hidden_states, encoded.attentions)
+
+
+def _check_light_curve(light_curve: Tensor, valid: Tensor, time: Tensor, channels: int) -> None:
+    if light_curve.ndim != 3 or light_curve.shape[-1] != channels:
+        raise ValueError(f"light_curve: expected (B, T, {channels}), found {tuple(light_curve.shape)}")
+    if valid.shape != light_curve.shape or time.shape != light_curve.shape[:2]:
+        raise ValueError(
+            f"valid, time: expected {tuple(light_curve.shape)} and {tuple(light_curve.shape[:2])}, found "
+            f"{tuple(valid.shape)} and {tuple(time.shape)}"
+        )
+
+
+class ArielDecoder(nn.Module):
+    """The light decoder of pretraining: tokens back to bins of all channels."""
+
+    def __init__(self, config: ArielConfig):
+        super().__init__()
+        width = config.decoder_hidden_size
+        self.bins = config.patch_bins
+        self.narrow = nn.Linear(config.hidden_size, width)
+        self.mask_token = nn.Parameter(torch.zeros(width))
+        self.encoder = ArielEncoder(config, config.decoder_num_hidden_layers, width, 2 * width)
+        self.rebuild = nn.Linear(width, config.patch_bins * config.n_channels)
+
+    def forward(self, tokens: Tensor, used: Tensor, time: Tensor) -> Tensor:
+        """Reconstruction (B, N * bins, C) from tokens (B, 1 + N, D), those not ``used`` replaced by the mask token."""
+        x = torch.where(used[..., None], self.narrow(tokens), self.mask_token.to(tokens.dtype))
+        place = time_embedding(patch_centres(time, self.bins), x.shape[-1]).to(x.dtype)
+        x = torch.cat([x[:, :1], x[:, 1:] + place], 1)
+        x = self.encoder(x, torch.ones_like(used)).tokens[:, 1:]
+        return self.rebuild(x).unflatten(-1, (self.bins, -1)).flatten(1, 2)
+
+
+class ArielForPreTraining(ArielPreTrainedModel):
+    """Masked autoencoder over patches in time (or over channels)."""
+
+    def __init__(self, config: ArielConfig):
+        super().__init__(config)
+        self.ariel = ArielModel(config)
+        self.decoder = ArielDecoder(config)
+        self.post_init()
+
+    def forward(
+        self,
+        light_curve: Tensor,
+        valid: Tensor,
+        time: Tensor,
+        centroid: Tensor | None = None,
+        star_features: Tensor | None = None,
+        mask: Tensor | None = None,
+        noise: Tensor | None = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> ArielForPreTrainingOutput:
+        """Hide, encode, rebuild; the loss is on what was hidden, in sigma.
+
+        Args:
+            mask: (B, N) or (B, N, C) bool, what to hide; else it is drawn by the config's strategy.
+            noise: uniform numbers that decide the draw, of shape `noise_shape`: (B, N) for patches in time.
+        """
+        seen = patch_valid(valid, self.config.patch_bins)
+        if mask is None:
+            mask = self._draw_mask(seen, light_curve, valid, noise)
+        hidden = mask if mask.ndim == 3 else mask[..., None].expand_as(seen)
+        if hidden.shape != seen.shape:
+            raise ValueError(
+                f"mask: expected {tuple(seen.shape[:2])} or {tuple(seen.shape)}, found {tuple(mask.shape)}"
+            )
+        wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        encoded = self.ariel(light_curve, valid, time, centroid, star_features, hidden=hidden, **wanted)
+        rebuilt = self.decoder(encoded.last_hidden_state, encoded.used, time)[:, : light_curve.shape[1]]
+        by_bin = expand_mask(hidden, self.config.patch_bins, light_curve.shape[1])
+        loss = masked_patch_loss(rebuilt, light_curve, valid, by_bin)
+        return ArielForPreTrainingOutput(loss, rebuilt, hidden, encoded.hidden_states, encoded.attentions)
+
+    def _draw_mask(self, seen: Tensor, light_curve: Tensor, valid: Tensor, noise: Tensor | None) -> Tensor:
+        """Mask (B, N, C) by the config's strategy; without ``noise`` from torch's global generator."""
+        strategy = self.config.mask_strategy
+        if noise is None:
+            noise = torch.rand(noise_shape(strategy, *seen.shape), device=seen.device)
+        wavelength = torch.tensor(self.config.wavelength, device=seen.device) if strategy == "band" else None
+        snr = channel_snr(light_curve, valid, self.config.patch_bins) if strategy == "snr" else None
+        return make_mask(strategy, seen, self.config.mask_ratio, noise=noise, wavelength=wavelength, snr=snr)
+
+
+class ArielSpectrumHead(nn.Module):
+    """A residual perceptron over all channels at once, what is known of the visit, and the pooled temporal tokens."""
+
+    def __init__(self, config: ArielConfig):
+        super().__init__()
+        channels, width = config.n_channels, config.spectral_hidden_size
+        n_context = 2 * config.n_shared + config.prior_components + 2 + config.n_star_features
+        self.queries = nn.Parameter(torch.zeros(config.pooling_queries, config.hidden_size))
+        self.spectrum = nn.Linear(3 * channels, width)
+        self.context = nn.Linear(n_context, width)
+        self.visits = nn.Linear(config.pooling_queries * config.hidden_size, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(width, eps=config.layer_norm_eps),
+                nn.Linear(width, 2 * width),
+                ACT2FN[config.hidden_act],
+                nn.Dropout(config.hidden_dropout_prob),
+                nn.Linear(2 * width, width),
+            )
+            for _ in range(config.spectral_num_hidden_layers)
+        )
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.level, self.channel = nn.Linear(width, 2), nn.Linear(width, 2 * channels)
+
+    def forward(self, channels: Tensor, context: Tensor, visits: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
+        """Corrections of channels (P, C, 2) and of the level (P, 2), of mean and ln sigma.
+
+        From ``channels`` (P, C, 3), ``context`` (P, G), and ``visits`` (P, V, D), the tokens of all of a planet's
+        visits, those ``used`` (P, V).
+        """
+        dtype = self.spectrum.weight.dtype
+        scores = visits @ self.queries.T * visits.shape[-1] ** -0.5  # (P, V, Q)
+        weights = scores.masked_fill(~used[..., None], torch.finfo(scores.dtype).min).softmax(1)
+        pooled = (weights.transpose(1, 2) @ visits).flatten(1)
+        x = self.spectrum(channels.flatten(1).to(dtype)) + self.context(context.to(dtype)) + self.visits(pooled)
+        for block in self.blocks:
+            x = x + block(x)
+        x = self.norm(x)
+        return self.channel(x).unflatten(-1, (-1, 2)), self.level(x)
+
+
+class ArielForSpectrumPrediction(ArielPreTrainedModel):
+    """Light curves to transmission spectra with uncertainties.
+
+    With ``physics="residual"`` the classical posterior is computed (or given) and corrected; with "none" a plain
+    transformer predicts spectra from the tokens of the light curve alone.
+    """
+
+    def __init__(self, config: ArielConfig):
+        super().__init__(config)
+        self.ariel = ArielModel(config)
+        self.physics = ArielPhysics(config)
+        self.head = ArielSpectrumHead(config)
+        self.calibration = SigmaCalibration(config.n_channels)
+        self.post_init()
+
+    def forward(
+        self,
+        light_curve: Tensor,
+        valid: Tensor,
+        time: Tensor,
+        flux: Tensor | None = None,
+        flux_err: Tensor | None = None,
+        centroid: Tensor | None = None,
+        star: Tensor | None = None,
+        star_features: Tensor | None = None,
+        planet: Tensor | None = None,
+        labels: Tensor | None = None,
+        classical_mean: Tensor | None = None,
+        classical_sigma: Tensor | None = None,
+        classical_depth: Tensor | None = None,
+        classical_depth_sigma: Tensor | None = None,
+        classical_share: Tensor | None = None,
+        classical_shared: Tensor | None = None,
+        classical_shared_sigma: Tensor | None = None,
+        residual: Tensor | None = None,
+        output_covariance_factor: int = 0,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> ArielSpectrumOutput:
+        """Predict spectra.
+
+        Args:
+            light_curve, valid, time, centroid, star_features: see :class:`ArielModel`.
+            flux, flux_err: (B, T, C), any one unit; star: (B, 8) star table, NaN where unknown. For the fit.
+            planet: (B,) 0 ... P - 1, the planet of each visit; each visit its own where not given.
+            labels: (P, C) true depths, NaN where unknown.
+            classical_mean ... residual: a :class:`ClassicalPosterior` computed before; then no fit is run.
+            output_covariance_factor: rank R of the covariance factor to return, 0 for none.
+        """
+        if planet is None:
+            planet = torch.arange(len(light_curve), device=light_curve.device)
+        if star_features is None:
+            star_features = light_curve.new_zeros(len(light_curve), self.config.n_star_features)
+        classical = None
+        if self.config.physics == "residual":
+            given = (classical_mean, classical_sigma, classical_depth, classical_depth_sigma, classical_share,
+                     classical_shared, classical_shared_sigma)  # fmt: skip
+            classical = self._classical(given, residual, time, flux, flux_err, valid, star, planet)
+            residual = classical.residual
+        wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        encoded = self.ariel(light_curve, valid, time, centroid, star_features, residual, **wanted)
+        visits, used = _by_planet(encoded.last_hidden_state, encoded.used, planet)
+        about_star = _planet_mean(star_features, planet)
+        channels, context = self._spectral_features(classical, about_star)
+        corrections, level = self.head(channels, context, visits, used)
+        mean, sigma = self._spectrum(classical, corrections.float(), level.float())
+        loss, log_likelihood = self._loss(mean, sigma, labels)
+        sigma = self.calibration(sigma)
+        return ArielSpectrumOutput(
+            loss=loss,
+            mean=mean,
+            sigma=sigma,
+            log_likelihood=log_likelihood,
+            covariance_factor=self._factor(classical, sigma, output_covariance_factor),
+            classical_mean=None if classical is None else classical.mean,
+            classical_sigma=None if classical is None else classical.sigma,
+            status=None if classical is None else classical.status,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+
+    def _classical(
+        self,
+        given: tuple[Tensor | None, ...],
+        residual: Tensor | None,
+        time: Tensor,
+        flux: Tensor | None,
+        flux_err: Tensor | None,
+        valid: Tensor,
+        star: Tensor | None,
+        planet: Tensor,
+    ) -> ClassicalPosterior:
+        present = [tensor for tensor in given if tensor is not None]
+        if len(present) == len(given):
+            return ClassicalPosterior(*present, residual=residual)
+        if present:
+            missing = [name for name, tensor in zip(_CLASSICAL, given, strict=True) if tensor is None]
+            raise ValueError(f"classical posterior: expected all of it or nothing, missing {', '.join(missing)}")
+        if flux is None or flux_err is None:
+            raise ValueError("physics='residual': expected flux and flux_err, or a classical posterior, found neither")
+        if star is None:
+            star = flux.new_full((len(flux), 8), float("nan"))
+        return self.physics(time, flux, flux_err, valid, star, planet)
+
+    def _spectral_features(self, classical: ClassicalPosterior | None, star: Tensor) -> tuple[Tensor, Tensor]:
+        """Channels (P, C, 3) and context (P, G), numbers of order one."""
+        config = self.config
+        if classical is None:
+            empty = star.new_zeros(len(star), 2 * config.n_shared + config.prior_components + 2)
+            return star.new_zeros(len(star), config.n_channels, 3), torch.cat([empty, star], -1)
+        level = classical.mean.mean(-1, keepdim=True)
+        size = (classical.mean - level).std(-1, keepdim=True) + 0.1 * _FEATURE
+        channels = torch.stack(
+            [
+                (classical.mean - level) / size,
+                ((classical.depth - classical.mean) / classical.depth_sigma).clamp(-5.0, 5.0),
+                (classical.sigma / _FEATURE).log(),
+            ],
+            -1,
+        )
+        context = torch.cat(
+            [
+                classical.shared.clamp(-4.0, 4.0),
+                classical.shared_sigma.clamp_min(1e-4).log().clamp(-6.0, 2.0),
+                classical.share,
+                (level - config.depth_mean) / config.depth_scale,
+                (size / _FEATURE).log(),
+                star.to(classical.mean),
+            ],
+            -1,
+        )
+        return channels.float(), context.float()
+
+    def _spectrum(
+        self, classical: ClassicalPosterior | None, by_channel: Tensor, level: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and sigma (P, C) from corrections (P, C, 2) and those of the level (P, 2)."""
+        config = self.config
+        floor = 1e-6 * config.sigma_floor_ppm
+        shift, log_scale = by_channel[..., 0] + level[:, :1], by_channel[..., 1] + level[:, 1:]
+        if classical is None:
+            mean = config.depth_mean + config.depth_scale * level[:, :1] + _FEATURE * by_channel[..., 0]
+            limit = _WIDEST_LOG_SCALE
+            return mean, (config.depth_scale * torch.exp(limit * torch.tanh(log_scale / limit))).clamp_min(floor)
+        limit = config.max_log_scale
+        sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))
+        return classical.mean + shift * classical.sigma, sigma.clamp_min(floor)
+
+    def _loss(self, mean: Tensor, sigma: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Training's loss, of the sigma before calibration, and the log-likelihood of each planet."""
+        if labels is None:
+            return None, None
+        if labels.shape != mean.shape:
+            raise ValueError(f"labels: expected (P, C) = {tuple(mean.shape)}, found {tuple(labels.shape)}")
+        each = gaussian_nll(mean, sigma, labels)
+        known = (~torch.isnan(labels)).sum(-1)
+        if self.config.loss == "gaussian":
+            loss = each.sum() / (known > 0).sum().clamp_min(1)
+        else:
+            loss = score_loss(mean, sigma, labels, self.config.loss.removeprefix("score_"))
+        return loss, -each * known
+
+    def _factor(self, classical: ClassicalPosterior | None, sigma: Tensor, rank: int) -> Tensor | None:
+        """Low-rank factor (P, C, R) of the classical posterior's correlations, with this sigma."""
+        if not rank:
+            return None
+        if classical is None or classical.covariance is None:
+            raise ValueError("output_covariance_factor: expected physics='residual' and light curves to fit")
+        _, spread = self.physics.spectrum_prior().prior().posterior(classical.depth, classical.covariance)
+        size = spread.diagonal(dim1=1, dim2=2).sqrt()
+        values, vectors = torch.linalg.eigh(spread / (size[:, :, None] * size[:, None, :]))
+        return sigma[..., None] * vectors[..., -rank:] * values[:, None, -rank:].clamp_min(0.0).sqrt()
+
+
+def _by_planet(tokens: Tensor, used: Tensor, planet: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens (B, N, D) of visits as those of planets (P, V N, D), and which are used; visits in their order."""
+    members = [torch.nonzero(planet == p).squeeze(-1) for p in range(int(planet.max()) + 1)]
+    most = max(len(m) for m in members)
+    if most == 1 and len(members) == len(tokens):
+        order = torch.cat(members)
+        return tokens[order], used[order]
+    grouped = tokens.new_zeros(len(members), most, *tokens.shape[1:])
+    present = used.new_zeros(len(members), most, used.shape[1])
+    for p, m in enumerate(members):
+        if not len(m):
+            raise ValueError(f"planet: expected numbers 0 ... {len(members) - 1}, each with a visit; {p} has none")
+        grouped[p, : len(m)], present[p, : len(m)] = tokens[m], used[m]
+    return grouped.flatten(1, 2), present.flatten(1, 2)
+
+
+def _planet_mean(values: Tensor, planet: Tensor) -> Tensor:
+    """Mean over the visits (B, F) of each planet (P, F)."""
+    count = int(planet.max()) + 1
+    total = values.new_zeros(count, values.shape[-1]).index_add(0, planet, values)
+    return total / values.new_zeros(count).index_add(0, planet, torch.ones_like(values[:, 0]))[:, None]
+
+
+AUTO_MAP = {
+    "AutoConfig": "configuration_ariel.ArielConfig",
+    "AutoModel": "modeling_ariel.ArielForSpectrumPrediction",
+    "AutoModelForPreTraining": "modeling_ariel.ArielForPreTraining",
+    "AutoFeatureExtractor": "feature_extraction_ariel.ArielFeatureExtractor",
+}
+
+
+AutoConfig.register("ariel", ArielConfig, exist_ok=True)
+AutoModel.register(ArielConfig, ArielForSpectrumPrediction, exist_ok=True)
+AutoModelForPreTraining.register(ArielConfig, ArielForPreTraining, exist_ok=True)

@@ -1,0 +1,117 @@
+"""Posteriors of spectra under a scale-mixture prior, quick for many measured depths that share a covariance.
+
+The prior's components differ in the size s of the spectra's features alone: covariance A + s^2 F. One generalised
+eigenvalue problem, F w = lambda (A + Sigma) w, then serves every component and every depth measured with covariance
+Sigma (simultaneous diagonalisation: Golub & Van Loan, Matrix Computations, section 8.7).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .spectrum_prior_ariel import PriorError, SpectrumPrior
+
+_UNIT = 1e-4  # depths are counted in 100 ppm, so that float32 holds their squares
+
+
+@dataclass
+class ScaleMixture:
+    """``mean`` (C,), ``common`` A and ``features`` F (C, C), ``scales`` and ``weights`` (K,): N(mean, A + s^2 F)."""
+
+    mean: Tensor
+    common: Tensor
+    features: Tensor
+    scales: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, prior: SpectrumPrior, scales: tuple[float, ...]) -> "ScaleMixture":
+        """The same prior as learned with these ``scales``; PriorError where its covariances are of another family."""
+        covariances = prior.covariances.double()
+        if len(scales) != len(covariances):
+            raise PriorError(f"scales: expected {len(covariances)}, one for each covariance, found {len(scales)}")
+        s = torch.tensor(scales, dtype=torch.float64, device=covariances.device)
+        if len(scales) == 1:
+            common, features = torch.zeros_like(covariances[0]), covariances[0] / s[0] ** 2
+        else:
+            low, high = int(s.argmin()), int(s.argmax())
+            features = (covariances[high] - covariances[low]) / (s[high] ** 2 - s[low] ** 2)
+            common = covariances[low] - s[low] ** 2 * features
+        mixture = cls(prior.mean.double(), common, features, s, prior.weights.double())
+        if not torch.allclose(mixture.prior().covariances, covariances, rtol=1e-6, atol=1e-15):
+            raise PriorError("prior: expected covariances A + s^2 F, found components that differ in more than scale")
+        return mixture
+
+    def prior(self) -> SpectrumPrior:
+        """As a general mixture."""
+        covariances = self.common + self.scales[:, None, None] ** 2 * self.features
+        return SpectrumPrior(self.mean, covariances, self.weights)
+
+
+@dataclass
+class VisitPosterior:
+    """Everything about P planets' covariances that their posteriors need; depths in units of 100 ppm within.
+
+    ``basis`` (P, C, C) the eigenvectors w, ``common``, ``features`` (P, C, C) A w and F w, ``eigenvalues`` (P, C),
+    ``variance`` (P, K, C) of each component, ``mean`` (C,), ``scales2``, ``log_weights`` (K,).
+    """
+
+    basis: Tensor
+    common: Tensor
+    features: Tensor
+    eigenvalues: Tensor
+    variance: Tensor
+    mean: Tensor
+    scales2: Tensor
+    log_weights: Tensor
+
+    @classmethod
+    def prepare(cls, prior: ScaleMixture, covariance: Tensor) -> "VisitPosterior":
+        """For depths measured with ``covariance`` (P, C, C); float64."""
+        common, features = prior.common / _UNIT**2, prior.features / _UNIT**2
+        factor = torch.linalg.cholesky(covariance.double() / _UNIT**2 + common)
+        half = torch.linalg.solve_triangular(factor, features.expand_as(factor), upper=False)
+        symmetric = torch.linalg.solve_triangular(factor, half.transpose(-1, -2), upper=False)
+        eigenvalues, vectors = torch.linalg.eigh(0.5 * (symmetric + symmetric.transpose(-1, -2)))
+        eigenvalues = eigenvalues.clamp_min(0.0)
+        basis = torch.linalg.solve_triangular(factor.transpose(-1, -2), vectors, upper=True)
+        with_common, with_features = common @ basis, features @ basis
+        variance = []
+        for scale2 in prior.scales**2:
+            seen = (with_common + scale2 * with_features) ** 2 / (1.0 + scale2 * eigenvalues[:, None])
+            variance.append((common + scale2 * features).diagonal() - seen.sum(-1))
+        return cls(
+            basis,
+            with_common,
+            with_features,
+            eigenvalues,
+            torch.stack(variance, 1),
+            prior.mean,
+            prior.scales**2,
+            prior.weights.log(),
+        )
+
+    def to(self, dtype: torch.dtype) -> "VisitPosterior":
+        """The same in another precision; the mean spectrum stays float64."""
+        names = ("basis", "common", "features", "eigenvalues", "variance", "scales2", "log_weights")
+        return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
+
+    def select(self, planets: Tensor) -> "VisitPosterior":
+        """Of these planets, given by their numbers."""
+        names = ("basis", "common", "features", "eigenvalues", "variance")
+        return replace(self, **{name: getattr(self, name)[planets] for name in names})
+
+    def __call__(self, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and sigma (P, C) float64 [depth] given measured depths (P, C), and each component's share (P, K)."""
+        innovation = ((depth.double() - self.mean) / _UNIT).to(self.basis)
+        along = (self.basis.transpose(-1, -2) @ innovation[..., None]).squeeze(-1)
+        spread = 1.0 + self.scales2[:, None] * self.eigenvalues[:, None]  # (P, K, C)
+        scaled = along[:, None] / spread
+        means = scaled @ self.common.transpose(-1, -2)
+        means = means + self.scales2[:, None] * (scaled @ self.features.transpose(-1, -2))
+        evidence = self.log_weights - 0.5 * spread.log().sum(-1) - 0.5 * (along[:, None] * scaled).sum(-1)
+        share = torch.softmax(evidence, -1)
+        mean = (share[..., None] * means).sum(1)
+        variance = (share[..., None] * (self.variance + (means - mean[:, None]) ** 2)).sum(1)
+        return self.mean + _UNIT * mean.double(), _UNIT * variance.double().clamp_min(1e-12).sqrt(), share.double()
