@@ -1,0 +1,125 @@
+"""Augmentation that keeps to the physics: other spectra and fresh errors, in light curves that agree with them.
+
+What a fit leaves unknown about depths given everything it saw is N(0, covariance). So a planet's fit can be had again as
+often as one likes: the same star, drift and residuals with another spectrum and another error, and the light curve whose
+fit that would be. A network that sees stored errors only learns them by heart; with fresh ones it cannot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How often and how far examples are changed.
+
+    Args:
+        real_noise: share of examples that keep the error their fit really has; the others draw one anew.
+        swap: share of examples that take another planet's spectrum.
+        swap_width: how far its mean depth may lie from the planet's own, in ln (1 sigma).
+        mix: share of spectra that are a mean of two, with uniform weight.
+        feature_scale: 1 sigma of the ln of a factor on features, the spectrum about its level.
+        level_shift: 1 sigma of a shift of the level, in ln.
+    """
+
+    real_noise: float = 0.0
+    swap: float = 1.0
+    swap_width: float = 0.2
+    mix: float = 0.0
+    feature_scale: float = 0.0
+    level_shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        for name in ("real_noise", "swap", "mix"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}: expected a share of 0 to 1, found {getattr(self, name)}")
+        for name in ("swap_width", "feature_scale", "level_shift"):
+            if not 0.0 <= getattr(self, name) <= 3.0:
+                raise ValueError(f"{name}: expected 0 to 3, found {getattr(self, name)}")
+
+
+class Spectra:
+    """Spectra (N, C) to swap in, found by their mean depth."""
+
+    def __init__(self, spectra: Array):
+        level = np.log(np.maximum(spectra.mean(-1), 1e-9))
+        order = np.argsort(level, kind="stable")
+        self.spectra, self.level = spectra[order], level[order]
+
+    def near(self, log_level: float, rng: np.random.Generator, width: float) -> Array:
+        """A spectrum (C,) with a mean depth near ``exp(log_level)``: the one next to log_level + N(0, width)."""
+        wanted = log_level + width * rng.standard_normal()
+        place = int(np.searchsorted(self.level, wanted))
+        if place == len(self.level) or (place and wanted - self.level[place - 1] < self.level[place] - wanted):
+            place -= 1
+        return self.spectra[place]
+
+
+def mean_of_two(first: Array, second: Array, share: float) -> Array:
+    """``share`` of the first spectrum (C,) and the rest of the second."""
+    return share * first + (1.0 - share) * second
+
+
+def scaled_features(spectrum: Array, features: float, level: float) -> Array:
+    """The spectrum (C,) with its features about its mean, and then all of it, multiplied by a factor; none negative."""
+    mean = spectrum.mean()
+    return np.maximum(level * (mean + features * (spectrum - mean)), 0.0)
+
+
+def draw_spectrum(own: Array, spectra: Spectra, rng: np.random.Generator, settings: Augmentation) -> Array:
+    """The spectrum (C,) that an example will have; the number of draws is the same whatever the settings."""
+    level = float(np.log(max(own.mean(), 1e-9)))
+    swaps, mixes, share, features, shift = *rng.random(3), *rng.standard_normal(2)
+    first, second = (spectra.near(level, rng, settings.swap_width) for _ in range(2))
+    chosen = first if swaps < settings.swap else own
+    if mixes < settings.mix:
+        chosen = mean_of_two(chosen, second, share)
+    if settings.feature_scale or settings.level_shift:
+        chosen = scaled_features(
+            chosen, float(np.exp(settings.feature_scale * features)), float(np.exp(settings.level_shift * shift))
+        )
+    return chosen
+
+
+def error_factor(covariance: Tensor) -> Tensor:
+    """Lower triangular factor (P, C, C) float32 that turns normal draws into errors, in units of 100 ppm."""
+    scaled = covariance.double() * 1e8
+    tiny = 1e-7 * scaled.diagonal(dim1=-2, dim2=-1).mean(-1)
+    eye = torch.eye(scaled.shape[-1], dtype=scaled.dtype, device=scaled.device)
+    return torch.linalg.cholesky(scaled + tiny[:, None, None] * eye).float()
+
+
+def fresh_error(factor: Tensor, draws: Tensor) -> Tensor:
+    """Errors of depths (P, C) float64 with the covariance behind ``factor``, from normal draws (P, C)."""
+    return 1e-4 * (factor @ draws.to(factor)[..., None]).squeeze(-1).double()
+
+
+def move_depth(curve: Tensor, transit: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """The light curve with other transit depths; stellar noise, drift and residuals stay as they are.
+
+    Args:
+        curve: (..., T, C) flux relative to the star's level, or in any other unit.
+        transit: (..., T, C) light hidden over depth, 0 outside the transit.
+        old, new: (..., C) depths before and after.
+    """
+    old, new = (depth[..., None, :].to(curve) for depth in (old, new))
+    return curve * (1.0 - new * transit) / (1.0 - old * transit)
+
+
+def standardise(relative: Tensor, inverse_error: Tensor, valid: Tensor, clip: float) -> Tensor:
+    """Relative flux about its median over valid bins, in sigma, clipped: (..., T, C), 0 where invalid.
+
+    The same as the feature extractor makes of the flux itself.
+    """
+    level = torch.where(valid, relative, torch.full_like(relative, torch.nan)).nanmedian(-2, keepdim=True).values
+    light = (relative / level - 1.0) * inverse_error * level
+    return torch.where(valid, light, torch.zeros_like(light)).nan_to_num(0.0).clamp(-clip, clip)
