@@ -67,7 +67,7 @@ def score_loss(
     The score runs from 0 (``reference``: mean and sigma of all training truths) to 1 (the truth with the ideal sigma),
     so 1 - score is what is lost against the ideal over what the reference loses: of sums in 2024, and the weighted mean
     of the ratios of elements in 2025. ``mean``, ``sigma``, ``labels`` (P, C), depth, channel 0 FGS1; NaN labels are
-    left out.
+    left out; without any label it is 0.
     """
     if str(year) not in _IDEAL_SIGMA:
         raise LossError(f"year: expected one of {sorted(_IDEAL_SIGMA)}, found {year!r}")
@@ -78,13 +78,14 @@ def score_loss(
     away = (torch.where(known, _precise(labels), torch.zeros_like(s)) - reference[0]) / reference[1]
     reference_lost = 0.5 * away.square() + (reference[1] / ideal).log()
     if str(year) == "2024":
-        zero = torch.zeros_like(lost)
-        loss = torch.where(known, lost, zero).sum() / torch.where(known, reference_lost, zero).sum()
+        top, bottom = known * lost, known * reference_lost
     else:
-        share = known.to(s.dtype)
-        share[:, 0] *= _FGS1_WEIGHT_2025
-        loss = (share * lost / reference_lost).sum() / share.sum()
-    return _result(loss, mean)
+        weight = torch.ones_like(ideal)
+        weight[0] = _FGS1_WEIGHT_2025
+        bottom = known * weight
+        top = bottom * lost / reference_lost
+    total = bottom.sum()
+    return _result(top.sum() / torch.where(total > 0, total, torch.ones_like(total)), mean)
 
 
 def masked_patch_loss(
