@@ -50,7 +50,7 @@ class SigmaCalibration(nn.Module):
 
     @torch.no_grad()
     def reset(self, copy: Callable[[Tensor, Tensor], Any] = init.copy_) -> None:
-        """Back to the start. The default spares buffers just loaded, as `_init_weights` must; `Tensor.copy_` does not."""
+        """Back to the start. The default spares buffers just loaded, as a model needs; `Tensor.copy_` doesn't."""
         start = torch.tensor([[level, gaussian_half_width(level)] for level in LEVELS], device=self.scale.device)
         copy(self.scale, torch.ones_like(self.scale))
         copy(self.levels, start[:, 0])
