@@ -1,20 +1,21 @@
 """Augmentation that keeps to the physics: other spectra and fresh errors, in light curves that agree with them.
 
-What a fit leaves unknown about depths given everything it saw is N(0, covariance). So a planet's fit can be had again as
-often as one likes: the same star, drift and residuals with another spectrum and another error, and the light curve whose
+What a fit leaves unknown about depths given everything it saw is N(0, covariance). So a planet's fit can be had again
+as often as one likes: the same star, drift and residuals with another spectrum and error, and the light curve whose
 fit that would be. A network that sees stored errors only learns them by heart; with fresh ones it cannot.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Augmentation:
         for name in ("swap_width", "feature_scale", "level_shift"):
             if not 0.0 <= getattr(self, name) <= 3.0:
                 raise ValueError(f"{name}: expected 0 to 3, found {getattr(self, name)}")
+
+    @property
+    def changes(self) -> bool:
+        """Whether any example differs from what was observed."""
+        return bool(self.swap or self.mix or self.feature_scale or self.level_shift or self.real_noise < 1.0)
 
 
 class Spectra:
@@ -103,23 +109,31 @@ def fresh_error(factor: Tensor, draws: Tensor) -> Tensor:
     return 1e-4 * (factor @ draws.to(factor)[..., None]).squeeze(-1).double()
 
 
-def move_depth(curve: Tensor, transit: Tensor, old: Tensor, new: Tensor) -> Tensor:
-    """The light curve with other transit depths; stellar noise, drift and residuals stay as they are.
+def move_depth(curve: Array, transit: Array, old: Array, new: Array) -> Array:
+    """The light curve (T, C) with other transit depths (C,); star, drift and residuals stay as they are.
 
     Args:
-        curve: (..., T, C) flux relative to the star's level, or in any other unit.
-        transit: (..., T, C) light hidden over depth, 0 outside the transit.
-        old, new: (..., C) depths before and after.
+        curve: (T, C) flux, in any unit.
+        transit: (T, C) light hidden over depth, 0 outside the transit.
+        old, new: (C,) depths before and after.
     """
-    old, new = (depth[..., None, :].to(curve) for depth in (old, new))
-    return curve * (1.0 - new * transit) / (1.0 - old * transit)
+    old, new = old.astype(curve.dtype), new.astype(curve.dtype)
+    return curve * ((1.0 - new * transit) / (1.0 - old * transit))
 
 
-def standardise(relative: Tensor, inverse_error: Tensor, valid: Tensor, clip: float) -> Tensor:
-    """Relative flux about its median over valid bins, in sigma, clipped: (..., T, C), 0 where invalid.
+def channel_levels(curve: Array, valid: NDArray[np.bool_]) -> Array:
+    """Median of each channel's valid bins: (C,) from (T, C), infinite where there are none."""
+    ordered = np.sort(np.where(valid, curve, np.asarray(np.inf, curve.dtype)).T, axis=-1)  # invalid bins last
+    count, channel = valid.sum(0), np.arange(curve.shape[1])
+    low, high = (np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(curve) - 1))
+    return 0.5 * (ordered[channel, low] + ordered[channel, high])
 
-    The same as the feature extractor makes of the flux itself.
+
+def standardise(relative: Array, inverse_error: Array, valid: NDArray[np.bool_], clip: float) -> Array:
+    """Flux about its median over valid bins, in sigma, clipped: (T, C), 0 where invalid.
+
+    The same as the feature extractor makes of flux and error; ``inverse_error`` (T, C) is in the unit of ``relative``.
     """
-    level = torch.where(valid, relative, torch.full_like(relative, torch.nan)).nanmedian(-2, keepdim=True).values
-    light = (relative / level - 1.0) * inverse_error * level
-    return torch.where(valid, light, torch.zeros_like(light)).nan_to_num(0.0).clamp(-clip, clip)
+    level = channel_levels(relative, valid)
+    level = np.where(np.isfinite(level), level, 0.0).astype(relative.dtype)
+    return np.where(valid, ((relative - level) * inverse_error).clip(-clip, clip), np.asarray(0.0, relative.dtype))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modeling_ariel import retrieval_ariel
 from modeling_ariel.retrieval_ariel import ClassicalFit, FitSettings, fit, shared_count
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Any:
 
 def code_hash() -> str:
     """Hash of the source files that decide a fit."""
-    folder = Path(__import__("modeling_ariel").__file__).parent
+    folder = Path(retrieval_ariel.__file__).parent
     digest = hashlib.sha256()
     for name in (*(folder / f"{source}_ariel.py" for source in _SOURCES), Path(__file__)):
         digest.update(name.read_bytes())
@@ -153,6 +154,41 @@ def _fit_rows(
         "fit_residual": residual.numpy().clip(-6e4, 6e4).astype(np.float16),
         "fit_transit": shape.numpy().clip(0.0, 10.0).astype(np.float16),
     }
+
+
+def classical_fit(rows: Mapping[str, Any]) -> ClassicalFit:
+    """The fits of rows (numpy columns of :func:`fit_features`), as far as they were kept; the curves are empty."""
+    depth = torch.as_tensor(np.asarray(rows["fit_depth"], np.float64))
+    covariance = torch.as_tensor(np.asarray(rows["fit_covariance"], np.float64))
+    size, channels = depth.shape
+    nothing, unknown = depth.new_zeros(size, channels, 0), depth.new_full((size,), torch.nan)
+    kept = {
+        "shared": "fit_shared",
+        "shared_covariance": "fit_shared_covariance",
+        "cross_covariance": "fit_cross_covariance",
+        "free_b2": "fit_free_b2",
+        "jitter_rms": "fit_jitter_rms",
+    }
+    return ClassicalFit(
+        depth=depth,
+        depth_err=covariance.diagonal(dim1=1, dim2=2).sqrt(),
+        covariance=covariance,
+        status=[str(status) for status in rows["fit_status"]],
+        reasons=[str(reason) for reason in rows["fit_reason"]],
+        shape=depth.new_full((size, 3), torch.nan),
+        white_depth=unknown,
+        white_depth_err=unknown,
+        snr=unknown,
+        limb_darkening=depth.new_full((size, 2, channels), torch.nan),
+        drift=nothing,
+        model=nothing,
+        jitter=nothing,
+        residual=nothing,
+        weight=nothing,
+        noise_scale=depth.new_ones(size, channels),
+        table_known=torch.as_tensor(np.asarray(rows["fit_table_known"], bool)),
+        **{name: torch.as_tensor(np.asarray(rows[column], np.float64)) for name, column in kept.items()},
+    )
 
 
 def transit_shape(result: ClassicalFit) -> Tensor:

@@ -1,7 +1,7 @@
 """The training loop of both commands, on plain `accelerate`: what is drawn is a function of the seed and a number.
 
-Example number k of a run is the same whatever the number of processes, their batches or a stop in between. So a run that
-was stopped ends where it would have ended, and two processes give what one gives.
+Example number k of a run is the same whatever the number of processes, their batches or a stop in between. So a run
+that was stopped ends where it would have ended, and two processes give what one gives.
 """
 
 from __future__ import annotations
@@ -271,7 +271,7 @@ class Loop:
         workers = self.settings.workers
         loader: Any = torch.utils.data.DataLoader(
             self.examples,
-            sampler=self.batches,  # type: ignore[arg-type]
+            sampler=self.batches,
             batch_size=None,
             num_workers=workers,
             prefetch_factor=4 if workers else None,
