@@ -81,7 +81,7 @@ class SigmaCalibration(nn.Module):
 
 
 def z_scores(truth: ArrayLike, mean: ArrayLike, sigma: ArrayLike) -> Array:
-    """(truth - mean) / sigma (P, C) in float64; UncertaintyError names what can't be used."""
+    """(mean - truth) / sigma (P, C) in float64; UncertaintyError names what can't be used."""
     y, m, s = (np.asarray(a, np.float64) for a in (truth, mean, sigma))
     if y.ndim != 2 or not len(y) or m.shape != y.shape or s.shape != y.shape:
         raise UncertaintyError(
@@ -95,7 +95,7 @@ def z_scores(truth: ArrayLike, mean: ArrayLike, sigma: ArrayLike) -> Array:
             raise UncertaintyError(
                 f"{name}: expected {expected}, found {values[row, channel]} at row {row}, channel {channel}"
             )
-    return (y - m) / s
+    return (m - y) / s
 
 
 def temperature(truth: ArrayLike, mean: ArrayLike, sigma: ArrayLike, groups: ArrayLike | None = None) -> Array:
@@ -267,7 +267,7 @@ class ZHistogram:
 def z_histogram(
     truth: ArrayLike, mean: ArrayLike, sigma: ArrayLike, edges: ArrayLike | None = None, seed: int = 0
 ) -> ZHistogram:
-    """How z = (truth - mean) / sigma is distributed; what lies outside counts in the outermost bins."""
+    """How z = (mean - truth) / sigma is distributed; what lies outside counts in the outermost bins."""
     z = z_scores(truth, mean, sigma)
     at = np.linspace(-5.0, 5.0, 51) if edges is None else np.asarray(edges, np.float64)
     counts, _ = np.histogram(np.clip(z, at[0], at[-1]), at)

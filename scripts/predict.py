@@ -68,6 +68,7 @@ class Job:
     workers: int = 0
     limit: int | None = None
     seed: int = 0
+    leave_out: frozenset[int] = frozenset()  # planets not to predict
 
     def prepare(self) -> Prepared:
         """Models and the list of planets; ValueError where something doesn't fit together."""
@@ -75,6 +76,9 @@ class Job:
         from ariel_scripts.retrieve import _index, wavelengths_of
 
         index = _index(self.dataset, self.split, self.limit)
+        index = {planet: visits for planet, visits in index.items() if planet not in self.leave_out}
+        if not index:
+            raise ValueError(f"{self.dataset}: split {self.split!r}: every planet is to be left out")
         device = choose_device(self.device)
         members = load_members(self.models, self.revision, device, self.samples)
         row = next(iter(_stream(self.dataset, self.split, ("layout", "time"))))
@@ -127,7 +131,7 @@ def predict(job: Job, restart: bool = False) -> dict[int, str]:
     from ariel_scripts._predictor import FitPool
     from modeling_ariel.predictions_ariel import write_predictions
 
-    config = {**job.__dict__, "models": list(job.models), "out": str(job.out)}
+    config = {**job.__dict__, "models": list(job.models), "out": str(job.out), "leave_out": sorted(job.leave_out)}
     with run_record(job.out.parent, "predict", config, job.seed, name=f"{job.out.stem}.run.json") as run:
         with run.timed("load"):
             prepared = job.prepare()
