@@ -3,7 +3,7 @@
 Ti-MAE (Li et al. 2023, arXiv:2301.08871) hides patches in time, at random or in blocks. Light curves have a second
 axis: hiding molecular bands, or the channels with the best signal, for the whole visit makes the network learn how
 channels depend on each other. Every mask is a function of ``noise`` alone, uniform in [0, 1): the same noise gives the
-same mask on every device. What holds no valid data is never chosen.
+same mask. What holds no valid data is never chosen.
 """
 
 from collections.abc import Sequence
