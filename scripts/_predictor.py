@@ -344,7 +344,7 @@ def _ensemble(found: list[Moments]) -> Moments:
 
 def _part(planets: list[int], moments: Moments, status: list[str], refused: dict[int, str]) -> Part:
     """A part, without planets whose answer isn't finite; a depth can't be negative, so such means become 0."""
-    finite: np.ndarray = np.isfinite(moments.mean + moments.sigma).all(1)
+    finite: Any = np.isfinite(moments.mean + moments.sigma).all(1)
     kept = [bool(ok) for ok in finite]
     refused |= {planet: "the model's answer is not finite" for planet, ok in zip(planets, kept, strict=True) if not ok}
     arrays = {

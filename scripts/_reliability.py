@@ -175,7 +175,9 @@ def coverage_figure(judged: Judged, found: Mapping[str, Any]) -> Figure:
     left.plot([0, 100], [0, 100], color="0.4", lw=1, ls=":", label="honest")
     left.set(xlim=(0, 100), ylim=(0, 100), xlabel="stated probability of the interval, %", aspect="equal")
     left.set_ylabel("truths inside, % (bands and bars: 90 % over planets)")
-    left.set_title(f"all channels of {len(judged.truth)} validation planets", fontsize=10, loc="left")
+    left.set_title(
+        f"all channels of {len(judged.truth)} planets, each calibrated by the others", fontsize=10, loc="left"
+    )
     left.legend(fontsize=8.5, loc="upper left")
     for axis, level in zip(axes[1:], LEVELS, strict=True):
         _level_panel(axis, found, level)

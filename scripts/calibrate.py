@@ -136,7 +136,7 @@ def validation_truths(job: Any, trained: frozenset[int], held_out: bool) -> dict
     if seen and not held_out:
         raise ValueError(
             f"{job.dataset}: split {job.split!r}: expected planets that the model was not trained on, found "
-            f"{len(seen)} that it was, planet {seen[0]} the first; choose another split, or --held-out to leave them out"
+            f"{len(seen)} that it was, planet {seen[0]} the first; use another split, or --held-out to leave them out"
         )
     truths = {planet: spectrum for planet, spectrum in truths.items() if planet not in trained}
     if len(truths) < FEWEST_PLANETS:
