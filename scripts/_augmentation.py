@@ -29,6 +29,8 @@ class Augmentation:
         mix: share of spectra that are a mean of two, with uniform weight.
         feature_scale: 1 sigma of the ln of a factor on features, the spectrum about its level.
         level_shift: 1 sigma of a shift of the level, in ln.
+        draws: spectra and errors drawn for each planet of a batch, whose light curves the network then reads once and
+            as they are. Only with the classical posterior, which carries the depths.
     """
 
     real_noise: float = 0.0
@@ -37,9 +39,12 @@ class Augmentation:
     mix: float = 0.0
     feature_scale: float = 0.0
     level_shift: float = 0.0
+    draws: int = 1
 
     def __post_init__(self) -> None:
         """Reject settings that cannot be meant."""
+        if self.draws < 1:
+            raise ValueError(f"draws: expected 1 or more, found {self.draws}")
         for name in ("real_noise", "swap", "mix"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name}: expected a share of 0 to 1, found {getattr(self, name)}")
@@ -105,8 +110,8 @@ def error_factor(covariance: Tensor) -> Tensor:
 
 
 def fresh_error(factor: Tensor, draws: Tensor) -> Tensor:
-    """Errors of depths (P, C) float64 with the covariance behind ``factor``, from normal draws (P, C)."""
-    return 1e-4 * (factor @ draws.to(factor)[..., None]).squeeze(-1).double()
+    """Errors of depths (P, D, C) float64 with the covariance behind ``factor``, from normal draws (P, D, C)."""
+    return 1e-4 * (draws.to(factor) @ factor.transpose(-1, -2)).double()
 
 
 def move_depth(curve: Array, transit: Array, old: Array, new: Array) -> Array:

@@ -21,6 +21,7 @@ from ariel_scripts._planets import Array, Classical, Planets
 
 _ORDER, _EXAMPLE, _PLANETS, _LIGHT, _MASK = range(5)  # purposes of random numbers, kept apart
 _BLOCK = 64  # simulated planets drawn together
+_KEPT = 5000  # simulated light curves that are kept to be shown again, 0.3 MB each
 _STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 INPUTS = ("light_curve", "valid", "time", "centroid", "star_features")
 
@@ -80,27 +81,32 @@ class AugmentedPlanets(Dataset):
         own = self.planets.truths[chosen]
         if self.classical is None:
             return {**self.collect(chosen, None), "labels": torch.from_numpy(own)}
+        draws = self.settings.draws if self.with_physics else 1
         rngs = [np.random.default_rng([self.seed, _EXAMPLE, number]) for number in numbers]
-        drawn = zip(own, places, rngs, strict=True)
+        drawn = list(zip(own, places, rngs, strict=True))
         labels = np.stack(
-            [draw_spectrum(truth, self.spectra[place], rng, self.settings) for truth, place, rng in drawn]
-        )
+            [
+                [draw_spectrum(truth, self.spectra[place], rng, self.settings) for _ in range(draws)]
+                for truth, place, rng in drawn
+            ]
+        )  # (n, D, C)
         index = torch.tensor(places)
         measured = self.classical.depth[index]
-        depth = torch.from_numpy(labels) + self._errors(index, rngs, measured - torch.from_numpy(own))
-        batch = self.collect(chosen, (depth - measured).numpy(), self.with_physics)
+        depth = torch.from_numpy(labels) + self._errors(index, rngs, measured - torch.from_numpy(own), draws)
+        shift = (depth[:, 0] - measured).numpy() if draws == 1 else None  # one light curve cannot show several spectra
+        batch = self.collect(chosen, shift, self.with_physics)
         if self.with_physics:
             batch |= self.classical.inputs(index, depth)
-        return {**batch, "labels": torch.from_numpy(labels)}
+        return {**batch, "labels": torch.from_numpy(labels).flatten(0, 1)}
 
-    def _errors(self, index: Tensor, rngs: Sequence[np.random.Generator], real: Tensor) -> Tensor:
-        """Errors of depth (n, C): drawn anew, or the ``real`` ones."""
+    def _errors(self, index: Tensor, rngs: Sequence[np.random.Generator], real: Tensor, draws: int) -> Tensor:
+        """Errors of depth (n, D, C): drawn anew, or the ``real`` ones (n, C)."""
         if self.classical is None or self.classical.factor is None:
             raise ValueError("augmentation: expected the errors' factors, found none")
-        keep = torch.tensor([rng.random() < self.settings.real_noise for rng in rngs])
-        draws = np.stack([rng.standard_normal(real.shape[-1]) for rng in rngs])
-        fresh = fresh_error(self.classical.factor[index], torch.from_numpy(draws))
-        return torch.where(keep[:, None], real, fresh)
+        keep = torch.from_numpy(np.stack([rng.random(draws) for rng in rngs]) < self.settings.real_noise)
+        normal = np.stack([rng.standard_normal((draws, real.shape[-1])) for rng in rngs])
+        fresh = fresh_error(self.classical.factor[index], torch.from_numpy(normal))
+        return torch.where(keep[..., None], real[:, None], fresh)
 
 
 @dataclass
@@ -169,6 +175,7 @@ class SimulatedCurves(Dataset):
         self.extractor, self.seed, self.share_2025, self.bins = extractor, seed, share_2025, bins
         self.exposures, self.mask, self.labels, self.size = exposures, mask, labels, size
         self._blocks: dict[tuple[int, str], Any] = {}
+        self._kept: dict[int, dict[str, Tensor]] = {}
 
     def planet(self, number: int) -> Any:
         """The planet of example ``number``."""
@@ -198,15 +205,28 @@ class SimulatedCurves(Dataset):
 
     def __getitem__(self, numbers: list[int]) -> dict[str, Tensor]:
         """Batch of these examples."""
-        if self.size is not None:
-            numbers_of_rows = [place_of(number, self.size, self.seed) for number in numbers]
+        if self.size is None:
+            features = self._features(numbers)
         else:
-            numbers_of_rows = numbers
-        features = self.extractor([self.row(number) for number in numbers_of_rows])
+            kept = [self._kept_features(place_of(number, self.size, self.seed)) for number in numbers]
+            features = {name: torch.cat([one[name] for one in kept]) for name in kept[0]}
+            features["light_curve"] = features["light_curve"].float()
+        return features | mask_noise(self.seed, numbers, self.mask)
+
+    def _features(self, numbers: Sequence[int]) -> dict[str, Tensor]:
+        features = self.extractor([self.row(number) for number in numbers])
         batch = {name: features[name] for name in INPUTS}
-        if self.labels:
-            batch["labels"] = features["labels"].double()
-        return batch | mask_noise(self.seed, numbers, self.mask)
+        return {**batch, "labels": features["labels"].double()} if self.labels else batch
+
+    def _kept_features(self, number: int) -> dict[str, Tensor]:
+        """Of one light curve that comes again: made once, kept in half precision where there are not too many."""
+        if number in self._kept:
+            return self._kept[number]
+        features = self._features([number])
+        features["light_curve"] = features["light_curve"].half()  # rounds to 0.06 sigma where a transit is deepest
+        if len(self._kept) < _KEPT:
+            self._kept[number] = features
+        return features
 
 
 def mask_noise(seed: int, numbers: Sequence[int], size: int) -> dict[str, Tensor]:

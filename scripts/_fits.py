@@ -7,6 +7,7 @@ stopped goes on, and a second run only reads.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -121,12 +122,11 @@ def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Any:
 
 
 def code_hash() -> str:
-    """Hash of the source files that decide a fit."""
+    """Hash of the source that decides a fit and its columns."""
     folder = Path(retrieval_ariel.__file__).parent
-    digest = hashlib.sha256()
-    for name in (*(folder / f"{source}_ariel.py" for source in _SOURCES), Path(__file__)):
-        digest.update(name.read_bytes())
-    return digest.hexdigest()[:16]
+    sources = [(folder / f"{name}_ariel.py").read_text() for name in _SOURCES]
+    sources += [inspect.getsource(function) for function in (_fit_rows, transit_shape, fit_features)]
+    return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
 
 
 def _fit_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,7 @@ class Planets:
 
     def labelled(self) -> list[int]:
         """Planets with a spectrum and, where there are fits, at least one that did not fail."""
-        known: list[bool] = np.isfinite(self.truths).all(axis=1).tolist()
-        return [p for p in range(len(self)) if known[p] and self.status(p) in USABLE]
+        return [p for p in range(len(self)) if np.isfinite(self.truths[p]).all() and self.status(p) in USABLE]
 
     def status(self, planet: int) -> str:
         """How the best fit of a planet ended; "ok" where nothing was fitted."""
@@ -174,20 +173,20 @@ class Classical:
             name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != "posterior"
         }
         factor = merged.pop("factor", None)
-        return cls(posterior=_join([part["posterior"] for part in parts]), factor=factor, **merged)
+        return cls(posterior=VisitPosterior.join([part["posterior"] for part in parts]), factor=factor, **merged)
 
     def inputs(self, places: Tensor, depth: Tensor) -> dict[str, Tensor]:
-        """The model's inputs for these planets, had their fits given ``depth`` (n, C)."""
-        own = {name: getattr(self.posterior, name)[places] for name in ("mean", "log_weights")}
-        mean, sigma, share = replace(self.posterior.select(places), **own)(depth)
+        """The model's inputs for these planets, had their fits given ``depth`` (n, D, C), D times each: (n D, ...)."""
+        draws = depth.shape[1]
+        mean, sigma, share = self.posterior.select(places)(depth)
         values = {
-            "classical_mean": mean,
-            "classical_sigma": sigma,
-            "classical_depth": depth,
-            "classical_depth_sigma": self.depth_sigma[places],
-            "classical_share": share,
-            "classical_shared": self.shared[places],
-            "classical_shared_sigma": self.shared_sigma[places],
+            "classical_mean": mean.flatten(0, 1),
+            "classical_sigma": sigma.flatten(0, 1),
+            "classical_depth": depth.flatten(0, 1),
+            "classical_depth_sigma": self.depth_sigma[places].repeat_interleave(draws, 0),
+            "classical_share": share.flatten(0, 1),
+            "classical_shared": self.shared[places].repeat_interleave(draws, 0),
+            "classical_shared_sigma": self.shared_sigma[places].repeat_interleave(draws, 0),
         }
         return {name: value.double() for name, value in values.items()}
 
@@ -204,11 +203,3 @@ def _one_planet(fits: ClassicalFit, physics: ArielPhysics, prior: ScaleMixture, 
         "shared_sigma": error.mean(0, keepdim=True),
     }
     return {**part, "factor": error_factor(covariance[None])} if with_errors else part
-
-
-def _join(posteriors: Sequence[VisitPosterior]) -> VisitPosterior:
-    """One posterior for planets whose priors may differ: ``mean`` (P, C) and ``log_weights`` (P, K) become theirs."""
-    names = ("basis", "common", "features", "eigenvalues", "variance")
-    merged = {name: torch.cat([getattr(one, name) for one in posteriors]) for name in names}
-    own = {name: torch.stack([getattr(one, name) for one in posteriors]) for name in ("mean", "log_weights")}
-    return VisitPosterior(**merged, **own, scales2=posteriors[0].scales2)

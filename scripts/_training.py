@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -133,11 +134,19 @@ class Progress:
         return any(entry["step"] == self.step for entry in self.best)
 
 
+def start_processes() -> None:
+    """Join the other processes, if any; patient, as classical fits of a whole dataset are done by one of them."""
+    from accelerate import PartialState
+
+    PartialState(timeout=timedelta(hours=24))
+
+
 def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -> Any:
     """An Accelerator, once it runs as many processes as are expected."""
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
+    start_processes()
     accelerator = Accelerator(
         mixed_precision=settings.precision,
         log_with=None if settings.tracker == "none" else settings.tracker,
@@ -231,7 +240,7 @@ class Loop:
         self._resume()
         self._start_tracker()
         if not self.progress.step:
-            self._evaluate(math.nan)  # what there is before training may be the best
+            self._evaluate(None)  # what there is before training may be the best
         self.model.train()
         progress, settings, started = self.progress, self.settings, time.perf_counter() - self.progress.seconds
         batches = self._loader()
@@ -307,26 +316,22 @@ class Loop:
         self.accelerator.backward(loss / self.settings.accumulation)
         self.sum, self.count = self.sum + value, self.count + 1
 
-    def _report(self, norm: float, metrics: dict[str, float]) -> None:
+    def _report(self, norm: float | None, metrics: dict[str, float]) -> None:
         """A row of the history: mean loss since the last, and what an evaluation found."""
-        loss = float(self.accelerator.reduce(self.sum / max(self.count, 1), "mean"))
+        progress = self.progress
+        row: dict[str, float] = {"step": progress.step, **metrics}
+        if self.count and norm is not None:
+            row["loss"] = float(self.accelerator.reduce(self.sum / self.count, "mean"))
+            row |= {"learning_rate": self.scheduler.get_last_lr()[0], "gradient": norm}
         self.sum, self.count = torch.zeros_like(self.sum), 0
-        rate = self.scheduler.get_last_lr()[0]
-        row = {"step": self.progress.step, "loss": loss, "learning_rate": rate, "gradient": norm, **metrics}
-        self.progress.history.append({**row, "seconds": round(self.progress.seconds, 2)})
-        self.accelerator.log({name: value for name, value in row.items() if name != "step"}, step=self.progress.step)
+        progress.history.append({**row, "seconds": round(progress.seconds, 2)})
+        self.accelerator.log({name: value for name, value in row.items() if name != "step"}, step=progress.step)
         if self.accelerator.is_main_process:
-            found = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-            logger.info(
-                "step %d/%d  loss %.4f  %s  %.0f s",
-                self.progress.step,
-                self.settings.steps,
-                loss,
-                found,
-                self.progress.seconds,
-            )
+            shown = [name for name in row if name not in ("step", "learning_rate", "gradient")]
+            found = "  ".join(f"{name} {row[name]:.4f}" for name in sorted(shown, key=lambda name: name != "loss"))
+            logger.info("step %d/%d  %s  %.0f s", progress.step, self.settings.steps, found, progress.seconds)
 
-    def _evaluate(self, norm: float) -> None:
+    def _evaluate(self, norm: float | None) -> None:
         """Scores, the best models and a checkpoint."""
         model = self.accelerator.unwrap_model(self.model)
         model.eval()
