@@ -25,7 +25,7 @@ and spectra, transits with wavelength-dependent limb darkening, gain drift, poin
 
 def main(
     out: Annotated[Path, typer.Argument(help="Folder to write; made where absent.")],
-    layout: Annotated[str, typer.Option(help="2024 or 2025.")] = "2025",
+    layout: Annotated[str, typer.Option(help="2024 or 2025; with --fast also both, half of each.")] = "2025",
     planets: Annotated[int, typer.Option(min=1, help="Planets with labels (split train).")] = 4,
     test_planets: Annotated[
         int, typer.Option(min=0, help="Held-out planets (split test; raw folders hide their labels).")
@@ -36,6 +36,14 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same planets and frames.")] = 0,
     fast: Annotated[bool, typer.Option("--fast", help="Write light curves as a dataset, without raw frames.")] = False,
     bins: Annotated[int, typer.Option(min=8, help="Time bins of --fast light curves.")] = 375,
+    fewest_frames: Annotated[
+        int | None,
+        typer.Option(help="With --fast: AIRS frames of each planet drawn from so many to 11250, evenly in ln."),
+    ] = None,
+    spectra: Annotated[
+        Path | None,
+        typer.Option(help="With --fast: a CSV of spectra (planet_id, wl_1 …): a planet for each, of the 2024 layout."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")] = False,
 ) -> None:
     """Simulate planets with known spectra: raw challenge folders, or light curves with --fast.
@@ -48,30 +56,72 @@ def main(
     Example: ariel simulate curves --fast --planets 500 --test-planets 100
     """
     from hf_dataset.simulation import instrument
-    from hf_dataset.simulation import planets as population
 
     if fast and full:
         raise typer.BadParameter("--full makes raw frames, --fast makes none: choose one")
-    if layout == "2024" and visits > 1:
-        raise typer.BadParameter("the 2024 layout has one visit a planet")
+    if not fast and (fewest_frames or spectra or layout == "both"):
+        raise typer.BadParameter("--fewest-frames, --spectra and --layout both are for --fast light curves")
+    if layout != "2025" and visits > 1:
+        raise typer.BadParameter("only the 2025 layout has more than one visit a planet")
     if not fast:
         instrument.Cadence(frames)
-    everyone = population.sample_planets(planets + test_planets + full, seed, layout)
-    groups = {"train": everyone[:planets], "test": everyone[planets : planets + test_planets]}
+    if spectra is not None:
+        layout, everyone = "2024", _with_spectra(spectra, seed)
+        groups = {"train": everyone, "test": []}
+    else:
+        everyone = _population(planets + test_planets + full, seed, layout)
+        groups = {"train": everyone[:planets], "test": everyone[planets : planets + test_planets]}
     if dry_run:
         typer.echo(_plan(out, layout, groups, visits, None if fast else frames, full, bins))
         return
-    names = ("layout", "planets", "test_planets", "visits", "frames", "full", "seed", "fast", "bins")
-    values = (layout, planets, test_planets, visits, frames, full, seed, fast, bins)
-    config: dict[str, Any] = {"out": str(out), **dict(zip(names, values, strict=True))}
+    names = ("layout", "planets", "test_planets", "visits", "frames", "full", "seed", "fast", "bins", "fewest_frames")
+    values = (layout, planets, test_planets, visits, frames, full, seed, fast, bins, fewest_frames)
+    config: dict[str, Any] = {"out": str(out), **dict(zip(names, values, strict=True)), "spectra": str(spectra)}
     with run_record(out, "simulate", config, seed) as run:
         if fast:
-            _write_light_curves(out, layout, groups, visits, bins, seed, run)
+            _write_light_curves(out, layout, groups, visits, bins, seed, fewest_frames, run)
         else:
             _write_raw(out, layout, groups, visits, frames, seed, run)
             if full:
                 extra: dict[str, list[Planet]] = {"train": everyone[planets + test_planets :], "test": []}
                 _write_raw(out / "full", layout, extra, visits, FULL_FRAMES, seed, run)
+
+
+def _population(count: int, seed: int, layout: str) -> list[Planet]:
+    """Planets of one layout, or by turns of both."""
+    from hf_dataset.simulation import planets as population
+
+    if layout != "both":
+        return population.sample_planets(count, seed, layout)
+    halves = (
+        population.sample_planets(-(-count // 2), seed, "2024"),
+        population.sample_planets(-(-count // 2), seed + 1, "2025"),
+    )
+    return [planet for pair in zip(*halves, strict=True) for planet in pair][:count]
+
+
+def _with_spectra(path: Path, seed: int) -> list[Planet]:
+    """A planet of the 2024 population for each spectrum of a CSV file."""
+    from ariel_scripts.evaluate import read_truth_csv
+    from hf_dataset.simulation.planets import planet_from_spectrum
+
+    return [
+        planet_from_spectrum(spectrum, seed + planet % 2**31, "2024", planet)
+        for planet, spectrum in read_truth_csv(path).items()
+    ]
+
+
+def _noise(planet: Planet, fewest_frames: int | None, seed: int) -> Any:
+    """Noise of a planet's light curve, with as many exposures as are drawn for it."""
+    import numpy as np
+
+    from hf_dataset.simulation import fast
+
+    if fewest_frames is None:
+        return fast.NoiseModel()
+    rng = fast.visit_rng(seed, planet.planet_id, 0, purpose=3)
+    pairs = np.exp(rng.uniform(np.log(fewest_frames / 2), np.log(FULL_FRAMES / 2)))
+    return fast.NoiseModel(airs_exposures=max(int(pairs), 1))
 
 
 def _plan(
@@ -113,7 +163,14 @@ def _write_raw(
 
 
 def _write_light_curves(
-    out: Path, layout: str, groups: dict[str, list[Planet]], visits: int, bins: int, seed: int, run: Run
+    out: Path,
+    layout: str,
+    groups: dict[str, list[Planet]],
+    visits: int,
+    bins: int,
+    seed: int,
+    fewest_frames: int | None,
+    run: Run,
 ) -> None:
     from hf_dataset import publish, shards
     from hf_dataset.simulation import fast
@@ -129,7 +186,8 @@ def _write_light_curves(
         def rows(group: list[Planet]) -> Any:
             for planet in group:
                 for visit in range(visits):
-                    row, truth = fast.simulate_with_truth(planet, visit, bins, seed)
+                    settings = fast.FastSettings(noise=_noise(planet, fewest_frames, seed))
+                    row, truth = fast.simulate_with_truth(planet, visit, bins, seed, settings)
                     drawn.append({"planet_id": planet.planet_id, "visit": visit, **truth.drift_law.as_dict()})
                     bar.update(1)
                     yield row
@@ -139,7 +197,15 @@ def _write_light_curves(
                 shards.write_rows(out, split, rows(group), bins)
     write_truth(out, groups, drawn)
     settings = {"seed": seed, "layout": layout, **asdict(fast.FastSettings())}
-    publish.write_card(out, wavelengths_um(layout), FAST_MADE, settings, title="Simulated Ariel light curves")
+    if fewest_frames is not None:
+        settings["noise"] |= {"airs_exposures": f"{fewest_frames // 2} to {FULL_FRAMES // 2}"}
+    publish.write_card(
+        out,
+        wavelengths_um("2024" if layout == "2024" else "2025"),
+        FAST_MADE,
+        settings,
+        title="Simulated Ariel light curves",
+    )
     run.metrics["rows"] = n_rows
     logger.info("%s: %d rows, layout of %s", out, n_rows, layout)
 
