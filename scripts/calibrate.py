@@ -41,8 +41,8 @@ def main(
     predictions: Annotated[
         Path | None, typer.Option(help="Predictions of this model for these planets, to spare predicting.")
     ] = None,
-    held_out: Annotated[
-        bool, typer.Option("--held-out", help="Leave out planets the model was trained on, rather than refuse them.")
+    validation_only: Annotated[
+        bool, typer.Option("--validation-only", help="Of the split, only what training.json calls validation planets.")
     ] = False,
     folds: Annotated[int, typer.Option(help="Folds by planet for the numbers after calibration.", min=2)] = 5,
     samples: Annotated[int, typer.Option(help="Dropout samples, as predict will be told.", min=0)] = 0,
@@ -68,12 +68,11 @@ def main(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: expected a new folder, found one in use")
     folder = model_folder(model, revision)
-    trained = trained_planets(folder)
+    truths = validation_truths(dataset, split, *training_planets(folder), validation_only)
     job = Job(
         dataset, (str(folder),), out.with_name(f"{out.name}.predictions.parquet"), None, split, batch, device, samples,
-        workers, limit, seed, trained if held_out else frozenset(),
+        workers, limit, seed, frozenset(truths),
     )  # fmt: skip
-    truths = validation_truths(job, trained, held_out)
     found, about = _predictions(job, predictions, truths, restart)
     planets, arrays, left_out = usable(found, truths)
     fitted = Fitted.of(folder, arrays, planets, method, n_groups, folds, seed)
@@ -115,34 +114,41 @@ def model_folder(model: str, revision: str | None) -> Path:
     return folder
 
 
-def trained_planets(folder: Path) -> frozenset[int]:
-    """Planets that the model's training record names."""
+def training_planets(folder: Path) -> tuple[frozenset[int], frozenset[int] | None]:
+    """Planets the model was trained on, and its validation planets (None: unknown), by its training record."""
     path = folder / TRAINING
     if not path.is_file():
         logger.warning("%s has no %s: whether it was trained on these planets can't be checked", folder, TRAINING)
-        return frozenset()
+        return frozenset(), None
     try:
-        return frozenset(int(planet) for planet in json.loads(path.read_text()).get("planets") or ())
+        planets = json.loads(path.read_text()).get("planets") or ()
+        if not isinstance(planets, dict):
+            return frozenset(map(int, planets)), None
+        known = planets.get("validation")
+        return frozenset(map(int, planets.get("train", ()))), None if known is None else frozenset(map(int, known))
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected a JSON object whose planets are numbers: {error}") from error
+        raise ValueError(f"{path}: expected planets: a list of ids, or lists train and validation: {error}") from error
 
 
-def validation_truths(job: Any, trained: frozenset[int], held_out: bool) -> dict[int, np.ndarray]:
+def validation_truths(
+    dataset: str, split: str, trained: frozenset[int], validation: frozenset[int] | None, validation_only: bool
+) -> dict[int, np.ndarray]:
     """True spectra of the planets to calibrate on; ValueError where the model was trained on some of them."""
     from ariel_scripts.retrieve import read_truths
 
-    truths = read_truths(job.dataset, job.split)
-    seen = sorted(set(truths) & trained)
-    if seen and not held_out:
+    truths, where = read_truths(dataset, split), f"{dataset}: split {split!r}"
+    if validation_only:
+        if validation is None:
+            raise ValueError(f"--validation-only: expected a {TRAINING} that names validation planets, found none")
+        truths = {planet: spectrum for planet, spectrum in truths.items() if planet in validation}
+    if seen := sorted(set(truths) & trained):
         raise ValueError(
-            f"{job.dataset}: split {job.split!r}: expected planets that the model was not trained on, found "
-            f"{len(seen)} that it was, planet {seen[0]} the first; use another split, or --held-out to leave them out"
+            f"{where}: expected planets that the model was not trained on, found {len(seen)} that it was, planet "
+            f"{seen[0]} the first; use another split, or --validation-only"
         )
-    truths = {planet: spectrum for planet, spectrum in truths.items() if planet not in trained}
     if len(truths) < FEWEST_PLANETS:
         raise ValueError(
-            f"{job.dataset}: split {job.split!r}: expected {FEWEST_PLANETS} or more validation planets with true "
-            f"spectra, found {len(truths)}"
+            f"{where}: expected {FEWEST_PLANETS} or more validation planets with true spectra, found {len(truths)}"
         )
     return truths
 

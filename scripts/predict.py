@@ -68,7 +68,7 @@ class Job:
     workers: int = 0
     limit: int | None = None
     seed: int = 0
-    leave_out: frozenset[int] = frozenset()  # planets not to predict
+    only: frozenset[int] | None = None  # planets to predict; None for all
 
     def prepare(self) -> Prepared:
         """Models and the list of planets; ValueError where something doesn't fit together."""
@@ -76,9 +76,12 @@ class Job:
         from ariel_scripts.retrieve import _index, wavelengths_of
 
         index = _index(self.dataset, self.split, self.limit)
-        index = {planet: visits for planet, visits in index.items() if planet not in self.leave_out}
-        if not index:
-            raise ValueError(f"{self.dataset}: split {self.split!r}: every planet is to be left out")
+        if self.only is not None:
+            index = {planet: visits for planet, visits in index.items() if planet in self.only}
+            if not index:
+                raise ValueError(
+                    f"{self.dataset}: split {self.split!r} has none of the {len(self.only)} planets wanted"
+                )
         device = choose_device(self.device)
         members = load_members(self.models, self.revision, device, self.samples)
         row = next(iter(_stream(self.dataset, self.split, ("layout", "time"))))
@@ -131,7 +134,8 @@ def predict(job: Job, restart: bool = False) -> dict[int, str]:
     from ariel_scripts._predictor import FitPool
     from modeling_ariel.predictions_ariel import write_predictions
 
-    config = {**job.__dict__, "models": list(job.models), "out": str(job.out), "leave_out": sorted(job.leave_out)}
+    config = {**job.__dict__, "models": list(job.models), "out": str(job.out)}
+    config["only"] = None if job.only is None else sorted(job.only)
     with run_record(job.out.parent, "predict", config, job.seed, name=f"{job.out.stem}.run.json") as run:
         with run.timed("load"):
             prepared = job.prepare()

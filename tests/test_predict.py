@@ -1,10 +1,9 @@
-"""`ariel predict` and `ariel calibrate`: from a dataset and a model folder to predictions that are honest and whole."""
+"""`ariel predict`: from a dataset and a model folder to predictions, whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,42 +12,19 @@ import numpy as np
 import pytest
 import torch
 import typer
+from tiny_models import BINS, IDS, POPULATION, save_model, tiny
 
-from ariel_scripts import _predictor, calibrate, evaluate, predict, submit
+from ariel_scripts import _predictor, evaluate, predict, submit
 from ariel_scripts._parts import Part, Parts
 from ariel_scripts.predict import Job
 from hf_dataset import publish, shards
 from hf_dataset.simulation import fast, planets
-from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.predictions_ariel import Predictions, read_predictions, write_predictions
+from modeling_ariel.predictions_ariel import Predictions, read_predictions
 from modeling_ariel.uncertainty_ariel import Moments
 
-BINS = 60
-POPULATION = planets.sample_planets(7, 5, "2025")
-IDS = sorted(planet.planet_id for planet in POPULATION)
 DARK = POPULATION[3].planet_id  # both of its visits have no light at all
-
-
-def tiny(**choices: Any) -> ArielConfig:
-    return ArielConfig(
-        wavelength=planets.wavelengths_um("2025").tolist(), hidden_size=16, num_attention_heads=2, intermediate_size=16,
-        num_hidden_layers=1, spectral_num_hidden_layers=1, spectral_patch=47, patch_bins=20, **choices,
-    )  # fmt: skip
-
-
-def save_model(folder: Path, seed: int = 0, **choices: Any) -> Path:
-    """A model that answers something different for every planet, without having learned it."""
-    torch.manual_seed(seed)
-    model = ArielForSpectrumPrediction(tiny(**choices))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2 and not parameter.any():  # the last layers, which start at zero
-                parameter.normal_(std=0.02)
-    model.save_pretrained(folder)
-    ArielFeatureExtractor(wavelength=list(model.config.wavelength)).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +181,43 @@ def test_parts_of_members_that_were_sampled_add_up() -> None:
     assert found.sigma**2 == pytest.approx((25 + 169) / 2 + 1)
 
 
+def test_calibration_scales_the_whole_sigma_of_dropout_samples(job: Job, model: Path, tmp_path: Path) -> None:
+    doubled = ArielForSpectrumPrediction.from_pretrained(model)
+    doubled.calibration.scale.mul_(2.0)
+    doubled.save_pretrained(tmp_path / "doubled")
+    ArielFeatureExtractor.from_pretrained(model).save_pretrained(tmp_path / "doubled")
+    predict.predict(replace(job, samples=3))
+    predict.predict(replace(job, samples=3, models=(str(tmp_path / "doubled"),), out=tmp_path / "doubled.parquet"))
+    once, twice = read_predictions(job.out), read_predictions(tmp_path / "doubled.parquet")
+    np.testing.assert_array_equal(once.mu, twice.mu)
+    for name in ("sigma_aleatoric", "sigma_epistemic"):
+        np.testing.assert_allclose(twice.extra[name], 2 * once.extra[name], rtol=1e-5)
+    np.testing.assert_allclose(twice.sigma, 2 * once.sigma, rtol=1e-5)
+
+
+def test_a_full_device_halves_the_batch_and_an_answer_that_is_not_finite_is_refused(
+    job: Job, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job, original = replace(job, batch="8"), _predictor._sampled
+
+    def small(member: Any, features: dict[str, torch.Tensor], samples: int, seed: tuple[int, ...]) -> Moments:
+        if len(features["time"]) > 4:
+            raise torch.cuda.OutOfMemoryError
+        return original(member, features, samples, seed)
+
+    predict.predict(job)
+    expected = read_predictions(job.out)
+    monkeypatch.setattr(_predictor, "_sampled", small)
+    predict.predict(job)
+    found = read_predictions(job.out)
+    assert "memory of cpu is full: 3 planets at a time" in caplog.text
+    assert found.planet_id.tolist() == expected.planet_id.tolist()
+    np.testing.assert_allclose(found.mu, expected.mu, rtol=1e-4, atol=1e-8)
+    moments = Moments(*(np.array([[1.0, 2.0], [np.nan, 1.0]]) for _ in range(4)))
+    part = _predictor._part([7, 8], moments, ["ok", "ok"], {9: "dark"})
+    assert (part.planet_id, part.refused) == ([7], {9: "dark", 8: "the model's answer is not finite"})
+
+
 # --- interruption --------------------------------------------------------------------------------------------------
 
 
@@ -328,139 +341,3 @@ def test_predictions_feed_evaluate_and_submit(job: Job, tmp_path: Path, caplog: 
         csv.writer(file).writerows([header, [POPULATION[1].planet_id, *[0.1] * 566]])
     submit.main(job.out, sample, tmp_path / "submission.csv", False, False)
     assert len((tmp_path / "submission.csv").read_text().splitlines()) == 2
-
-
-# --- calibrate -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def validation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, np.ndarray]]:
-    """Thirty labelled planets; light curves of 8 bins, as their predictions are given."""
-    out = tmp_path_factory.mktemp("validation")
-    rows = list(fast.simulate_rows(planets.sample_planets(30, 8, "2025"), visits=1, n_bins=8, seed=1))
-    shards.write_rows(out, "validation", rows, n_bins=8)
-    publish.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
-    return out, {int(row["planet_id"]): np.asarray(row["spectrum"], np.float64) for row in rows}
-
-
-def made_up(path: Path, truths: dict[int, np.ndarray], spread: float, digest: str, status: str = "ok") -> Path:
-    """Predictions whose sigma is ``spread`` times too small, and the run record of a model with this ``digest``."""
-    rng = np.random.default_rng(0)
-    ids = sorted(truths)
-    sigma = rng.uniform(3e-5, 6e-5, (len(ids), 283))
-    mean = np.stack([truths[planet] for planet in ids]) + spread * sigma * rng.normal(size=sigma.shape)
-    states = [status, *["ok"] * (len(ids) - 1)]
-    write_predictions(
-        path,
-        Predictions(np.array(ids), mean.clip(0).astype(np.float32), sigma.astype(np.float32), {"status": states}),
-    )
-    metrics = {"models": [digest], "samples": 0}
-    path.with_name(f"{path.stem}.run.json").write_text(json.dumps({"metrics": metrics}))
-    return path
-
-
-def digest_of(model: Path) -> str:
-    return _predictor.load_member(str(model), None, torch.device("cpu")).digest
-
-
-def call_calibrate(model: Path, dataset: Path, out: Path, **options: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "split": "validation", "method": "temperature", "n_groups": 0, "predictions": None, "held_out": False,
-        "folds": 5, "samples": 0, "revision": None, "batch": "auto", "device": "cpu", "workers": 1, "limit": None,
-        "seed": 0, "restart": False, **options,
-    }  # fmt: skip
-    calibrate.main(str(model), str(dataset), out, **given)
-    return json.loads((out / "calibration.json").read_text())
-
-
-@pytest.mark.parametrize("method", ["temperature", "groups"])
-def test_calibration_finds_the_factor_and_changes_nothing_but_its_buffers(
-    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path, method: str
-) -> None:
-    dataset, truths = validation
-    given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(model))
-    found = call_calibrate(model, dataset, tmp_path / "out", predictions=given, method=method)
-    assert found["planets"] == sorted(truths)
-    for group in found["groups"].values():
-        assert group["factor"] == pytest.approx(1.6, rel=0.05 if group["channels"] > 1 else 0.5)
-    assert found["before"]["coverage"]["overall"]["0.9"][0] == pytest.approx(0.696, abs=0.02)
-    for state in ("after", "conformal"):
-        for level in ("0.5", "0.68", "0.9", "0.95"):
-            value, low, high = found[state]["coverage"]["overall"][level]
-            assert value == pytest.approx(float(level), abs=0.03)
-            assert low <= value <= high
-    assert found["after"]["z_spread"]["overall"][0] == pytest.approx(1.0, abs=0.03)
-    assert found["gain"]["2024"][1] > 0
-    old, new = (ArielForSpectrumPrediction.from_pretrained(path) for path in (model, tmp_path / "out"))
-    for name, value in old.state_dict().items():
-        same = torch.equal(value, new.state_dict()[name])
-        assert same == (name not in ("calibration.scale", "calibration.quantiles")), name
-    sigma = torch.full((1, 283), 1e-4)
-    np.testing.assert_allclose(new.calibration(sigma)[0, 5:] / 1e-4, 1.6, rtol=0.05)
-    assert np.median(new.calibration.quantiles[2]) == pytest.approx(1.7, abs=0.15)  # 28th of 30: 0.903, or a bit above
-    for figure in ("coverage.png", "z.png"):
-        assert (tmp_path / "out" / figure).read_bytes().startswith(b"\x89PNG")
-
-
-def test_calibrating_a_calibrated_model_multiplies_its_factors(
-    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
-) -> None:
-    dataset, truths = validation
-    source = model
-    for name, spread in (("first", 2.0), ("second", 0.5)):
-        given = made_up(tmp_path / f"{name}.parquet", truths, spread, digest_of(source))
-        call_calibrate(source, dataset, tmp_path / name, predictions=given)
-        source = tmp_path / name
-    scale = ArielForSpectrumPrediction.from_pretrained(source).calibration.scale
-    np.testing.assert_allclose(scale, 1.0, rtol=0.02)
-
-
-def test_planets_that_the_model_was_trained_on_are_refused_or_left_out(
-    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
-) -> None:
-    import shutil
-
-    dataset, truths = validation
-    trained = shutil.copytree(model, tmp_path / "trained")
-    seen = sorted(truths)[:4]
-    (trained / "training.json").write_text(json.dumps({"planets": [*seen, 1]}))
-    given = made_up(tmp_path / "p.parquet", truths, 1.2, digest_of(trained))
-    with pytest.raises(ValueError, match=f"not trained on, found 4 that it was, planet {seen[0]} the first"):
-        call_calibrate(trained, dataset, tmp_path / "out", predictions=given)
-    assert not (tmp_path / "out").exists()
-    found = call_calibrate(trained, dataset, tmp_path / "out", predictions=given, held_out=True)
-    assert found["planets"] == sorted(truths)[4:]
-    assert json.loads((tmp_path / "out/training.json").read_text())["planets"] == [*seen, 1]
-
-
-def test_lost_fits_are_not_calibrated_on_and_other_models_predictions_refused(
-    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
-) -> None:
-    dataset, truths = validation
-    lost = made_up(tmp_path / "p.parquet", truths, 1.2, digest_of(model), "no_transit")
-    found = call_calibrate(model, dataset, tmp_path / "out", predictions=lost)
-    assert found["left_out"] == {str(min(truths)): "no_transit"}
-    assert min(truths) not in found["planets"]
-    with pytest.raises(ValueError, match="expected a new folder"):
-        call_calibrate(model, dataset, tmp_path / "out", predictions=lost)
-    other = made_up(tmp_path / "q.parquet", truths, 1.2, "another")
-    with pytest.raises(ValueError, match="those of another model"):
-        call_calibrate(model, dataset, tmp_path / "new", predictions=other)
-    few = made_up(tmp_path / "few.parquet", dict(list(truths.items())[:4]), 1.2, digest_of(model))
-    with pytest.raises(ValueError, match="expected 5 or more validation planets with a good fit, found 4"):
-        call_calibrate(model, dataset, tmp_path / "new", predictions=few)
-    with pytest.raises(ValueError, match="--method: expected one of temperature, groups, found 'magic'"):
-        call_calibrate(model, dataset, tmp_path / "new", method="magic")
-
-
-def test_calibrate_predicts_where_no_predictions_are_given_and_few_planets_are_warned_of(
-    model: Path, dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.WARNING)
-    found = call_calibrate(model, dataset, tmp_path / "out", split="train", method="groups", n_groups=3)
-    assert len(found["planets"]) == 6
-    assert list(found["groups"]) == ["FGS1", "AIRS 1 of 3", "AIRS 2 of 3", "AIRS 3 of 3"]
-    assert found["pooled_neighbours"] == [0, 0, 1, 2]
-    assert "without a guarantee" in caplog.text
-    assert "no training.json" in caplog.text
-    assert (tmp_path / "out.predictions.parquet").is_file()

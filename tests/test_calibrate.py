@@ -1,0 +1,175 @@
+"""`ariel calibrate`: factors found, weights untouched, planets the model was trained on refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import BINS, POPULATION, save_model
+
+from ariel_scripts import _predictor, _reliability, calibrate
+from hf_dataset import publish, shards
+from hf_dataset.simulation import fast, planets
+from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+from modeling_ariel.predictions_ariel import Predictions, write_predictions
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few bootstrap draws of the scores."""
+    monkeypatch.setattr(_reliability, "N_SCORE_DRAWS", 20)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("models") / "plain", physics="none", hidden_dropout_prob=0.2)
+
+
+@pytest.fixture(scope="module")
+def validation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, np.ndarray]]:
+    """Thirty labelled planets; light curves of 8 bins, as their predictions are given."""
+    out = tmp_path_factory.mktemp("validation")
+    rows = list(fast.simulate_rows(planets.sample_planets(30, 8, "2025"), visits=1, n_bins=8, seed=1))
+    shards.write_rows(out, "validation", rows, n_bins=8)
+    publish.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
+    return out, {int(row["planet_id"]): np.asarray(row["spectrum"], np.float64) for row in rows}
+
+
+def made_up(path: Path, truths: dict[int, np.ndarray], spread: float, digest: str, status: str = "ok") -> Path:
+    """Predictions whose sigma is ``spread`` times too small, and the run record of a model with this ``digest``."""
+    rng = np.random.default_rng(0)
+    ids = sorted(truths)
+    sigma = rng.uniform(3e-5, 6e-5, (len(ids), 283))
+    mean = np.stack([truths[planet] for planet in ids]) + spread * sigma * rng.normal(size=sigma.shape)
+    states = [status, *["ok"] * (len(ids) - 1)]
+    write_predictions(
+        path,
+        Predictions(np.array(ids), mean.clip(0).astype(np.float32), sigma.astype(np.float32), {"status": states}),
+    )
+    metrics = {"models": [digest], "samples": 0}
+    path.with_name(f"{path.stem}.run.json").write_text(json.dumps({"metrics": metrics}))
+    return path
+
+
+def digest_of(model: Path) -> str:
+    return _predictor.load_member(str(model), None, torch.device("cpu")).digest
+
+
+def call_calibrate(model: Path, dataset: Path, out: Path, **options: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "split": "validation", "method": "temperature", "n_groups": 0, "predictions": None, "validation_only": False,
+        "folds": 5, "samples": 0, "revision": None, "batch": "auto", "device": "cpu", "workers": 1, "limit": None,
+        "seed": 0, "restart": False, **options,
+    }  # fmt: skip
+    calibrate.main(str(model), str(dataset), out, **given)
+    return json.loads((out / "calibration.json").read_text())
+
+
+@pytest.mark.parametrize("method", ["temperature", "groups"])
+def test_calibration_finds_the_factor_and_changes_nothing_but_its_buffers(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path, method: str
+) -> None:
+    dataset, truths = validation
+    given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(model))
+    found = call_calibrate(model, dataset, tmp_path / "out", predictions=given, method=method)
+    assert found["planets"] == sorted(truths)
+    for group in found["groups"].values():
+        assert group["factor"] == pytest.approx(1.6, rel=0.05 if group["channels"] > 1 else 0.5)
+    assert found["before"]["coverage"]["overall"]["0.9"][0] == pytest.approx(0.696, abs=0.02)
+    for state in ("after", "conformal"):
+        for level in ("0.5", "0.68", "0.9", "0.95"):
+            value, low, high = found[state]["coverage"]["overall"][level]
+            assert value == pytest.approx(float(level), abs=0.03)
+            assert low <= value <= high
+    assert found["after"]["z_spread"]["overall"][0] == pytest.approx(1.0, abs=0.03)
+    assert found["gain"]["2024"][1] > 0
+    old, new = (ArielForSpectrumPrediction.from_pretrained(path) for path in (model, tmp_path / "out"))
+    for name, value in old.state_dict().items():
+        same = torch.equal(value, new.state_dict()[name])
+        assert same == (name not in ("calibration.scale", "calibration.quantiles")), name
+    sigma = torch.full((1, 283), 1e-4)
+    np.testing.assert_allclose(new.calibration(sigma)[0, 5:] / 1e-4, 1.6, rtol=0.05)
+    assert np.median(new.calibration.quantiles[2]) == pytest.approx(1.7, abs=0.15)  # 28th of 30: 0.903, or a bit above
+    for figure in ("coverage.png", "z.png"):
+        assert (tmp_path / "out" / figure).read_bytes().startswith(b"\x89PNG")
+
+
+def test_calibrating_a_calibrated_model_multiplies_its_factors(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
+) -> None:
+    dataset, truths = validation
+    source = model
+    for name, spread in (("first", 2.0), ("second", 0.5)):
+        given = made_up(tmp_path / f"{name}.parquet", truths, spread, digest_of(source))
+        call_calibrate(source, dataset, tmp_path / name, predictions=given)
+        source = tmp_path / name
+    scale = ArielForSpectrumPrediction.from_pretrained(source).calibration.scale
+    np.testing.assert_allclose(scale, 1.0, rtol=0.02)
+
+
+def test_planets_that_the_model_was_trained_on_are_refused_and_its_validation_planets_found(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
+) -> None:
+    dataset, truths = validation
+    trained, ids = shutil.copytree(model, tmp_path / "trained"), sorted(truths)
+    given = made_up(tmp_path / "p.parquet", truths, 1.2, digest_of(trained))
+
+    def trained_on(named: Any) -> None:
+        (trained / "training.json").write_text(json.dumps({"planets": named}))
+
+    for named in ([*ids[:4], 1], {"train": ids[:4], "validation": ids[4:24], "held out": ids[24:]}):
+        trained_on(named)
+        with pytest.raises(ValueError, match=f"not trained on, found 4 that it was, planet {ids[0]} the first"):
+            call_calibrate(trained, dataset, tmp_path / "out", predictions=given)
+    assert not (tmp_path / "out").exists()
+    found = call_calibrate(trained, dataset, tmp_path / "out", predictions=given, validation_only=True)
+    assert found["planets"] == ids[4:24]
+    assert json.loads((tmp_path / "out/training.json").read_text())["planets"]["train"] == ids[:4]
+    trained_on([1])
+    with pytest.raises(ValueError, match="names validation planets, found none"):
+        call_calibrate(trained, dataset, tmp_path / "new", predictions=given, validation_only=True)
+    trained_on("many")
+    with pytest.raises(ValueError, match=r"training\.json: expected planets: a list of ids"):
+        call_calibrate(trained, dataset, tmp_path / "new", predictions=given)
+
+
+def test_lost_fits_are_not_calibrated_on_and_other_models_predictions_refused(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
+) -> None:
+    dataset, truths = validation
+    lost = made_up(tmp_path / "p.parquet", truths, 1.2, digest_of(model), "no_transit")
+    found = call_calibrate(model, dataset, tmp_path / "out", predictions=lost)
+    assert found["left_out"] == {str(min(truths)): "no_transit"}
+    assert min(truths) not in found["planets"]
+    with pytest.raises(ValueError, match="expected a new folder"):
+        call_calibrate(model, dataset, tmp_path / "out", predictions=lost)
+    other = made_up(tmp_path / "q.parquet", truths, 1.2, "another")
+    with pytest.raises(ValueError, match="those of another model"):
+        call_calibrate(model, dataset, tmp_path / "new", predictions=other)
+    few = made_up(tmp_path / "few.parquet", dict(list(truths.items())[:4]), 1.2, digest_of(model))
+    with pytest.raises(ValueError, match="expected 5 or more validation planets with a good fit, found 4"):
+        call_calibrate(model, dataset, tmp_path / "new", predictions=few)
+    with pytest.raises(ValueError, match="--method: expected one of temperature, groups, found 'magic'"):
+        call_calibrate(model, dataset, tmp_path / "new", method="magic")
+
+
+def test_calibrate_predicts_where_no_predictions_are_given_and_few_planets_are_warned_of(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = tmp_path / "curves"
+    shards.write_rows(dataset, "train", fast.simulate_rows(POPULATION[:6], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
+    publish.write_card(dataset, planets.wavelengths_um("2025"), "Simulated.", {})
+    caplog.set_level(logging.WARNING)
+    found = call_calibrate(model, dataset, tmp_path / "out", split="train", method="groups", n_groups=3)
+    assert len(found["planets"]) == 6
+    assert list(found["groups"]) == ["FGS1", "AIRS 1 of 3", "AIRS 2 of 3", "AIRS 3 of 3"]
+    assert found["pooled_neighbours"] == [0, 0, 1, 2]
+    assert "without a guarantee" in caplog.text
+    assert "no training.json" in caplog.text
+    assert (tmp_path / "out.predictions.parquet").is_file()
