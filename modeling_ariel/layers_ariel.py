@@ -37,11 +37,14 @@ def patches(x: Tensor, bins: int) -> Tensor:
 
 
 def patch_centres(time: Tensor, bins: int) -> Tensor:
-    """Middle of each patch (B, N) [h] after the first bin of (B, T); the last patch may be short."""
+    """Middle of each patch (B, N) [h] after the first bin of (B, T).
+
+    A short last patch goes on at the last step, as padded visits do, so that padding moves nothing.
+    """
     since = time - time[:, :1]
-    weight = torch.ones_like(since)
-    total = patches(pad_bins(since[..., None], bins), bins).sum(2)[..., 0]
-    return total / patches(pad_bins(weight[..., None], bins), bins).sum(2)[..., 0]
+    step = since[:, -1:] - since[:, -2:-1] if time.shape[1] > 1 else torch.zeros_like(since)
+    beyond = torch.arange(1, -time.shape[1] % bins + 1, device=time.device)
+    return torch.cat([since, since[:, -1:] + step * beyond], 1).unflatten(1, (-1, bins)).mean(-1)
 
 
 class ArielPatchEmbedding(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
+    AutoFeatureExtractor,
     AutoModel,
     AutoModelForPreTraining,
     PreTrainedModel,
@@ -20,6 +21,7 @@ from transformers.activations import ACT2FN
 from transformers.utils import ModelOutput
 
 from .configuration_ariel import ArielConfig
+from .feature_extraction_ariel import ArielFeatureExtractor
 from .layers_ariel import ArielEncoder, ArielPatchEmbedding, patch_centres, time_embedding
 from .losses_ariel import gaussian_nll, masked_patch_loss, score_loss
 from .masking_ariel import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
@@ -320,7 +322,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             flux, flux_err: (B, T, C), any one unit; star: (B, 8) star table, NaN where unknown. For the fit.
             planet: (B,) 0 ... P - 1, the planet of each visit; each visit its own where not given.
             labels: (P, C) true depths, NaN where unknown.
-            classical_mean ... residual: a :class:`ClassicalPosterior` computed before; then no fit is run.
+            classical_mean ... residual: a :class:`ClassicalPosterior` computed before; then no fit is run. Its tensors
+                and the labels may have D rows for each planet, one after the other: as many draws of its errors.
             output_covariance_factor: rank R of the covariance factor to return, 0 for none.
         """
         if planet is None:
@@ -337,6 +340,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         encoded = self.ariel(light_curve, valid, time, centroid, star_features, residual, **wanted)
         visits, used = _by_planet(encoded.last_hidden_state, encoded.used, planet)
         about_star = _planet_mean(star_features, planet)
+        if classical is not None:
+            visits, used, about_star = (_repeated(x, len(classical.mean)) for x in (visits, used, about_star))
         channels, context = self._spectral_features(classical, about_star)
         corrections, level = self.head(channels, context, visits, used)
         mean, sigma = self._spectrum(classical, corrections.float(), level.float())
@@ -464,6 +469,14 @@ def _by_planet(tokens: Tensor, used: Tensor, planet: Tensor) -> tuple[Tensor, Te
     return grouped.flatten(1, 2), present.flatten(1, 2)
 
 
+def _repeated(x: Tensor, rows: int) -> Tensor:
+    """(P, ...) with each planet repeated until there are ``rows``."""
+    draws, rest = divmod(rows, len(x))
+    if rest or not draws:
+        raise ValueError(f"classical posterior: expected a multiple of {len(x)} planets in rows, found {rows}")
+    return x if draws == 1 else x.repeat_interleave(draws, 0)
+
+
 def _planet_mean(values: Tensor, planet: Tensor) -> Tensor:
     """Mean over the visits (B, F) of each planet (P, F)."""
     count = int(planet.max()) + 1
@@ -482,3 +495,4 @@ AUTO_MAP = {
 AutoConfig.register("ariel", ArielConfig, exist_ok=True)
 AutoModel.register(ArielConfig, ArielForSpectrumPrediction, exist_ok=True)
 AutoModelForPreTraining.register(ArielConfig, ArielForPreTraining, exist_ok=True)
+AutoFeatureExtractor.register(ArielConfig, ArielFeatureExtractor, exist_ok=True)

@@ -13,8 +13,7 @@ from transformers import initialization as init
 
 from .configuration_ariel import ArielConfig
 from .nuisance_prior_ariel import NuisancePrior, Shared
-from .posterior_ariel import ScaleMixture, VisitPosterior
-from .predictions_ariel import combine_visits
+from .posterior_ariel import ScaleMixture, VisitPosterior, combine_visits
 from .retrieval_ariel import OK, ClassicalFit, fit
 
 STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")  # columns of the star table
@@ -46,6 +45,17 @@ class ClassicalPosterior:
 
 class ArielPhysics(nn.Module):
     """Fit, populations, prior. Its buffers stay float32 whatever the model becomes."""
+
+    wavelength: Tensor
+    prior_mean: Tensor
+    prior_common: Tensor
+    prior_features: Tensor
+    prior_scales: Tensor
+    prior_weights: Tensor
+    population_mean: Tensor
+    population_covariance: Tensor
+    population_used: Tensor
+    population_b_sigma: Tensor
 
     def __init__(self, config: ArielConfig):
         super().__init__()

@@ -5,6 +5,7 @@ eigenvalue problem, F w = lambda (A + Sigma) w, then serves every component and 
 Sigma (simultaneous diagonalisation: Golub & Van Loan, Matrix Computations, section 8.7).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,7 +55,7 @@ class VisitPosterior:
     """Everything about P planets' covariances that their posteriors need; depths in units of 100 ppm within.
 
     ``basis`` (P, C, C) the eigenvectors w, ``common``, ``features`` (P, C, C) A w and F w, ``eigenvalues`` (P, C),
-    ``variance`` (P, K, C) of each component, ``mean`` (C,), ``scales2``, ``log_weights`` (K,).
+    ``variance`` (P, K, C) of each component, ``mean`` (P, C), ``scales2``, ``log_weights`` (P, K).
     """
 
     basis: Tensor
@@ -81,37 +82,63 @@ class VisitPosterior:
         for scale2 in prior.scales**2:
             seen = (with_common + scale2 * with_features) ** 2 / (1.0 + scale2 * eigenvalues[:, None])
             variance.append((common + scale2 * features).diagonal() - seen.sum(-1))
+        planets = len(covariance)
         return cls(
             basis,
             with_common,
             with_features,
             eigenvalues,
             torch.stack(variance, 1),
-            prior.mean,
-            prior.scales**2,
-            prior.weights.log(),
+            prior.mean.expand(planets, -1),
+            (prior.scales**2).expand(planets, -1),
+            prior.weights.log().expand(planets, -1),
         )
+
+    @classmethod
+    def join(cls, parts: Sequence["VisitPosterior"]) -> "VisitPosterior":
+        """The planets of all parts, whose priors may differ but for the number of components."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__annotations__))
 
     def to(self, dtype: torch.dtype) -> "VisitPosterior":
         """The same in another precision; the mean spectrum stays float64."""
-        names = ("basis", "common", "features", "eigenvalues", "variance", "scales2", "log_weights")
+        names = [name for name in self.__annotations__ if name != "mean"]
         return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
 
     def select(self, planets: Tensor) -> "VisitPosterior":
         """Of these planets, given by their numbers."""
-        names = ("basis", "common", "features", "eigenvalues", "variance")
-        return replace(self, **{name: getattr(self, name)[planets] for name in names})
+        return VisitPosterior(*(getattr(self, name)[planets] for name in self.__annotations__))
 
     def __call__(self, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and sigma (P, C) float64 [depth] given measured depths (P, C), and each component's share (P, K)."""
-        innovation = ((depth.double() - self.mean) / _UNIT).to(self.basis)
-        along = (self.basis.transpose(-1, -2) @ innovation[..., None]).squeeze(-1)
-        spread = 1.0 + self.scales2[:, None] * self.eigenvalues[:, None]  # (P, K, C)
-        scaled = along[:, None] / spread
-        means = scaled @ self.common.transpose(-1, -2)
-        means = means + self.scales2[:, None] * (scaled @ self.features.transpose(-1, -2))
-        evidence = self.log_weights - 0.5 * spread.log().sum(-1) - 0.5 * (along[:, None] * scaled).sum(-1)
-        share = torch.softmax(evidence, -1)
-        mean = (share[..., None] * means).sum(1)
-        variance = (share[..., None] * (self.variance + (means - mean[:, None]) ** 2)).sum(1)
-        return self.mean + _UNIT * mean.double(), _UNIT * variance.double().clamp_min(1e-12).sqrt(), share.double()
+        """Mean and sigma, as ``depth``, float64, given measured depths (P, C), and the components' shares (P, K).
+
+        Depths (P, D, C) are D of each planet, which costs little more than one; the results have that axis too.
+        """
+        if depth.ndim == 2:
+            mean, sigma, share = self(depth[:, None])
+            return mean[:, 0], sigma[:, 0], share[:, 0]
+        innovation = ((depth.double() - self.mean[:, None]) / _UNIT).to(self.basis)
+        along = innovation @ self.basis  # (P, D, C)
+        scales2 = self.scales2[..., None]
+        spread = (1.0 + scales2 * self.eigenvalues[:, None])[:, None]  # (P, 1, K, C)
+        scaled = along[:, :, None] / spread
+        means = scaled @ self.common.transpose(-1, -2)[:, None]
+        means = means + scales2[:, None] * (scaled @ self.features.transpose(-1, -2)[:, None])
+        evidence = -0.5 * spread.log().sum(-1) - 0.5 * (along[:, :, None] * scaled).sum(-1)
+        share = torch.softmax(self.log_weights[:, None] + evidence, -1)  # (P, D, K)
+        mean = (share[..., None] * means).sum(2)
+        variance = (share[..., None] * (self.variance[:, None] + (means - mean[:, :, None]) ** 2)).sum(2)
+        sigma = _UNIT * variance.double().clamp_min(1e-12).sqrt()
+        return self.mean[:, None] + _UNIT * mean.double(), sigma, share.double()
+
+
+def combine_visits(depths: Sequence[Tensor], covariances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Depth (C,) and covariance (C, C) of one planet from its visits', by inverse covariance.
+
+    A visit without a transit has an error wider than any label, so it hardly counts.
+    """
+    if len(depths) == 1:
+        return depths[0], covariances[0]
+    precisions = [torch.linalg.inv(covariance) for covariance in covariances]
+    covariance = torch.linalg.inv(torch.stack(precisions).sum(0))
+    pulled = torch.stack([p @ d for p, d in zip(precisions, depths, strict=True)]).sum(0)
+    return covariance @ pulled, 0.5 * (covariance + covariance.T)

@@ -7,15 +7,15 @@ Columns: ``planet_id`` int64, ``mu`` and ``sigma`` float32 [C] in (Rp/Rs)^2, and
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from .posterior_ariel import combine_visits as combine_visits
 
 N_CHANNELS = 283
 OPTIONAL = ("sigma_aleatoric", "sigma_epistemic", "status")
@@ -101,16 +101,3 @@ def _column(path: Path, table: Any, name: str) -> Any:
     if lengths - {N_CHANNELS}:
         raise PredictionError(f"{path}: {name}: expected {N_CHANNELS} values a row, found {sorted(lengths)}")
     return np.array(rows, np.float32).reshape(-1, N_CHANNELS)
-
-
-def combine_visits(depths: Sequence[Tensor], covariances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Depth (C,) and covariance (C, C) of one planet from its visits', by inverse covariance.
-
-    A visit without a transit has an error wider than any label, so it hardly counts.
-    """
-    if len(depths) == 1:
-        return depths[0], covariances[0]
-    precisions = [torch.linalg.inv(covariance) for covariance in covariances]
-    covariance = torch.linalg.inv(torch.stack(precisions).sum(0))
-    pulled = torch.stack([p @ d for p, d in zip(precisions, depths, strict=True)]).sum(0)
-    return covariance @ pulled, 0.5 * (covariance + covariance.T)
