@@ -5,7 +5,9 @@ CVPR, 16000). The spectrum head starts from the classical posterior of :class:`A
 of the mean in units of its sigma, and a factor on that sigma; both are zero and one until something is learned.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +27,11 @@ from .feature_extraction_ariel import ArielFeatureExtractor
 from .layers_ariel import ArielEncoder, ArielPatchEmbedding, patch_centres, time_embedding
 from .losses_ariel import gaussian_nll, masked_patch_loss, score_loss
 from .masking_ariel import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
-from .physics_ariel import ArielPhysics, ClassicalPosterior
+from .physics_ariel import STAR, ArielPhysics, ClassicalPosterior
 from .uncertainty_ariel import SigmaCalibration
 
 _FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
-_CLASSICAL = ("classical_mean", "classical_sigma", "classical_depth", "classical_depth_sigma", "classical_share",
-              "classical_shared", "classical_shared_sigma")  # fmt: skip
 
 
 @dataclass
@@ -86,8 +86,8 @@ class ArielPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    _no_split_modules = ("ArielLayer",)
-    _keep_in_fp32_modules_strict = ("physics", "calibration")
+    _no_split_modules = ["ArielLayer"]  # noqa: RUF012, the library wants a list
+    _keep_in_fp32_modules_strict = {"physics", "calibration"}  # noqa: RUF012, or a set
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -147,6 +147,10 @@ class ArielModel(ArielPreTrainedModel):
             centroid = light_curve.new_zeros(*light_curve.shape[:2], 4)
         if star_features is None:
             star_features = light_curve.new_zeros(len(light_curve), self.config.n_star_features)
+        _check_shape("centroid", centroid, (*light_curve.shape[:2], 4))
+        _check_shape("star_features", star_features, (len(light_curve), self.config.n_star_features))
+        if residual is not None:
+            _check_shape("residual", residual, light_curve.shape)
         tokens, used = self.embeddings(light_curve, valid, time, centroid, star_features, residual, hidden)
         encoded = self.encoder(tokens, used, output_hidden_states, output_attentions)
         return ArielModelOutput(encoded.tokens, used, encoded.hidden_states, encoded.attentions)
@@ -155,11 +159,13 @@ class ArielModel(ArielPreTrainedModel):
 def _check_light_curve(light_curve: Tensor, valid: Tensor, time: Tensor, channels: int) -> None:
     if light_curve.ndim != 3 or light_curve.shape[-1] != channels:
         raise ValueError(f"light_curve: expected (B, T, {channels}), found {tuple(light_curve.shape)}")
-    if valid.shape != light_curve.shape or time.shape != light_curve.shape[:2]:
-        raise ValueError(
-            f"valid, time: expected {tuple(light_curve.shape)} and {tuple(light_curve.shape[:2])}, found "
-            f"{tuple(valid.shape)} and {tuple(time.shape)}"
-        )
+    _check_shape("valid", valid, light_curve.shape)
+    _check_shape("time", time, light_curve.shape[:2])
+
+
+def _check_shape(name: str, tensor: Tensor, expected: Sequence[int]) -> None:
+    if tensor.shape != tuple(expected):
+        raise ValueError(f"{name}: expected {tuple(expected)}, found {tuple(tensor.shape)}")
 
 
 class ArielDecoder(nn.Module):
@@ -210,6 +216,7 @@ class ArielForPreTraining(ArielPreTrainedModel):
             mask: (B, N) or (B, N, C) bool, what to hide; else it is drawn by the config's strategy.
             noise: uniform numbers that decide the draw, of shape `noise_shape`: (B, N) for patches in time.
         """
+        _check_light_curve(light_curve, valid, time, self.config.n_channels)
         seen = patch_valid(valid, self.config.patch_bins)
         if mask is None:
             mask = self._draw_mask(seen, light_curve, valid, noise)
@@ -328,12 +335,14 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         """
         if planet is None:
             planet = torch.arange(len(light_curve), device=light_curve.device)
+        _check_planet(planet, len(light_curve))
         if star_features is None:
             star_features = light_curve.new_zeros(len(light_curve), self.config.n_star_features)
         classical = None
         if self.config.physics == "residual":
-            given = (classical_mean, classical_sigma, classical_depth, classical_depth_sigma, classical_share,
-                     classical_shared, classical_shared_sigma)  # fmt: skip
+            given = {"mean": classical_mean, "sigma": classical_sigma, "depth": classical_depth,
+                     "depth_sigma": classical_depth_sigma, "share": classical_share, "shared": classical_shared,
+                     "shared_sigma": classical_shared_sigma}  # fmt: skip
             classical = self._classical(given, residual, time, flux, flux_err, valid, star, planet)
             residual = classical.residual
         wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
@@ -345,13 +354,13 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         channels, context = self._spectral_features(classical, about_star)
         corrections, level = self.head(channels, context, visits, used)
         mean, sigma = self._spectrum(classical, corrections.float(), level.float())
-        loss, log_likelihood = self._loss(mean, sigma, labels)
+        loss = self._loss(mean, sigma, labels)
         sigma = self.calibration(sigma)
         return ArielSpectrumOutput(
             loss=loss,
             mean=mean,
             sigma=sigma,
-            log_likelihood=log_likelihood,
+            log_likelihood=_log_likelihood(mean, sigma, labels),
             covariance_factor=self._factor(classical, sigma, output_covariance_factor),
             classical_mean=None if classical is None else classical.mean,
             classical_sigma=None if classical is None else classical.sigma,
@@ -362,7 +371,7 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
 
     def _classical(
         self,
-        given: tuple[Tensor | None, ...],
+        given: dict[str, Tensor | None],
         residual: Tensor | None,
         time: Tensor,
         flux: Tensor | None,
@@ -371,16 +380,24 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         star: Tensor | None,
         planet: Tensor,
     ) -> ClassicalPosterior:
-        present = [tensor for tensor in given if tensor is not None]
+        """The posterior as given, checked, or by a fit."""
+        present = {name: tensor for name, tensor in given.items() if tensor is not None}
         if len(present) == len(given):
-            return ClassicalPosterior(*present, residual=residual)
+            rows = len(present["mean"])
+            config = self.config
+            width = {"share": config.prior_components, "shared": config.n_shared, "shared_sigma": config.n_shared}
+            for name, tensor in present.items():
+                _check_shape(f"classical_{name}", tensor, (rows, width.get(name, config.n_channels)))
+            posterior: dict[str, Any] = {**present, "residual": residual}
+            return ClassicalPosterior(**posterior)
         if present:
-            missing = [name for name, tensor in zip(_CLASSICAL, given, strict=True) if tensor is None]
-            raise ValueError(f"classical posterior: expected all of it or nothing, missing {', '.join(missing)}")
+            missing = ", ".join(f"classical_{name}" for name in given if name not in present)
+            raise ValueError(f"classical posterior: expected all of it or nothing, missing {missing}")
         if flux is None or flux_err is None:
             raise ValueError("physics='residual': expected flux and flux_err, or a classical posterior, found neither")
         if star is None:
-            star = flux.new_full((len(flux), 8), float("nan"))
+            star = flux.new_full((len(flux), len(STAR)), float("nan"))
+        _check_shape("star", star, (len(flux), len(STAR)))
         return self.physics(time, flux, flux_err, valid, star, planet)
 
     def _spectral_features(self, classical: ClassicalPosterior | None, star: Tensor) -> tuple[Tensor, Tensor]:
@@ -427,19 +444,15 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))
         return classical.mean + shift * classical.sigma, sigma.clamp_min(floor)
 
-    def _loss(self, mean: Tensor, sigma: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Training's loss, of the sigma before calibration, and the log-likelihood of each planet."""
+    def _loss(self, mean: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor | None:
+        """Training's loss, of the sigma before calibration."""
         if labels is None:
-            return None, None
-        if labels.shape != mean.shape:
-            raise ValueError(f"labels: expected (P, C) = {tuple(mean.shape)}, found {tuple(labels.shape)}")
-        each = gaussian_nll(mean, sigma, labels)
-        known = (~torch.isnan(labels)).sum(-1)
+            return None
+        _check_shape("labels", labels, mean.shape)
         if self.config.loss == "gaussian":
-            loss = each.sum() / (known > 0).sum().clamp_min(1)
-        else:
-            loss = score_loss(mean, sigma, labels, self.config.loss.removeprefix("score_"))
-        return loss, -each * known
+            known = (~torch.isnan(labels)).any(-1)
+            return gaussian_nll(mean, sigma, labels).sum() / known.sum().clamp_min(1)
+        return score_loss(mean, sigma, labels, self.config.loss.removeprefix("score_"))
 
     def _factor(self, classical: ClassicalPosterior | None, sigma: Tensor, rank: int) -> Tensor | None:
         """Low-rank factor (P, C, R) of the classical posterior's correlations, with this sigma."""
@@ -453,6 +466,20 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         return sigma[..., None] * vectors[..., -rank:] * values[:, None, -rank:].clamp_min(0.0).sqrt()
 
 
+def _log_likelihood(mean: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor | None:
+    """Of each planet's known labels (P,), under what is answered."""
+    if labels is None:
+        return None
+    return -gaussian_nll(mean, sigma, labels) * (~torch.isnan(labels)).sum(-1)
+
+
+def _check_planet(planet: Tensor, visits: int) -> None:
+    _check_shape("planet", planet, (visits,))
+    found = planet.unique()
+    if planet.is_floating_point() or not torch.equal(found, torch.arange(len(found)).to(found)):
+        raise ValueError(f"planet: expected numbers 0 ... P - 1, each with a visit, found {found.tolist()}")
+
+
 def _by_planet(tokens: Tensor, used: Tensor, planet: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens (B, N, D) of visits as those of planets (P, V N, D), and which are used; visits in their order."""
     members = [torch.nonzero(planet == p).squeeze(-1) for p in range(int(planet.max()) + 1)]
@@ -463,8 +490,6 @@ def _by_planet(tokens: Tensor, used: Tensor, planet: Tensor) -> tuple[Tensor, Te
     grouped = tokens.new_zeros(len(members), most, *tokens.shape[1:])
     present = used.new_zeros(len(members), most, used.shape[1])
     for p, m in enumerate(members):
-        if not len(m):
-            raise ValueError(f"planet: expected numbers 0 ... {len(members) - 1}, each with a visit; {p} has none")
         grouped[p, : len(m)], present[p, : len(m)] = tokens[m], used[m]
     return grouped.flatten(1, 2), present.flatten(1, 2)
 
