@@ -134,11 +134,20 @@ class Progress:
         return any(entry["step"] == self.step for entry in self.best)
 
 
-def start_processes() -> None:
-    """Join the other processes, if any; patient, as classical fits of a whole dataset are done by one of them."""
-    from accelerate import PartialState
+def start_processes(expected: int | None) -> None:
+    """Join the other processes, if any; patient, as one of them does the classical fits of a whole dataset.
 
-    PartialState(timeout=timedelta(hours=24))
+    ``accelerate launch --cpu`` starts one process whatever number it was given, so the ``expected`` one is checked.
+    """
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=timedelta(hours=24))
+    if expected is not None and state.num_processes != expected:
+        raise ValueError(
+            f"processes: expected {expected}, found {state.num_processes}; on CPU start them with "
+            f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_machines 1 --num_processes {expected}"
+        )
 
 
 def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -> Any:
@@ -146,19 +155,13 @@ def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
-    start_processes()
-    accelerator = Accelerator(
+    start_processes(processes)
+    return Accelerator(
         mixed_precision=settings.precision,
         log_with=None if settings.tracker == "none" else settings.tracker,
         project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / "logs")),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    if processes is not None and accelerator.num_processes != processes:
-        raise ValueError(
-            f"processes: expected {processes}, found {accelerator.num_processes}; on CPU start them with "
-            f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_machines 1 --num_processes {processes}"
-        )
-    return accelerator
 
 
 def seed_step(seed: int, step: int, part: int = 0, rank: int = 0) -> None:

@@ -170,7 +170,7 @@ def _planets(values: dict[str, Any], curves: Any, wavelength: Any, augmentation:
     from ariel_scripts._planets import read_planets
     from ariel_scripts._training import start_processes
 
-    start_processes()
+    start_processes(values["processes"])
     extractor = open_extractor(values["model"], wavelength)
     if values["physics"] == "residual" or augmentation.changes:
         with PartialState().main_process_first():
