@@ -21,7 +21,7 @@ from ariel_scripts._planets import Array, Classical, Planets
 
 _ORDER, _EXAMPLE, _PLANETS, _LIGHT, _MASK = range(5)  # purposes of random numbers, kept apart
 _BLOCK = 64  # simulated planets drawn together
-_KEPT = 5000  # simulated light curves that are kept to be shown again, 0.3 MB each
+_KEPT = 8000  # simulated light curves that are kept to be shown again, 0.3 MB each
 _STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 INPUTS = ("light_curve", "valid", "time", "centroid", "star_features")
 

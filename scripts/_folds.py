@@ -27,6 +27,11 @@ class Fold:
     validation: list[int]
     test: list[int] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """Of its folder and in reports."""
+        return "all" if self.number is None else f"fold-{self.number}"
+
 
 def make_folds(
     planets: Sequence[int], folds: int, chosen: str, limit: int | None, validation: float, seed: int
@@ -74,7 +79,7 @@ def _fold(
     pool = sorted(pool, key=lambda planet: fraction_of(planet, _purpose(seed, _SOME)))[:limit]
     held = max(round(validation * len(pool)), 1)
     if len(pool) - held < 2:
-        raise ValueError(f"fold {number}: expected 3 labelled planets or more to train on, found {len(pool)}")
+        raise ValueError(f"planets: expected 3 or more that are labelled to train and validate on, found {len(pool)}")
     pool = sorted(pool, key=lambda planet: fraction_of(planet, _purpose(seed, _VALIDATION)))
     return Fold(number, sorted(pool[held:]), sorted(pool[:held]), sorted(test))
 

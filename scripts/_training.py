@@ -153,9 +153,11 @@ def start_processes(expected: int | None) -> None:
 def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -> Any:
     """An Accelerator, once it runs as many processes as are expected."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
     start_processes(processes)
+    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     return Accelerator(
         mixed_precision=settings.precision,
         log_with=None if settings.tracker == "none" else settings.tracker,

@@ -141,8 +141,8 @@ def _from_dataset(values: dict[str, Any]) -> None:
     model = _model(values, wavelength)
     for part in parts:
         logger.info(
-            "fold %s: %d planets trained on, %d validated on, %d held out",
-            part.number,
+            "%s: %d planets trained on, %d validated on, %d held out",
+            part.name,
             *(len(group) for group in (part.train, part.validation, part.test)),
         )
     logger.info("%.2f million weights, %d steps", sum(p.numel() for p in model.parameters()) / 1e6, loop.steps)
@@ -153,10 +153,10 @@ def _from_dataset(values: dict[str, Any]) -> None:
         with run.timed("fits"):
             table, extractor = _planets(values, curves, wavelength, augmentation, parts)
         for part in parts:
-            folder = out if part.number is None else out / f"fold-{part.number}"
+            folder = out if part.number is None else out / part.name
             with run.timed("training"):
                 result = _one_fold(values, part, table, truths, wavelength, extractor, folder)
-            run.metrics["all" if part.number is None else f"fold-{part.number}"] = result
+            run.metrics[part.name] = result
         if values["folds"] and options.is_main_process():
             run.metrics["held out"] = _merge(out, parts, truths)
 
@@ -212,7 +212,7 @@ def _one_fold(
         "planets": {"train": fold.train, "validation": fold.validation, "held out": fold.test},
         "classical on validation": physics,
     }
-    logger.info("fold %s: classical on validation: %s", fold.number, physics)
+    logger.info("%s: classical on validation: %s", fold.name, physics)
     progress = train(
         model,
         prepared.examples,
@@ -230,7 +230,7 @@ def _one_fold(
         write_spectra(out / "predictions.parquet", table, data.test, mean, sigma)
         result["held out"] = scores(table.truths[data.test], mean, sigma)
         result["classical on held out"] = prepared.test.of_physics()
-        logger.info("fold %s: held out: %s", fold.number, result["held out"])
+        logger.info("%s: held out: %s", fold.name, result["held out"])
     return result
 
 
@@ -241,7 +241,7 @@ def _merge(out: Path, folds: Any, truths: Any) -> dict[str, float]:
     from ariel_scripts._spectrum_runs import scores
     from modeling_ariel.predictions_ariel import Predictions, read_predictions, write_predictions
 
-    parts = [read_predictions(out / f"fold-{fold.number}" / "predictions.parquet") for fold in folds]
+    parts = [read_predictions(out / fold.name / "predictions.parquet") for fold in folds]
     planet = np.concatenate([part.planet_id for part in parts])
     order = np.argsort(planet)
     mu, sigma = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("mu", "sigma"))
