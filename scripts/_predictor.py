@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -18,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ariel_scripts._fit_pool import FitPool, free_bytes
 from ariel_scripts._parts import Part
-from modeling_ariel.retrieval_ariel import OK, PARTIAL, ClassicalFit, fit
+from modeling_ariel.retrieval_ariel import OK, PARTIAL, ClassicalFit
 from modeling_ariel.uncertainty_ariel import Moments, mixture_moments
 
 logger = logging.getLogger(__name__)
@@ -28,9 +26,6 @@ logger = logging.getLogger(__name__)
 # 30 MB a visit is ample.
 FIXED_BYTES, BYTES_PER_BIN = 0.6e9, 30e6 / 375
 LARGEST_BATCH = 16  # more is no faster, as the fits take the time, and loses more when interrupted
-WORKER_BYTES = 0.9e9
-_VISITS_PER_TASK = 2
-_WORTH_A_POOL = 48  # visits: processes take seconds to start
 
 Planets = Sequence[tuple[int, list[dict[str, Any]]]]
 
@@ -126,21 +121,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def free_bytes(device: torch.device) -> float:
-    """Memory that is free on the device, or within the limit of this process's control group."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    names = os.sysconf_names
-    pages = os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in names else os.sysconf("SC_PHYS_PAGES") / 2
-    free = float(pages * os.sysconf("SC_PAGE_SIZE"))
-    try:
-        group = Path("/sys/fs/cgroup")
-        free = min(free, float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass  # no such group, or "max"
-    return free
-
-
 def batch_size(wanted: str, device: torch.device, bins: int) -> int:
     """Planets at a time, each of ``bins`` in all of its visits together: half of what is free, or the number wanted."""
     if wanted != "auto":
@@ -149,62 +129,6 @@ def batch_size(wanted: str, device: torch.device, bins: int) -> int:
         return int(wanted)
     room = 0.5 * free_bytes(device) - FIXED_BYTES
     return int(min(max(room / (BYTES_PER_BIN * bins), 1), LARGEST_BATCH))
-
-
-class FitPool:
-    """Processes that run classical fits; one worker is this process, 0 is one a core where memory allows."""
-
-    def __init__(self, workers: int, visits: int) -> None:
-        if not workers and visits < _WORTH_A_POOL:
-            workers = 1
-        elif not workers:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            workers = max(1, min(cores, int(0.5 * free_bytes(torch.device("cpu")) / WORKER_BYTES)))
-        self.workers = workers
-        self._pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> FitPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-    def fit(self, batch: dict[str, Tensor], wavelength: Tensor) -> ClassicalFit:
-        """Fits of a batch of visits, each the same in whatever company and process."""
-        visits = len(batch["time"])
-        if self.workers == 1 or visits <= _VISITS_PER_TASK:
-            return fit(batch, wavelength)
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
-            self._pool = ProcessPoolExecutor(self.workers, context, initializer=torch.set_num_threads, initargs=(1,))
-        device = batch["time"].device
-        tasks = [
-            {name: value[start : start + _VISITS_PER_TASK].cpu().numpy() for name, value in batch.items()}
-            for start in range(0, visits, _VISITS_PER_TASK)
-        ]
-        done = self._pool.map(_fit_arrays, tasks, [wavelength.cpu().numpy()] * len(tasks))
-        return _joined(list(done), device)
-
-
-def _fit_arrays(batch: dict[str, np.ndarray], wavelength: np.ndarray) -> dict[str, Any]:
-    """Fits with NumPy arrays at both ends, which pass between processes without shared memory."""
-    with torch.no_grad():
-        found = fit({name: torch.as_tensor(value) for name, value in batch.items()}, torch.as_tensor(wavelength))
-    values = vars(found).items()
-    return {name: value.numpy() if isinstance(value, Tensor) else value for name, value in values}
-
-
-def _joined(parts: list[dict[str, Any]], device: torch.device) -> ClassicalFit:
-    joined: dict[str, Any] = {}
-    for name, first in parts[0].items():
-        values = [part[name] for part in parts]
-        joined[name] = (
-            torch.as_tensor(np.concatenate(values)).to(device)
-            if isinstance(first, np.ndarray)
-            else [item for value in values for item in value]
-        )
-    return ClassicalFit(**joined)
 
 
 # --- predicting ----------------------------------------------------------------------------------------------------

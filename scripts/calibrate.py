@@ -222,6 +222,7 @@ class Fitted:
         """Fit on all planets; judge on each by the others."""
         from ariel_scripts._reliability import cross_fitted, numbers
         from hf_dataset.splits import grouped_folds
+        from modeling_ariel.configuration_ariel import ArielConfig
         from modeling_ariel.scoring_ariel import BANDS
         from modeling_ariel.uncertainty_ariel import (
             LEVELS,
@@ -233,7 +234,7 @@ class Fitted:
         )
 
         truth, mean, sigma = arrays
-        wavelength = np.asarray(json.loads((folder / "config.json").read_text())["wavelength"], np.float64)
+        wavelength = np.asarray(ArielConfig.from_pretrained(folder).wavelength, np.float64)
         labels, names = np.zeros(len(wavelength), int), ["all"]
         if method == "groups":
             labels, names = equal_groups(len(wavelength), n_groups) if n_groups else band_groups(wavelength, BANDS)

@@ -130,8 +130,8 @@ class Prepared:
 
 def predict(job: Job, restart: bool = False) -> dict[int, str]:
     """Write the predictions of ``job``; reasons of planets that were refused."""
+    from ariel_scripts._fit_pool import FitPool
     from ariel_scripts._parts import Parts
-    from ariel_scripts._predictor import FitPool
     from modeling_ariel.predictions_ariel import write_predictions
 
     config = {**job.__dict__, "models": list(job.models), "out": str(job.out)}

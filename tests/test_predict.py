@@ -15,6 +15,7 @@ import typer
 from tiny_models import BINS, IDS, POPULATION, save_model, tiny
 
 from ariel_scripts import _predictor, evaluate, predict, submit
+from ariel_scripts._fit_pool import FitPool
 from ariel_scripts._parts import Part, Parts
 from ariel_scripts.predict import Job
 from hf_dataset import publish, shards
@@ -312,12 +313,11 @@ def test_models_that_cannot_do_what_is_asked_are_refused(job: Job, tmp_path: Pat
         predict.predict(replace(job, split="test"))
 
 
-def test_fits_in_other_processes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fits_in_other_processes_are_the_same() -> None:
     rows = list(fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1))
     features = ArielFeatureExtractor(wavelength=planets.wavelengths_um("2025").tolist())(rows)
     batch, wavelength = _predictor.fit_inputs(features), torch.as_tensor(planets.wavelengths_um("2025"))
-    with _predictor.FitPool(1, 3) as here, _predictor.FitPool(2, 3) as there:
-        monkeypatch.setattr(_predictor, "_VISITS_PER_TASK", 2)
+    with FitPool(1, 3) as here, FitPool(2, 3) as there:
         one, two = here.fit(batch, wavelength), there.fit(batch, wavelength)
     assert one.status == two.status == ["ok"] * 3
     for name, value in vars(one).items():
