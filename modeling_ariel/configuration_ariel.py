@@ -45,10 +45,10 @@ class ArielConfig(PreTrainedConfig):
     wavelength: list[float] | None = None
     physics: str = "residual"
     patch_bins: int = 15
-    hidden_size: int = 96
+    hidden_size: int = 64
     num_hidden_layers: int = 3
     num_attention_heads: int = 4
-    intermediate_size: int = 288
+    intermediate_size: int = 192
     pooling_queries: int = 4
     spectral_hidden_size: int = 256
     spectral_num_hidden_layers: int = 3
