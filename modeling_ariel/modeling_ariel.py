@@ -220,11 +220,11 @@ class ArielForPreTraining(ArielPreTrainedModel):
         seen = patch_valid(valid, self.config.patch_bins)
         if mask is None:
             mask = self._draw_mask(seen, light_curve, valid, noise)
-        hidden = mask if mask.ndim == 3 else mask[..., None].expand_as(seen)
-        if hidden.shape != seen.shape:
+        if mask.shape not in (seen.shape, seen.shape[:2]):
             raise ValueError(
                 f"mask: expected {tuple(seen.shape[:2])} or {tuple(seen.shape)}, found {tuple(mask.shape)}"
             )
+        hidden = mask if mask.ndim == 3 else mask[..., None].expand_as(seen)
         wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
         encoded = self.ariel(light_curve, valid, time, centroid, star_features, hidden=hidden, **wanted)
         rebuilt = self.decoder(encoded.last_hidden_state, encoded.used, time)[:, : light_curve.shape[1]]

@@ -50,6 +50,8 @@ class ArielPhysics(nn.Module):
     prior_mean: Tensor
     prior_common: Tensor
     prior_features: Tensor
+    prior_common_rest: Tensor
+    prior_features_rest: Tensor
     prior_scales: Tensor
     prior_weights: Tensor
     population_mean: Tensor
@@ -65,6 +67,8 @@ class ArielPhysics(nn.Module):
             "prior_mean": (channels,),
             "prior_common": (channels, channels),
             "prior_features": (channels, channels),
+            "prior_common_rest": (channels, channels),  # what float32 loses: the quietest spectra depend on it
+            "prior_features_rest": (channels, channels),
             "prior_scales": (components,),
             "prior_weights": (components,),
             "population_mean": (2, shared),
@@ -90,6 +94,8 @@ class ArielPhysics(nn.Module):
             nugget = _NUGGET**2 * torch.eye(len(channel), dtype=torch.float64)
             init.copy_(self.prior_common, (self.config.depth_scale**2 + nugget).float())
             init.copy_(self.prior_features, (_FEATURES**2 * (smooth + 1e-2 * torch.eye(len(channel)))).float())
+            init.zeros_(self.prior_common_rest)
+            init.zeros_(self.prior_features_rest)
             init.ones_(self.prior_scales)
             init.constant_(self.prior_weights, 1.0 / len(self.prior_weights))
             init.zeros_(self.population_mean)
@@ -99,8 +105,13 @@ class ArielPhysics(nn.Module):
 
     def spectrum_prior(self) -> ScaleMixture:
         """The prior over spectra, float64."""
-        names = ("prior_mean", "prior_common", "prior_features", "prior_scales", "prior_weights")
-        return ScaleMixture(*(getattr(self, name).double() for name in names))
+        return ScaleMixture(
+            self.prior_mean.double(),
+            self.prior_common.double() + self.prior_common_rest.double(),
+            self.prior_features.double() + self.prior_features_rest.double(),
+            self.prior_scales.double(),
+            self.prior_weights.double(),
+        )
 
     @torch.no_grad()
     def set_spectrum_prior(self, prior: ScaleMixture) -> None:
@@ -112,6 +123,9 @@ class ArielPhysics(nn.Module):
             )
         for name in ("mean", "common", "features", "scales", "weights"):
             getattr(self, f"prior_{name}").copy_(getattr(prior, name))
+        for name in ("common", "features"):
+            exact = getattr(prior, name).double()
+            getattr(self, f"prior_{name}_rest").copy_(exact - exact.float().double())
 
     def population(self, with_table: bool) -> NuisancePrior | None:
         """Population of visits with or without a star table; None where none was learned."""
