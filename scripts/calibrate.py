@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 METHODS = ("temperature", "groups")
 FEWEST_PLANETS = 5
+CAP = 3.0  # calibrated sigmas that a planet's root mean square z counts for at most
 RECORD, TRAINING, WEIGHTS = "calibration.json", "training.json", "model.safetensors"
 
 
@@ -238,7 +239,7 @@ class Fitted:
         labels, names = np.zeros(len(wavelength), int), ["all"]
         if method == "groups":
             labels, names = equal_groups(len(wavelength), n_groups) if n_groups else band_groups(wavelength, BANDS)
-        fit = partial(temperature, groups=labels)
+        fit = partial(temperature, groups=labels, cap=CAP)
         factor = fit(truth, mean, sigma)
         quantiles, pooled = conformal_quantiles(truth, mean, sigma * factor)
         for level, reach in zip(LEVELS, pooled.tolist(), strict=True):
@@ -251,12 +252,17 @@ class Fitted:
         judged = cross_fitted(
             truth, mean, sigma, wavelength, grouped_folds(planets, min(folds, len(planets)), seed), fit
         )
+        size = np.sqrt((((truth - mean) / (sigma * factor)) ** 2).mean(1))
+        outlying = {str(planets[row]): round(float(size[row]), 2) for row in np.argsort(-size) if size[row] > CAP}
+        if outlying:
+            logger.warning("%d planets are off by more than %g sigma in the mean: %s", len(outlying), CAP, outlying)
         channels = {name: int((labels == number).sum()) for number, name in enumerate(names)}
         record = {
             "groups": {
                 name: {"channels": channels[name], "factor": round(float(factor[labels == number][0]), 5)}
                 for number, name in enumerate(names)
             },
+            "outlying": outlying,
             "levels": list(LEVELS),
             "pooled_neighbours": pooled.tolist(),
             **numbers(judged),

@@ -110,6 +110,21 @@ def test_the_temperature_has_the_highest_likelihood() -> None:
     assert log_likelihood(best) > max(log_likelihood(0.99 * best), log_likelihood(1.01 * best))
 
 
+def test_a_lost_planet_counts_for_no_more_than_the_cap_and_honest_ones_not_less() -> None:
+    truth, mean, sigma = planets(60, 40, 1.3)
+    assert (temperature(truth, mean, sigma, cap=3.0) == temperature(truth, mean, sigma)).all()
+    truth[7] += 50 * sigma[7]
+    found = temperature(truth, mean, sigma, cap=3.0)[0]
+    z2 = (((truth - mean) / sigma) ** 2).mean(1)
+    assert found**2 == pytest.approx(np.minimum(z2, 9 * found**2).mean())
+    assert found == pytest.approx(1.3 * np.sqrt(59 / (60 - 9)), rel=0.02)
+    assert temperature(truth, mean, sigma)[0] > 6
+    one_channel = temperature(*planets(100_000, 1), cap=3.0)[0]  # normal tails beyond 3 sigma
+    assert one_channel == pytest.approx(1.0, abs=0.006)
+    with pytest.raises(UncertaintyError, match=r"cap: expected above 1, found 0\.5"):
+        temperature(truth, mean, sigma, cap=0.5)
+
+
 def test_groups_are_the_bands_and_the_rest_or_runs_of_neighbours() -> None:
     wavelength = np.array([0.7, 2.0, 2.05, 2.5, 3.0])
     labels, names = band_groups(wavelength, {"FGS1": (0, 1), "CO2": (1.95, 2.1), "none": (5, 6), "NH3": (2.9, 3.1)})
