@@ -46,7 +46,7 @@ def open_curves(dataset: str, split: str) -> Any:
     where: dict[str, Any] = {"path": dataset}
     try:
         return datasets.load_dataset(**where, split=split)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ConnectionError) as error:
         raise ValueError(f"{dataset}: split {split!r} cannot be opened: {error}") from error
 
 

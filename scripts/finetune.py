@@ -87,6 +87,8 @@ def main(
     Example: ariel finetune curves --config configs/simulated.yaml --out simulated
     """
     values = dict(locals())
+    if population not in ("2024", "2025", "both"):
+        raise typer.BadParameter(f"population: expected 2024, 2025 or both, found {population!r}")
     if (dataset is None) == (simulate is None):
         raise typer.BadParameter("expected a dataset or --simulate N, and not both")
     if simulate is not None and (physics != "none" or folds):
@@ -268,6 +270,7 @@ def _from_simulation(values: dict[str, Any]) -> None:
     from ariel_scripts._training import train
 
     loop, config, out = options.loop_settings(values, values["objective"], 1), options.config_of(values), values["out"]
+    _augmentation(values)  # says what is wrong with it
     model, extractor = _model(values, None), open_extractor(values["model"], None)
     share = {"2024": 0.0, "2025": 1.0, "both": 0.5}[values["population"]]
     logger.info("simulated on the fly; %d steps of %d light curves", loop.steps, loop.batch_size)
