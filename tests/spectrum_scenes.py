@@ -94,8 +94,8 @@ def fits() -> ClassicalFit:
         return fit(curves | star, torch.as_tensor(WAVELENGTH).float().double())  # float32, as the model keeps it
 
 
-def spectrum_model(seed: int = 0, learned: bool = True, stirred: bool = True, **changes: Any) -> Any:
-    """A model in eval mode; its prior learned; ``stirred``: the head corrects something, without having learned it."""
+def spectrum_model(seed: int = 0, learned: bool = True, stirred: float = 0.2, **changes: Any) -> Any:
+    """A model in eval mode; its prior learned; ``stirred``: how much the head corrects, untaught."""
     torch.manual_seed(seed)
     model = ArielForSpectrumPrediction(config(**changes)).eval()
     if learned:
@@ -103,8 +103,8 @@ def spectrum_model(seed: int = 0, learned: bool = True, stirred: bool = True, **
     if stirred:
         with torch.no_grad():
             for last in (model.head.level, model.head.channel):
-                last.weight.normal_(std=0.2)
-                last.bias.normal_(std=0.1)
+                last.weight.normal_(std=stirred)
+                last.bias.normal_(std=stirred)
     return model
 
 
