@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
-.PHONY: help quickstart test test-slow test-cluster check format bench throughput truth clean
+.PHONY: help quickstart test test-slow test-cluster check format bench throughput truth models clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml constraints-cpu.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
 	touch $@
 
-quickstart: $(VENV)/.installed ## simulate raw planets, build the dataset, retrieve, score, submit; a page of results
+quickstart: $(VENV)/.installed ## simulate raw planets, build the dataset, get spectra two ways, score, submit; a page of results
 	$(BIN)/ariel quickstart quickstart
 
 test: $(VENV)/.installed ## the default tests: offline, CPU, minutes
@@ -46,6 +46,10 @@ throughput: $(VENV)/.installed ## planets an hour with one and two workers, memo
 
 truth: $(VENV)/.installed ## depths from raw simulated frames against their truth, 52 planets (10 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/truth_recovered.py
+
+TRUTHS ?= ../shared/real/challenge_2024/train_labels.csv
+models: $(VENV)/.installed ## train and score every stage of the model on given spectra: make models TRUTHS=train_labels.csv (2 hours)
+	OMP_NUM_THREADS=2 $(BIN)/python bench/models.py $(TRUTHS)
 
 clean: ## remove what the commands above made, the virtual environment too
 	rm -rf $(VENV) quickstart bench/out *.egg-info build
