@@ -86,18 +86,23 @@ class ArielConfig(PreTrainedConfig):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+
+    def validate_numbers(self) -> None:
+        """Reject numbers outside their range."""
+        counts = ("patch_bins", "hidden_size", "num_attention_heads", "intermediate_size", "pooling_queries",
+                  "spectral_hidden_size", "decoder_hidden_size", "prior_components")  # fmt: skip
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
         for name in ("hidden_size", "decoder_hidden_size"):
             if getattr(self, name) % self.num_attention_heads:
                 raise ValueError(
                     f"{name}: expected a multiple of num_attention_heads = {self.num_attention_heads}, found "
                     f"{getattr(self, name)}"
                 )
-
-    def validate_numbers(self) -> None:
-        """Reject numbers outside their range."""
-        for name in ("patch_bins", "hidden_size", "num_attention_heads", "spectral_hidden_size", "prior_components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
+        for name in ("max_log_scale", "sigma_floor_ppm", "depth_scale"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"{name}: expected above 0, found {getattr(self, name)}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name}: expected 0 to 1, found {getattr(self, name)}")

@@ -301,7 +301,7 @@ def test_compiled_models_give_what_they_give_uncompiled(backend: str) -> None:
     backbone = torch.compile(model.ariel, backend=backend, fullgraph=True)
     inputs = backbone_inputs(batch) | {"residual": batch["residual"]}
     expected = predict(model.ariel, inputs).last_hidden_state
-    torch.testing.assert_close(predict(backbone, inputs).last_hidden_state, expected, **FLOAT)
+    torch.testing.assert_close(predict(backbone, inputs).last_hidden_state, expected, rtol=2e-5, atol=5e-5)
     assert_same_spectra(predict(torch.compile(model, backend=backend), batch), predict(model, batch))
 
 
