@@ -141,16 +141,36 @@ class Bench:
         return row
 
     def zero_shot(self, name: str, checkpoint: Path) -> dict[str, Any]:
-        """Scores of a checkpoint that no given spectrum has touched, in the same folds."""
-        from ariel_scripts._spectrum_runs import scores
+        """Scores of a checkpoint that no given spectrum has touched, in the same folds; from the cache of fits."""
+        from ariel_scripts._spectrum_runs import scores, write_spectra
         from hf_dataset.splits import grouped_folds
 
         path = self.out / f"{name}-zero-shot.parquet"
-        self.once(path, "predict", self.labelled, "--model", checkpoint, "--out", path)
-        y, mu, sigma, planets = self.aligned(path)
-        number = grouped_folds(planets, FOLDS, 0)
+        if not path.exists():
+            planets, mean, sigma = self.from_fits(checkpoint)
+            write_spectra(path, planets, range(len(planets)), mean, sigma)
+        y, mu, sigma, ids = self.aligned(path)
+        number = grouped_folds(ids, FOLDS, 0)
         each = [scores(y[number == k], mu[number == k], sigma[number == k]) for k in range(FOLDS)]
         return {"folds": each, "predictions": [str(path)]}
+
+    def from_fits(self, checkpoint: Path) -> tuple[Any, np.ndarray, np.ndarray]:
+        """The given spectra's planets with a checkpoint's mean and sigma (P, C)."""
+        from ariel_scripts._fits import fitted, open_curves
+        from ariel_scripts._models import open_extractor, open_model
+        from ariel_scripts._planets import Classical, read_planets
+        from ariel_scripts._spectrum_runs import Spectra
+        from ariel_scripts.retrieve import wavelengths_of
+        from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+
+        wavelength = wavelengths_of(str(self.labelled), "2024")
+        extractor = open_extractor(str(checkpoint), wavelength)
+        model = open_model(ArielForSpectrumPrediction, str(checkpoint), wavelength).eval()
+        planets = read_planets(fitted(open_curves(str(self.labelled), "train"), wavelength), extractor)
+        chosen = list(range(len(planets)))
+        priors = [model.physics.spectrum_prior()] * len(chosen)
+        classical = Classical.of(planets, chosen, model.physics, priors, with_errors=False)
+        return planets, *Spectra(planets, chosen, classical, extractor.clip, True).predict(model)
 
     def aligned(self, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
         """Truth, mean, sigma (P, C) of a predictions file, and its planets."""

@@ -5,15 +5,7 @@ import math
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-FGS1_UM = 0.705
-AIRS_UM = (1.9518, 3.895)
-N_AIRS = 282
-
-
-def default_wavelength() -> list[float]:
-    """283 wavelengths [um] near the challenge's, for a model that is not given any."""
-    step = (AIRS_UM[1] - AIRS_UM[0]) / (N_AIRS - 1)
-    return [FGS1_UM, *(AIRS_UM[0] + step * i for i in range(N_AIRS))]
+from .feature_extraction_ariel import ariel_wavelength
 
 
 @strict
@@ -73,7 +65,7 @@ class ArielConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: object) -> None:
         """Fill in the wavelengths."""
         if not self.wavelength:
-            self.wavelength = default_wavelength()
+            self.wavelength = ariel_wavelength()
         super().__post_init__(**kwargs)
 
     def validate_choices(self) -> None:
