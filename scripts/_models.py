@@ -12,7 +12,15 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
+RELEASED = "released"
 _SAME_CHANNEL = 0.005  # um: a dataset's axis this near to a checkpoint's is the same channels
+
+
+def checkpoint_path(source: str) -> str:
+    """The folder of "released", the checkpoint that comes with the package; any other folder or Hub id as it is."""
+    import modeling_ariel
+
+    return str(Path(str(modeling_ariel.__file__)).parent / RELEASED) if source == RELEASED else source
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
@@ -38,6 +46,7 @@ def open_model(kind: Any, checkpoint: str | None, wavelength: Sequence[float] | 
     axis = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
     if checkpoint is None:
         return kind(_checked(ArielConfig, {**axis, **changes}))
+    checkpoint = checkpoint_path(checkpoint)
     base = ArielConfig.from_pretrained(checkpoint)
     known = np.asarray(base.wavelength)
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):
@@ -89,7 +98,7 @@ def open_extractor(checkpoint: str | None, wavelength: Sequence[float] | None) -
     axis: dict[str, Any] = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
     if checkpoint is not None:
         with contextlib.suppress(OSError):  # a checkpoint may come without one
-            return ArielFeatureExtractor.from_pretrained(checkpoint, **axis)
+            return ArielFeatureExtractor.from_pretrained(checkpoint_path(checkpoint), **axis)
     return ArielFeatureExtractor(**axis)
 
 

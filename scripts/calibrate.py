@@ -62,6 +62,9 @@ def main(
 
     Example: ariel calibrate runs/finetuned light-curves --split validation --out runs/calibrated
     """
+    from ariel_scripts._models import checkpoint_path
+
+    model = checkpoint_path(model)
     from ariel_scripts.predict import Job
 
     if method not in METHODS:

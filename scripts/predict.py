@@ -23,8 +23,10 @@ AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel
 
 def main(
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id of light curves.")],
-    model: Annotated[list[str], typer.Option(help="Model folder or Hub id; several times for an ensemble.")],
     out: Annotated[Path, typer.Option(help="Predictions, Parquet; a run record is written beside it.")],
+    model: Annotated[
+        list[str], typer.Option(help="Model folder or Hub id, or released; several times for an ensemble.")
+    ] = ["released"],  # noqa: B006
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a model on the Hub.")] = None,
     split: Annotated[str, typer.Option(help="Split to predict.")] = "train",
     batch: Annotated[str, typer.Option(help="Planets at a time, or auto: what fits into half of the memory.")] = "auto",
@@ -42,9 +44,23 @@ def main(
     An interrupted run goes on where it stopped. A planet whose fit fails gets the prior's answer and its status says
     so; one whose light curves can't be read is reported and left out.
 
-    Example: ariel predict light-curves --model checkpoints/ariel-tiny --out run/predictions.parquet --split test
+    Example: ariel predict light-curves --model released --out run/predictions.parquet --split test
     """
-    job = Job(dataset, tuple(model), out, revision, split, batch, device, samples, workers, limit, seed)
+    from ariel_scripts._models import checkpoint_path
+
+    job = Job(
+        dataset,
+        tuple(checkpoint_path(source) for source in model),
+        out,
+        revision,
+        split,
+        batch,
+        device,
+        samples,
+        workers,
+        limit,
+        seed,
+    )
     if dry_run:
         typer.echo(job.prepare().plan())
         return
