@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ logger = logging.getLogger("ariel")
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
 FOLDS = 5
+FOLDS_OF_CURVE = (0, 1)  # two of the five, for time
 SIMULATED = (
     "--fast",
     "--layout",
@@ -41,7 +43,7 @@ SIMULATED = (
 def main(
     truths: Annotated[Path, typer.Argument(help="CSV of spectra (train_labels.csv).")],
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = REPOSITORY / "bench/out/models",
-    seeds: Annotated[int, typer.Option(min=1, help="Of weights and examples, for the rows that matter most.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Of weights and examples, for the fine-tuned model.")] = 2,
     few: Annotated[list[int], typer.Option(help="Numbers of labelled planets of the learning curve.")] = [50, 150],  # noqa: B006
     quick: Annotated[bool, typer.Option("--quick", help="A few steps of everything: does it run?")] = False,
 ) -> None:
@@ -89,8 +91,10 @@ class Bench:
         for name, checkpoint in started.items():
             folder = checkpoint.parent.name
             rows[f"zero-shot, {name}"] = self.zero_shot(folder, checkpoint)
-            runs = [self.folds(f"{folder}-tuned-{seed}", checkpoint, "--seed", seed) for seed in range(seeds)]
+            count = seeds if name.startswith("without") else 1
+            runs = [self.folds(f"{folder}-tuned-{seed}", checkpoint, "--seed", seed) for seed in range(count)]
             rows[f"fine-tuned, {name}"] = merged(runs)
+        rows["limit, free drift, with the fine-tuned prior and network"] = self.limit(self.out / "simulated-tuned-0")
         return rows
 
     def learning_curve(self, few: list[int]) -> dict[str, Any]:
@@ -100,8 +104,11 @@ class Bench:
                   "masked-simulated": self.out / "masked-simulated/model"}  # fmt: skip
         for planets in few:
             for name, checkpoint in starts.items():
-                runs = self.folds(f"{planets}-{name}", checkpoint, "--planets", planets)
-                rows[f"{planets} planets, from {name}"] = runs
+                runs = [
+                    self.folds(f"{planets}-{name}-{fold}", checkpoint, "--planets", planets, "--fold", fold)
+                    for fold in FOLDS_OF_CURVE
+                ]
+                rows[f"{planets} planets, from {name}"] = merged(runs)
         return rows
 
     def once(self, result: Path, *command: Any) -> None:
@@ -134,7 +141,7 @@ class Bench:
             name, "finetune", self.labelled, "--config", CONFIGS / "labelled.yaml", "--folds", FOLDS, *start, *options
         ).parent
         metrics = json.loads((folder / "run.json").read_text())["metrics"]
-        each = [metrics[f"fold-{number}"] for number in range(FOLDS)]
+        each = [metrics[name] for name in sorted(metrics) if name.startswith("fold-")]
         row = {"folds": [one["held out"] for one in each], "predictions": [str(folder / "predictions.parquet")]}
         if "classical on held out" in each[0] and each[0]["classical on held out"]:
             row["classical"] = {"folds": [one["classical on held out"] for one in each], "predictions": []}
@@ -156,21 +163,80 @@ class Bench:
 
     def from_fits(self, checkpoint: Path) -> tuple[Any, np.ndarray, np.ndarray]:
         """The given spectra's planets with a checkpoint's mean and sigma (P, C)."""
-        from ariel_scripts._fits import fitted, open_curves
-        from ariel_scripts._models import open_extractor, open_model
-        from ariel_scripts._planets import Classical, read_planets
         from ariel_scripts._spectrum_runs import Spectra
+
+        planets, extractor = self.fitted_planets(checkpoint)
+        chosen, model = list(range(len(planets))), self.opened(checkpoint)
+        classical = self.classical(planets, chosen, model)
+        return planets, *Spectra(planets, chosen, classical, extractor.clip, True).predict(model)
+
+    def fitted_planets(self, checkpoint: Path) -> tuple[Any, Any]:
+        """Planets with the given spectra and their fits, from the cache, and a checkpoint's feature extractor."""
+        from ariel_scripts._fits import fitted, open_curves
+        from ariel_scripts._models import open_extractor
+        from ariel_scripts._planets import read_planets
         from ariel_scripts.retrieve import wavelengths_of
-        from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
         wavelength = wavelengths_of(str(self.labelled), "2024")
         extractor = open_extractor(str(checkpoint), wavelength)
-        model = open_model(ArielForSpectrumPrediction, str(checkpoint), wavelength).eval()
-        planets = read_planets(fitted(open_curves(str(self.labelled), "train"), wavelength), extractor)
-        chosen = list(range(len(planets)))
-        priors = [model.physics.spectrum_prior()] * len(chosen)
-        classical = Classical.of(planets, chosen, model.physics, priors, with_errors=False)
-        return planets, *Spectra(planets, chosen, classical, extractor.clip, True).predict(model)
+        return read_planets(fitted(open_curves(str(self.labelled), "train"), wavelength), extractor), extractor
+
+    @staticmethod
+    def opened(checkpoint: Path) -> Any:
+        """A model for prediction."""
+        from ariel_scripts._models import open_model
+        from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+
+        return open_model(ArielForSpectrumPrediction, str(checkpoint), None).eval()
+
+    @staticmethod
+    def classical(planets: Any, chosen: list[int], model: Any) -> Any:
+        """The classical posterior of planets by a model's own prior and populations."""
+        from ariel_scripts._planets import Classical
+
+        return Classical.of(planets, chosen, model.physics, [model.physics.spectrum_prior()] * len(chosen), False)
+
+    def limit(self, tuned: Path) -> dict[str, Any]:
+        """What fine-tuned folds make of depths that no fit can better: `ariel score-table`'s limit with free drift.
+
+        The exact noise model and the true orbit, limb darkening and drift order replace the fit and the populations;
+        the prior, the network and the parameters shared between channels stay. No fit should beat this.
+        """
+        import torch
+
+        from ariel_scripts._spectrum_runs import Spectra, scores
+
+        path, each = self.out / "limit.npz", []
+        planets, extractor = self.fitted_planets(tuned / "fold-0/model")
+        if not path.exists():
+            depth, covariance = self.exact(planets)
+            np.savez(path, depth=depth, covariance=covariance)
+        exact = {name: torch.as_tensor(value) for name, value in np.load(path).items()}
+        planets.fits = replace(planets.fits, **exact)
+        for number in range(FOLDS):
+            folder = tuned / f"fold-{number}"
+            held = set(json.loads((folder / "model/training.json").read_text())["planets"]["held out"])
+            chosen = [place for place, planet in enumerate(planets.ids) if planet in held]
+            model = self.opened(folder / "model")
+            model.physics.population_used.zero_()
+            classical = self.classical(planets, chosen, model)
+            mean, sigma = Spectra(planets, chosen, classical, extractor.clip, True).predict(model)
+            each.append(scores(planets.truths[chosen], mean, sigma))
+        return {"folds": each, "predictions": []}
+
+    def exact(self, planets: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Depths (P, C) and covariances (P, C, C) of the limit."""
+        import torch
+        from tqdm import tqdm
+
+        from ariel_scripts.score_table import exact_depths, simulate
+        from hf_dataset.simulation.planets import wavelengths_um
+
+        wavelength, found = torch.as_tensor(wavelengths_um("2024")), []
+        for planet, spectrum in tqdm(zip(planets.ids, planets.truths, strict=True), total=len(planets), unit="planet"):
+            row, truth, system = simulate(planet, spectrum, 375, 0)
+            found.append(exact_depths(row, truth, system, wavelength, drift_known=False))
+        return tuple(np.stack([one[part].numpy() for one in found]) for part in (0, 1))  # type: ignore[return-value]
 
     def aligned(self, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
         """Truth, mean, sigma (P, C) of a predictions file, and its planets."""
