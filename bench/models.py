@@ -72,7 +72,7 @@ class Bench:
     def all_rows(self, seeds: int) -> dict[str, Any]:
         """Rows of the score table."""
         self.once(self.labelled, "simulate", self.labelled, "--fast", "--spectra", self.truths)
-        self.once(self.simulated, "simulate", self.simulated, *SIMULATED)
+        self.simulated_curves()
         masked = self.trained("masked", "pretrain", "--config", CONFIGS / "pretrain.yaml")
         plain = self.trained("plain-simulated", "finetune", "--config", CONFIGS / "plain.yaml", "--model", masked)
         started = {
@@ -96,6 +96,10 @@ class Bench:
             rows[f"fine-tuned, {name}"] = merged(runs)
         rows["limit, free drift, with the fine-tuned prior and network"] = self.limit(self.out / "simulated-tuned-0")
         return rows
+
+    def simulated_curves(self) -> None:
+        """Planets to be supervised on, of both populations."""
+        self.once(self.simulated, "simulate", self.simulated, *SIMULATED)
 
     def learning_curve(self, few: list[int]) -> dict[str, Any]:
         """Rows with fewer labelled planets to learn from."""
