@@ -276,7 +276,10 @@ class Loop:
 
     def _identity(self) -> str:
         """Hash of what a run that goes on must have in common with the one that was stopped."""
-        return config_hash({"loop": asdict(self.settings), "config": self.record.get("config", {})})
+        free = ("workers", "tracker")
+        loop = {name: value for name, value in asdict(self.settings).items() if name not in free}
+        config = {name: value for name, value in self.record.get("config", {}).items() if name not in free}
+        return config_hash({"loop": loop, "config": config})
 
     def _loader(self) -> Iterator[dict[str, Tensor]]:
         self.batches.start = self.progress.step
