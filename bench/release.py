@@ -36,7 +36,18 @@ def main(
         bench.simulated_curves()
         masked = bench.trained("masked", "pretrain", "--config", CONFIGS / "pretrain.yaml")
         model = bench.supervised("masked-simulated", masked)
-        bench.once(out / "released", "calibrate", model, bench.simulated, "--split", "test", "--out", out / "released")
+        bench.once(
+            out / "released",
+            "calibrate",
+            model,
+            bench.simulated,
+            "--split",
+            "test",
+            "--method",
+            "conformal",
+            "--out",
+            out / "released",
+        )
         draw_history([out / "masked/history.json", out / "masked-simulated/history.json"], out / "training.png")
     if install:
         RELEASED.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("temperature", "groups")
+METHODS = ("temperature", "groups", "conformal")
 FEWEST_PLANETS = 5
 CAP = 3.0  # calibrated sigmas that a planet's root mean square z counts for at most
 RECORD, TRAINING, WEIGHTS = "calibration.json", "training.json", "model.safetensors"
@@ -34,7 +35,11 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the calibrated model; new.")],
     split: Annotated[str, typer.Option(help="Split of validation planets.")] = "validation",
     method: Annotated[
-        str, typer.Option(help="temperature: one factor on sigma; groups: one for each group of channels.")
+        str,
+        typer.Option(
+            help="temperature: one factor on sigma; groups: one for each group of channels; conformal: sigma as it is, "
+            "intervals' half-widths alone."
+        ),
     ] = "temperature",
     n_groups: Annotated[
         int, typer.Option(help="Groups of AIRS channels, FGS1 apart; 0: the molecular bands.", min=0)
@@ -206,6 +211,11 @@ def usable(
     return planets, (truth, found.mu[rows].astype(np.float64), found.sigma[rows].astype(np.float64)), left_out
 
 
+def _unchanged(truth: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Factors (C,) that leave sigma (P, C) as it is."""
+    return np.ones(sigma.shape[1])
+
+
 class Fitted:
     """A fitted calibration: ``factor`` (C,), ``quantiles`` (L, C), the planets as ``judged`` and the ``record``."""
 
@@ -242,7 +252,9 @@ class Fitted:
         labels, names = np.zeros(len(wavelength), int), ["all"]
         if method == "groups":
             labels, names = equal_groups(len(wavelength), n_groups) if n_groups else band_groups(wavelength, BANDS)
-        fit = partial(temperature, groups=labels, cap=CAP)
+        fit: Callable[..., np.ndarray] = partial(temperature, groups=labels, cap=CAP)
+        if method == "conformal":
+            fit = _unchanged
         factor = fit(truth, mean, sigma)
         quantiles, pooled = conformal_quantiles(truth, mean, sigma * factor)
         for level, reach in zip(LEVELS, pooled.tolist(), strict=True):

@@ -71,6 +71,18 @@ def call_calibrate(model: Path, dataset: Path, out: Path, **options: Any) -> dic
     return json.loads((out / "calibration.json").read_text())
 
 
+def test_conformal_calibration_leaves_sigma_alone_and_finds_half_widths(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
+) -> None:
+    dataset, truths = validation
+    given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(model))
+    found = call_calibrate(model, dataset, tmp_path / "out", predictions=given, method="conformal")
+    assert found["groups"]["all"]["factor"] == 1.0
+    calibration = ArielForSpectrumPrediction.from_pretrained(tmp_path / "out").calibration
+    assert torch.equal(calibration.scale, torch.ones(283))
+    assert np.median(calibration.quantiles[2]) == pytest.approx(1.6 * 1.7, abs=0.25)
+
+
 @pytest.mark.parametrize("method", ["temperature", "groups"])
 def test_calibration_finds_the_factor_and_changes_nothing_but_its_buffers(
     model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path, method: str
@@ -155,7 +167,7 @@ def test_lost_fits_are_not_calibrated_on_and_other_models_predictions_refused(
     few = made_up(tmp_path / "few.parquet", dict(list(truths.items())[:4]), 1.2, digest_of(model))
     with pytest.raises(ValueError, match="expected 5 or more validation planets with a good fit, found 4"):
         call_calibrate(model, dataset, tmp_path / "new", predictions=few)
-    with pytest.raises(ValueError, match="--method: expected one of temperature, groups, found 'magic'"):
+    with pytest.raises(ValueError, match="--method: expected one of temperature, groups, conformal, found 'magic'"):
         call_calibrate(model, dataset, tmp_path / "new", method="magic")
 
 
