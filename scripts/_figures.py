@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -72,45 +72,56 @@ def residual_images(time: np.ndarray, wavelengths: np.ndarray, images: Sequence[
     return figure
 
 
-def spectrum(
+def spectra(
+    wavelengths: np.ndarray,
+    fit: tuple[np.ndarray, np.ndarray],
+    posteriors: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    truth: np.ndarray | None,
+    title: str,
+) -> Figure:
+    """Depth over wavelength, a panel for each named posterior: per-channel fit, 1σ and 2σ bands, truth, residuals."""
+    figure = Figure(figsize=(3 + 8 * len(posteriors), 4.6), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    rows, columns = 1 if truth is None else 2, 2 * len(posteriors)
+    axes = figure.subplots(
+        rows, columns, sharex="col", width_ratios=(1, 14) * len(posteriors), height_ratios=(3, 1)[:rows], squeeze=False
+    )
+    for number, (name, posterior) in enumerate(posteriors.items()):
+        pair = axes[:, 2 * number : 2 * number + 2]
+        _posterior_panels(pair, wavelengths, fit, posterior, truth)
+        pair[0, 1].set_title(name, fontsize=10)
+        if number:
+            pair[0, 0].tick_params(labelleft=False)
+    axes[0, 0].set_ylabel("transit depth, ppm")
+    axes[0, 1].legend(fontsize=8, ncols=4, loc="lower right")
+    _same_scale(axes[0], list(posteriors.values()), truth)
+    return figure
+
+
+def _posterior_panels(
+    axes: np.ndarray,
     wavelengths: np.ndarray,
     fit: tuple[np.ndarray, np.ndarray],
     posterior: tuple[np.ndarray, np.ndarray],
     truth: np.ndarray | None,
-    title: str,
-) -> Figure:
-    """Depth over wavelength: per-channel fit, posterior with 1σ and 2σ bands, truth, and residuals in σ."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    rows = 1 if truth is None else 2
-    axes = figure.subplots(rows, 2, sharex="col", width_ratios=(1, 14), height_ratios=(3, 1)[:rows], squeeze=False)
+) -> None:
+    """FGS1 and AIRS of one posterior, with the residuals below where the truth is known."""
     (depth, depth_err), (mean, sigma) = fit, posterior
-    for axis, part in zip(axes[0], (slice(0, 1), slice(1, None)), strict=True):
-        _spectrum_panel(axis, wavelengths[part], (depth[part], depth_err[part]), (mean[part], sigma[part]))
-        if truth is not None:
-            axis.plot(
-                wavelengths[part],
-                truth[part] * PPM,
-                "o" if part.stop else "-",
-                ms=4,
-                lw=1.2,
-                color=BLACK,
-                label="truth",
-            )
-    _same_scale(axes[0], mean * PPM, sigma * PPM, None if truth is None else truth * PPM)
+    for column, part in enumerate((slice(0, 1), slice(1, None))):
+        _spectrum_panel(axes[0, column], wavelengths[part], (depth[part], depth_err[part]), (mean[part], sigma[part]))
+        if truth is None:
+            continue
+        mark = "o" if part.stop else "-"
+        axes[0, column].plot(wavelengths[part], truth[part] * PPM, mark, ms=4, lw=1.2, color=BLACK, label="truth")
+        axes[1, column].axhspan(-2, 2, color=ORANGE, alpha=0.2, lw=0)
+        axes[1, column].plot(wavelengths[part], (mean - truth)[part] / sigma[part], ".", ms=4, color=BLUE)
+        axes[1, column].set_ylim(-4.5, 4.5)
     if truth is not None:
-        for axis, part in zip(axes[1], (slice(0, 1), slice(1, None)), strict=True):
-            axis.axhspan(-2, 2, color=ORANGE, alpha=0.2, lw=0)
-            axis.plot(wavelengths[part], (mean - truth)[part] / sigma[part], ".", ms=4, color=BLUE)
-            axis.set_ylim(-4.5, 4.5)
         axes[1, 0].set_ylabel("(μ − truth)/σ")
         axes[1, 1].tick_params(labelleft=False)
-    axes[0, 0].set_ylabel("transit depth, ppm")
     axes[0, 0].set_title("FGS1", fontsize=9)
-    axes[0, 1].legend(fontsize=8, ncols=4, loc="lower right")
     axes[-1, 1].set_xlabel("wavelength, µm")
     axes[-1, 0].set_xticks([wavelengths[0]], [f"{wavelengths[0]:.2f}"])
-    return figure
 
 
 def _spectrum_panel(
@@ -146,8 +157,12 @@ def _spectrum_panel(
     axis.tick_params(labelleft=False)
 
 
-def _same_scale(axes: np.ndarray, mean: np.ndarray, sigma: np.ndarray, truth: np.ndarray | None) -> None:
-    values = np.concatenate([mean - 3 * sigma, mean + 3 * sigma, *([] if truth is None else [truth])])
-    low, high = values.min(), values.max()
+def _same_scale(
+    axes: np.ndarray, posteriors: Sequence[tuple[np.ndarray, np.ndarray]], truth: np.ndarray | None
+) -> None:
+    values = [truth] if truth is not None else []
+    for mean, sigma in posteriors:
+        values += [mean - 3 * sigma, mean + 3 * sigma]
+    low, high = np.concatenate(values).min() * PPM, np.concatenate(values).max() * PPM
     for axis in axes:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.15 * (high - low))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hf_dataset.raw import RawVisit
+    from modeling_ariel.predictions_ariel import Predictions
     from modeling_ariel.retrieval_ariel import ClassicalFit
 
 EXPOSURES_SHOWN = 30  # averaged for the images of the calibration steps
@@ -128,34 +129,40 @@ def fit_figures(row: Mapping[str, Any], fit: ClassicalFit, wavelengths: np.ndarr
     ]
 
 
-def dataset_figures(dataset: Path, predictions: Path, n_spectra: int) -> list[Shown]:
-    """Light curves of the dataset's first planet with their fit, and spectra of its first `n_spectra` planets."""
+def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: int) -> list[Shown]:
+    """Light curves of the dataset's first planet with their fit, and spectra of its first `n_spectra` planets.
+
+    ``predictions``: files by the name of what made them.
+    """
     from ariel_scripts.retrieve import open_split, wavelengths_of
     from modeling_ariel.predictions_ariel import read_predictions
 
-    found = read_predictions(predictions)
-    place = {int(planet): index for index, planet in enumerate(found.planet_id)}
+    found = {name: read_predictions(path) for name, path in predictions.items()}
     shown: list[Shown] = []
     spectra: list[Shown] = []
     for row in open_split(str(dataset), "train").with_format("numpy").take(n_spectra):
         wavelengths = wavelengths_of(str(dataset), str(row["layout"]))
-        result, index = _fit(row, wavelengths), place[int(row["planet_id"])]
+        result = _fit(row, wavelengths)
         if not shown:
             shown = fit_figures(row, result, wavelengths)
         truth = None if row["spectrum"] is None else np.asarray(row["spectrum"])
         fitted = (result.depth[0].numpy(), result.depth_err[0].numpy())
-        figure = _figures.spectrum(
-            wavelengths, fitted, (found.mu[index], found.sigma[index]), truth, f"planet {row['planet_id']}"
-        )
+        posteriors = {name: _of_planet(predicted, int(row["planet_id"])) for name, predicted in found.items()}
         spectra.append(
             Shown(
-                figure,
-                "Transit depth over wavelength: what the fit finds channel by channel (grey), the spectrum once the "
-                "prior over spectra is applied (line and bands), and the simulation's truth (black). Below, the error "
-                "in σ: 95 % of the points belong inside the shaded ±2.",
+                _figures.spectra(wavelengths, fitted, posteriors, truth, f"planet {row['planet_id']}"),
+                "Transit depth over wavelength: what the fit finds channel by channel (grey), the spectra that were "
+                "made of it (lines and bands), and the simulation's truth (black). Below, the error in σ: 95 % of the "
+                "points belong inside the shaded ±2.",
             )
         )
     return shown + spectra
+
+
+def _of_planet(predicted: Predictions, planet: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sigma (C,) of one planet."""
+    index = predicted.planet_id.tolist().index(planet)
+    return predicted.mu[index], predicted.sigma[index]
 
 
 def _fit(row: Mapping[str, Any], wavelengths: np.ndarray) -> ClassicalFit:

@@ -34,7 +34,7 @@ def main(
     full: Annotated[bool, typer.Option(help="Also one planet with all its frames.")] = True,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Simulate raw planets, build the dataset, retrieve, score, write a submission, and draw a page of it all.
+    """Simulate raw planets, build the dataset, get spectra, score, write a submission, and draw a page of it all.
 
     Run again, it goes on where it stopped.
 
@@ -51,14 +51,16 @@ def main(
             parts["full"] = out / "light-curves-full"
             _ariel("build-dataset", raw / "full", parts["full"])
         for name, dataset in parts.items():
-            _ariel("retrieve", dataset, "--out", run_dir / f"{name}.parquet")
-            _ariel("evaluate", run_dir / f"{name}.parquet", dataset, "--reference", raw / "train.csv")
-        _ariel("retrieve", parts["reduced"], "--split", "test", "--out", run_dir / "test.parquet")
+            _ariel("retrieve", dataset, "--out", run_dir / f"{name}-classical.parquet")
+            _ariel("predict", dataset, "--model", "released", "--out", run_dir / f"{name}.parquet")
+            for kind in (f"{name}-classical", name):
+                _ariel("evaluate", run_dir / f"{kind}.parquet", dataset, "--reference", raw / "train.csv")
+        _ariel("predict", parts["reduced"], "--split", "test", "--model", "released", "--out", run_dir / "test.parquet")
         _ariel("submit", run_dir / "test.parquet", "--sample", raw / "sample_submission.csv",
                "--out", run_dir / "submission.csv")  # fmt: skip
         with run.timed("page"):
             page = _draw_page(out, raw, parts, run_dir, config)
-        run.metrics.update({name: _metrics(run_dir, name) for name in parts})
+        run.metrics.update({k: _metrics(run_dir, k) for name in parts for k in (name, f"{name}-classical")})
     headings = {
         "reduced": f"{planets} planets with {frames} of the 11250 AIRS frames:",
         "full": "One planet with all frames (its channels share one error in timing, limb darkening and drift):",
@@ -81,13 +83,15 @@ def _metrics(run_dir: Path, name: str) -> dict[str, Any]:
     return json.loads((run_dir / f"{name}.evaluation.json").read_text())
 
 
-def _numbers(run_dir: Path, name: str) -> list[tuple[str, str, str]]:
-    """(name, value, meaning) of the evaluation; of the full planet only what one planet can say."""
+def _numbers(run_dir: Path, name: str) -> list[tuple[str, str, str, str]]:
+    """(name, the model's value, the classical one, meaning); of the full planet only what one planet can say."""
+
+    def text(value: float) -> str:
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.0f}"
+
     keys = ONE_PLANET if name == "full" else tuple(MEANING)
-    metrics = _metrics(run_dir, name)
-    return [
-        (key, f"{metrics[key]:.3f}" if abs(metrics[key]) < 10 else f"{metrics[key]:.0f}", MEANING[key]) for key in keys
-    ]
+    model, classical = (_metrics(run_dir, kind) for kind in (name, f"{name}-classical"))
+    return [(key, text(model[key]), text(classical[key]), MEANING[key]) for key in keys]
 
 
 def _draw_page(out: Path, raw_root: Path, parts: Mapping[str, Path], run_dir: Path, config: dict[str, Any]) -> Path:
@@ -106,13 +110,19 @@ def _draw_page(out: Path, raw_root: Path, parts: Mapping[str, Path], run_dir: Pa
         )
     ]
     for name, dataset in reversed(list(parts.items())):
-        shown += _page.dataset_figures(dataset, run_dir / f"{name}.parquet", n_spectra=1 if name == "full" else 3)
-    numbers = [(f"{key} ({name})", value, meaning) for name in parts for key, value, meaning in _numbers(run_dir, name)]
+        made = {"classical": run_dir / f"{name}-classical.parquet", "model": run_dir / f"{name}.parquet"}
+        shown += _page.dataset_figures(dataset, made, n_spectra=1 if name == "full" else 3)
+    numbers = [
+        (f"{key} ({name})", f"{model} (classical {classical})", meaning)
+        for name in parts
+        for key, model, classical, meaning in _numbers(run_dir, name)
+    ]
     one_full = " and one with all of them (full)" if config["full"] else ""
     intro = (
         f"{config['planets']} labelled planets were simulated as raw detector frames with {config['frames']} of the "
         f"11,250 AIRS frames of a visit (reduced){one_full}, calibrated, extracted and binned into a dataset, "
-        "fitted with limb-darkened transits, and turned into spectra with a prior learned from simulated spectra only. "
+        "fitted with limb-darkened transits, and turned into spectra twice: classically, with a prior learned from "
+        "simulated spectra, and by the released model, which was trained on this project's simulations alone. "
         "Fewer frames mean fewer photons, so the reduced planets' error bars are wider."
     )
     path = out / "index.html"
@@ -125,7 +135,7 @@ def _say_where(out: Path, page: Path, run_dir: Path, seconds: float, headings: M
     places = {
         "the page: calibration steps, light curves, spectra": page,
         "the dataset: datasets.load_dataset(…)": out / "light-curves",
-        "predicted spectra, μ and σ": run_dir / "reduced.parquet",
+        "spectra by the model, μ and σ (classical: reduced-classical.parquet)": run_dir / "reduced.parquet",
         "the submission (and its long form and manifest beside it)": run_dir / "submission.csv",
         "what was run, with which versions and seeds": out / "run.json",
     }
@@ -134,7 +144,8 @@ def _say_where(out: Path, page: Path, run_dir: Path, seconds: float, headings: M
         lines += [
             "",
             heading,
-            *(f"  {key:17} {value:>6}   {meaning}" for key, value, meaning in _numbers(run_dir, name)),
+            f"  {'':17} {'model':>6} {'classical':>10}",
+            *(f"  {key:17} {model:>6} {old:>10}   {meaning}" for key, model, old, meaning in _numbers(run_dir, name)),
         ]
     typer.echo("\n".join(lines))
 
