@@ -158,12 +158,15 @@ def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -
 
     start_processes(processes)
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=settings.precision,
         log_with=None if settings.tracker == "none" else settings.tracker,
         project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / "logs")),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    if settings.precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("precision: fp16 needs a GPU, on which accelerate scales gradients; use bf16 on CPU")
+    return accelerator
 
 
 def seed_step(seed: int, step: int, part: int = 0, rank: int = 0) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from labelled_planets import BINS, CHANNELS, planets, spectra, transit
 
 from ariel_scripts._augmentation import (
@@ -19,9 +22,13 @@ from ariel_scripts._augmentation import (
     scaled_features,
     standardise,
 )
-from ariel_scripts._examples import AugmentedPlanets, Collect, SimulatedCurves, place_of
+from ariel_scripts._examples import AugmentedPlanets, Collect, SimulatedCurves, StreamedCurves, place_of
 from ariel_scripts._folds import learned_prior
 from ariel_scripts._planets import Classical
+from ariel_scripts._training import LoopSettings, MicroBatches
+from hf_dataset.schema import features
+from hf_dataset.simulation import fast
+from hf_dataset.simulation.planets import sample_planets
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics_ariel import ArielPhysics
@@ -174,3 +181,18 @@ def test_simulated_curves_of_a_limited_number_come_again() -> None:
     curves = SimulatedCurves(ArielFeatureExtractor(), 1, bins=20, size=2)
     seen = [curves[[k]]["light_curve"] for k in range(4)]
     assert sum(torch.equal(seen[0], later) for later in seen[2:]) == 1
+
+
+def test_a_stream_that_goes_on_reads_what_comes_next_and_processes_share_it() -> None:
+    rows = [fast.simulate_row(planet, n_bins=20, seed=1) for planet in sample_planets(6, 2, "2024")]
+    stored = Dataset.from_list(rows, features=features(20)).to_iterable_dataset(num_shards=2)
+    curves = StreamedCurves(stored, ArielFeatureExtractor(), 0, buffer=4, mask=4)
+    settings = LoopSettings(steps=4, batch_size=2)
+    whole = list(curves.stream(MicroBatches(settings, 0, 1)))
+    assert len(whole) == 4  # 8 of 6 light curves: the second epoch has begun
+    after = list(curves.stream(MicroBatches(settings, 0, 1, start=3)))
+    assert torch.equal(after[0]["light_curve"], whole[3]["light_curve"])
+    assert torch.equal(after[0]["noise"], whole[3]["noise"])
+    epoch = replace(settings, steps=3)
+    shared = [b["light_curve"] for rank in (0, 1) for b in curves.stream(MicroBatches(epoch, rank, 2))]
+    assert len({curve.numpy().tobytes() for batch in shared for curve in batch}) == 6

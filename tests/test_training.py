@@ -118,6 +118,16 @@ def test_the_number_of_processes_is_checked(tmp_path: Path) -> None:
         run(tmp_path, processes=2)
 
 
+def test_mixed_precision_rounds_and_half_precision_needs_a_gpu(tmp_path: Path) -> None:
+    exact, rounded = (run(tmp_path / name, replace(LOOP, precision=name)) for name in ("no", "bf16"))
+    losses = [[row["loss"] for row in progress.history[1:]] for progress in (exact, rounded)]
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.1)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="precision: fp16 needs a GPU"):
+            run(tmp_path / "fp16", replace(LOOP, precision="fp16"))
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     class Broken(Points):
         def __getitem__(self, numbers: list[int]) -> dict[str, torch.Tensor]:

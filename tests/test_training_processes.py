@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_to_the_same_result(
     np.testing.assert_array_equal(a.mu, b.mu)
 
 
-def test_light_curves_are_streamed_and_a_stopped_run_reads_on(
+def test_pretraining_on_a_stream_of_stored_curves_gives_the_same_twice(
     curves: Path, repository: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     options = [curves, "--validation", 2, *QUICK, *SETTINGS, "--out"]
