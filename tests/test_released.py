@@ -16,7 +16,7 @@ from hf_dataset.simulation import fast
 from hf_dataset.simulation.planets import sample_planets
 from modeling_ariel.scoring_ariel import log_likelihood
 
-PLANETS = 5  # of each layout
+PLANETS = 10  # of each layout: the gain of one planet scatters by 0.3 nat a channel
 
 
 @pytest.fixture(scope="module")
