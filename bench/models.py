@@ -80,9 +80,8 @@ class Bench:
             "with masked pretraining": self.supervised("masked-simulated", masked),
         }
         rows = {
-            "plain transformer": self.folds("plain", None, "--physics", "none", "--draws", 1),
-            "plain transformer, pretrained and simulated": self.folds(
-                "plain-tuned", plain, "--physics", "none", "--draws", 1
+            "plain transformer, pretrained, simulated, fine-tuned": self.folds(
+                "plain-tuned", plain, "--physics", "none", "--draws", 1, "--steps", 600
             ),
             "physics residual": self.folds("residual", None),
             "physics residual, masked pretraining": self.folds("residual-masked", masked),
@@ -104,8 +103,7 @@ class Bench:
     def learning_curve(self, few: list[int]) -> dict[str, Any]:
         """Rows with fewer labelled planets to learn from."""
         rows = {}
-        starts = {"none": None, "masked": self.out / "masked/model", "simulated": self.out / "simulated/model",
-                  "masked-simulated": self.out / "masked-simulated/model"}  # fmt: skip
+        starts = {"none": None, "masked": self.out / "masked/model", "simulated": self.out / "simulated/model"}
         for planets in few:
             for name, checkpoint in starts.items():
                 runs = [
