@@ -13,8 +13,8 @@ from transformers import initialization as init
 
 from .configuration_ariel import ArielConfig
 from .nuisance_prior_ariel import NuisancePrior, Shared
-from .posterior_ariel import ScaleMixture, VisitPosterior, combine_visits
-from .retrieval_ariel import OK, ClassicalFit, fit
+from .posterior_ariel import ScaleMixture, VisitPosterior, best_status, combine_visits
+from .retrieval_ariel import ClassicalFit, fit
 
 STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")  # columns of the star table
 _TABLE_IN_FIT = ("P", "sma", "i", "Ts")
@@ -204,6 +204,6 @@ class ArielPhysics(nn.Module):
             shared=torch.stack([shared[m].mean(0) for m in members]),
             shared_sigma=torch.stack([error[m].mean(0) for m in members]),
             residual=(fits.residual * fits.weight.sqrt()).transpose(1, 2),
-            status=[OK if OK in found else found[0] for found in states],
+            status=[best_status(found) for found in states],
             covariance=covariance,
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 from ariel_scripts._augmentation import channel_levels, error_factor
 from ariel_scripts._fits import USABLE, classical_fit
 from modeling_ariel.physics_ariel import ArielPhysics
-from modeling_ariel.posterior_ariel import ScaleMixture, VisitPosterior
+from modeling_ariel.posterior_ariel import ScaleMixture, VisitPosterior, best_status
 from modeling_ariel.predictions_ariel import combine_visits
 from modeling_ariel.retrieval_ariel import ClassicalFit
 
@@ -72,8 +72,7 @@ class Planets:
         """How the best fit of a planet ended; "ok" where nothing was fitted."""
         if self.fits is None:
             return "ok"
-        found = [self.fits.status[visit] for visit in self.visits[planet]]
-        return min(found, key=lambda status: [*USABLE, status].index(status))
+        return best_status([self.fits.status[visit] for visit in self.visits[planet]])
 
 
 def read_planets(table: Any, extractor: Any, wanted: set[int] | None = None) -> Planets:

@@ -119,7 +119,7 @@ def _planets(
     import torch
     from tqdm import tqdm
 
-    from modeling_ariel.predictions_ariel import combine_visits
+    from modeling_ariel.posterior_ariel import best_status, combine_visits
 
     waiting: dict[int, list[tuple[Any, Any, str]]] = {}
     truths: dict[int, np.ndarray | None] = {}
@@ -135,8 +135,7 @@ def _planets(
                 waiting.setdefault(planet, []).append((depth, covariance, status))
                 if len(waiting[planet]) == index[planet]:
                     depths, covariances, states = zip(*waiting.pop(planet), strict=True)
-                    state = "ok" if "ok" in states else states[0]
-                    yield planet, *combine_visits(depths, covariances), truths.pop(planet), state
+                    yield planet, *combine_visits(depths, covariances), truths.pop(planet), best_status(states)
             bar.update(len(rows))
 
 
