@@ -31,6 +31,7 @@ from .physics_ariel import STAR, ArielPhysics, ClassicalPosterior
 from .uncertainty_ariel import SigmaCalibration
 
 _FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
+_LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept
 _WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
 
 
@@ -440,6 +441,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             mean = config.depth_mean + config.depth_scale * level[:, :1] + _FEATURE * by_channel[..., 0]
             limit = _WIDEST_LOG_SCALE
             return mean, (config.depth_scale * torch.exp(limit * torch.tanh(log_scale / limit))).clamp_min(floor)
+        lost = classical.depth_sigma.amin(-1, keepdim=True) > _LOST  # training shows no such planet
+        shift, log_scale = shift.masked_fill(lost, 0.0), log_scale.masked_fill(lost, 0.0)
         limit = config.max_log_scale
         sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))
         return classical.mean + shift * classical.sigma, sigma.clamp_min(floor)

@@ -424,7 +424,10 @@ def test_a_visit_whose_fit_fails_says_so_and_gives_the_priors_answer(spoil: str)
     torch.testing.assert_close(out.mean[0].double(), general.mean, rtol=5e-3, atol=0)
     torch.testing.assert_close(out.sigma[0].double(), variance.sqrt(), rtol=5e-3, atol=0)
     assert_same_spectra(predict(model, features([1])), out, slice(1, 2))
-    assert torch.isfinite(predict(spectrum_model(), batch).mean).all()
+    trained = predict(spectrum_model(), batch)
+    torch.testing.assert_close(trained.mean[0], trained.classical_mean[0])
+    torch.testing.assert_close(trained.sigma[0], trained.classical_sigma[0])
+    assert not torch.allclose(trained.sigma[1], trained.classical_sigma[1])
 
 
 def test_a_failed_visit_beside_a_good_one_of_its_planet_hardly_counts() -> None:
