@@ -60,6 +60,8 @@ def load_member(source: str, revision: str | None, device: torch.device) -> Memb
     from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
     from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
+    if revision is not None and Path(source).is_dir():
+        raise ValueError(f"--revision {revision}: expected a model on the Hub, found the folder {source}")
     where: dict[str, Any] = {} if revision is None else {"revision": revision}
     loaded: Any = ArielForSpectrumPrediction.from_pretrained(source, output_loading_info=True, **where)
     model, info = loaded

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 COLUMNS = ("planet_id", "visit", "time", "flux", "flux_err", "valid", "centroid",
            "Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")  # fmt: skip  # the true spectra are not even read
-AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel
+AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel: said
+OTHER_CHANNEL_UM = 5e-3  # the narrowest spacing: refused, as in training
 
 
 def main(
@@ -91,9 +92,9 @@ class Job:
         from ariel_scripts._predictor import batch_size, choose_device, load_members
         from ariel_scripts.retrieve import _index, wavelengths_of
 
-        index = _index(self.dataset, self.split, self.limit)
+        index = _index(self.dataset, self.split, self.limit if self.only is None else None)
         if self.only is not None:
-            index = {planet: visits for planet, visits in index.items() if planet in self.only}
+            index = dict([item for item in index.items() if item[0] in self.only][: self.limit])
             if not index:
                 raise ValueError(
                     f"{self.dataset}: split {self.split!r} has none of the {len(self.only)} planets wanted"
@@ -237,6 +238,8 @@ def _check_wavelengths(expected: list[float], found: np.ndarray) -> None:
     if len(expected) != len(found):
         raise ValueError(f"dataset: expected the model's {len(expected)} channels, found {len(found)}")
     off = float(np.abs(np.asarray(expected) - found)[1:].max(initial=0.0))
+    if off > OTHER_CHANNEL_UM:
+        raise ValueError(f"dataset: expected the model's wavelengths, found AIRS channels {off:.3f} um off")
     if off > AIRS_TOLERANCE_UM:
         logger.warning("the model is for other wavelengths than the dataset's: AIRS channels differ by %.3f um", off)
 

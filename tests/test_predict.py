@@ -311,6 +311,15 @@ def test_models_that_cannot_do_what_is_asked_are_refused(job: Job, tmp_path: Pat
         predict.predict(replace(job, models=(str(tmp_path / "nowhere"),)))
     with pytest.raises(ValueError, match="split 'test' cannot be opened"):
         predict.predict(replace(job, split="test"))
+    with pytest.raises(ValueError, match="--revision v1: expected a model on the Hub, found the folder"):
+        predict.predict(replace(job, revision="v1"))
+    with pytest.raises(ValueError, match=r"expected the model.s wavelengths, found AIRS channels 0\.006 um off"):
+        predict._check_wavelengths([0.7, 2.0, 2.1], np.array([0.7, 2.0, 2.106]))
+
+
+def test_the_limit_counts_wanted_planets_only(job: Job) -> None:
+    *_, wanted, last = job.prepare().index
+    assert list(replace(job, only=frozenset({wanted, last}), limit=1).prepare().index) == [wanted]
 
 
 def test_fits_in_other_processes_are_the_same() -> None:
