@@ -110,6 +110,8 @@ def main(
 def model_folder(model: str, revision: str | None) -> Path:
     """The model's files on this machine; ValueError where its weights are not one safetensors file."""
     folder = Path(model)
+    if revision is not None and folder.is_dir():
+        raise ValueError(f"--revision {revision}: expected a model on the Hub, found the folder {folder}")
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
