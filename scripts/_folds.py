@@ -48,6 +48,8 @@ def make_folds(
     """
     if not 0.0 < validation < 1.0:
         raise ValueError(f"validation: expected a share between 0 and 1, found {validation}")
+    if folds == 0 and chosen != "all":
+        raise ValueError(f"fold: expected --folds too, found fold {chosen!r} of none")
     if folds == 0:
         return [_fold(None, list(planets), [], limit, validation, seed)]
     if folds < 2:

@@ -166,6 +166,8 @@ def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -
     )
     if settings.precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("precision: fp16 needs a GPU, on which accelerate scales gradients; use bf16 on CPU")
+    if accelerator.device.type == "mps":
+        raise ValueError("device: expected one with float64, found mps; set ACCELERATE_USE_CPU=true")
     return accelerator
 
 

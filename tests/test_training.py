@@ -178,6 +178,8 @@ def test_a_learning_curve_uses_fewer_planets_and_more_contain_fewer() -> None:
 def test_a_fold_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="fold: expected all or 0 to 4, found '5'"):
         make_folds(range(20), 5, "5", None, 0.2, 0)
+    with pytest.raises(ValueError, match="fold: expected --folds too, found fold '0' of none"):
+        make_folds(range(20), 0, "0", None, 0.2, 0)
 
 
 def test_no_training_planet_meets_a_prior_or_a_partner_it_should_not() -> None:
@@ -231,7 +233,8 @@ def test_held_out_truths_change_no_prediction(tmp_path: Path, physics: str) -> N
     one_fold(tmp_path / "as-they-are", table, known, physics=physics)
     other = planets(66, two_visits=2)
     shuffled = np.random.default_rng(0).permutation(held).tolist()
-    permuted = known | {planet: known[source] for planet, source in zip(held, shuffled, strict=True)}
+    # larger too: means and covariances of all truths would not notice a permutation
+    permuted = known | {planet: 1.5 * known[source] for planet, source in zip(held, shuffled, strict=True)}
     other.truths = np.stack([permuted[planet] for planet in other.ids])
     assert not np.array_equal(other.truths, table.truths)
     one_fold(tmp_path / "permuted", other, permuted, physics=physics)
