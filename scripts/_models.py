@@ -20,7 +20,11 @@ def checkpoint_path(source: str) -> str:
     """The folder of "released", the checkpoint that comes with the package; any other folder or Hub id as it is."""
     import modeling_ariel
 
-    return str(Path(str(modeling_ariel.__file__)).parent / RELEASED) if source == RELEASED else source
+    if source != RELEASED:
+        return source
+    if Path(RELEASED).is_dir():
+        logger.warning("%s: the checkpoint of the package is taken; for the folder here say ./%s", RELEASED, RELEASED)
+    return str(Path(str(modeling_ariel.__file__)).parent / RELEASED)
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
