@@ -97,14 +97,14 @@ def test_strict_ends_with_an_error_where_a_planet_was_refused_and_a_dry_run_writ
         "revision": None, "split": "train", "batch": "8", "device": "cpu", "samples": 0, "workers": 1, "limit": None,
         "seed": 0, "restart": False,
     }  # fmt: skip
-    predict.main(job.dataset, list(job.models), job.out, strict=True, dry_run=True, **options)
+    predict.main(job.dataset, job.out, list(job.models), strict=True, dry_run=True, **options)
     assert "would predict 7 planets, 14 visits" in capsys.readouterr().out
     assert not job.out.parent.exists()
     with pytest.raises(typer.Exit) as stopped:
-        predict.main(job.dataset, list(job.models), job.out, strict=True, dry_run=False, **options)
+        predict.main(job.dataset, job.out, list(job.models), strict=True, dry_run=False, **options)
     assert stopped.value.exit_code == 1
     assert job.out.is_file()
-    predict.main(job.dataset, list(job.models), job.out, strict=False, dry_run=False, **options)
+    predict.main(job.dataset, job.out, list(job.models), strict=False, dry_run=False, **options)
 
 
 def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path) -> None:
