@@ -28,7 +28,8 @@ from hf_dataset import output
 from hf_dataset.output import Folder
 
 DISTRIBUTION = "ariel-hf"
-KEY_LIBRARIES = ("numpy", "scipy", "pyarrow", "datasets", "datatrove", "torch", "exoplanet-core", "huggingface_hub")
+KEY_LIBRARIES = ("numpy", "scipy", "pyarrow", "datasets", "datatrove", "torch", "transformers", "accelerate",
+                 "exoplanet-core", "huggingface_hub")  # fmt: skip
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 logger = logging.getLogger("ariel")
