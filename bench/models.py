@@ -51,10 +51,19 @@ def main(
 
     Example: python bench/models.py train_labels.csv --seeds 1
     """
+    out = out / "quick" if quick else out
     bench = Bench(truths, out, ("--steps", 3, "--evaluate-every", 3) if quick else ())
     with run_record(out, "models", {"truths": str(truths), "seeds": seeds, "few": few, "quick": quick}, 0) as run:
         with run.timed("training"):
-            rows = bench.all_rows(seeds) | bench.learning_curve(few)
+            rows = bench.all_rows(seeds)
+            curve = bench.learning_curve(few)
+            for name in (
+                "physics residual",
+                "physics residual, masked pretraining",
+                "fine-tuned, without masked pretraining",
+            ):
+                curve[f"all planets, {name}"] = bench.of_curve(rows[name])
+            rows |= curve
         run.metrics.update(rows)
         write_json(out / "models.json", rows)
         text = as_markdown(rows)
@@ -113,11 +122,15 @@ class Bench:
                 rows[f"{planets} planets, from {name}"] = merged(runs)
         return rows
 
+    def of_curve(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row of all planets in the folds of the learning curve alone."""
+        return {"folds": [row["folds"][fold] for fold in FOLDS_OF_CURVE], "predictions": []}
+
     def once(self, result: Path, *command: Any) -> None:
         """Run a command unless its result is there."""
         from ariel_scripts import cli
 
-        if result.exists():
+        if finished(result):
             return
         start = time.perf_counter()
         print("$ ariel", *command, flush=True)
@@ -144,6 +157,8 @@ class Bench:
         ).parent
         metrics = json.loads((folder / "run.json").read_text())["metrics"]
         each = [metrics[name] for name in sorted(metrics) if name.startswith("fold-")]
+        if len(each) != (1 if "--fold" in options else FOLDS):
+            raise RuntimeError(f"{folder}: expected the scores of every fold, found {len(each)}")
         row = {"folds": [one["held out"] for one in each], "predictions": [str(folder / "predictions.parquet")]}
         if "classical on held out" in each[0] and each[0]["classical on held out"]:
             row["classical"] = {"folds": [one["classical on held out"] for one in each], "predictions": []}
@@ -202,7 +217,7 @@ class Bench:
         """What fine-tuned folds make of depths that no fit can better: `ariel score-table`'s limit with free drift.
 
         The exact noise model and the true orbit, limb darkening and drift order replace the fit and the populations;
-        the prior, the network and the parameters shared between channels stay. No fit should beat this.
+        the prior and the network stay (it is told the fit's shared parameters). No fit should beat this.
         """
         import torch
 
@@ -249,6 +264,14 @@ class Bench:
         found = read_predictions(path)
         planets, y, mu, sigma = align(read_truth_csv(self.truths), found.planet_id, found.mu, found.sigma)
         return y, mu, sigma, planets
+
+
+def finished(result: Path) -> bool:
+    """Whether a command's result is there, and its run record, where it leaves one, does not say otherwise."""
+    record = result / "run.json" if result.is_dir() else result
+    if record.name != "run.json" or not record.exists():
+        return result.exists()
+    return json.loads(record.read_text())["status"] == "done"
 
 
 def merged(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ariel_scripts._common import run_record, run_script
 
 RELEASED = REPOSITORY / "modeling_ariel/released"
 KEPT = ("config.json", "model.safetensors", "preprocessor_config.json", "training.json", "calibration.json")
-RECORDS = ("training.json", "calibration.json")
+RECORDS = ("config.json", "preprocessor_config.json", "training.json", "calibration.json")
 FIGURES = ("coverage.png", "z.png")
 
 
@@ -60,8 +60,9 @@ def main(
 
 
 def without_paths(text: str, out: Path) -> str:
-    """A record in which this machine's folders are named by what they are."""
+    """A record in which this machine's folders are named by what they are, and no code that is not beside it."""
     record = json.loads(text.replace(f"{out}/", "").replace(f"{out.resolve()}/", "").replace(f"{REPOSITORY}/", ""))
+    record.pop("auto_map", None)
     if "command" in record:
         record["command"] = "python bench/release.py OUT --install"
     return json.dumps(record, indent=1) + "\n"
