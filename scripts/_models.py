@@ -56,7 +56,7 @@ def open_model(kind: Any, checkpoint: str | None, wavelength: Sequence[float] | 
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):
         raise ValueError(f"{checkpoint}: expected the dataset's channels, found {len(known)} others")
     config = _checked(ArielConfig, {**base.to_dict(), **axis, **changes})
-    with _quiet():
+    with quiet():
         model, found = kind.from_pretrained(checkpoint, config=config, output_loading_info=True)
     if found["mismatched_keys"]:
         raise ValueError(f"{checkpoint}: expected weights of the same sizes, found {found['mismatched_keys'][:3]}")
@@ -82,8 +82,8 @@ def _checked(kind: Any, values: dict[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the library's list of new weights, which `open_model` says in a line."""
+def quiet() -> Iterator[None]:
+    """Without the library's progress bar and its list of new weights, which `open_model` says in a line."""
     from transformers.utils import logging as library
 
     level = library.get_verbosity()
@@ -97,13 +97,18 @@ def _quiet() -> Iterator[None]:
 
 def open_extractor(checkpoint: str | None, wavelength: Sequence[float] | None) -> Any:
     """The feature extractor of a checkpoint, or a new one, for these channels."""
+    from transformers.utils import FEATURE_EXTRACTOR_NAME
+
     from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 
     axis: dict[str, Any] = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
-    if checkpoint is not None:
-        with contextlib.suppress(OSError):  # a checkpoint may come without one
-            return ArielFeatureExtractor.from_pretrained(checkpoint_path(checkpoint), **axis)
-    return ArielFeatureExtractor(**axis)
+    if checkpoint is None:
+        return ArielFeatureExtractor(**axis)
+    folder = Path(checkpoint_path(checkpoint))
+    if folder.is_dir() and not (folder / FEATURE_EXTRACTOR_NAME).exists():
+        logger.warning("%s has no feature extractor: one with default statistics is taken", folder)
+        return ArielFeatureExtractor(**axis)
+    return ArielFeatureExtractor.from_pretrained(str(folder) if folder.is_dir() else checkpoint, **axis)
 
 
 def save_model(model: Any, folder: Path, extractor: Any) -> None:
@@ -118,6 +123,6 @@ def save_model(model: Any, folder: Path, extractor: Any) -> None:
     ):
         kind.register_for_auto_class(auto)
     model.config.auto_map = dict(models.AUTO_MAP)  # whole: a checkpoint's own may be stale
-    with _quiet():
+    with quiet():
         model.save_pretrained(folder)
     extractor.save_pretrained(folder)

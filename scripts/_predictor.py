@@ -57,13 +57,15 @@ def load_members(sources: Sequence[str], revision: str | None, device: torch.dev
 
 def load_member(source: str, revision: str | None, device: torch.device) -> Member:
     """Model and extractor of a folder or Hub id. The classes are this package's: no code of the Hub runs."""
+    from ariel_scripts._models import quiet
     from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
     from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
     if revision is not None and Path(source).is_dir():
         raise ValueError(f"--revision {revision}: expected a model on the Hub, found the folder {source}")
     where: dict[str, Any] = {} if revision is None else {"revision": revision}
-    loaded: Any = ArielForSpectrumPrediction.from_pretrained(source, output_loading_info=True, **where)
+    with quiet():
+        loaded: Any = ArielForSpectrumPrediction.from_pretrained(source, output_loading_info=True, **where)
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
         raise ValueError(

@@ -6,6 +6,7 @@ that was stopped ends where it would have ended, and two processes give what one
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import sys
@@ -216,6 +217,14 @@ def train(
     return Loop(model, examples, evaluate, settings, out, record, save, processes).run(stop_after)
 
 
+def digest_of(model: torch.nn.Module) -> str:
+    """Hash of the weights that training starts from: another checkpoint under the same name is another run."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.named_parameters()):
+        digest.update(name.encode() + weight.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 class Loop:
     """One run of :func:`train`, step by step."""
 
@@ -233,6 +242,7 @@ class Loop:
         from transformers import get_cosine_schedule_with_warmup
 
         self.settings, self.folder, self.record = settings, RunFolder(Path(out)), record
+        self.start = digest_of(model)
         self.examples, self.evaluate, self.save = examples, evaluate, save
         self.accelerator = make_accelerator(settings, self.folder.path, processes)
         self.batches = MicroBatches(settings, self.accelerator.process_index, self.accelerator.num_processes)
@@ -284,7 +294,7 @@ class Loop:
         free = ("workers", "tracker")
         loop = {name: value for name, value in asdict(self.settings).items() if name not in free}
         config = {name: value for name, value in self.record.get("config", {}).items() if name not in free}
-        return config_hash({"loop": loop, "config": config})
+        return config_hash({"loop": loop, "config": config, "planets": self.record.get("planets"), "start": self.start})
 
     def _loader(self) -> Iterator[dict[str, Tensor]]:
         self.batches.start = self.progress.step

@@ -91,6 +91,10 @@ def main(
         raise typer.BadParameter(f"population: expected 2024, 2025 or both, found {population!r}")
     if (dataset is None) == (simulate is None):
         raise typer.BadParameter("expected a dataset or --simulate N, and not both")
+    if draws > 1 and physics == "none":
+        raise typer.BadParameter(
+            "--draws above 1 needs --physics residual: one light curve cannot show several spectra"
+        )
     if simulate is not None and (physics != "none" or folds):
         raise typer.BadParameter(
             "--simulate makes light curves without fits and without end: it needs --physics none and --folds 0; for "

@@ -90,6 +90,17 @@ def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
         run(tmp_path, replace(LOOP, learning_rate=0.01))
 
 
+def test_a_run_does_not_go_on_from_another_start_or_with_other_planets(tmp_path: Path) -> None:
+    run(tmp_path, stop_after=4)
+    other = Line()
+    with torch.no_grad():
+        other.layer[0].bias.add_(1.0)
+    with pytest.raises(ValueError, match="found one with other settings"):
+        train(other, Points(), judge, LOOP, tmp_path, {}, save_line)
+    with pytest.raises(ValueError, match="found one with other settings"):
+        train(Line(), Points(), judge, LOOP, tmp_path, {"planets": {"train": [7]}}, save_line)
+
+
 def test_accumulated_batches_are_one_batch(tmp_path: Path) -> None:
     def last(name: str, accumulation: int) -> dict[str, torch.Tensor]:
         model = Line()
@@ -312,6 +323,7 @@ def test_pretraining_and_the_plain_model_run_on_simulated_curves(tmp_path: Path)
         (pretrain.main, ("--simulate", 0, "--precision", "half"), "precision: expected one of"),
         (finetune.main, ("--simulate", 0), "it needs --physics none"),
         (finetune.main, ("nowhere/at-all",), "cannot be opened"),
+        (finetune.main, ("curves", "--physics", "none", "--draws", 8), "--draws above 1 needs --physics residual"),
         (finetune.main, ("--simulate", 0, "--physics", "newton"), "--physics none"),
         (finetune.main, ("--simulate", 0, "--physics", "none", "--population", "2030"), "population: expected"),
         (finetune.main, ("--simulate", 0, "--physics", "none", "--swap", 3), "swap: expected a share"),
