@@ -55,7 +55,7 @@ def main(
     bench = Bench(truths, out, ("--steps", 3, "--evaluate-every", 3) if quick else ())
     with run_record(out, "models", {"truths": str(truths), "seeds": seeds, "few": few, "quick": quick}, 0) as run:
         with run.timed("training"):
-            rows = bench.all_rows(seeds)
+            rows = bench.classical_rows() | bench.all_rows(seeds)
             curve = bench.learning_curve(few)
             for name in (
                 "physics residual",
@@ -77,6 +77,13 @@ class Bench:
     def __init__(self, truths: Path, out: Path, extra: tuple[Any, ...]):
         self.truths, self.out, self.extra = truths, out, extra
         self.labelled, self.simulated = out / "labels", out / "both"
+
+    def classical_rows(self) -> dict[str, Any]:
+        """Rows of `ariel score-table`: pooled over the same planets and folds, one sigma factor a fold."""
+        folder = self.out / "score-table"
+        self.once(folder, "score-table", self.truths, "--out", folder)
+        table = json.loads((folder / "table.json").read_text())
+        return {name: {"folds": [row], "predictions": []} for name, row in table.items()}
 
     def all_rows(self, seeds: int) -> dict[str, Any]:
         """Rows of the score table."""
@@ -283,15 +290,22 @@ def merged(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def as_markdown(rows: dict[str, Any]) -> str:
-    """Mean and standard deviation over folds and seeds."""
-    lines = ["| method | runs | 2024 score | 2025 score | RMSE ppm |", "|---|---|---|---|---|"]
+    """Mean and standard deviation over folds and seeds; rows that are pooled over planets have no deviation."""
+    lines = ["| method | runs | 2024 score | 2025 score | RMSE ppm | mean ln likelihood |", "|---|---|---|---|---|---|"]
     for name, row in rows.items():
-        columns = {
-            key: np.array([fold[key] for fold in row["folds"]]) for key in ("score_2024", "score_2025", "rmse_ppm")
-        }
-        cells = [f"{columns[key].mean():.3f} ± {columns[key].std(ddof=1):.3f}" for key in ("score_2024", "score_2025")]
-        lines.append(f"| {name} | {len(row['folds'])} | {' | '.join(cells)} | {columns['rmse_ppm'].mean():.0f} |")
+        folds = row["folds"]
+        cells = [_spread([fold[key] for fold in folds]) for key in ("score_2024", "score_2025")]
+        likelihood = np.mean([fold.get("log_likelihood", np.nan) for fold in folds])
+        cells += [f"{np.mean([fold['rmse_ppm'] for fold in folds]):.1f}", f"{likelihood:.3f}"]
+        lines.append(
+            f"| {name} | {len(folds) if len(folds) > 1 else 'pooled'} | {' | '.join(cells)} |".replace("nan", "–")
+        )
     return "\n".join(lines) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    mean = f"{np.mean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.3f}"
 
 
 if __name__ == "__main__":
