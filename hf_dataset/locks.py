@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import threading
 import time
 import uuid
@@ -95,7 +96,8 @@ class _Lease:
         thread = threading.Thread(target=self._renew, args=(ended,), daemon=True)
         thread.start()
         try:
-            yield
+            with _interruptible():
+                yield
         finally:
             ended.set()
             thread.join()
@@ -119,6 +121,22 @@ class _Lease:
                     self.lost = f"could not be renewed for {LEASE_S:g} s ({error})"
         if self.lost:
             _thread.interrupt_main()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGINT end the block where it was ignored, as shells have it for jobs in the background.
+
+    The thread that renews the lease could otherwise not stop a build that has lost it.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _words(holder: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 import threading
 import time
 from functools import partial
@@ -192,6 +193,20 @@ def test_a_lease_outlives_a_failing_renewal_and_stops_its_build_when_it_is_void(
         locks.hold(output.folder(url(lease))),
     ):
         wait_for(fails.set)  # which returns None: until the build is stopped
+
+
+def test_a_lost_lease_stops_a_build_in_the_background_where_the_shell_ignores_sigint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "RENEW_S", 0.01)
+    lease = tmp_path / "lock"
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(locks.FolderInUse, match="was taken over"), locks.hold(output.folder(url(lease))):
+            wait_for(lambda: held(lease, 100))
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def wait_for(condition: Any, seconds: float = 30) -> None:
