@@ -51,6 +51,29 @@ def test_fast_light_curves_open_with_load_dataset(tmp_path: Path) -> None:
     assert row["flux"].shape == (40, 283)
 
 
+def test_both_populations_come_by_turns_with_noise_drawn_for_each_planet(tmp_path: Path) -> None:
+    out = tmp_path / "curves"
+    result = ariel(out, "--fast", "--layout", "both", "--planets", 6, "--fewest-frames", 100, "--bins", 40)
+    assert result.exit_code == 0, result.output
+    rows = load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache")).with_format("numpy")
+    assert [bool(np.isfinite(row["P"])) for row in rows] == [False, True] * 3  # 2025 alone has a star table
+    assert len(set(rows["planet_id"])) == 6
+    noise = [np.median(row["flux_err"] / np.sqrt(row["flux"])) for row in rows]
+    assert max(noise) > 1.5 * min(noise)
+
+
+def test_given_spectra_get_light_curves_of_their_own(tmp_path: Path) -> None:
+    spectra = {11: np.full(283, 0.01), 12: np.linspace(0.002, 0.0025, 283)}
+    header = ",".join(["planet_id", *(f"wl_{n}" for n in range(1, 284))])
+    lines = [header, *(",".join([str(planet), *map(str, values)]) for planet, values in spectra.items())]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    result = ariel(tmp_path / "curves", "--fast", "--spectra", tmp_path / "labels.csv", "--bins", 40)
+    assert result.exit_code == 0, result.output
+    rows = load_dataset(str(tmp_path / "curves"), split="train", cache_dir=str(tmp_path / "cache"))
+    for row in rows.with_format("numpy"):
+        np.testing.assert_allclose(row["spectrum"], spectra[int(row["planet_id"])], rtol=1e-6)
+
+
 def test_a_dry_run_says_what_it_would_write_and_writes_nothing(tmp_path: Path) -> None:
     result = ariel(tmp_path / "raw", "--dry-run", "--planets", 5, "--full", 1)
     assert result.exit_code == 0
@@ -65,6 +88,7 @@ def test_a_dry_run_says_what_it_would_write_and_writes_nothing(tmp_path: Path) -
         (("--layout", "2023"), "expected one of"),
         (("--layout", "2024", "--visits", 2), "one visit"),
         (("--fast", "--full", 1), "choose one"),
+        (("--layout", "both"), "--layout both are for --fast"),
         (("--planets", 0), "greater than"),
     ],
 )
