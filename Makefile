@@ -48,7 +48,7 @@ truth: $(VENV)/.installed ## depths from raw simulated frames against their trut
 	OMP_NUM_THREADS=1 $(BIN)/python bench/truth_recovered.py
 
 TRUTHS ?= ../shared/real/challenge_2024/train_labels.csv
-models: $(VENV)/.installed ## train and score every stage of the model on given spectra: make models TRUTHS=train_labels.csv (2 hours)
+models: $(VENV)/.installed ## train and score every stage of the model on given spectra: make models TRUTHS=train_labels.csv (hours)
 	OMP_NUM_THREADS=2 $(BIN)/python bench/models.py $(TRUTHS)
 
 clean: ## remove what the commands above made, the virtual environment too

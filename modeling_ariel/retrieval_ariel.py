@@ -122,7 +122,7 @@ def fit(batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | No
     for start in range(0, len(found), _CHUNK):
         rows = found[start : start + _CHUNK]
         answers.update(_fit_chunk(rows, prepared, whites, star, wavelength, settings, batch["flux"]))
-    return _concatenate([answers[row] for row in range(size)])
+    return concatenate([answers[row] for row in range(size)])
 
 
 def _check(batch: dict[str, Tensor], wavelength: Tensor) -> None:
@@ -341,7 +341,8 @@ def _unknown(flux: Tensor, status: str, reason: str, settings: FitSettings) -> C
     )
 
 
-def _concatenate(fits: list[ClassicalFit]) -> ClassicalFit:
+def concatenate(fits: list[ClassicalFit]) -> ClassicalFit:
+    """Fits of many visits as one."""
     merged: dict[str, Any] = {}
     for name in ClassicalFit.__annotations__:
         values = [getattr(one, name) for one in fits]

@@ -16,7 +16,7 @@ from ariel_scripts._fits import USABLE, classical_fit
 from modeling_ariel.physics_ariel import ArielPhysics
 from modeling_ariel.posterior_ariel import ScaleMixture, VisitPosterior, best_status
 from modeling_ariel.predictions_ariel import combine_visits
-from modeling_ariel.retrieval_ariel import ClassicalFit
+from modeling_ariel.retrieval_ariel import ClassicalFit, concatenate
 
 Array = NDArray[np.floating[Any]]
 
@@ -125,15 +125,6 @@ def _part(rows: Mapping[str, Any], extractor: Any, fitted: bool) -> dict[str, An
         return part
     kept = {name: np.asarray(rows[f"fit_{name}"], np.float16) for name in ("residual", "transit")}
     return {**part, **kept, "fits": classical_fit(rows)}
-
-
-def concatenate(fits: Sequence[ClassicalFit]) -> ClassicalFit:
-    """Fits of many visits as one."""
-    merged: dict[str, Any] = {}
-    for name in ClassicalFit.__annotations__:
-        values = [getattr(one, name) for one in fits]
-        merged[name] = torch.cat(values) if isinstance(values[0], Tensor) else [item for v in values for item in v]
-    return ClassicalFit(**merged)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from ariel_scripts._examples import AugmentedPlanets, Collect
 from ariel_scripts._folds import Fold, Priors
 from ariel_scripts._planets import Classical, Planets
 from modeling_ariel.nuisance_prior_ariel import NuisancePrior, PopulationError
-from modeling_ariel.scoring_ariel import rmse, score_2024, score_2025
+from modeling_ariel.scoring_ariel import log_likelihood, rmse, score_2024, score_2025
 
 logger = logging.getLogger(__name__)
 
@@ -122,11 +122,10 @@ class Spectra:
 def scores(truth: Array, mean: Array, sigma: Array) -> dict[str, float]:
     """Both scores, the mean ln likelihood of a channel (which falls on where scores are cut off at 0) and the error."""
     mean, sigma = np.maximum(mean, 0.0), np.maximum(sigma, _SIGMA_FLOOR)
-    likelihood = -0.5 * ((truth - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2.0 * np.pi)
     return {
         "score_2024": float(score_2024(truth, mean, sigma)),
         "score_2025": float(score_2025(truth, mean, sigma)),
-        "log_likelihood": float(likelihood.mean()),
+        "log_likelihood": float(log_likelihood(truth, mean, sigma).mean()),
         "rmse_ppm": 1e6 * float(rmse(truth, mean)),
     }
 
