@@ -3,7 +3,7 @@
 `calibrate_series` is `calibration.calibrate`, `light_curves.find_hits` and `light_curves.replace_hits` in one pass
 over a pixel's time series, which stays in the processor's cache; the tests hold it to them, bit for bit (the mean to
 rounding: it is summed in another order). Its operations are those of the plain steps in their order and precision:
-nothing is reassociated or contracted (no fastmath), so that its results don't depend on the processor it is compiled for.
+nothing is reassociated or contracted (no fastmath), so that results don't depend on the processor.
 
 Importing this module imports numba. Machine code is kept where numba can write it: NUMBA_CACHE_DIR, this folder's
 __pycache__, or the user's cache folder; where it can't, each process compiles for itself.
