@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
-.PHONY: help quickstart test test-slow test-cluster check format bench throughput truth models clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster check format bench throughput truth models clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -19,11 +19,17 @@ $(VENV)/.installed: pyproject.toml constraints-cpu.txt
 quickstart: $(VENV)/.installed ## simulate raw planets, build the dataset, get spectra two ways, score, submit; a page of results
 	$(BIN)/ariel quickstart quickstart
 
+space: $(VENV)/.installed ## the demo in a browser, on the released model and simulated planets
+	$(BIN)/python space/app.py
+
 test: $(VENV)/.installed ## the default tests: offline, CPU, minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/.installed ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(VENV)/.installed ## the Space and the report in headless Chromium; ARIEL_SCREENSHOTS=FOLDER keeps pictures
+	$(BIN)/python -m pytest -m browser -rs
 
 test-cluster: $(VENV)/.installed ## one build on every engine: two Ray nodes, Slurm, S3; all on this machine (needs root for Slurm)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[cluster]'
