@@ -109,10 +109,24 @@ def write_card(
 def read_wavelengths(out: str | Folder) -> np.ndarray:
     """Wavelengths (channel,) [um] from the card of the dataset folder or URL `out`."""
     path = folder(out) / "README.md"
-    block = re.search(r"```json wavelengths\n(\[.*?\])\n```", path.read_text(encoding="utf-8"), re.DOTALL)
+    try:
+        return wavelengths_in(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def wavelengths_in(text: str) -> np.ndarray:
+    """Wavelengths (channel,) [um] from the text of a dataset card; ValueError where it has no sound block of them."""
+    block = re.search(r"```json wavelengths\n(\[.*?\])\n```", text, re.DOTALL)
     if block is None:
-        raise ValueError(f"{path}: expected a JSON block of wavelengths, found none")
-    return np.array(json.loads(block[1]))
+        raise ValueError("expected a JSON block of wavelengths, found none")
+    try:
+        wavelengths = np.array(json.loads(block[1]), float)
+    except ValueError as error:
+        raise ValueError(f"expected a JSON list of wavelengths, found {error}") from None
+    if wavelengths.shape != (schema.N_CHANNELS,) or not (np.isfinite(wavelengths) & (wavelengths > 0)).all():
+        raise ValueError(f"expected {schema.N_CHANNELS} positive wavelengths, found {block[1][:60]}…")
+    return wavelengths
 
 
 @dataclass(frozen=True)
