@@ -28,9 +28,9 @@ class Block:
 
     @property
     def lines(self) -> list[str]:
-        """Its lines without comments at their ends and without empty ones; for blocks of commands."""
-        lines = (re.sub(r"(^|\s)#\s.*$", "", line).strip() for line in self.code.splitlines())
-        return [line for line in lines if line]
+        """Its commands: lines without their comments, those that end in a backslash joined to the next."""
+        text = re.sub(r"(^|\s)#\s.*$", "", self.code.replace("\\\n", " "), flags=re.MULTILINE)
+        return [line.strip() for line in text.splitlines() if line.strip()]
 
     def run(self, names: dict[str, Any], document: str | Path) -> None:
         """Execute Python code in the namespace ``names``; tracebacks show the line of ``document``."""
