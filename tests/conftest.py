@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from local_hub import LocalHub
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -49,3 +54,12 @@ def same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     from hf_dataset import plan
 
     monkeypatch.setattr(plan, "code_version", lambda: CODE)
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    """An empty Hugging Face Hub on this machine."""
+    from local_hub import LocalHub
+
+    with LocalHub() as running:
+        yield running
