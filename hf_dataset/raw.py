@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hf_dataset import raw_tables
+from hf_dataset.output import read_json
 from hf_dataset.raw_files import (
     INDEX_COLUMN,
     PlanetTable,
@@ -130,8 +132,28 @@ class ChallengeFolder:
 
     @property
     def simulated(self) -> bool:
-        """True where this project's simulator wrote the folder."""
-        return (self.root / "simulation.json").exists()
+        """True where this project's simulator wrote the folder, as its record there says."""
+        return bool(self._record)
+
+    def origin(self, split: str, planet: int) -> str:
+        """What a row of the planet has as `layout`, which decides the licence of the dataset.
+
+        `simulated`: this project's simulator recorded that it made the planet in that split; `given`: it did so for a
+        spectrum from elsewhere. Anything else, and all where the record cannot be read, has the challenge's layout.
+        """
+        planets = self._record.get("planets")
+        listed = planets.get(split) if isinstance(planets, dict) else None
+        if not isinstance(listed, list) or planet not in listed:
+            return self.layout
+        given = self._record.get("given_spectra", [])
+        return "simulated" if isinstance(given, list) and planet not in given else "given"
+
+    @cached_property
+    def _record(self) -> dict[str, Any]:
+        """What the simulator says it made; empty where it says nothing."""
+        path = self.root / "simulation.json"
+        record = read_json(path) if what_is(path) == "a file" else None
+        return record if record is not None and record.get("simulated") is True else {}
 
     def planets(self, split: str) -> list[int]:
         """Planet numbers of a split, ascending: whatever has a number for its name, so that none is overlooked."""

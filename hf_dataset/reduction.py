@@ -259,7 +259,7 @@ def _row(
     row = {
         "planet_id": visit.planet_id,
         "visit": visit.visit,
-        "layout": "simulated" if visit.folder.simulated else visit.layout,
+        "layout": visit.folder.origin(visit.split, visit.planet_id),
         "time": (times[AIRS] - start).astype(np.float32),
         "flux": np.concatenate([part.flux for part in parts], axis=1).astype(np.float32),
         "flux_err": np.concatenate([part.flux_err for part in parts], axis=1).astype(np.float32),

@@ -11,7 +11,7 @@ import numpy as np
 
 N_CHANNELS = 283  # FGS1, then the 282 labelled AIRS-CH0 channels in ascending wavelength
 DEFAULT_BINS = 375  # 15 AIRS and 180 FGS1 exposures a bin on a full 7.5 h visit
-LAYOUTS = ("2024", "2025", "simulated")
+LAYOUTS = ("2024", "2025", "simulated", "given")
 STAR_COLUMNS = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 CENTROID_AXES = ("FGS1 y", "FGS1 x", "AIRS y", "AIRS dispersion shift")
 
@@ -31,7 +31,13 @@ class Column:
 COLUMNS: tuple[Column, ...] = (
     Column("planet_id", "int64", (), "", "planet of the challenge folder"),
     Column("visit", "int32", (), "", "visit number, 0 for the first; all visits of a planet are in one split"),
-    Column("layout", "string", (), "", "`2024`, `2025` or `simulated`"),
+    Column(
+        "layout",
+        "string",
+        (),
+        "",
+        "`2024`, `2025`: the challenge's; `simulated`; `given`: simulated for given spectra",
+    ),
     Column("time", "float32", ("T",), "h", "bin centres, from the first exposure"),
     Column("flux", "float32", ("T", "C"), "e-/exposure", "mean of the good exposures in the bin"),
     Column("flux_err", "float32", ("T", "C"), "e-/exposure", "1σ of `flux`: photon, dark and read noise"),
@@ -101,5 +107,7 @@ def _check_values(row: Mapping[str, Any], planet: str) -> None:
     err = np.asarray(row["flux_err"])[np.asarray(row["valid"])]
     if not (np.isfinite(err).all() and (err > 0).all()):
         raise ValueError(f"{planet}: flux_err: expected positive finite errors in valid bins, found others")
+    if row["spectrum"] is not None and not (np.isfinite(row["spectrum"]).all() and (row["spectrum"] > 0).all()):
+        raise ValueError(f"{planet}: spectrum: expected positive finite depths, found others")
     if not (np.diff(row["time"]) > 0).all():
         raise ValueError(f"{planet}: time: expected increasing bin centres")

@@ -117,10 +117,31 @@ def test_files_lists_every_file_of_a_visit_once(folder: Path) -> None:
     assert set(files) == {path for path in (folder / "train" / "7").rglob("*.parquet")}
 
 
-def test_a_simulated_folder_says_so(folder_2025: Path) -> None:
-    assert not raw.open_folder(folder_2025).simulated
-    (folder_2025 / "simulation.json").write_text(json.dumps({}))
-    assert raw.open_folder(folder_2025).simulated
+@pytest.mark.parametrize(
+    ("record", "layout"),
+    [
+        (None, "2025"),
+        ("", "2025"),
+        ("[7]", "2025"),
+        ("{}", "2025"),
+        (json.dumps({"simulated": "yes", "planets": {"train": [7]}}), "2025"),
+        (json.dumps({"simulated": True}), "2025"),
+        (json.dumps({"simulated": True, "planets": {"train": [8], "test": [7]}}), "2025"),
+        (json.dumps({"simulated": True, "planets": {"train": [8, 7]}}), "simulated"),
+        (json.dumps({"simulated": True, "planets": {"train": [8, 7]}, "given_spectra": [8]}), "simulated"),
+        (json.dumps({"simulated": True, "planets": {"train": [8, 7]}, "given_spectra": [7]}), "given"),
+        (json.dumps({"simulated": True, "planets": {"train": [8, 7]}, "given_spectra": "7"}), "given"),
+    ],
+)
+def test_only_planets_that_the_simulator_recorded_count_as_simulated(
+    folder_2025: Path, record: str | None, layout: str
+) -> None:
+    """A row's layout decides its licence: whatever is in doubt is the challenge's."""
+    if record is not None:
+        (folder_2025 / "simulation.json").write_text(record)
+    folder = raw.open_folder(folder_2025)
+    assert folder.origin("train", 7) == layout
+    assert folder.simulated == ('"simulated": true' in (record or ""))
 
 
 def test_the_one_column_cut_of_a_signal_is_refused_with_both_counts(folder_2025: Path) -> None:

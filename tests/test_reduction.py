@@ -298,7 +298,8 @@ def test_instruments_at_different_times_are_refused(tmp_path: Path) -> None:
 
 def test_a_simulated_folder_gives_simulated_rows(transit_folder: Path, tmp_path: Path) -> None:
     root = planet_folder(tmp_path / "raw", *exposures())
-    (root / "simulation.json").write_text("{}")
+    assert reduce(root)[0]["layout"] == "2025"
+    (root / "simulation.json").write_text(json.dumps({"simulated": True, "planets": {"train": [7]}}))
     assert reduce(root)[0]["layout"] == "simulated"
 
 

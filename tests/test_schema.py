@@ -41,6 +41,7 @@ def test_a_row_of_the_schema_passes_and_becomes_features() -> None:
         ({"flux_err": np.zeros((8, 283), "float32")}, "flux_err: expected positive"),
         ({"time": np.zeros(8, "float32")}, "time: expected increasing"),
         ({"layout": "2023"}, "expected layout"),
+        ({"spectrum": np.zeros(283, "float32")}, "spectrum: expected positive finite depths"),
         ({"bogus": 1}, "unknown ['bogus']"),
     ],
 )

@@ -72,6 +72,8 @@ def test_given_spectra_get_light_curves_of_their_own(tmp_path: Path) -> None:
     rows = load_dataset(str(tmp_path / "curves"), split="train", cache_dir=str(tmp_path / "cache"))
     for row in rows.with_format("numpy"):
         np.testing.assert_allclose(row["spectrum"], spectra[int(row["planet_id"])], rtol=1e-6)
+        assert row["layout"] == "given"  # they may be the challenge's labels: never under the licence of simulations
+    assert "license: cc-by-nc-4.0" in (tmp_path / "curves/README.md").read_text()
 
 
 def test_a_dry_run_says_what_it_would_write_and_writes_nothing(tmp_path: Path) -> None:

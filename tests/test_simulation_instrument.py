@@ -42,6 +42,8 @@ def test_the_reader_finds_every_planet_visit_and_truth(folder):
     assert opened.layout == layout
     assert opened.simulated
     assert opened.planets("train") == sorted(p.planet_id for p in sample[:2])
+    assert {opened.origin("train", p.planet_id) for p in sample[:2]} == {"simulated"}
+    assert opened.origin("train", sample[2].planet_id) == layout  # not where the simulator put it
     assert opened.planets("test") == [sample[2].planet_id]
     assert opened.visits("train", sample[0].planet_id) == ([0, 1] if layout == "2025" else [0])
     np.testing.assert_allclose(opened.wavelengths, planets.wavelengths_um(layout), atol=1e-12)

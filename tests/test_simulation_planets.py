@@ -132,6 +132,8 @@ def test_a_given_spectrum_travels_into_a_planet():
     spectrum = np.linspace(0.002, 0.003, 283)
     planet = planets.planet_from_spectrum(spectrum, seed=1, layout="2024", planet_id=77)
     assert planet.planet_id == 77
+    assert planet.given
+    assert not planets.sample_planets(1, seed=1)[0].given
     assert np.array_equal(planet.spectrum, spectrum)
     assert planet.duration > 1
 

@@ -227,7 +227,7 @@ def _row(
     return {
         "planet_id": planet.planet_id,
         "visit": visit,
-        "layout": "simulated",
+        "layout": "given" if planet.given else "simulated",
         "time": time.astype(np.float32),
         "flux": flux.astype(np.float32),
         "flux_err": sigma.astype(np.float32),

@@ -324,6 +324,7 @@ def _provenance(
         release = version("ariel-hf")
     except PackageNotFoundError:
         release = "unknown"
+    given = [p.planet_id for group in splits.values() for p in group if p.given]
     return {
         "simulated": True,
         "generator": f"ariel-hf {release} hf_dataset.simulation",
@@ -332,6 +333,7 @@ def _provenance(
         "n_airs_frames": n_airs_frames,
         "visits": visits,
         "planets": {split: [p.planet_id for p in group] for split, group in splits.items()},
+        **({"given_spectra": given} if given else {}),
         "truth": "simulation_truth.parquet",
         "settings": asdict(settings),
     }

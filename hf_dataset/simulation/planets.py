@@ -11,6 +11,7 @@ Ranges are facts read off the real tables (`train_star_info.csv` of 2025, 1,100 
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,7 @@ class Planet:
     brightness: float  # solid angle of the star relative to that of the real planet 342072318's
     spectrum: Array  # depth (283,)
     u: Array  # limb darkening (283, 2)
+    given: bool = False  # whether the spectrum is somebody's, not of this population
 
     @property
     def b(self) -> float:
@@ -226,7 +228,9 @@ def _assemble(system: System, depth: Array, ids: list[int], layout: str, seed: i
     planets = []
     for j, planet_id in enumerate(ids):
         rng = np.random.default_rng([seed, planet_id, 0x11B])
-        columns = {c: float(getattr(system, c)[j]) for c in ("Rs", "Ms", "Ts", "Mp", "P", "sma", "i", "t0")}
+        columns: dict[str, Any] = {
+            c: float(getattr(system, c)[j]) for c in ("Rs", "Ms", "Ts", "Mp", "P", "sma", "i", "t0")
+        }
         planets.append(
             Planet(
                 planet_id=planet_id,
@@ -269,7 +273,7 @@ def planet_from_spectrum(
     ids = [planet_ids(1, seed)[0] if planet_id is None else int(planet_id)]
     chosen = System(*(np.atleast_1d(getattr(system, f)[pick]) for f in System.__dataclass_fields__))
     chosen = replace(chosen, k=np.array([k]), i=np.degrees(np.arccos([b / chosen.sma[0]])))
-    return _assemble(chosen, spectrum[None], ids, layout, seed)[0]
+    return replace(_assemble(chosen, spectrum[None], ids, layout, seed)[0], given=True)
 
 
 def _check_layout(layout: str) -> None:
