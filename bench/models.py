@@ -196,10 +196,10 @@ class Bench:
 
     def fitted_planets(self, checkpoint: Path) -> tuple[Any, Any]:
         """Planets with the given spectra and their fits, from the cache, and a checkpoint's feature extractor."""
-        from ariel_scripts._fits import fitted, open_curves
+        from ariel_scripts._datasets import open_curves, wavelengths_of
+        from ariel_scripts._fits import fitted
         from ariel_scripts._models import open_extractor
         from ariel_scripts._planets import read_planets
-        from ariel_scripts.retrieve import wavelengths_of
 
         wavelength = wavelengths_of(str(self.labelled), "2024")
         extractor = open_extractor(str(checkpoint), wavelength)

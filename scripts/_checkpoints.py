@@ -90,6 +90,11 @@ class RunFolder:
         )
         _replace(new, self.path / "model")
 
+    def add_to_record(self, entries: dict[str, Any]) -> None:
+        """Write what is known of the finished model only after training into its training.json."""
+        path = self.path / "model" / "training.json"
+        write_json(path, json.loads(path.read_text()) | entries)
+
     def clear(self) -> None:
         """Remove what a run has left, and nothing else."""
         for name in ("state", ".state.new", ".state.old", "best", "model", ".model.new", "logs"):

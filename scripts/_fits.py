@@ -39,24 +39,13 @@ _SOURCES = (  # what decides a fit; a change makes new ones
 )
 
 
-def open_curves(dataset: str, split: str) -> Any:
-    """A split as a memory-mapped `datasets.Dataset`; ValueError where it cannot be opened."""
-    import datasets
-
-    where: dict[str, Any] = {"path": dataset}
-    try:
-        return datasets.load_dataset(**where, split=split)
-    except (ValueError, FileNotFoundError, ConnectionError) as error:
-        raise ValueError(f"{dataset}: split {split!r} cannot be opened: {error}") from error
-
-
 def fitted(
     curves: Any, wavelength: Sequence[float], workers: int = 1, settings: FitSettings | None = None, piece: int = PIECE
 ) -> Any:
     """The dataset with the columns of :func:`fit_features` added; rows of failed fits keep their status.
 
     Args:
-        curves: `datasets.Dataset` of light curves, as `open_curves` gives it.
+        curves: `datasets.Dataset` of light curves, as `_datasets.open_curves` gives it.
         wavelength: (C,) [um].
         workers: processes.
         settings: of the fit.

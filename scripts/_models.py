@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ariel_scripts._hub import Located, locate_model
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def open_model(kind: Any, checkpoint: str | None, wavelength: Sequence[float] | None, **changes: Any) -> Any:
+def open_model(kind: Any, checkpoint: str | Located | None, wavelength: Sequence[float] | None, **changes: Any) -> Any:
     """A model of class ``kind``, new or with the weights of a checkpoint (folder or Hub id), its config changed.
 
     ``wavelength`` (C,) [um] of the data; a checkpoint's must be near them, and takes them.
@@ -50,18 +53,18 @@ def open_model(kind: Any, checkpoint: str | None, wavelength: Sequence[float] | 
     axis = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
     if checkpoint is None:
         return kind(_checked(ArielConfig, {**axis, **changes}))
-    checkpoint = checkpoint_path(checkpoint)
-    base = ArielConfig.from_pretrained(checkpoint)
+    where = locate_model(checkpoint)
+    base = ArielConfig.from_pretrained(where.location)
     known = np.asarray(base.wavelength)
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):
-        raise ValueError(f"{checkpoint}: expected the dataset's channels, found {len(known)} others")
+        raise ValueError(f"{where.name}: expected the dataset's channels, found {len(known)} others")
     config = _checked(ArielConfig, {**base.to_dict(), **axis, **changes})
     with quiet():
-        model, found = kind.from_pretrained(checkpoint, config=config, output_loading_info=True)
+        model, found = kind.from_pretrained(where.location, config=config, output_loading_info=True)
     if found["mismatched_keys"]:
-        raise ValueError(f"{checkpoint}: expected weights of the same sizes, found {found['mismatched_keys'][:3]}")
+        raise ValueError(f"{where.name}: expected weights of the same sizes, found {found['mismatched_keys'][:3]}")
     fresh = sorted({name.split(".")[0] for name in found["missing_keys"]})
-    logger.info("%s: weights taken%s", checkpoint, f"; new: {', '.join(fresh)}" if fresh else "")
+    logger.info("%s: weights taken%s", where.name, f"; new: {', '.join(fresh)}" if fresh else "")
     if hasattr(model, "physics"):
         model.physics.wavelength.copy_(model.physics.wavelength.new_tensor(config.wavelength))
     return model
@@ -95,7 +98,7 @@ def quiet() -> Iterator[None]:
         library.set_verbosity(level)
 
 
-def open_extractor(checkpoint: str | None, wavelength: Sequence[float] | None) -> Any:
+def open_extractor(checkpoint: str | Located | None, wavelength: Sequence[float] | None) -> Any:
     """The feature extractor of a checkpoint, or a new one, for these channels."""
     from transformers.utils import FEATURE_EXTRACTOR_NAME
 
@@ -104,25 +107,48 @@ def open_extractor(checkpoint: str | None, wavelength: Sequence[float] | None) -
     axis: dict[str, Any] = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
     if checkpoint is None:
         return ArielFeatureExtractor(**axis)
-    folder = Path(checkpoint_path(checkpoint))
-    if folder.is_dir() and not (folder / FEATURE_EXTRACTOR_NAME).exists():
-        logger.warning("%s has no feature extractor: one with default statistics is taken", folder)
+    where = locate_model(checkpoint)
+    if not (Path(where.location) / FEATURE_EXTRACTOR_NAME).exists():
+        logger.warning("%s has no feature extractor: one with default statistics is taken", where.name)
         return ArielFeatureExtractor(**axis)
-    return ArielFeatureExtractor.from_pretrained(str(folder) if folder.is_dir() else checkpoint, **axis)
+    return ArielFeatureExtractor.from_pretrained(where.location, **axis)
 
 
 def save_model(model: Any, folder: Path, extractor: Any) -> None:
     """Write weights, config, feature extractor and the source files, with every auto class named."""
-    from modeling_ariel import modeling_ariel as models
-    from modeling_ariel.configuration_ariel import ArielConfig
+    from modeling_ariel.modeling_ariel import AUTO_MAP
 
-    for kind, auto in (
-        (ArielConfig, "AutoConfig"),
-        (models.ArielForSpectrumPrediction, "AutoModel"),
-        (models.ArielForPreTraining, "AutoModelForPreTraining"),
-    ):
-        kind.register_for_auto_class(auto)
-    model.config.auto_map = dict(models.AUTO_MAP)  # whole: a checkpoint's own may be stale
+    model.config.auto_map = dict(AUTO_MAP)
     with quiet():
         model.save_pretrained(folder)
     extractor.save_pretrained(folder)
+    add_code(folder)
+
+
+def add_code(folder: Path) -> None:
+    """Put the source files beside the weights, and name every auto class in the JSON files.
+
+    Maps are written whole and older sources removed: a checkpoint's own may be stale or point to another repository.
+    """
+    from transformers.dynamic_module_utils import custom_object_save
+    from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
+
+    from modeling_ariel import modeling_ariel as models
+
+    for path in folder.glob("*.py"):
+        path.unlink()
+    custom_object_save(models.ArielForSpectrumPrediction, folder)  # and all that it imports
+    maps = {CONFIG_NAME: models.AUTO_MAP, FEATURE_EXTRACTOR_NAME: extractor_map()}
+    for name, auto_map in maps.items():
+        path = folder / name
+        if not path.is_file():  # an extractor that was never saved
+            continue
+        content = json.loads(path.read_text(encoding="utf-8")) | {"auto_map": auto_map}
+        path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def extractor_map() -> dict[str, str]:
+    """The auto class of the feature extractor."""
+    from modeling_ariel.modeling_ariel import AUTO_MAP
+
+    return {"AutoFeatureExtractor": AUTO_MAP["AutoFeatureExtractor"]}

@@ -134,7 +134,7 @@ def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: i
 
     ``predictions``: files by the name of what made them.
     """
-    from ariel_scripts.retrieve import open_split, wavelengths_of
+    from ariel_scripts._datasets import open_split, wavelengths_of
     from modeling_ariel.predictions_ariel import read_predictions
 
     found = {name: read_predictions(path) for name, path in predictions.items()}

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ariel_scripts._fit_pool import FitPool, free_bytes
+from ariel_scripts._hub import Located, locate_model
 from ariel_scripts._parts import Part
 from modeling_ariel.retrieval_ariel import OK, PARTIAL, ClassicalFit
 from modeling_ariel.uncertainty_ariel import Moments, mixture_moments
@@ -34,11 +35,16 @@ Planets = Sequence[tuple[int, list[dict[str, Any]]]]
 class Member:
     """A model with its feature extractor; ``digest`` is the hash of all that they hold."""
 
-    source: str
+    located: Located
     model: Any
     extractor: Any
     digest: str
     device: torch.device
+
+    @property
+    def source(self) -> str:
+        """The name that the model was given by."""
+        return self.located.name
 
 
 def load_members(sources: Sequence[str], revision: str | None, device: torch.device, samples: int) -> list[Member]:
@@ -51,7 +57,7 @@ def load_members(sources: Sequence[str], revision: str | None, device: torch.dev
         config = member.model.config
         if samples and not max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) > 0:
             raise ValueError(f"--samples: expected a model with dropout, found none in {member.source}")
-        check_sampling(member.source, samples)
+        check_sampling(member.located, samples)
     return members
 
 
@@ -61,19 +67,17 @@ def load_member(source: str, revision: str | None, device: torch.device) -> Memb
     from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
     from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
-    if revision is not None and Path(source).is_dir():
-        raise ValueError(f"--revision {revision}: expected a model on the Hub, found the folder {source}")
-    where: dict[str, Any] = {} if revision is None else {"revision": revision}
+    located = locate_model(source, revision)
     with quiet():
-        loaded: Any = ArielForSpectrumPrediction.from_pretrained(source, output_loading_info=True, **where)
+        loaded: Any = ArielForSpectrumPrediction.from_pretrained(located.location, output_loading_info=True)
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
         raise ValueError(
             f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights, {missing[0]} …: "
             "fine-tune it first (ariel finetune)"
         )
-    extractor = ArielFeatureExtractor.from_pretrained(source, **where)
-    return Member(source, model.eval().to(device), extractor, model_digest(model, extractor), device)
+    extractor = ArielFeatureExtractor.from_pretrained(located.location)
+    return Member(located, model.eval().to(device), extractor, model_digest(model, extractor), device)
 
 
 def model_digest(model: Any, extractor: Any) -> str:
@@ -99,14 +103,14 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def check_sampling(source: str, samples: int) -> None:
+def check_sampling(source: Located, samples: int) -> None:
     """Warn where a model's sigma was calibrated with another number of dropout samples."""
     try:
-        known = json.loads((Path(source) / "calibration.json").read_text())["samples"]
+        known = json.loads((Path(source.location) / "calibration.json").read_text())["samples"]
     except (OSError, ValueError, KeyError):
         return
     if known != samples:
-        logger.warning("%s: its sigma was calibrated with --samples %d, not %d", source, known, samples)
+        logger.warning("%s: its sigma was calibrated with --samples %d, not %d", source.name, known, samples)
 
 
 # --- the machine ---------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ import numpy as np
 import typer
 
 from ariel_scripts._common import git_commit, run_script, versions, write_json
+from ariel_scripts._datasets import DatasetRevision, ModelRevision
+from ariel_scripts._hub import Located
 
 if TYPE_CHECKING:
     from ariel_scripts._reliability import Judged
@@ -34,6 +36,7 @@ def main(
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id with true spectra.")],
     out: Annotated[Path, typer.Option(help="Folder for the calibrated model; new.")],
     split: Annotated[str, typer.Option(help="Split of validation planets.")] = "validation",
+    dataset_revision: DatasetRevision = None,
     method: Annotated[
         str,
         typer.Option(
@@ -52,7 +55,7 @@ def main(
     ] = False,
     folds: Annotated[int, typer.Option(help="Folds by planet for the numbers after calibration.", min=2)] = 5,
     samples: Annotated[int, typer.Option(help="Dropout samples, as predict will be told.", min=0)] = 0,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a model on the Hub.")] = None,
+    revision: ModelRevision = None,
     batch: Annotated[str, typer.Option(help="Planets at a time, or auto.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes for the classical fits; 0: one a core.", min=0)] = 0,
@@ -67,29 +70,30 @@ def main(
 
     Example: ariel calibrate runs/finetuned light-curves --split validation --out runs/calibrated
     """
-    from ariel_scripts._models import checkpoint_path
-
-    model = checkpoint_path(model)
+    from ariel_scripts._datasets import read_layouts
+    from ariel_scripts._hub import locate_dataset, locate_model
     from ariel_scripts.predict import Job
 
     if method not in METHODS:
         raise ValueError(f"--method: expected one of {', '.join(METHODS)}, found {method!r}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: expected a new folder, found one in use")
-    folder = model_folder(model, revision)
-    truths = validation_truths(dataset, split, *training_planets(folder), validation_only)
+    source, curves = locate_model(model, revision), locate_dataset(dataset, dataset_revision)
+    folder = model_folder(source)
+    truths = validation_truths(curves, split, *training_planets(folder), validation_only)
     job = Job(
         dataset, (str(folder),), out.with_name(f"{out.name}.predictions.parquet"), None, split, batch, device, samples,
-        workers, limit, seed, frozenset(truths),
+        workers, limit, seed, frozenset(truths), curves.commit,
     )  # fmt: skip
     found, about = _predictions(job, predictions, truths, restart)
     planets, arrays, left_out = usable(found, truths)
     fitted = Fitted.of(folder, arrays, planets, method, n_groups, folds, seed)
     record = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": model,
-        "dataset": dataset,
+        "model": source.record(),
+        "dataset": curves.record(),
         "split": split,
+        "layouts": read_layouts(curves, split),
         "method": method,
         **about,
         "folds": folds,
@@ -107,21 +111,11 @@ def main(
     logger.info("%s: calibrated on %d planets, %s", out, len(planets), RECORD)
 
 
-def model_folder(model: str, revision: str | None) -> Path:
+def model_folder(model: Located) -> Path:
     """The model's files on this machine; ValueError where its weights are not one safetensors file."""
-    folder = Path(model)
-    if revision is not None and folder.is_dir():
-        raise ValueError(f"--revision {revision}: expected a model on the Hub, found the folder {folder}")
-    if not folder.is_dir():
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-        try:
-            folder = Path(snapshot_download(model, revision=revision))
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
-            raise ValueError(f"{model}: expected a model folder or a Hub id: {error}") from error
+    folder = Path(model.location)
     if not (folder / WEIGHTS).is_file():
-        raise ValueError(f"{model}: expected {WEIGHTS}, found none")
+        raise ValueError(f"{model.name}: expected {WEIGHTS}, found none")
     return folder
 
 
@@ -142,12 +136,12 @@ def training_planets(folder: Path) -> tuple[frozenset[int], frozenset[int] | Non
 
 
 def validation_truths(
-    dataset: str, split: str, trained: frozenset[int], validation: frozenset[int] | None, validation_only: bool
+    dataset: Located, split: str, trained: frozenset[int], validation: frozenset[int] | None, validation_only: bool
 ) -> dict[int, np.ndarray]:
     """True spectra of the planets to calibrate on; ValueError where the model was trained on some of them."""
-    from ariel_scripts.retrieve import read_truths
+    from ariel_scripts._datasets import read_truths
 
-    truths, where = read_truths(dataset, split), f"{dataset}: split {split!r}"
+    truths, where = read_truths(dataset, split), f"{dataset.name}: split {split!r}"
     if validation_only:
         if validation is None:
             raise ValueError(f"--validation-only: expected a {TRAINING} that names validation planets, found none")
@@ -289,12 +283,16 @@ class Fitted:
 
 def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, Any]) -> None:
     """Write the model's files with new buffers, the record and the figures, whole or not at all."""
+    from ariel_scripts._models import add_code
     from ariel_scripts._reliability import coverage_figure, z_figure
 
     stage = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(stage, ignore_errors=True)
     try:
-        shutil.copytree(folder, stage, ignore=shutil.ignore_patterns(".*", "__pycache__", WEIGHTS, "optimizer*"))
+        shutil.copytree(
+            folder, stage, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.py", WEIGHTS, "optimizer*")
+        )
+        add_code(stage)
         _write_weights(folder / WEIGHTS, stage / WEIGHTS, fitted)
         write_json(stage / RECORD, record)
         coverage_figure(fitted.judged, fitted.record).savefig(stage / "coverage.png", dpi=130)

@@ -11,6 +11,8 @@ import numpy as np
 import typer
 
 from ariel_scripts._common import run_record, run_script, write_json
+from ariel_scripts._datasets import DatasetRevision, read_truths, wavelengths_of
+from ariel_scripts._hub import Located, locate_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +23,7 @@ def main(
         str, typer.Argument(help="Dataset folder or Hub id with spectra, or a train_labels.csv/train.csv.")
     ],
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train",
+    dataset_revision: DatasetRevision = None,
     out: Annotated[Path | None, typer.Option(help="JSON file; beside the predictions by default.")] = None,
     reference: Annotated[
         Path | None, typer.Option(help="CSV of training truths for the score's reference; the 2024 one by default.")
@@ -34,7 +37,12 @@ def main(
     from modeling_ariel.scoring_ariel import REFERENCE_2024, align, band_table, summary
 
     found = read_predictions(predictions)
-    truths, wavelengths = load_truths(truth, split)
+    if truth.endswith(".csv") and dataset_revision is not None:
+        raise ValueError(
+            f"--dataset-revision {dataset_revision}: expected a dataset on the Hub, found the table {truth}"
+        )
+    source = truth if truth.endswith(".csv") else locate_dataset(truth, dataset_revision)
+    truths, wavelengths = load_truths(source, split)
     known = REFERENCE_2024
     if reference is not None:
         all_truths = np.stack(list(read_truth_csv(reference).values()))
@@ -46,27 +54,28 @@ def main(
     with run_record(
         out.parent,
         "evaluate",
-        {"predictions": str(predictions), "truth": truth, "split": split},
+        {"predictions": str(predictions), "truth": truth, "dataset_revision": dataset_revision, "split": split},
         name=f"{out.stem}.run.json",
     ) as run:
         planets, y, mu, sigma = align(truths, found.planet_id, found.mu, found.sigma)
         metrics: dict[str, Any] = {"planets": len(planets), **summary(y, mu, sigma, known)}
         metrics["bands"] = band_table(y, mu, sigma, wavelengths)
         run.metrics.update(metrics)
+        if isinstance(source, Located):
+            run.metrics["truth"] = source.record()
         write_json(out, metrics)
     typer.echo(as_text(metrics))
 
 
-def load_truths(source: str, split: str) -> tuple[dict[int, np.ndarray], np.ndarray]:
+def load_truths(source: str | Located, split: str) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """Truths by planet and the wavelengths [um], from a CSV or a dataset."""
-    from ariel_scripts.retrieve import read_truths, wavelengths_of
-
-    if source.endswith(".csv"):
+    if isinstance(source, str) and source.endswith(".csv"):
         return read_truth_csv(Path(source)), wavelengths_of(str(Path(source).parent), "2024")
-    truths = read_truths(source, split)
+    where = locate_dataset(source)
+    truths = read_truths(where, split)
     if not truths:
-        raise ValueError(f"{source}: split {split!r} has no true spectra to compare with")
-    return truths, wavelengths_of(source, "simulated")
+        raise ValueError(f"{where.name}: split {split!r} has no true spectra to compare with")
+    return truths, wavelengths_of(where, "simulated")
 
 
 def read_truth_csv(path: Path) -> dict[int, np.ndarray]:

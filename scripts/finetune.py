@@ -10,6 +10,9 @@ import typer
 
 from ariel_scripts import _training_options as options
 from ariel_scripts._common import run_script, write_json
+from ariel_scripts._datasets import DatasetRevision, ModelRevision
+from ariel_scripts._hub import Located
+from ariel_scripts._origin import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +21,11 @@ def main(
     dataset: Annotated[str | None, typer.Argument(help="Dataset folder or Hub id of labelled light curves.")] = None,
     out: options.Out = Path("finetuned"),
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train",
-    model: Annotated[str | None, typer.Option(help="Checkpoint to start from; else a new model.")] = None,
+    dataset_revision: DatasetRevision = None,
+    model: Annotated[
+        str | None, typer.Option(help="Checkpoint to start from (folder, Hub id or released); else a new model.")
+    ] = None,
+    revision: ModelRevision = None,
     physics: Annotated[
         str, typer.Option(help="residual: correct the classical posterior; none: light curves alone.")
     ] = "residual",
@@ -106,18 +113,27 @@ def main(
         _from_dataset(values)
 
 
-def _model(values: dict[str, Any], wavelength: Any, truths: Any = None) -> Any:
+def _base(values: dict[str, Any]) -> Located | None:
+    """The checkpoint that training starts from, at one commit for the whole run."""
+    from ariel_scripts._hub import locate_model
+
+    if values["model"] is None and values["revision"] is not None:
+        raise ValueError("--revision: expected a --model on the Hub, found none")
+    return None if values["model"] is None else locate_model(values["model"], values["revision"])
+
+
+def _model(values: dict[str, Any], base: Located | None, wavelength: Any, truths: Any = None) -> Any:
     """The model that training starts from."""
     from ariel_scripts._models import open_model, settings_of
     from ariel_scripts._training import seed_step
     from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
     changes = {"physics": values["physics"], "loss": values["loss"]}
-    if truths is not None and values["model"] is None:
+    if truths is not None and base is None:
         changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
     changes |= settings_of(values["settings"] or ())
     seed_step(values["seed"], 0)
-    model = open_model(ArielForSpectrumPrediction, values["model"], wavelength, **changes)
+    model = open_model(ArielForSpectrumPrediction, base, wavelength, **changes)
     model.calibration.reset(lambda old, new: old.copy_(new))  # it was another model's
     if values["freeze_backbone"]:
         model.ariel.requires_grad_(False)
@@ -131,20 +147,22 @@ def _augmentation(values: dict[str, Any]) -> Any:
 
 
 def _from_dataset(values: dict[str, Any]) -> None:
-    from ariel_scripts._fits import open_curves
+    from ariel_scripts._datasets import open_curves, read_truths, wavelengths_of
     from ariel_scripts._folds import make_folds
-    from ariel_scripts.retrieve import read_truths, wavelengths_of
+    from ariel_scripts._hub import locate_dataset
 
     loop, augmentation = options.loop_settings(values, values["objective"], 1), _augmentation(values)
-    curves = open_curves(values["dataset"], values["split"])
-    wavelength = wavelengths_of(values["dataset"], str(curves[0]["layout"]))
-    truths = read_truths(values["dataset"], values["split"])
+    dataset, base = locate_dataset(values["dataset"], values["dataset_revision"]), _base(values)
+    curves = open_curves(dataset, values["split"])
+    wavelength = wavelengths_of(dataset, str(curves[0]["layout"]))
+    truths = read_truths(dataset, values["split"])
     if not truths:
         raise ValueError(f"{values['dataset']}: split {values['split']!r}: expected labelled planets, found none")
     parts = make_folds(
         sorted(truths), values["folds"], values["fold"], values["planets"], values["validation"], values["fold_seed"]
     )
-    model = _model(values, wavelength)
+    origin = Origin.of_dataset(dataset, values["split"], curves.unique("layout"), base)
+    model = _model(values, base, wavelength)
     for part in parts:
         logger.info(
             "%s: %d planets trained on, %d validated on, %d held out",
@@ -157,17 +175,19 @@ def _from_dataset(values: dict[str, Any]) -> None:
     out = Path(values["out"])
     with options.training_record(out, "finetune", options.config_of(values), loop.seed) as run:
         with run.timed("fits"):
-            table, extractor = _planets(values, curves, wavelength, augmentation, parts)
+            table, extractor = _planets(values, base, curves, wavelength, augmentation, parts)
         for part in parts:
             folder = out if part.number is None else out / part.name
             with run.timed("training"):
-                result = _one_fold(values, part, table, truths, wavelength, extractor, folder)
+                result = _one_fold(values, part, table, truths, wavelength, extractor, folder, origin)
             run.metrics[part.name] = result
         if values["folds"] and options.is_main_process():
             run.metrics["held out"] = _merge(out, parts, truths)
 
 
-def _planets(values: dict[str, Any], curves: Any, wavelength: Any, augmentation: Any, parts: Any) -> tuple[Any, Any]:
+def _planets(
+    values: dict[str, Any], base: Located | None, curves: Any, wavelength: Any, augmentation: Any, parts: Any
+) -> tuple[Any, Any]:
     """Planets of all folds in memory, with their fits where something needs them."""
     from accelerate import PartialState
 
@@ -177,7 +197,7 @@ def _planets(values: dict[str, Any], curves: Any, wavelength: Any, augmentation:
     from ariel_scripts._training import start_processes
 
     start_processes(values["processes"])
-    extractor = open_extractor(values["model"], wavelength)
+    extractor = open_extractor(base, wavelength)
     if values["physics"] == "residual" or augmentation.changes:
         with PartialState().main_process_first():
             curves = fitted(curves, wavelength, values["fit_workers"])
@@ -186,7 +206,14 @@ def _planets(values: dict[str, Any], curves: Any, wavelength: Any, augmentation:
 
 
 def _one_fold(
-    values: dict[str, Any], fold: Any, table: Any, truths: Any, wavelength: Any, extractor: Any, out: Path
+    values: dict[str, Any],
+    fold: Any,
+    table: Any,
+    truths: Any,
+    wavelength: Any,
+    extractor: Any,
+    out: Path,
+    origin: Origin,
 ) -> dict[str, Any]:
     """Train one fold and predict what it holds out; its scores."""
     import numpy as np
@@ -201,7 +228,7 @@ def _one_fold(
     loop, config = options.loop_settings(values, values["objective"], 1), options.config_of(values)
     if values["restart"] and options.is_main_process():
         RunFolder(out).clear()
-    model = _model(values, wavelength, np.stack([truths[planet] for planet in fold.train]))
+    model = _model(values, origin.base, wavelength, np.stack([truths[planet] for planet in fold.train]))
     own = {planet: truths[planet] for planet in (*fold.train, *fold.validation)}
     kept = model.physics.spectrum_prior()
     priors = make_priors(
@@ -214,7 +241,7 @@ def _one_fold(
     record = {
         "config": config | {"fold_number": fold.number},
         "seed": loop.seed,
-        "data": {"source": values["dataset"], "split": values["split"], "populations learned from visits": learned},
+        **origin.record(**{"populations learned from visits": learned}),
         "planets": {"train": fold.train, "validation": fold.validation, "held out": fold.test},
         "classical on validation": physics,
     }
@@ -236,6 +263,7 @@ def _one_fold(
         write_spectra(out / "predictions.parquet", table, data.test, mean, sigma)
         result["held out"] = scores(table.truths[data.test], mean, sigma)
         result["classical on held out"] = prepared.test.of_physics()
+        RunFolder(out).add_to_record({name: result[name] for name in ("held out", "classical on held out")})
         logger.info("%s: held out: %s", fold.name, result["held out"])
     return result
 
@@ -275,7 +303,8 @@ def _from_simulation(values: dict[str, Any]) -> None:
 
     loop, config, out = options.loop_settings(values, values["objective"], 1), options.config_of(values), values["out"]
     _augmentation(values)  # says what is wrong with it
-    model, extractor = _model(values, None), open_extractor(values["model"], None)
+    origin = Origin(base=_base(values))
+    model, extractor = _model(values, origin.base, None), open_extractor(origin.base, None)
     share = {"2024": 0.0, "2025": 1.0, "both": 0.5}[values["population"]]
     logger.info("simulated on the fly; %d steps of %d light curves", loop.steps, loop.batch_size)
     if values["dry_run"]:
@@ -294,7 +323,7 @@ def _from_simulation(values: dict[str, Any]) -> None:
             found = model(**{name: value.to(accelerator.device) for name, value in batch.items()})
         return scores(truth, found.mean.double().cpu().numpy(), found.sigma.double().cpu().numpy())
 
-    record = {"config": config, "seed": loop.seed, "data": {"source": "simulated on the fly"}}
+    record = {"config": config, "seed": loop.seed, **origin.record()}
     with options.training_record(out, "finetune", config, loop.seed) as run, run.timed("training"):
         progress = train(
             model,

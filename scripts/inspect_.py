@@ -55,8 +55,8 @@ def main(
 
 def gather(dataset: Folder, planet: int, visit: int, root: Path | None) -> Any:
     """The visit's `Inspection`; without its raw frames where they are not at hand."""
+    from ariel_scripts._datasets import wavelengths_of
     from ariel_scripts._inspection import Inspection
-    from ariel_scripts.retrieve import wavelengths_of
     from hf_dataset import quality
     from hf_dataset.publish import read_wavelengths
     from hf_dataset.rows import DamagedDataset, find_row

@@ -13,6 +13,8 @@ import numpy as np
 import typer
 
 from ariel_scripts._common import run_record, run_script
+from ariel_scripts._datasets import DatasetRevision, ModelRevision
+from ariel_scripts._hub import Located
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +30,9 @@ def main(
     model: Annotated[
         list[str], typer.Option(help="Model folder or Hub id, or released; several times for an ensemble.")
     ] = ["released"],  # noqa: B006
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a model on the Hub.")] = None,
+    revision: ModelRevision = None,
     split: Annotated[str, typer.Option(help="Split to predict.")] = "train",
+    dataset_revision: DatasetRevision = None,
     batch: Annotated[str, typer.Option(help="Planets at a time, or auto: what fits into half of the memory.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …, or auto.")] = "auto",
     samples: Annotated[int, typer.Option(help="Monte Carlo dropout samples of each model; 0 for none.", min=0)] = 0,
@@ -47,11 +50,9 @@ def main(
 
     Example: ariel predict light-curves --model released --out run/predictions.parquet --split test
     """
-    from ariel_scripts._models import checkpoint_path
-
     job = Job(
         dataset,
-        tuple(checkpoint_path(source) for source in model),
+        tuple(model),
         out,
         revision,
         split,
@@ -61,6 +62,7 @@ def main(
         workers,
         limit,
         seed,
+        dataset_revision=dataset_revision,
     )
     if dry_run:
         typer.echo(job.prepare().plan())
@@ -86,13 +88,16 @@ class Job:
     limit: int | None = None
     seed: int = 0
     only: frozenset[int] | None = None  # planets to predict; None for all
+    dataset_revision: str | None = None
 
     def prepare(self) -> Prepared:
         """Models and the list of planets; ValueError where something doesn't fit together."""
+        from ariel_scripts._datasets import count_visits, wavelengths_of
+        from ariel_scripts._hub import locate_dataset
         from ariel_scripts._predictor import batch_size, choose_device, load_members
-        from ariel_scripts.retrieve import _index, wavelengths_of
 
-        index = _index(self.dataset, self.split, self.limit if self.only is None else None)
+        curves = locate_dataset(self.dataset, self.dataset_revision)
+        index = count_visits(curves, self.split, self.limit if self.only is None else None)
         if self.only is not None:
             index = dict([item for item in index.items() if item[0] in self.only][: self.limit])
             if not index:
@@ -101,18 +106,19 @@ class Job:
                 )
         device = choose_device(self.device)
         members = load_members(self.models, self.revision, device, self.samples)
-        row = next(iter(_stream(self.dataset, self.split, ("layout", "time"))))
-        _check_wavelengths(members[0].model.config.wavelength, wavelengths_of(self.dataset, str(row["layout"])))
+        row = next(iter(_stream(curves, self.split, ("layout", "time"))))
+        _check_wavelengths(members[0].model.config.wavelength, wavelengths_of(curves, str(row["layout"])))
         visits = max(index.values())
         size = batch_size(self.batch, device, visits * len(row["time"]))
-        return Prepared(self, index, members, size)
+        return Prepared(self, curves, index, members, size)
 
 
 @dataclass
 class Prepared:
-    """A job with its models loaded and ``index``, the number of visits of each planet."""
+    """A job with its ``curves`` found, its models loaded and ``index``, the number of visits of each planet."""
 
     job: Job
+    curves: Located
     index: dict[int, int]
     members: list[Any]
     batch: int
@@ -123,7 +129,7 @@ class Prepared:
 
         return {
             "models": [member.digest for member in self.members],
-            "dataset": dataset_fingerprint(self.job.dataset, self.job.split, self.index),
+            "dataset": dataset_fingerprint(self.curves, self.job.split, self.index),
             "split": self.job.split,
             "limit": self.job.limit,
             "samples": self.job.samples,
@@ -176,7 +182,8 @@ def predict(job: Job, restart: bool = False) -> dict[int, str]:
         run.metrics.update(
             planets=len(states), status=counts, refused={str(planet): why for planet, why in refused.items()},
             resumed=resumed, batch=prepared.batch, planets_per_second=round(new / seconds, 3),
-            models=settings["models"], samples=job.samples,
+            models=settings["models"], samples=job.samples, dataset=prepared.curves.record(),
+            sources=[member.located.record() for member in prepared.members],
         )  # fmt: skip
         run.status = "done" if not refused else "incomplete"
     logger.info("%s: %d planets, %s", job.out, len(states), ", ".join(f"{n} {name}" for name, n in counts.items()))
@@ -206,7 +213,7 @@ def _batches(prepared: Prepared, done: set[int]) -> Iterator[list[tuple[int, lis
     waiting: dict[int, list[dict[str, Any]]] = {}
     batch: list[tuple[int, list[dict[str, Any]]]] = []
     left = len(prepared.index) - len(done)
-    for row in _stream(prepared.job.dataset, prepared.job.split, COLUMNS):
+    for row in _stream(prepared.curves, prepared.job.split, COLUMNS):
         planet = int(row["planet_id"])
         if not left:
             break
@@ -228,8 +235,8 @@ def _batches(prepared: Prepared, done: set[int]) -> Iterator[list[tuple[int, lis
         yield batch
 
 
-def _stream(dataset: str, split: str, columns: tuple[str, ...]) -> Any:
-    from ariel_scripts.retrieve import open_split
+def _stream(dataset: str | Located, split: str, columns: tuple[str, ...]) -> Any:
+    from ariel_scripts._datasets import open_split
 
     return open_split(dataset, split).select_columns(list(columns)).with_format("numpy")
 
@@ -244,13 +251,14 @@ def _check_wavelengths(expected: list[float], found: np.ndarray) -> None:
         logger.warning("the model is for other wavelengths than the dataset's: AIRS channels differ by %.3f um", off)
 
 
-def dataset_fingerprint(dataset: str, split: str, index: dict[int, int]) -> str:
+def dataset_fingerprint(dataset: Located, split: str, index: dict[int, int]) -> str:
     """Hash of what the split holds: its planets and visits, its files and their versions (times, or commit)."""
     import datasets
 
     from ariel_scripts._common import config_hash
+    from ariel_scripts._datasets import load_arguments
 
-    files: Any = datasets.load_dataset_builder(dataset).config.data_files or {}
+    files: Any = datasets.load_dataset_builder(**load_arguments(dataset)).config.data_files or {}
     listed = files.get(split, [])
     names = [Path(str(name)).name for name in listed]
     return config_hash({"planets": list(index.items()), "files": names, "of": getattr(listed, "origin_metadata", [])})

@@ -10,6 +10,9 @@ import typer
 
 from ariel_scripts import _training_options as options
 from ariel_scripts._common import run_script
+from ariel_scripts._datasets import DatasetRevision, ModelRevision
+from ariel_scripts._hub import Located
+from ariel_scripts._origin import ON_THE_FLY, Origin
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +23,7 @@ def main(
     ] = None,
     out: options.Out = Path("pretrained"),
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train",
+    dataset_revision: DatasetRevision = None,
     simulate: Annotated[
         int | None,
         typer.Option(min=0, help="Simulate this many light curves on the fly instead; 0: never the same twice."),
@@ -31,7 +35,8 @@ def main(
     validation: Annotated[
         int, typer.Option(min=1, help="Light curves held out, in whose masked parts it is judged.")
     ] = 64,
-    model: Annotated[str | None, typer.Option(help="Checkpoint to go on from.")] = None,
+    model: Annotated[str | None, typer.Option(help="Checkpoint to go on from: a folder, a Hub id or released.")] = None,
+    revision: ModelRevision = None,
     mask_strategy: Annotated[str, typer.Option(help="random or block in time; band or snr over channels.")] = "random",
     mask_ratio: Annotated[float, typer.Option(help="Share hidden.")] = 0.6,
     settings: options.Set = None,
@@ -70,6 +75,7 @@ def main(
 
 def _pretrain(values: dict[str, Any]) -> None:
     from ariel_scripts._checkpoints import RunFolder
+    from ariel_scripts._hub import locate_dataset, locate_model
     from ariel_scripts._models import open_extractor, open_model, save_model, settings_of
     from ariel_scripts._training import seed_step, train
     from modeling_ariel.modeling_ariel import ArielForPreTraining
@@ -77,11 +83,13 @@ def _pretrain(values: dict[str, Any]) -> None:
     loop, config = options.loop_settings(values, "validation_loss", -1), options.config_of(values)
     changes = {"mask_strategy": values["mask_strategy"], "mask_ratio": values["mask_ratio"]}
     changes |= settings_of(values["settings"] or ())
-    wavelength = _wavelength(values)
+    dataset = None if values["dataset"] is None else locate_dataset(values["dataset"], values["dataset_revision"])
+    base = None if values["model"] is None else locate_model(values["model"], values["revision"])
+    wavelength = _wavelength(dataset, values["split"])
     seed_step(loop.seed, 0)
-    model = open_model(ArielForPreTraining, values["model"], wavelength, **changes)
-    extractor = open_extractor(values["model"], wavelength)
-    source = values["dataset"] or "simulated on the fly"
+    model = open_model(ArielForPreTraining, base, wavelength, **changes)
+    extractor = open_extractor(base, wavelength)
+    source = values["dataset"] or ON_THE_FLY
     size = sum(p.numel() for p in model.parameters())
     logger.info(
         "%s; %d steps of %d light curves; %.2f million weights", source, loop.steps, loop.batch_size, size / 1e6
@@ -92,8 +100,9 @@ def _pretrain(values: dict[str, Any]) -> None:
     if values["restart"] and options.is_main_process():
         RunFolder(out).clear()
     with options.training_record(out, "pretrain", config, loop.seed) as run:
-        examples, held_out = _data(values, model.config, extractor)
-        record = {"config": config, "seed": loop.seed, "data": {"source": source, "labels_used": False}}
+        examples, held_out = _data(values, dataset, model.config, extractor)
+        origin = _origin(dataset, values["split"], base)
+        record = {"config": config, "seed": loop.seed, **origin.record(labels_used=False)}
         with run.timed("training"):
             progress = train(
                 model,
@@ -111,17 +120,26 @@ def _pretrain(values: dict[str, Any]) -> None:
         logger.info("%s: validation loss %.4f at step %d", out / "model", best["value"], best["step"])
 
 
-def _wavelength(values: dict[str, Any]) -> Any:
+def _wavelength(dataset: Located | None, split: str) -> Any:
     """Channels of the data [um]; None for the model's own."""
-    if values["dataset"] is None:
+    if dataset is None:
         return None
-    from ariel_scripts.retrieve import open_split, wavelengths_of
+    from ariel_scripts._datasets import open_split, wavelengths_of
 
-    row = next(iter(open_split(values["dataset"], values["split"]).select_columns(["layout"])))
-    return wavelengths_of(values["dataset"], str(row["layout"]))
+    row = next(iter(open_split(dataset, split).select_columns(["layout"])))
+    return wavelengths_of(dataset, str(row["layout"]))
 
 
-def _data(values: dict[str, Any], config: Any, extractor: Any) -> tuple[Any, dict[str, Any]]:
+def _origin(dataset: Located | None, split: str, base: Located | None) -> Origin:
+    """What the model is made of."""
+    if dataset is None:
+        return Origin(base=base)
+    from ariel_scripts._datasets import read_layouts
+
+    return Origin.of_dataset(dataset, split, read_layouts(dataset, split), base)
+
+
+def _data(values: dict[str, Any], dataset: Located | None, config: Any, extractor: Any) -> tuple[Any, dict[str, Any]]:
     """Training examples, and held-out light curves as one batch on which masks are always the same."""
     import itertools
 
@@ -132,17 +150,17 @@ def _data(values: dict[str, Any], config: Any, extractor: Any) -> tuple[Any, dic
         return noise_shape(config.mask_strategy, 1, -(-bins // config.patch_bins), config.n_channels)[1]
 
     seed, count = values["seed"], values["validation"]
-    if values["dataset"] is None:
+    if dataset is None:
         exposures = (values["fewest_exposures"], 5625)
         simulated = [
             SimulatedCurves(extractor, own, values["share_2025"], 375, exposures, noise(375), size=size)
             for own, size in ((seed, values["simulate"] or None), (2**32 + seed, None))
         ]
         return simulated[0], simulated[1][list(range(count))]
-    from ariel_scripts.retrieve import open_split
+    from ariel_scripts._datasets import open_split
     from hf_dataset.splits import is_validation
 
-    rows = open_split(values["dataset"], values["split"])
+    rows = open_split(dataset, values["split"])
     bins = rows.features["time"].length
     share = 0.1
     held = rows.filter(lambda row: is_validation(row["planet_id"], share, seed)).with_format("numpy")

@@ -11,6 +11,8 @@ import numpy as np
 import typer
 
 from ariel_scripts._common import run_record, run_script
+from ariel_scripts._datasets import DatasetRevision, count_visits, open_split, read_truths, wavelengths_of
+from ariel_scripts._hub import Located, locate_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +23,7 @@ def main(
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id of light curves.")],
     out: Annotated[Path, typer.Option(help="Predictions, Parquet; run.json is written beside it.")],
     split: Annotated[str, typer.Option(help="Split to retrieve.")] = "train",
+    dataset_revision: DatasetRevision = None,
     prior: Annotated[
         str,
         typer.Option(
@@ -46,74 +49,33 @@ def main(
     from modeling_ariel.retrieval_ariel import FitSettings
 
     settings = FitSettings(drift=drift)
-    index = _index(dataset, split, limit)
+    curves = locate_dataset(dataset, dataset_revision)
+    index = count_visits(curves, split, limit)
     if dry_run:
-        _make_prior(prior, dataset, split, mixture, folds, seed)  # says what is wrong with it
+        _make_prior(prior, curves, split, mixture, folds, seed)  # says what is wrong with it
         logger.info("%d planets, %d visits of %s, split %s", len(index), sum(index.values()), dataset, split)
         return
     config = dict(
-        dataset=dataset, split=split, prior=prior, mixture=mixture, folds=folds, drift=drift, limit=limit, seed=seed
-    )
+        dataset=dataset, dataset_revision=dataset_revision, split=split, prior=prior, mixture=mixture, folds=folds,
+        drift=drift, limit=limit, seed=seed,
+    )  # fmt: skip
     with run_record(out.parent, "retrieve", config, seed, name=f"{out.stem}.run.json") as run:
         with run.timed("prior"):
-            judge = _make_prior(prior, dataset, split, mixture, folds, seed)
+            judge = _make_prior(prior, curves, split, mixture, folds, seed)
         with run.timed("fit"):
-            for planet, depth, covariance, truth, status in _planets(dataset, split, index, settings, batch):
+            for planet, depth, covariance, truth, status in _planets(curves, split, index, settings, batch):
                 judge.add(planet, depth, covariance, truth, status)
         predictions = judge.finish()
         write_predictions(out, predictions)
         if save_prior is not None:
             judge.save(save_prior)
         counts = {name: predictions.extra["status"].count(name) for name in sorted(set(predictions.extra["status"]))}
-        run.metrics.update(planets=len(index), status=counts, sigma_factors=judge.factors)
+        run.metrics.update(dataset=curves.record(), planets=len(index), status=counts, sigma_factors=judge.factors)
     logger.info("%s: %d planets, %s", out, len(index), ", ".join(f"{n} {name}" for name, n in counts.items()))
 
 
-def open_split(dataset: str, split: str) -> Any:
-    """The split as a stream of rows: nothing is copied into a cache."""
-    import datasets
-
-    where: dict[str, Any] = {"path": dataset}
-    try:
-        return datasets.load_dataset(**where, split=split, streaming=True)
-    except (ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{dataset}: split {split!r} cannot be opened: {error}") from error
-
-
-def read_truths(dataset: str, split: str) -> dict[int, np.ndarray]:
-    """True spectra (C,) float64 of the labelled planets."""
-    truths = {}
-    for row in open_split(dataset, split).select_columns(["planet_id", "spectrum"]):
-        if row["spectrum"] is not None and len(row["spectrum"]):
-            truths[int(row["planet_id"])] = np.asarray(row["spectrum"], np.float64)
-    return truths
-
-
-def wavelengths_of(dataset: str, layout: str) -> np.ndarray:
-    """Wavelengths (C,) [um]: from the dataset's card where it is a folder with one, else of the layout."""
-    from hf_dataset.publish import read_wavelengths
-    from hf_dataset.simulation.planets import wavelengths_um
-
-    if (Path(dataset) / "README.md").is_file():
-        try:
-            return read_wavelengths(Path(dataset))
-        except ValueError as error:
-            logger.debug("%s", error)
-    return wavelengths_um("2024" if layout == "2024" else "2025")
-
-
-def _index(dataset: str, split: str, limit: int | None) -> dict[int, int]:
-    """Number of visits of each planet."""
-    index: dict[int, int] = {}
-    for row in open_split(dataset, split).select_columns(["planet_id"]):
-        index[int(row["planet_id"])] = index.get(int(row["planet_id"]), 0) + 1
-    if not index:
-        raise ValueError(f"{dataset}: split {split!r} has no rows")
-    return dict(list(index.items())[:limit])
-
-
 def _planets(
-    dataset: str, split: str, index: dict[int, int], settings: Any, batch: int
+    dataset: Located, split: str, index: dict[int, int], settings: Any, batch: int
 ) -> Iterator[tuple[int, Any, Any, np.ndarray | None, str]]:
     """Fitted planets (planet, depth (C,), covariance (C, C), truth, status), each once all of its visits have come."""
     import torch
@@ -121,11 +83,15 @@ def _planets(
 
     from modeling_ariel.posterior_ariel import best_status, combine_visits
 
+    axes: dict[str, Any] = {}
     waiting: dict[int, list[tuple[Any, Any, str]]] = {}
     truths: dict[int, np.ndarray | None] = {}
     with tqdm(total=sum(index.values()), unit="visit", desc="fit") as bar, torch.no_grad():
         for rows in _batches(dataset, split, index, batch):
-            fitted = _fit_rows(rows, dataset, settings)
+            layout = str(rows[0]["layout"])
+            if layout not in axes:
+                axes[layout] = torch.as_tensor(wavelengths_of(dataset, layout))
+            fitted = _fit_rows(rows, axes[layout], settings)
             for row, depth, covariance, status, reason in zip(rows, *fitted, strict=True):
                 planet = int(row["planet_id"])
                 if status != "ok":
@@ -139,7 +105,7 @@ def _planets(
             bar.update(len(rows))
 
 
-def _batches(dataset: str, split: str, index: dict[int, int], batch: int) -> Iterator[list[dict[str, Any]]]:
+def _batches(dataset: Located, split: str, index: dict[int, int], batch: int) -> Iterator[list[dict[str, Any]]]:
     """Rows of the wanted planets, ``batch`` at a time, all of one length in time."""
     rows: list[dict[str, Any]] = []
     left = sum(index.values())
@@ -160,7 +126,7 @@ def _batches(dataset: str, split: str, index: dict[int, int], batch: int) -> Ite
         yield rows
 
 
-def _fit_rows(rows: list[dict[str, Any]], dataset: str, settings: Any) -> tuple[Any, Any, list[str], list[str]]:
+def _fit_rows(rows: list[dict[str, Any]], wavelength: Any, settings: Any) -> tuple[Any, Any, list[str], list[str]]:
     """Depths, covariances, statuses and reasons of dataset rows."""
     import torch
 
@@ -170,17 +136,17 @@ def _fit_rows(rows: list[dict[str, Any]], dataset: str, settings: Any) -> tuple[
     data = {name: torch.as_tensor(np.stack([np.asarray(row[name]) for row in rows])) for name in arrays}
     for name in ("P", "sma", "i", "Ts"):
         data[name] = torch.tensor([float(row[name]) for row in rows], dtype=torch.float64)
-    result = fit(data, torch.as_tensor(wavelengths_of(dataset, str(rows[0]["layout"]))), settings)
+    result = fit(data, wavelength, settings)
     return result.depth, result.covariance, result.status, result.reasons
 
 
-def _population(dataset: str, split: str) -> str:
+def _population(dataset: Located, split: str) -> str:
     """The challenge whose planets the split's resemble: 2025 where there is a star table, else 2024."""
     row = next(iter(open_split(dataset, split).select_columns(["layout", "P"])))
     return "2025" if row["layout"] == "2025" or np.isfinite(row["P"]) else "2024"
 
 
-def _make_prior(prior: str, dataset: str, split: str, mixture: bool, folds: int, seed: int) -> Any:
+def _make_prior(prior: str, dataset: Located, split: str, mixture: bool, folds: int, seed: int) -> Any:
     """What turns fits into predictions."""
     import torch
 

@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 from ariel_scripts import finetune, pretrain
 from ariel_scripts._common import with_common_options
 from ariel_scripts._folds import make_folds, make_priors
+from ariel_scripts._origin import Origin
 from ariel_scripts._training import LoopSettings, MicroBatches, train
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.predictions_ariel import read_predictions
@@ -232,7 +233,7 @@ def options(**changes: Any) -> dict[str, Any]:
 def one_fold(out: Path, table: Any, known: dict[int, np.ndarray], **changes: Any) -> Path:
     fold = make_folds(sorted(known), 3, "0", None, 0.2, 0)[0]
     extractor = ArielFeatureExtractor()
-    finetune._one_fold(options(**changes), fold, table, known, None, extractor, out)
+    finetune._one_fold(options(**changes), fold, table, known, None, extractor, out, Origin({"layouts": ["simulated"]}))
     return out
 
 
@@ -299,13 +300,17 @@ def test_pretraining_and_the_plain_model_run_on_simulated_curves(tmp_path: Path)
     )
     assert done.exit_code == 0, done.output
     record = json.loads((tmp_path / "masked/model/training.json").read_text())
-    assert record["data"] == {"source": "simulated on the fly", "labels_used": False}
+    data = {"source": "simulated on the fly", "layouts": ["simulated"]}
+    assert record["data"] == {**data, "labels_used": False}
     assert list((tmp_path / "masked/logs").rglob("events.*"))
     start = ("--model", tmp_path / "masked/model", "--out", tmp_path / "plain", "--tracker", "none")
     done = command(finetune.main, "--simulate", 4, "--physics", "none", *start, *quick)
     assert done.exit_code == 0, done.output
     masked, plain = (load_file(tmp_path / name / "model/model.safetensors") for name in ("masked", "plain"))
     assert set(plain) & set(masked)
+    record = json.loads((tmp_path / "plain/model/training.json").read_text())
+    assert record["data"] == data
+    assert record["base"] == {"name": str(tmp_path / "masked/model"), "layouts": ["simulated"]}
     config = json.loads((tmp_path / "plain/model/config.json").read_text())
     assert config["auto_map"]["AutoModel"] == "modeling_ariel.ArielForSpectrumPrediction"
     assert json.loads((tmp_path / "plain/run.json").read_text())["status"] == "done"
@@ -322,7 +327,7 @@ def test_pretraining_and_the_plain_model_run_on_simulated_curves(tmp_path: Path)
         (pretrain.main, ("--simulate", 0, "--set", "hidden_size"), "expected NAME=VALUE"),
         (pretrain.main, ("--simulate", 0, "--precision", "half"), "precision: expected one of"),
         (finetune.main, ("--simulate", 0), "it needs --physics none"),
-        (finetune.main, ("nowhere/at-all",), "cannot be opened"),
+        (finetune.main, ("nowhere/at-all",), "found no such folder"),
         (finetune.main, ("curves", "--physics", "none", "--draws", 8), "--draws above 1 needs --physics residual"),
         (finetune.main, ("--simulate", 0, "--physics", "newton"), "--physics none"),
         (finetune.main, ("--simulate", 0, "--physics", "none", "--population", "2030"), "population: expected"),
