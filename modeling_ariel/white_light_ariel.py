@@ -162,6 +162,7 @@ def fit_white(
     filled = torch.where(good, y, running_median(y))
     # the scatter between neighbours is the noise where jitter or hits exceed the photons
     noise = torch.maximum(point_scatter(filled), (sigma * good).sum(-1) / good.sum(-1).clamp_min(1)).clamp_min(1e-9)
+    noise = torch.where(good.any(-1), noise, torch.ones_like(noise))  # a band without data has no say in the search
     share = noise**-2 / (noise**-2).sum(-1, keepdim=True)
     white = (share[..., None] * filled).sum(1)
     known = prior.sigma[:, 1] < 0.2

@@ -15,7 +15,7 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Timeout
 from dataclasses import dataclass, replace
@@ -55,8 +55,10 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Rows = Sequence[Mapping[str, Any]]
+Features = Mapping[str, torch.Tensor]
 
 FITS_KEPT, ANSWERS_KEPT = 48, 48  # 5 MB a visit and 2 MB a planet of 375 bins: under 350 MB
+FITS_TOGETHER = 6  # of those that explain a spectrum: a second or so, after which it is another user's turn
 MOST_VISITS = 10
 WAIT_S = 120.0  # for a fit, the queue of other users' fits included
 RANKED = 24  # planets of a dataset without scores that are predicted to rank them
@@ -197,9 +199,13 @@ class Engine:
         """Which times and wavelengths the mean and the precision of a spectrum come from (see `explain`)."""
         from explain import attribution
 
-        features, fits, key = self._fitted(rows)
+        features, _, key = self._fitted(rows)
         answer = self._answer(rows)
-        return self._attributions.get(key, lambda: freeze(attribution(self, planet_name(rows), features, fits, answer)))
+
+        def make() -> Attribution:
+            return freeze(attribution(self.network, planet_name(rows), features, answer, self._fresh_fits))
+
+        return self._attributions.get(key, make)
 
     def raw_view(self, which: int | Rows) -> RawView | None:
         """Detector images of a planet of the dataset, or of an uploaded raw folder's rows; None without any."""
@@ -252,10 +258,23 @@ class Engine:
         except FeatureError as error:
             raise EngineError(str(error)) from error
 
-    def fits(self, features: Mapping[str, torch.Tensor]) -> ClassicalFit:
+    def fits(self, features: Features) -> ClassicalFit:
         """The classical fit of each visit of features, known or made now; EngineError where the queue is too long."""
-        batches = [self.network.fit_inputs(features, visit) for visit in range(len(features["time"]))]
-        waiting = [self._pool.submit(self._fit, batch) for batch in batches]
+        return self._in_pool(self._known_fit, self._batches(features, 1))
+
+    def _fresh_fits(self, features: Features) -> ClassicalFit:
+        """Fits that nobody will ask for again, some at a time, which share their search for the transit."""
+        return self._in_pool(self._fit, self._batches(features, FITS_TOGETHER))
+
+    def _batches(self, features: Features, size: int) -> list[Features]:
+        inputs = self.network.fit_inputs(features)
+        return [
+            {name: value[start : start + size] for name, value in inputs.items()}
+            for start in range(0, len(features["time"]), size)
+        ]
+
+    def _in_pool(self, make: Callable[[Features], ClassicalFit], batches: Sequence[Features]) -> ClassicalFit:
+        waiting = [self._pool.submit(make, batch) for batch in batches]
         try:
             return concatenate([future.result(timeout=WAIT_S) for future in waiting])
         except Timeout:
@@ -263,16 +282,15 @@ class Engine:
                 future.cancel()
             raise EngineError("the Space is busy with other fits: please try again in a minute") from None
 
-    def _fit(self, batch: Mapping[str, torch.Tensor]) -> ClassicalFit:
+    def _known_fit(self, batch: Features) -> ClassicalFit:
         digest = hashlib.sha256()
         for name, tensor in batch.items():
             digest.update(name.encode() + tensor.numpy().tobytes())
+        return self._fits.get(digest.hexdigest(), lambda: self._fit(batch))
 
-        def make() -> ClassicalFit:
-            with torch.no_grad():
-                return fit(dict(batch), self.network.fit_wavelength)
-
-        return self._fits.get(digest.hexdigest(), make)
+    def _fit(self, batch: Features) -> ClassicalFit:
+        with torch.no_grad():
+            return fit(dict(batch), self.network.fit_wavelength)
 
     # --- ranking -------------------------------------------------------------------------------------------------
 

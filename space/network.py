@@ -74,11 +74,10 @@ class Network:
             raise ModelError(f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights")
         return cls(source, revision, model, extractor)
 
-    def fit_inputs(self, features: Mapping[str, Tensor], visit: int) -> dict[str, Tensor]:
-        """What the classical fit of one visit takes of the extractor's tensors."""
-        batch = {name: features[name][visit : visit + 1] for name in ("time", "flux", "flux_err", "valid")}
-        star = features["star"][visit : visit + 1]
-        return batch | {name: star[:, STAR.index(name)] for name in ("P", "sma", "i", "Ts")}
+    def fit_inputs(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the classical fit takes of the extractor's tensors."""
+        batch = {name: features[name] for name in ("time", "flux", "flux_err", "valid")}
+        return batch | {name: features["star"][:, STAR.index(name)] for name in ("P", "sma", "i", "Ts")}
 
     @torch.no_grad()
     def answer(

@@ -144,22 +144,26 @@ class Attribution:
     """Why this σ: what happens to the spectrum when parts of the data are hidden; N patches in time, B bands.
 
     ``*_shift``: root mean square change of the mean, in σ of the answer with all data. ``*_sigma``: median change of
-    ln σ, so 0.1 says that σ would be 10 % wider without this part: it is where the precision comes from.
+    ln σ, so 0.1 says that σ would be 10 % wider without this part: it is where the precision comes from. Of a hidden
+    patch in time over all channels; of a hidden band over the band itself, which then has only the prior and its
+    neighbours to go by, and over the rest of the spectrum.
     """
 
     name: str
     time_edges_h: Array  # (N + 1,)
     time_shift: Array  # (N,)
     time_sigma: Array  # (N,)
-    white_flux: Array  # (N,) mean white flux in each patch, to show the transit beside
+    white_flux: Array  # (N,) mean white flux of the first visit in each patch, to show the transit beside
     band_names: tuple[str, ...]
     band_edges_um: Array  # (B, 2)
-    band_shift: Array  # (B,)
+    band_shift: Array  # (B,) in the band
     band_sigma: Array  # (B,)
+    band_rest_shift: Array  # (B,) in the rest
+    band_rest_sigma: Array  # (B,)
+    wavelength_um: Array  # (C,)
     aleatoric_share: Array  # (C,) of the variance
     epistemic_share: Array  # (C,)
-    wavelength_um: Array  # (C,)
-    method: str  # what was done, in a sentence
+    method: str  # what was done, in sentences
 
 
 @dataclass(frozen=True, eq=False)

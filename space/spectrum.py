@@ -23,15 +23,15 @@ UNIT_LABELS = {
 }
 FGS1_BELOW_UM = 1.0  # channels below it are the photometer's
 
-# Where molecules absorb within AIRS-CH0's range [um]: the strong bands of HITRAN's line lists, as `scoring_ariel.BANDS`
-# has them and, for the overlapping ones, as opacities of `hf_dataset.simulation` show them. CO's first overtone is at
-# 2.3 um; its fundamental, at 4.7 um, lies outside.
+# Where molecules absorb within AIRS-CH0's range [um]: above a tenth of their strongest opacity there at 1000 K, as
+# `hf_dataset.simulation.opacities` computes it from their spectroscopic constants, and the weaker CO2 2.0 and CH4 2.3 of
+# `scoring_ariel.BANDS`. CO's first overtone is at 2.3 um; its fundamental, at 4.7 um, lies outside.
 MOLECULES: dict[str, list[tuple[float, float]]] = {
-    "H2O": [(2.50, 2.90)],
-    "CO2": [(1.95, 2.08), (2.66, 2.82)],
-    "CH4": [(2.15, 2.45), (3.15, 3.50)],
-    "CO": [(2.29, 2.41)],
-    "NH3": [(1.95, 2.05), (2.20, 2.35), (2.90, 3.10)],
+    "H2O": [(2.47, 2.96)],
+    "CO2": [(1.95, 2.08), (2.65, 2.86)],
+    "CH4": [(2.15, 2.45), (3.12, 3.59)],
+    "CO": [(2.30, 2.44)],
+    "NH3": [(1.95, 2.03), (2.17, 2.35), (2.75, 3.29)],
 }
 
 MEAN_MOLECULAR_WEIGHT = 2.3  # of H2 and He in solar proportion [m_H]
