@@ -63,3 +63,14 @@ def hub() -> Iterator[LocalHub]:
 
     with LocalHub() as running:
         yield running
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clients of this process may send requests (to the local Hub), by LFS as it asks."""
+    from huggingface_hub import close_session, constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    yield
+    close_session()

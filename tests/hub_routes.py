@@ -246,9 +246,10 @@ def resolve(hub: LocalHub, request: Request) -> Answer:
 def preupload(hub: LocalHub, request: Request) -> Answer:
     repo = writable(hub, request, "create_pr" in request.query)
     commit = repo.find(request.parts["revision"])
-    ignored = commit.files.get(".gitignore", Blob(b"")).content.decode().split()
+    asked = request.json()
+    ignored = asked.get("gitIgnore", commit.files.get(".gitignore", Blob(b"")).content.decode()).split()
     answers = []
-    for file in request.json()["files"]:
+    for file in asked["files"]:
         path, known = file["path"], commit.files.get(file["path"])
         lfs = repo.uses_lfs(commit, path, file["size"], base64.b64decode(file.get("sample", "")))
         oid = {} if known is None else {"oid": known.sha256 if known.lfs else known.oid}

@@ -1,0 +1,159 @@
+"""Requests to the Hub: how long to be patient, and what to say when one fails.
+
+huggingface_hub itself repeats listings and uploads: five times, on 429 and 5xx, waiting as Retry-After or RateLimit
+ask. What creates something (repositories, branches, commits, tags) it tries once; `steadily` repeats such calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from huggingface_hub import set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from huggingface_hub.utils import parse_ratelimit_headers
+from huggingface_hub.utils._http import default_client_factory
+
+LONGEST_WAIT = 300  # s; the Hub counts requests over five minutes
+PAUSES = (1, 2, 4)  # s before a call is repeated after a server's error or a lost connection
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+class PublishError(RuntimeError):
+    """A push that ended early; the message says why, what is on the Hub, and how to go on."""
+
+
+class TooLongAWaitError(RuntimeError):
+    """The Hub asks to wait longer than this command does."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"too many requests (429): the Hub asks to wait {seconds:.0f} s")
+        self.seconds = seconds
+
+
+def asked_wait(response: Any) -> float | None:
+    """Seconds that a 429 or 503 asks to wait, by RateLimit or Retry-After (seconds or a date); None if it does not."""
+    limit = parse_ratelimit_headers(response.headers)
+    if response.status_code == 429 and limit is not None and limit.remaining == 0:
+        return limit.reset_in_seconds
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdigit():
+        return int(value)
+    try:
+        return max((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (TypeError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def bounded_waits(longest: float = LONGEST_WAIT) -> Iterator[None]:
+    """In the block huggingface_hub's own repetitions give up where the Hub asks for more than `longest` seconds."""
+
+    def refuse(response: Any) -> None:
+        if response.status_code == 429 and (seconds := asked_wait(response) or 0) > longest:
+            raise TooLongAWaitError(seconds)
+
+    def client() -> Any:
+        made = default_client_factory()
+        hooks = made.event_hooks
+        made.event_hooks = {**hooks, "response": [*hooks.get("response", []), refuse]}
+        return made
+
+    set_client_factory(client)
+    try:
+        yield
+    finally:
+        set_client_factory(default_client_factory)
+
+
+def steadily(call: Callable[[], Result], again: Callable[[HTTPError], bool] = lambda error: True) -> Result:
+    """`call()`, repeated after 429 when the Hub says, and after 5xx and lost connections with `PAUSES`.
+
+    again: asked before each repetition; where it says no, the error is raised.
+    """
+    pauses = list(PAUSES)
+    while True:
+        try:
+            return call()
+        except HTTPError as error:
+            response = getattr(error, "response", None)
+            if not pauses or not (response is None or response.status_code == 429 or response.status_code >= 500):
+                raise
+            pause = max(pauses.pop(0), (asked_wait(response) or 0) if response is not None else 0)
+            if pause > LONGEST_WAIT:
+                raise
+            logger.warning("%s; trying again in %.0f s", reason(error), pause)
+            time.sleep(pause)
+            if not again(error):
+                raise
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """`error` and what caused it, from the outside in."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The answer or lost connection behind an error that a thread of huggingface_hub wrapped; else the error."""
+    known = (HfHubHTTPError, HTTPError, TooLongAWaitError)
+    return next((found for found in causes(error) if isinstance(found, known)), error)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status of the answer behind an error, if there was an answer."""
+    response = getattr(root_of(error), "response", None)
+    return None if response is None else int(response.status_code)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong with a request, in one line without its address."""
+    root = root_of(error)
+    if isinstance(root, TooLongAWaitError):
+        return str(root)
+    status = status_of(error)
+    if status is None:
+        text = " ".join(str(root).split()) or type(root).__name__
+        return f"no answer from the Hub ({text})" if isinstance(root, HTTPError) else text
+    response = getattr(root, "response", None)
+    said = getattr(root, "server_message", None) or getattr(response, "reason_phrase", "")
+    return f"the Hub answered {status} ({' '.join(str(said).split())})"
+
+
+def advice(error: BaseException, target: str, user: str | None) -> str:
+    """What a person can do about a failed request to write to `target`, as `user`."""
+    status, root = status_of(error), root_of(error)
+    if isinstance(root, TooLongAWaitError) or status == 429:
+        seconds = root.seconds if isinstance(root, TooLongAWaitError) else asked_wait(getattr(root, "response", None))
+        if not seconds:
+            return "Too many requests in a short time: try again in some minutes."
+        at = datetime.now() + timedelta(seconds=seconds)
+        return f"Too many requests in a short time: try again after {at:%Y-%m-%d %H:%M:%S}."
+    if status == 401:
+        return "The token is not accepted, or is for something else: log in with `hf auth login` (or correct HF_TOKEN)."
+    if status == 403:
+        who = f"{user!r}" if user else "This token"
+        return (
+            f"{who} may not write to {target}: use a token with the right to write there "
+            "(https://huggingface.co/settings/tokens, `hf auth login`), or ask its owner."
+        )
+    if status == 404:
+        return f"{target} is not there, or the token may not see it: was it deleted or renamed?"
+    if status in (409, 412):
+        return f"Somebody else changed {target} meanwhile."
+    if status is not None and status >= 500:
+        return "The Hub has a problem of its own: try again later."
+    if status is None and isinstance(root, HTTPError):
+        return "Is the network up, and HF_ENDPOINT right?"
+    if isinstance(root, json.JSONDecodeError):
+        return "The Hub's answer was not what this version of huggingface_hub reads: try again later."
+    return ""

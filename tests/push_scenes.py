@@ -1,0 +1,49 @@
+"""Small releases and clients of the local Hub, for the tests of `ariel push`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import HfApi
+from local_hub import WRITE_TOKEN, LocalHub
+
+from ariel_scripts._release import Item, Release
+from ariel_scripts._upload import Published, Wishes
+from ariel_scripts.push import push
+
+REPO = "observer/curves"
+OWNED = ("README.md", "data/*.parquet")
+FILES = {
+    "README.md": b"---\nlicense: apache-2.0\n---\n# Curves\n",
+    "data/train-0.parquet": b"PAR1" + b"a" * 3000,
+    "data/train-1.parquet": b"PAR1" + b"b" * 4000,
+}
+
+
+def release(files: Mapping[str, bytes] = FILES, repo_id: str = REPO, kind: str = "dataset") -> Release:
+    """A release of these files."""
+    return Release(kind, repo_id, tuple(Item(path, content) for path, content in files.items()), OWNED)
+
+
+def client(hub: LocalHub, token: str | bool = WRITE_TOKEN) -> HfApi:
+    """A client of this process."""
+    return HfApi(endpoint=hub.endpoint, token=token)
+
+
+def pushed(
+    hub: LocalHub,
+    files: Mapping[str, bytes] = FILES,
+    token: str | bool = WRITE_TOKEN,
+    dry_run: bool = False,
+    repo_id: str = REPO,
+    **wishes: Any,
+) -> Published:
+    """Push these files; what a dry run returns is not looked at."""
+    done = push(client(hub, token), release(files, repo_id), Wishes(**wishes), dry_run)
+    return done or Published("", "", None, False)
+
+
+def traffic(hub: LocalHub) -> tuple[int, int]:
+    """How many large files arrived and commits were made so far."""
+    return len(hub.uploads()), len(hub.commits())

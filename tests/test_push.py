@@ -1,0 +1,276 @@
+"""`ariel push` when all goes well: what goes to the Hub, what stays there, what a second push sends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from local_hub import VISITOR_TOKEN, Fault, LocalHub
+from push_scenes import FILES, REPO, client, pushed, traffic
+
+from ariel_scripts._hub_errors import PublishError
+from ariel_scripts._release import Item, Release, check
+from ariel_scripts._upload import Wishes
+from ariel_scripts.push import Kind, make_release, push
+
+pytestmark = pytest.mark.usefixtures("online")
+
+
+def test_a_first_push_makes_the_repository_one_commit_and_the_tag_v1(
+    hub: LocalHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = pushed(hub)
+    repo = hub.repo("dataset", REPO)
+    assert not repo.private
+    assert (done.commit, done.tag) == (repo.branches["main"], "v1")
+    assert repo.tags == {"v1": done.commit}
+    assert traffic(hub) == (2, 1)
+    files = hub.files("dataset", REPO)
+    assert {path: files[path] for path in FILES} == FILES
+    assert set(files) - set(FILES) == {".gitattributes"}
+    printed = capsys.readouterr().out
+    assert "does not exist, will be made public" in printed
+    assert f"published: {hub.endpoint}/datasets/{REPO} commit {done.commit} tag v1" in printed
+
+
+def test_pushed_again_without_changes_nothing_is_sent_committed_or_tagged(
+    hub: LocalHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = pushed(hub)
+    before = len(hub.requests)
+    again = pushed(hub)
+    assert (again.commit, again.tag, again.fresh) == (first.commit, "v1", False)
+    assert {call.method for call in hub.requests[before:]} == {"GET"}
+    assert "nothing to send" in capsys.readouterr().out
+
+
+def test_a_changed_file_goes_alone_and_makes_the_next_version(hub: LocalHub) -> None:
+    pushed(hub)
+    before = traffic(hub)
+    done = pushed(hub, FILES | {"data/train-1.parquet": b"PAR1 changed"})
+    assert traffic(hub) == (before[0] + 1, before[1] + 1)
+    repo = hub.repo("dataset", REPO)
+    assert repo.tags == {"v1": repo.find(done.commit).parent, "v2": done.commit}
+    assert repo.find("main").title == "Publish dataset v2: 1 changed"
+    assert hub.files("dataset", REPO)["data/train-1.parquet"] == b"PAR1 changed"
+    assert hub.files("dataset", REPO, "v1")["data/train-1.parquet"] == FILES["data/train-1.parquet"]
+
+
+def test_files_of_this_kind_that_are_gone_are_deleted_and_what_others_put_there_stays(hub: LocalHub) -> None:
+    pushed(hub)
+    hub_client = client(hub)
+    hub_client.upload_file(repo_id=REPO, repo_type="dataset", path_in_repo="notes.txt", path_or_fileobj=b"mine")
+    done = pushed(hub, {path: content for path, content in FILES.items() if path != "data/train-1.parquet"})
+    assert set(hub.files("dataset", REPO)) == {".gitattributes", "README.md", "data/train-0.parquet", "notes.txt"}
+    repo = hub.repo("dataset", REPO)
+    assert repo.find(done.commit).title == "Publish dataset v2: 1 deleted"
+
+
+def test_an_interruption_between_commit_and_tag_is_made_good_by_the_next_push(hub: LocalHub) -> None:
+    pushed(hub)
+    hub.faults = [Fault("POST */tag/*", 403)]
+    with pytest.raises(PublishError, match="is published, without its tag v2"):
+        pushed(hub, FILES | {"data/train-2.parquet": b"PAR1 new"})
+    before, repo = traffic(hub), hub.repo("dataset", REPO)
+    assert set(repo.tags) == {"v1"}
+    done = pushed(hub, FILES | {"data/train-2.parquet": b"PAR1 new"})
+    assert traffic(hub) == before
+    assert repo.tags["v2"] == repo.branches["main"] == done.commit
+
+
+def test_a_tag_may_be_named_and_is_never_moved(hub: LocalHub) -> None:
+    assert pushed(hub, tag="first").tag == "first"
+    assert pushed(hub, tag="first").tag == "first"
+    before = len(hub.requests)
+    with pytest.raises(ValueError, match="first is on the Hub already, of commit"):
+        pushed(hub, FILES | {"README.md": b"# Other\n"}, tag="first")
+    assert {call.method for call in hub.requests[before:]} == {"GET"}
+    assert pushed(hub, tag="also").tag == "also"
+    assert pushed(hub, FILES | {"README.md": b"# Other\n"}).tag == "v1"
+
+
+def test_a_dry_run_lists_exactly_what_would_go_and_changes_nothing(
+    hub: LocalHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed(hub, dry_run=True, private=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"dataset {REPO}: does not exist, will be made private",
+        "new             37 B  README.md",
+        "new           3.0 kB  data/train-0.parquet",
+        "new           4.0 kB  data/train-1.parquet",
+        "3 files (7.0 kB) to send, 0 to delete, 0 unchanged",
+        "tag v1",
+        "dry run: nothing was changed",
+    ]
+    assert not hub.repos
+    commit = pushed(hub).commit
+    changed = {path: content for path, content in FILES.items() if "train-0" not in path}
+    changed |= {"README.md": b"# Other\n", "data/train-2.parquet": b"PAR1"}
+    capsys.readouterr()
+    pushed(hub, changed, dry_run=True)
+    assert capsys.readouterr().out.splitlines() == [
+        f"dataset {REPO}: public, main at {commit[:12]}",
+        "changed          8 B  README.md",
+        "unchanged     4.0 kB  data/train-1.parquet",
+        "new              4 B  data/train-2.parquet",
+        "deleted       3.0 kB  data/train-0.parquet",
+        "2 files (12 B) to send, 1 to delete, 1 unchanged",
+        "tag v2",
+        "dry run: nothing was changed",
+    ]
+    assert hub.repo("dataset", REPO).branches == {"main": commit}
+
+
+def test_without_a_login_a_dry_run_works_and_a_push_says_how_to_log_in(
+    hub: LocalHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed(hub, token=False, dry_run=True)
+    assert "not logged in" in capsys.readouterr().out
+    with pytest.raises(PublishError, match="not logged in to the Hub: `hf auth login`"):
+        pushed(hub, token=False)
+    assert not hub.repos
+
+
+def test_private_is_for_a_new_repository_alone(hub: LocalHub) -> None:
+    pushed(hub, private=True)
+    assert hub.repo("dataset", REPO).private
+    pushed(hub, FILES | {"README.md": b"# Other\n"})
+    assert hub.repo("dataset", REPO).private
+    pushed(hub, repo_id="observer/open")
+    with pytest.raises(ValueError, match="exists and is public"):
+        pushed(hub, repo_id="observer/open", private=True)
+    assert not hub.repo("dataset", "observer/open").private
+
+
+def test_a_branch_is_made_from_main_and_gets_no_version_of_its_own(hub: LocalHub) -> None:
+    first = pushed(hub)
+    done = pushed(hub, FILES | {"README.md": b"# Draft\n"}, revision="draft")
+    repo = hub.repo("dataset", REPO)
+    assert repo.branches == {"main": first.commit, "draft": done.commit}
+    assert repo.find("draft").parent == first.commit
+    assert (repo.tags, done.tag) == ({"v1": first.commit}, None)
+    assert pushed(hub, FILES | {"README.md": b"# Draft\n"}, revision="draft", tag="draft-1").tag == "draft-1"
+    for revision in ("v1", first.commit, "refs/pr/7"):
+        with pytest.raises(ValueError, match="--revision: expected a branch"):
+            pushed(hub, revision=revision)
+    new = pushed(hub, repo_id="observer/new", revision="draft")
+    assert set(hub.files("dataset", "observer/new")) == {".gitattributes"}
+    assert hub.repo("dataset", "observer/new").branches["draft"] == new.commit
+
+
+def test_a_pull_request_leaves_main_alone_and_is_opened_once(hub: LocalHub, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="--create-pr: expected dataset observer/curves on the Hub"):
+        pushed(hub, create_pr=True)
+    first = pushed(hub)
+    changed = FILES | {"README.md": b"# Other\n", "data/train-2.parquet": b"PAR1 new"}
+    done = pushed(hub, changed, create_pr=True, token=VISITOR_TOKEN)
+    repo = hub.repo("dataset", REPO)
+    assert (done.pull_request, done.tag) == (f"{hub.endpoint}/datasets/{REPO}/discussions/1", None)
+    assert repo.branches == {"main": first.commit}
+    assert repo.tags == {"v1": first.commit}
+    before = traffic(hub)
+    again = pushed(hub, changed, create_pr=True, token=VISITOR_TOKEN)
+    assert (again.pull_request, again.fresh) == (done.pull_request, False)
+    assert (traffic(hub), len(repo.pulls)) == (before, 1)
+    assert "an open pull request holds this already" in capsys.readouterr().out
+    later = pushed(hub, changed | {"README.md": b"# Better\n"}, revision="refs/pr/1")
+    assert repo.find("refs/pr/1").id == later.commit
+    assert later.tag is None
+    client(hub).merge_pull_request(REPO, 1, repo_type="dataset")
+    merged = pushed(hub, changed | {"README.md": b"# Better\n"})
+    assert (merged.fresh, merged.tag, repo.tags["v2"]) == (False, "v2", repo.branches["main"])
+    assert not pushed(hub, changed | {"README.md": b"# Better\n"}, create_pr=True).fresh
+
+
+def test_a_gitignore_on_the_hub_leaves_nothing_out(hub: LocalHub) -> None:
+    pushed(hub)
+    client(hub).upload_file(
+        repo_id=REPO, repo_type="dataset", path_in_repo=".gitignore", path_or_fileobj=b"*.parquet\n"
+    )
+    pushed(hub, FILES | {"data/train-2.parquet": b"PAR1 new"})
+    assert hub.files("dataset", REPO)["data/train-2.parquet"] == b"PAR1 new"
+
+
+def test_a_new_space_runs_on_what_its_readme_says(hub: LocalHub) -> None:
+    files = {"README.md": b"---\ntitle: A\nsdk: gradio\n---\n", "app.py": b"print()\n"}
+    items = tuple(Item(path, content) for path, content in files.items())
+    push(client(hub), Release("space", "observer/app", items, ("*",)), Wishes())
+    assert hub.repo("space", "observer/app").sdk == "gradio"
+    assert hub.files("space", "observer/app") == hub.files("space", "observer/app") | files
+    with pytest.raises(ValueError, match="expected `sdk:`"):
+        push(client(hub), Release("space", "observer/other", items[1:], ()), Wishes())
+
+
+# --- what is refused before anything is sent -----------------------------------------------------------------------
+
+BAD = {
+    "a token": ({"README.md": b"x\nhf_" + b"a" * 34}, "README.md, line 2: expected no secret, found a Hugging Face"),
+    "a key": ({"config.json": b'{"key": "AKIA' + b"B" * 16 + b'"}'}, "config.json, line 1: .* found an AWS access key"),
+    "a password": ({"a.py": b'password = "correct-horse"'}, "a.py, line 1: expected no secret, found a password"),
+    "a home": ({"README.md": b"made in /home/somebody/run"}, "README.md, line 1: .* found /home/somebody/run"),
+    "a drive": ({"a.json": rb'{"made in": "C:\\Users\\somebody"}'}, "a.json, line 1: .* machine, found C:"),
+    "a hidden file": ({".env": b""}, ".env: expected no hidden file"),
+    "an upward path": ({"../a.txt": b""}, "'../a.txt': expected a relative path"),
+    "a doubled name": ({"A.txt": b"", "a.txt": b""}, "a.txt: expected one file of that name, found A.txt too"),
+    "a file and folder": ({"a": b"", "a/b": b""}, "a: expected a file or a folder, found both"),
+    "no text": ({"a.md": b"\xff"}, "a.md: expected text in UTF-8, found byte 0xff at 0"),
+    "no files": ({}, "files: expected at least one"),
+    "many files": ({f"f/{n}": b"" for n in range(10_001)}, "f: expected at most 10,000 files in a folder"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_release_that_must_not_be_published_is_refused_by_file_and_line(case: str) -> None:
+    files, message = BAD[case]
+    with pytest.raises(ValueError, match=message) as caught:
+        check(Release("model", REPO, tuple(Item(path, content) for path, content in files.items()), ()))
+    assert "aaaaaaaa" not in str(caught.value)
+    assert "correct-horse" not in str(caught.value)
+
+
+@pytest.mark.parametrize("repo_id", ["curves", "a/b/c", "a/b--c", "a/b.git", "a/é", ""])
+def test_ids_that_the_hub_does_not_know_are_refused(repo_id: str) -> None:
+    with pytest.raises(ValueError, match="repository id"):
+        check(Release("model", repo_id, (Item("a.txt", b""),), ()))
+
+
+def test_ordinary_cards_code_and_addresses_pass() -> None:
+    text = (
+        'see https://hub.example/home/x and ~/home/x, {folder}/tmp/x, data/tmp/x; token = os.environ["HF_TOKEN"]\n'
+        'password: "<yours>", key: "a", hf_hub_download, refs/heads/main, 1/2, x:\\n\n'
+    )
+    check(Release("model", REPO, (Item("README.md", text.encode()), Item(".gitattributes", b"*.a lfs\n")), ()))
+
+
+def test_files_too_large_or_outside_their_folder_are_refused(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.bin"
+    with huge.open("wb") as file:
+        file.truncate(50_000_000_001)
+    secret = tmp_path / "secret.txt"
+    secret.write_text("x")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link.txt").symlink_to(secret)
+    items = (Item("huge.bin", huge), Item("link.txt", folder / "link.txt"), Item("none.txt", folder / "none.txt"))
+    with pytest.raises(ValueError, match="3 reasons not to publish") as caught:
+        check(Release("model", REPO, items, ()))
+    assert "huge.bin: expected at most 50 GB, found 50.0 GB" in str(caught.value)
+    assert "link.txt: expected a file inside" in str(caught.value)
+    assert "none.txt: expected a file at" in str(caught.value)
+
+
+def test_a_dataset_needs_its_folder() -> None:
+    with pytest.raises(Exception, match="expected the folder of a dataset"):
+        make_release(Kind.dataset, None, REPO)
+
+
+def test_the_command_explains_itself() -> None:
+    command = [sys.executable, "-m", "ariel_scripts.cli", "push"]
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert all(option in done.stdout for option in ("--private", "--revision", "--create-pr", "--dry-run", "--tag"))
+    done = subprocess.run([*command, "toy", REPO], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
