@@ -1,0 +1,122 @@
+"""Which times and wavelengths of a light curve the network's answer rests on: integrated gradients.
+
+Sundararajan et al. 2017 (arXiv:1703.01365): the gradient of an output along the straight way from a baseline to the
+input, averaged, times the difference. Summed over the input it is what the output changes from one to the other
+(completeness), which is checked for every planet.
+
+The baseline is the light curve without any light missing. The classical fit is held as it is: attributed is what the
+network makes of the light curve beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+STEPS = 24
+OUTPUTS = ("depth", "sigma")
+
+
+@dataclass
+class Attribution:
+    """Of one planet: ``time`` (V, T) [h] of its visits and their ``white`` light (V, T), relative [%]; for each of
+    OUTPUTS ``by_time`` (V, T) and ``by_channel`` (C,), summed over the others, ``total`` change from the baseline and
+    ``missed``, how much of it the sums lack.
+
+    Units: depth [ppm], the mean over channels; sigma [%], the mean of ln sigma over channels.
+    """
+
+    planet: int
+    time: np.ndarray
+    white: np.ndarray
+    by_time: dict[str, np.ndarray]
+    by_channel: dict[str, np.ndarray]
+    total: dict[str, float]
+    missed: dict[str, float]
+
+
+def integrated_gradients(
+    function: Callable[[Tensor], Tensor], x: Tensor, baseline: Tensor, steps: int = STEPS
+) -> Tensor:
+    """Attributions (K, ...) of the K outputs of ``function`` to the elements of ``x``.
+
+    The integral is by Gauss and Legendre's rule of ``steps`` points, exact for polynomials of degree 2 steps - 1.
+    """
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    total: list[Tensor] = []
+    for point, weight in zip(0.5 * (points + 1.0), 0.5 * weights, strict=True):
+        at = (baseline + float(point) * (x - baseline)).detach().requires_grad_(True)
+        outputs = function(at)
+        for place in range(len(outputs)):
+            (slope,) = torch.autograd.grad(outputs[place], at, retain_graph=place < len(outputs) - 1)
+            if place == len(total):
+                total.append(torch.zeros_like(slope, dtype=torch.float64))
+            total[place] += float(weight) * slope.double()
+    return torch.stack(total) * (x - baseline).double()
+
+
+def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int = STEPS) -> Attribution:
+    """Attributions of one planet, given the rows of its visits, to the light curves that ``member``'s model reads."""
+    from ariel_scripts._predictor import classical_inputs, fit_inputs
+    from modeling_ariel.retrieval_ariel import fit
+
+    model = member.model
+    inputs = {name: value.to(member.device) for name, value in member.extractor(rows).items() if name != "labels"}
+    with torch.no_grad():
+        if model.config.physics == "residual":
+            found = fit(fit_inputs(inputs), model.physics.wavelength.double())
+            inputs |= classical_inputs(model.physics.summarise(found, inputs["planet"]))
+    curve = inputs.pop("light_curve")
+
+    def answer(light_curve: Tensor) -> Tensor:
+        spectrum = model(light_curve=light_curve, **inputs)
+        return torch.stack([1e6 * spectrum.mean.double().mean(), 100.0 * spectrum.sigma.double().log().mean()])
+
+    with torch.enable_grad():
+        parts = integrated_gradients(answer, curve, torch.zeros_like(curve), steps)
+    with torch.no_grad():
+        change = (answer(curve) - answer(torch.zeros_like(curve))).cpu().numpy()
+    maps = parts.cpu().numpy()
+    named = dict(zip(OUTPUTS, maps, strict=True))
+    total = dict(zip(OUTPUTS, map(float, change), strict=True))
+    return Attribution(
+        planet,
+        inputs["time"].cpu().numpy(),
+        white_light(inputs["flux"], inputs["valid"]),
+        {name: found.sum(2) for name, found in named.items()},
+        {name: found.sum((0, 1)) for name, found in named.items()},
+        total,
+        {name: total[name] - float(found.sum()) for name, found in named.items()},
+    )
+
+
+def white_light(flux: Tensor, valid: Tensor) -> np.ndarray:
+    """Sum of the channels (V, T) about its median [%], NaN where no channel is valid; flux (V, T, C)."""
+    good = valid.bool()
+    level = torch.where(good, flux, torch.nan).nanmedian(1, keepdim=True).values
+    relative = torch.where(good, flux, torch.nan) / level
+    weight = torch.where(good, level.expand_as(flux), 0.0)
+    total = (relative.nan_to_num() * weight).sum(2) / weight.sum(2)
+    return 100.0 * (total - 1.0).double().cpu().numpy()
+
+
+def rows_of(where: Any, split: str, planets: list[int]) -> dict[int, list[dict[str, Any]]]:
+    """The rows of all visits of some planets, as models read them; no further is read than to the last of them."""
+    from ariel_scripts._datasets import count_visits, open_split
+    from ariel_scripts.predict import COLUMNS
+
+    visits = count_visits(where, split, None)
+    left = sum(visits[planet] for planet in planets)
+    found: dict[int, list[dict[str, Any]]] = {planet: [] for planet in planets}
+    for row in open_split(where, split).select_columns(list(COLUMNS)).with_format("numpy"):
+        if int(row["planet_id"]) in found:
+            found[int(row["planet_id"])].append(row)
+            left -= 1
+            if not left:
+                break
+    return {planet: sorted(rows, key=lambda row: int(row["visit"])) for planet, rows in found.items()}
