@@ -7,6 +7,7 @@ A row's `layout` tells whose data it is: `simulated` is this project's own, anyt
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ SIMULATED = "simulated"
 ON_THE_FLY = "simulated on the fly"
 OWN, CHALLENGE = "apache-2.0", "cc-by-nc-4.0"
 TRAINING, CALIBRATION, CARD = "training.json", "calibration.json", "README.md"
+# of some machine: two names or more after a slash that does not continue an address
+_PATH = re.compile(r"(?<![\w.~/)\]}*$%:-])/[^\s\"'`<>|,;)/]+(?:/[^\s\"'`<>|,;)/]*)+|\b[A-Za-z]:\\[^\s\"'`<>|,;)]+")
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,17 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"{path}: expected a record, found {type(record).__name__}")
     return record
+
+
+def without_paths(value: Any) -> Any:
+    """A record in which only the last name of every absolute path is left."""
+    if isinstance(value, dict):
+        return {name: without_paths(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without_paths(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _PATH.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], value)
 
 
 def _recorded_layouts(folder: Path) -> tuple[frozenset[str], bool]:
