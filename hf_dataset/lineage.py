@@ -17,11 +17,11 @@ from hf_dataset.inputs import Fingerprint, changes, fingerprint, fingerprints, t
 from hf_dataset.output import Folder, files, read_json, remove_hidden, remove_tree, write_json
 from hf_dataset.plan import Plan, Shard
 from hf_dataset.raw import ChallengeFolder
-from hf_dataset.shards import DATA_DIR, Stored, find_shards
+from hf_dataset.shards import DATA_DIR, SAMPLE_DIR, Stored, find_shards
 
 MANIFEST_DIR = "manifest"
 STATE_DIR = ".build"  # lock, progress and logs of a running build
-REPORTS = ("README.md", "report.json", "report.md")
+REPORTS = ("README.md", "croissant.json", "report.json", "report.md")
 MANIFEST_KEYS: dict[str, type] = {
     "shard": str,
     "rows": int,
@@ -199,7 +199,7 @@ def forget(plan: Plan, todo: Iterable[Shard]) -> None:
 def remove_unfinished(out: Folder) -> None:
     """Delete what killed processes left half written in the dataset folder `out`; a URL never has any."""
     if isinstance(out, Path):
-        for path in (out / DATA_DIR).glob(".*"):
+        for path in [*(out / DATA_DIR).glob(".*"), *(out / SAMPLE_DIR).glob(".*")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         for where in (out, out / MANIFEST_DIR):
             remove_hidden(where)
@@ -208,7 +208,7 @@ def remove_unfinished(out: Folder) -> None:
 def clear(out: Folder) -> None:
     """Forget everything that a build made in `out`, manifests first; other files stay."""
     remove_tree(out / MANIFEST_DIR)
-    for paths in find_shards(out).values():
+    for paths in [*find_shards(out).values(), *find_shards(out, SAMPLE_DIR).values()]:
         for path in paths:
             path.unlink()
     for name in REPORTS:

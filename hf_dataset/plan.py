@@ -24,6 +24,9 @@ SECONDS_PER_GB = 8.0  # one core, per GB of Parquet signal files as they lie on 
 PLANETS_PER_SHARD, SMALL_BUILD = 8, 16
 OUTSIDE_ROWS = {
     "build",
+    "card",
+    "contents",
+    "croissant",
     "executors",
     "inputs",
     "lineage",
@@ -37,6 +40,7 @@ OUTSIDE_ROWS = {
     "report",
     "report_text",
     "rows",
+    "sample",
     "splits",
     "submissions",
     "verify",

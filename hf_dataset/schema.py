@@ -57,9 +57,14 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def _feature(column: Column, n_bins: int) -> Any:
+def shape_of(column: Column, n_bins: int) -> tuple[int, ...]:
+    """The shape of a column's values with `n_bins` time bins; () for a scalar."""
     sizes = {"T": n_bins, "C": N_CHANNELS}
-    shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in column.shape)
+    return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in column.shape)
+
+
+def _feature(column: Column, n_bins: int) -> Any:
+    shape = shape_of(column, n_bins)
     if len(shape) == 2:
         return datasets.Array2D(shape, column.dtype)
     if len(shape) == 1:
@@ -85,12 +90,11 @@ def check_row(row: Mapping[str, Any], n_bins: int) -> None:
         raise ValueError(f"{planet}: expected the columns of the schema, missing {missing}, unknown {extra}")
     if row["layout"] not in LAYOUTS:
         raise ValueError(f"{planet}: expected layout in {LAYOUTS}, found {row['layout']!r}")
-    sizes = {"T": n_bins, "C": N_CHANNELS}
     for column in COLUMNS:
         value = row[column.name]
         if value is None and column.nullable:
             continue
-        shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in column.shape)
+        shape = shape_of(column, n_bins)
         if np.shape(value) != shape:
             raise ValueError(f"{planet}: {column.name}: expected shape {shape}, found {np.shape(value)}")
         if shape and np.asarray(value).dtype != np.dtype(column.dtype):

@@ -27,7 +27,7 @@ from datasets.features.features import numpy_to_pyarrow_listarray
 from hf_dataset import schema
 from hf_dataset.output import Folder, files, hidden, put, sha256
 
-DATA_DIR = "data/light_curves"
+DATA_DIR, SAMPLE_DIR = "data/light_curves", "data/sample"
 GROUP_BYTES = 16 << 20  # decoded bytes a row group: one fetch when streaming, far below the Hub viewer's 286 MiB
 _NAME = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.parquet")
 
@@ -54,13 +54,13 @@ class ShardName:
 
 
 @overload
-def find_shards(out: Path) -> dict[str, list[Path]]: ...
+def find_shards(out: Path, where: str = DATA_DIR) -> dict[str, list[Path]]: ...
 @overload
-def find_shards(out: Folder) -> dict[str, list[Folder]]: ...
-def find_shards(out: Any) -> Any:
-    """The shard files of the dataset folder `out` by split, in order."""
+def find_shards(out: Folder, where: str = DATA_DIR) -> dict[str, list[Folder]]: ...
+def find_shards(out: Any, where: str = DATA_DIR) -> Any:
+    """The shard files of the dataset folder `out` by split, in order; `where` is a folder in it."""
     found: dict[str, list[Folder]] = {}
-    for path in files(out / DATA_DIR, ".parquet"):
+    for path in files(out / where, ".parquet"):
         if match := _NAME.fullmatch(path.name):
             found.setdefault(match["split"], []).append(path)
     return found

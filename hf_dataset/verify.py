@@ -12,18 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from datasets import Features
 from huggingface_hub import DatasetCard
 
-from hf_dataset import schema
+from hf_dataset import croissant, schema
+from hf_dataset.contents import CONFIG
 from hf_dataset.inputs import Fingerprint, fingerprint, said, tables
 from hf_dataset.lineage import MANIFEST_DIR, MANIFEST_KEYS, digest, flaws
 from hf_dataset.output import Folder, files, folder, open_binary, sha256
 from hf_dataset.rows import rows_of
-from hf_dataset.shards import DATA_DIR, ShardName
+from hf_dataset.sample import sample_of
+from hf_dataset.shards import DATA_DIR, SAMPLE_DIR, ShardName, find_shards
 
 
 class Difference(NamedTuple):
@@ -82,14 +85,17 @@ def verify(
         raise ValueError(f"{out}: expected a dataset of `ariel build-dataset`, found no {MANIFEST_DIR}/*.json")
     for name in sorted(set(data) - set(names)):
         verdict.note(f"{DATA_DIR}/{name}.parquet", f"a manifest {MANIFEST_DIR}/{name}.json", "none")
-    _check_numbering(verdict, {*names, *data})
+    check_numbering(verdict, {*names, *data})
     manifests = {name: manifest for name in names if (manifest := _read_manifest(verdict, out, name)) is not None}
     _check_lineage(verdict, manifests)
     for done, (name, manifest) in enumerate(manifests.items(), 1):
         _check_shard(verdict, out, name, manifest, quick)
         if progress:
             progress(done, len(manifests))
+    if not verdict.differences:  # of damaged shards it can only say the same again
+        check_sample(verdict, out, quick)
     _check_card(verdict, out)
+    _check_croissant(verdict, out)
     _check_report(verdict, out, manifests)
     where = root or recorded_root(out)
     if where is not None:
@@ -109,7 +115,7 @@ def recorded_root(out: Folder) -> Path | None:
 # --- manifests -----------------------------------------------------------------------------------------------------
 
 
-def _check_numbering(verdict: Verdict, names: set[str]) -> None:
+def check_numbering(verdict: Verdict, names: set[str]) -> None:
     """Every split's shards are 0 … n−1 of n."""
     splits: dict[str, list[ShardName]] = {}
     for name in names:
@@ -190,23 +196,7 @@ def _check_shard(verdict: Verdict, out: Folder, name: str, manifest: Mapping[str
 def _check_rows(verdict: Verdict, file: pq.ParquetFile, name: str, manifest: Mapping[str, Any], quick: bool) -> None:
     """Columns, planets and visits are those recorded, every row is valid, and no planet is elsewhere too."""
     what, split = f"{DATA_DIR}/{name}.parquet", name.partition("-")[0]
-    n_bins = manifest["settings"]["reduction"]["n_bins"]
-    planned_types = dict(schema.features(n_bins))
-    types = dict(Features.from_arrow_schema(file.schema_arrow.remove_metadata()))
-    for column in dict.fromkeys([*planned_types, *types]):
-        verdict.expect(f"{what}: column {column}", planned_types.get(column), types.get(column))
-    if not {"planet_id", "visit"} <= {*types}:
-        return
-    found: list[tuple[int, int]] = []
-    for group in range(file.num_row_groups):
-        chosen = ["planet_id", "visit"] if quick or types != planned_types else None
-        table = file.read_row_group(group, columns=chosen, use_threads=False)
-        found += list(zip(table["planet_id"].to_pylist(), table["visit"].to_pylist(), strict=True))
-        for row in rows_of(table) if chosen is None else ():
-            try:
-                schema.check_row(row, n_bins)
-            except ValueError as error:
-                verdict.note(f"{what}: a row", "one of the schema", error)
+    found = read_rows(verdict, file, what, manifest["settings"]["reduction"]["n_bins"], quick)
     verdict.rows[split] += len(found)
     if found != (planned := _rows_planned(manifest)):
         verdict.note(f"{what}: planets and visits", _listed(planned, found), _listed(found, planned))
@@ -217,6 +207,58 @@ def _check_rows(verdict: Verdict, file: pq.ParquetFile, name: str, manifest: Map
         elif place != name:
             verdict.note(f"planet {planet}", f"all visits in {place}", f"visit {visit} in {name}")
         verdict.seen.add((planet, visit))
+
+
+def read_rows(
+    verdict: Verdict, file: pq.ParquetFile, what: str, n_bins: int, quick: bool = False
+) -> list[tuple[int, int]]:
+    """(planet, visit) of every row of the shard `what`, which is held to the schema; `quick`: its columns only."""
+    planned_types = dict(schema.features(n_bins))
+    types = dict(Features.from_arrow_schema(file.schema_arrow.remove_metadata()))
+    for column in dict.fromkeys([*planned_types, *types]):
+        verdict.expect(f"{what}: column {column}", planned_types.get(column), types.get(column))
+    if not {"planet_id", "visit"} <= {*types}:
+        return []
+    found: list[tuple[int, int]] = []
+    for group in range(file.num_row_groups):
+        chosen = ["planet_id", "visit"] if quick or types != planned_types else None
+        table = file.read_row_group(group, columns=chosen, use_threads=False)
+        found += list(zip(table["planet_id"].to_pylist(), table["visit"].to_pylist(), strict=True))
+        for row in rows_of(table) if chosen is None else ():
+            try:
+                schema.check_row(row, n_bins)
+            except ValueError as error:
+                verdict.note(f"{what}: a row", "one of the schema", error)
+    return found
+
+
+def check_sample(verdict: Verdict, out: Folder, quick: bool = False) -> None:
+    """`data/sample` has the first planets' rows as they are in the shards; `quick`: their planets and visits."""
+    what = SAMPLE_DIR
+    try:
+        split, rows = sample_of(out)
+        what = f"{SAMPLE_DIR}/{ShardName(split, 0, 1)}.parquet"
+        others = [path.name for paths in find_shards(out, SAMPLE_DIR).values() for path in paths]
+        if not verdict.expect(f"{SAMPLE_DIR}: files", [what.rpartition("/")[2]], others):
+            return
+        with open_binary(out / what) as file:
+            table = pq.ParquetFile(file).read(columns=["planet_id", "visit"] if quick else None, use_threads=False)
+        for place, row in enumerate(rows):
+            name = f"{what}: row {place}, planet {row['planet_id']} visit {row['visit']}"
+            if not verdict.expect(name, "there", "there" if place < table.num_rows else "none"):
+                return
+            [copy] = rows_of(table.slice(place, 1))
+            wrong = [column for column in copy if not _same(copy[column], row.get(column))]
+            verdict.expect(f"{name}: columns that differ from the shard's", [], wrong)
+        verdict.expect(f"{what}: rows", place + 1, table.num_rows)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        verdict.note(what, "a sample of the shards", f"{type(error).__name__}: {error}")
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two values of a row are equal, NaN and NaN as well."""
+    floats = isinstance(one, float | np.ndarray) and np.asarray(one).dtype.kind == "f"
+    return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=floats and other is not None)
 
 
 def _listed(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> str:
@@ -232,13 +274,25 @@ def _listed(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> str:
 def _check_card(verdict: Verdict, out: Folder) -> None:
     """README.md counts the rows of each split as they are: `load_dataset` goes by it."""
     try:
-        info = DatasetCard((out / "README.md").read_bytes().decode()).data.to_dict()["dataset_info"]
+        infos = DatasetCard((out / "README.md").read_bytes().decode()).data.to_dict()["dataset_info"]
+        [info] = [info for info in infos if info["config_name"] == CONFIG]
         counts = {split["name"]: split["num_examples"] for split in info["splits"]}
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         verdict.note("README.md", "a dataset card with the counts of its splits", f"{type(error).__name__}: {error}")
         return
     for split in sorted({*counts, *(split for split, rows in verdict.rows.items() if rows)}):
         verdict.expect(f"README.md: rows of {split}, as in the shards", verdict.rows[split], counts.get(split, 0))
+
+
+def _check_croissant(verdict: Verdict, out: Folder) -> None:
+    """croissant.json describes columns of these names."""
+    try:
+        sets = {entry["@id"]: entry for entry in json.loads((out / croissant.FILE).read_bytes())["recordSet"]}
+        names = [field["name"] for field in sets[CONFIG]["field"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        verdict.note(croissant.FILE, "a description of the columns", f"{type(error).__name__}: {error}")
+        return
+    verdict.expect(f"{croissant.FILE}: fields", ["split", *(column.name for column in schema.COLUMNS)], names)
 
 
 def _check_report(verdict: Verdict, out: Folder, manifests: Mapping[str, dict[str, Any]]) -> None:

@@ -219,7 +219,7 @@ def test_validation_planets_are_chosen_by_their_hash_with_all_their_visits(root:
     held_out, kept = Counter(p for p, _ in visits(out, "validation")), Counter(p for p, _ in visits(out, "train"))
     assert held_out == {planet: TRAIN[planet] for planet in chosen}
     assert kept == {planet: TRAIN[planet] for planet in set(TRAIN) - chosen}
-    names = [split["name"] for split in DatasetCard.load(out / "README.md").data.dataset_info["splits"]]
+    names = [split["name"] for split in DatasetCard.load(out / "README.md").data.dataset_info[0]["splits"]]
     assert names == ["train", "validation", "test"]
 
 

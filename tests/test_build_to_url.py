@@ -87,7 +87,7 @@ def test_a_build_into_a_url_makes_only_the_missing_shard_again(root: Path, tmp_p
     out = tmp_path / "curves"
     url_build(root, url(out), options())
     before = contents(out)
-    paths = sorted((out / "data").rglob("*.parquet"))
+    paths = sorted((out / "data/light_curves").rglob("*.parquet"))
     times = {path: path.stat().st_mtime_ns for path in paths}
     paths[1].unlink()
     url_build(root, url(out), options())

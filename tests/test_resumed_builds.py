@@ -22,16 +22,16 @@ pytestmark = pytest.mark.usefixtures("same_code")
 def test_a_finished_build_is_not_done_again(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     fake_build(root, out, options())
-    before = {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in (out / "data/light_curves").rglob("*.parquet")}
     assert fake_build(root, out, options(workers=2)).rows == {"train": 8, "test": 3}
-    assert {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")} == before
+    assert {path: path.stat().st_mtime_ns for path in (out / "data/light_curves").rglob("*.parquet")} == before
 
 
 def test_only_the_missing_shard_is_made_again(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     fake_build(root, out, options())
     before = contents(out)
-    times = {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
+    times = {path: path.stat().st_mtime_ns for path in (out / "data/light_curves").rglob("*.parquet")}
     lost = find_shards(out)["train"][1]
     lost.write_bytes(lost.read_bytes()[:1000])
     fake_build(root, out, options())
@@ -57,7 +57,7 @@ def test_a_mended_visit_is_made_on_the_next_run_and_the_rest_kept(root: Path, tm
     set_visit(root, "train", 5, 0, "bad")
     (root / "test" / "103").mkdir()
     assert len(fake_build(root, out, options()).failures) == 2
-    times = {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
+    times = {path: path.stat().st_mtime_ns for path in (out / "data/light_curves").rglob("*.parquet")}
     set_visit(root, "train", 5, 0, "good")
     summary = fake_build(root, out, options())
     assert [failure["planet_id"] for failure in summary.failures] == [103]
@@ -83,9 +83,13 @@ def test_a_visit_that_the_system_did_not_let_be_read_is_tried_again_by_the_next_
     set_visit(root, "train", 1, 0, "bad")
     first = fake_build(root, out, options(), reduce_visit=reduce_with_a_stale_handle)
     assert [failure["planet_id"] for failure in first.failures] == [1, 5]
-    times = {path.name: path.stat().st_mtime_ns for path in (out / "data").rglob("*.parquet")}
+    times = {path.name: path.stat().st_mtime_ns for path in (out / "data/light_curves").rglob("*.parquet")}
     assert [failure["planet_id"] for failure in fake_build(root, out, options()).failures] == [1]
-    again = [path.name for path in (out / "data").rglob("*.parquet") if path.stat().st_mtime_ns != times[path.name]]
+    again = [
+        path.name
+        for path in (out / "data/light_curves").rglob("*.parquet")
+        if path.stat().st_mtime_ns != times[path.name]
+    ]
     assert again == ["train-00002-of-00003.parquet"]
 
 

@@ -31,6 +31,9 @@ FIRST, SECOND, TEST = (f"data/light_curves/{name}.parquet" for name in (
     "train-00000-of-00003", "train-00001-of-00003", "test-00000-of-00001"))  # fmt: skip
 
 
+SAMPLE = "data/sample/train-00000-of-00001.parquet"
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """raw/ (planets 1 … 5 with two visits of planet 1, a bad visit, and test planets 8, 9) and its dataset out/."""
@@ -93,8 +96,16 @@ def flip_a_byte(out: Path) -> None:
     (out / FIRST).write_bytes(content)
 
 
-def truncate(out: Path) -> None:
-    os.truncate(out / FIRST, 2000)
+def truncate(out: Path, shard: str = FIRST) -> None:
+    os.truncate(out / shard, 2000)
+
+
+def other_sample(out: Path) -> None:
+    rows = [make_row(*visit, BINS) for visit in [(1, 0), (1, 1), (2, 0), (3, 0), (5, 0)]]
+    rows[1]["flux"][2, 3] += 1
+    with ShardWriter(out / SAMPLE, BINS) as writer:
+        for row in rows:
+            writer.write(row)
 
 
 def swap(out: Path) -> None:
@@ -186,6 +197,14 @@ DAMAGES: list[tuple[Callable[[Path], object], list[str]]] = [
     (planet_twice, ["planet 9 visit 0: expected one row, found rows in test-00000-of-00001 and test-00000-of-00001",
      "planet 2 visit 0: expected one row, found rows in test-00000-of-00001 and train-00000-of-00003"]),
     (readme_counts, ["README.md: rows of train, as in the shards: expected 5, found 6"]),
+    (lambda out: (out / SAMPLE).unlink(), ["data/sample: files: expected ['train-00000-of-00001.parquet'], found []"]),
+    (lambda out: truncate(out, SAMPLE), [f"{SAMPLE}: expected a sample of the shards, found ArrowInvalid"]),
+    (other_sample, [f"{SAMPLE}: row 1, planet 1 visit 1: columns that differ from the shard's: expected [], "
+                    "found ['flux']"]),
+    (lambda out: write_shard(out / SAMPLE, [(1, 0)]), [f"{SAMPLE}: row 1, planet 1 visit 1: expected there, found no"]),
+    (lambda out: (out / "croissant.json").unlink(), ["croissant.json: expected a description of the columns"]),
+    (lambda out: edit_json(out / "croissant.json", lambda c: c["recordSet"][2]["field"].pop()),
+     ["croissant.json: fields: expected ['split', 'planet_id'"]),
     (lambda out: (out / "README.md").unlink(), ["README.md: expected a dataset card"]),
     (lambda out: edit_json(out / "report.json", lambda r: r["rows"].update(train=4)), ["report.json: rows of train"]),
     (other_columns, [f"{FIRST}: column Rs: expected Value('float32'), found None"]),
