@@ -13,6 +13,8 @@ Everything is in memory, and all requests are answered one after another.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -59,7 +61,8 @@ class Fault:
 
     The first `skip` of them pass, the next `times` fail: with `status` and `headers`; or, where `close_after` is given,
     by cutting the connection after so many bytes of the request's body; where `after` is true the request is carried
-    out first and only its answer lost; where `stop` is true the server stops as well.
+    out first and only its answer lost; where `stop` is true the server stops as well; with `hang` [s] the answer comes
+    so late, and the request is dropped if its sender has gone by then.
     """
 
     pattern: str
@@ -71,6 +74,7 @@ class Fault:
     close_after: int | None = None
     after: bool = False
     stop: bool = False
+    hang: float = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class LocalHub:
         self.faults: list[Fault] = []
         self.requests: list[Call] = []
         self.port = 0
+        self._down = False
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -111,6 +116,8 @@ class LocalHub:
 
     def start(self) -> LocalHub:
         """Listen; on the port of the time before, if there was one."""
+        self.stop()
+        self._down = False
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else 40 ms an answer
@@ -142,32 +149,26 @@ class LocalHub:
 
     async def _serve(self, scope: dict, receive: Any, send: Any) -> None:
         method, path = scope["method"], scope["raw_path"].decode().split("?")[0]
-        fault, sent, body, more = self._fault(method, path), 0, [], True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body.append(message.get("body", b""))
-            sent, more = sent + len(body[-1]), message.get("more_body", False)
-            if fault is not None and fault.close_after is not None and not fault.after and sent >= fault.close_after:
-                break
-        if fault is None or fault.after:
-            answer = self._answer(method, path, scope, b"".join(body))
-        elif fault.close_after is None:
-            answer = Answer({"error": fault.message}, fault.status,
-                            {"X-Error-Message": fault.message, **fault.headers})  # fmt: skip
-        if fault is not None and fault.stop and self._server is not None:
-            self._server.should_exit = self._server.force_exit = True
-        if fault is not None and (fault.close_after is not None or fault.after):
-            self.requests.append(Call(method, path, 0, sent))
-            send.__self__.transport.abort()  # uvicorn's own cycle: ASGI has no word for a cut connection
+        if self._down:
+            _cut(send)
             return
-        self.requests.append(Call(method, path, answer.status, sent))
-        content = answer.content if isinstance(answer.content, bytes) else json.dumps(answer.content).encode()
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), **answer.headers}
-        start = {"type": "http.response.start", "status": answer.status}
-        await send({**start, "headers": [(key.lower().encode(), value.encode()) for key, value in headers.items()]})
-        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else content})
+        fault = self._fault(method, path)
+        body = await _body(receive, fault)
+        if body is None:
+            return
+        if fault is None or fault.after:
+            answer = self._answer(method, path, scope, body)
+        else:
+            headers = {"X-Error-Message": fault.message, **fault.headers}
+            answer = Answer({"error": fault.message}, fault.status, headers)
+        if fault is not None and fault.stop and self._server is not None:
+            self._down = self._server.should_exit = self._server.force_exit = True  # it ends within a tenth of a second
+        lost = fault is not None and (fault.close_after is not None or fault.after)
+        self.requests.append(Call(method, path, 0 if lost else answer.status, len(body)))
+        if lost:
+            _cut(send)
+        else:
+            await _send(send, answer, head=method == "HEAD")
 
     def _fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:
@@ -265,3 +266,34 @@ class LocalHub:
         if check and done.returncode:
             raise AssertionError(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
+
+
+async def _body(receive: Any, fault: Fault | None) -> bytes | None:
+    """A request's body, or as much of it as a fault lets through; None where the client has gone."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if fault is not None and fault.close_after is not None and len(body) >= fault.close_after:
+            return bytes(body)
+    if fault is not None and fault.hang:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(receive(), fault.hang)  # nothing but a disconnect is left to receive
+            return None
+    return bytes(body)
+
+
+async def _send(send: Any, answer: Answer, head: bool) -> None:
+    content = answer.content if isinstance(answer.content, bytes) else json.dumps(answer.content).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), **answer.headers}
+    listed = [(key.lower().encode(), value.encode()) for key, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+    await send({"type": "http.response.body", "body": b"" if head else content})
+
+
+def _cut(send: Any) -> None:
+    """Close the connection without an answer: by uvicorn's own cycle, as ASGI has no word for it."""
+    send.__self__.transport.abort()

@@ -44,6 +44,7 @@ def pushed(
     return done or Published("", "", None, False)
 
 
-def traffic(hub: LocalHub) -> tuple[int, int]:
-    """How many large files arrived and commits were made so far."""
-    return len(hub.uploads()), len(hub.commits())
+def traffic(hub: LocalHub, repo_id: str = REPO) -> tuple[int, int]:
+    """How many large files of a repository arrived and commits were made so far."""
+    inside = f"/{repo_id}/"
+    return sum(inside in call.path for call in hub.uploads()), sum(inside in call.path for call in hub.commits())
