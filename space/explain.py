@@ -1,9 +1,9 @@
 """Why this σ: parts of the light curves are hidden, the answer is made anew, and what has changed is shown.
 
-Occlusion (Zeiler & Fergus 2014, ECCV) with the physics in it: hiding data from the network alone would leave the fit as
-it is, and it is the fit that most of the precision comes from. So every hidden patch is a fit of its own. To be quick,
-these fits see means of three bins, which blur nothing that matters here (3.6 min of a transit of hours) and cost a fifth;
-the network sees the curves as they are, less what is hidden.
+Occlusion (Zeiler & Fergus 2014, ECCV) with the physics in it: hiding data from the network alone would leave the fit
+as it is, and it is the fit that most of the precision comes from. So every hidden patch is a fit of its own. To be
+quick, these fits see means of three bins, which blur nothing that matters here (3.6 min of a transit of hours) and
+cost a third; the network sees the curves as they are, less what is hidden.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ PATCHES = 15  # half an hour each of a visit of 7.5 h
 TOGETHER = 3  # bins averaged for the fits
 FEWEST_BINS = 60  # of a fit: below it nothing is averaged
 METHOD = (
-    "Each half-hour patch and each band is hidden in turn from the fit and from the network, both are run again, and the "
-    "answer is compared with the one from all data."
+    "Each fifteenth of the visit and each band is hidden in turn from fit and network, both are run again, "
+    "and the answer is compared with the one from all data."
 )
 
 Features = Mapping[str, Tensor]
