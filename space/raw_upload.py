@@ -1,0 +1,126 @@
+"""One planet's raw folder as a zip: unpacked to a private folder that is removed, reduced like any other planet.
+
+The archive holds the folder as the challenge has it, with one planet of one split (2025's layout; 2024's alike):
+
+    axis_info.parquet  wavelengths.csv  adc_info.csv  train_star_info.csv
+    train/PLANET/AIRS-CH0_signal_0.parquet   train/PLANET/FGS1_signal_0.parquet
+    train/PLANET/AIRS-CH0_calibration_0/     {dark,dead,flat,linear_corr,read}.parquet
+    train/PLANET/FGS1_calibration_0/         the same
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from upload_limits import MAX_FRAMES, MAX_UNPACKED_BYTES, UploadError, check_members, copy_member
+
+from hf_dataset import raw, reduction
+
+Row = dict[str, Any]
+
+MOST_VISITS = 4
+N_BINS = 375
+WAIT_S = 120.0
+_AT_A_TIME = threading.Semaphore(1)  # reductions: a full planet needs 0.6 GB
+_OTHER_TABLES = ("sample_submission.csv", "simulation_truth.parquet")  # of the whole challenge, and not needed
+
+
+def read_raw_zip(path: Path) -> list[Row]:
+    """Rows of the planet's visits, the first with a `raw_view`; UploadError in a sentence where there can be none."""
+    if not _AT_A_TIME.acquire(timeout=WAIT_S):
+        raise UploadError(f"{path.name}: the Space is busy with other raw folders: please try again in a minute.")
+    try:
+        with tempfile.TemporaryDirectory(prefix="ariel-upload-") as private:
+            try:
+                root = _unpack(path, Path(private))
+                return _reduced(path.name, root)
+            except UploadError:
+                raise
+            except (ValueError, OSError, pa.ArrowException, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+                raise UploadError(f"{path.name}: {_plain(str(error), private)}") from None
+    finally:
+        _AT_A_TIME.release()
+
+
+def _plain(message: str, private: str) -> str:
+    """An error's text without the private folder's path, as one sentence."""
+    for folder in (private, os.path.realpath(private)):
+        message = re.sub(re.escape(folder) + r"/*", "", message)
+    return message.strip().rstrip(".") + "."
+
+
+def _unpack(path: Path, private: Path) -> Path:
+    """The raw folder of the archive; a folder around it is fine."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise UploadError(f"{path.name}: expected a whole zip archive, found a damaged one.") from None
+    with archive:
+        left = MAX_UNPACKED_BYTES
+        for member in check_members(path.name, archive, _OTHER_TABLES):
+            left -= copy_member(archive, member, private / member.filename, left)
+    places = [private, *(one for one in private.iterdir() if one.is_dir() and one.name not in raw.SPLITS)]
+    roots = [place for place in places if any((place / split).is_dir() for split in raw.SPLITS)]
+    if len(roots) != 1:
+        names = ", ".join(sorted(one.name for one in private.iterdir())[:6])
+        raise UploadError(
+            f"{path.name}: expected a raw folder with train/PLANET or test/PLANET, found {names or 'nothing'}."
+        )
+    return roots[0]
+
+
+def _reduced(name: str, root: Path) -> list[Row]:
+    from raw_view import look
+
+    folder = raw.open_folder(root)
+    planets = [(split, planet) for split in folder.splits for planet in folder.planets(split)]
+    if len(planets) != 1:
+        raise UploadError(f"{name}: expected one planet, found {len(planets)}.")
+    split, planet = planets[0]
+    visits = folder.visits(split, planet)
+    if not 1 <= len(visits) <= MOST_VISITS:
+        raise UploadError(f"{name}: expected 1 to {MOST_VISITS} visits of planet {planet}, found {len(visits)}.")
+    rows: list[Row] = []
+    for number in visits:
+        visit = folder.visit(split, planet, number)
+        frames = visit.n_frames(raw.AIRS)
+        if frames > MAX_FRAMES:
+            raise UploadError(f"{name}: expected at most {MAX_FRAMES:,} AIRS-CH0 frames, found {frames:,}.")
+        bins = min(N_BINS, frames // 2)
+        row, _ = reduction.reduce_visit(visit, reduction.ReductionOptions(n_bins=bins))
+        row |= {"wavelength": np.asarray(folder.wavelengths), "name": f"planet {planet} of {Path(name).stem[:40]}"}
+        if frames < 11_250:
+            note = f"Visit {number}: {frames:,} of the usual 11,250 AIRS-CH0 frames, {bins} time bins."
+            row["notes"] = (note,)
+        if not rows:
+            row["raw_view"] = look(visit)
+        visit.close()
+        rows.append(row)
+    return rows
+
+
+def write_raw_example(path: Path, frames: int = 750) -> Path:
+    """A small simulated raw folder of one planet as a zip, 15 MB; made in seconds."""
+    import sample
+
+    from hf_dataset.simulation import instrument
+
+    case = next(case for case in sample.cases().values() if not case.note)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ariel-example-", dir=path.parent) as private:
+        root = instrument.write_folder(Path(private) / "raw", [case.planet], "2025", frames, sample.SEED)
+        unfinished = Path(private) / "example.zip"
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:  # Parquet is compressed already
+            for file in sorted(root.rglob("*")):
+                if file.is_file() and file.name not in _OTHER_TABLES and not file.name.startswith("train.csv"):
+                    archive.write(file, f"raw/{file.relative_to(root).as_posix()}")
+        os.replace(unfinished, path)
+    return path
