@@ -181,35 +181,37 @@ def _written(folder: Path, repo_id: str, kind: str, licence: str, names: Collect
 
 
 def _results(training: dict[str, Any], calibration: dict[str, Any]) -> Iterator[EvalResult]:
-    """Entries of the model index, from the records and nothing else."""
-    planets, data = training.get("planets") or {}, training.get("data") or {}
-    source, split = str(data.get("source", "unknown")), data.get("split")
+    """Entries of the model index, from the records and nothing else.
+
+    `huggingface_hub` tells results of one dataset apart by their split alone: it names the group of planets.
+    """
+    planets, data = training.get("planets") or {}, training.get("data") or {"source": "not recorded"}
     found = {"validation": training.get("evaluation") or {}, "held out": training.get("held out") or {}}
     for group, scores in found.items():
-        count = f"{len(planets[group])} " if planets.get(group) else ""
         for metric, title in METRICS.items():
             if metric in scores:
-                yield _result(source, split, f"{source}, {count}{group} planets", metric, title, scores[metric])
-    where = calibration.get("dataset") or {}
-    name = str(where.get("name") if isinstance(where, dict) else where)
+                about = f"{len(planets.get(group) or ()) or ''} {group} planets".strip()
+                yield _result(data, group, about, metric, title, scores[metric])
+    judged = calibration.get("dataset")
+    where = judged if isinstance(judged, dict) else {"name": judged}
+    about = f"{len(calibration.get('planets') or ())} planets, each by the others"
     for level, value in (calibration.get("conformal", {}).get("coverage", {}).get("overall") or {}).items():
         title = f"Truths inside the {float(level):.0%} interval"
-        size = len(calibration.get("planets") or ())
-        yield _result(
-            name,
-            calibration.get("split"),
-            f"{name}, {size} planets, each by the others",
-            f"coverage_{level}",
-            title,
-            value[0],
-        )
+        yield _result(where, "calibration", about, f"coverage_{level}", title, value[0])
 
 
-def _result(dataset: str, split: str | None, named: str, metric: str, title: str, value: float) -> EvalResult:
+def _result(data: dict[str, Any], group: str, about: str, metric: str, title: str, value: float) -> EvalResult:
+    name = str(data.get("source", data.get("name")))
     return EvalResult(
-        task_type=TASK, task_name=TASK_NAME, dataset_type=dataset.split("/")[-1] if dataset.count("/") > 1 else dataset,
-        dataset_name=named, dataset_split=split, metric_type=metric, metric_name=title, metric_value=round(value, 5),
-    )  # fmt: skip
+        task_type=TASK,
+        task_name=TASK_NAME,
+        dataset_type=name if data.get("commit") else name.split("/")[-1],
+        dataset_name=f"{name}, {about}",
+        dataset_split=group,
+        metric_type=metric,
+        metric_name=title,
+        metric_value=round(value, 5),
+    )
 
 
 def _training(record: dict[str, Any]) -> str:
