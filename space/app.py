@@ -1,0 +1,243 @@
+"""The Space: spectra of exoplanets with their error bars, and reasons to believe them or not.
+
+    python space/app.py [--port 7860]
+
+Layout and wiring only: what happens is in `handlers.py`, what is computed in `inference.py`. Settings are environment
+variables: ARIEL_MODEL, ARIEL_DATASET (a folder or a Hub id), ARIEL_MODEL_REVISION, ARIEL_DATASET_REVISION.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+
+import argparse
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+from endpoints import Endpoints
+from handlers import SIZES, Handlers, told
+from inference import Engine
+from links import LIMITS, VIEWS
+from page import ABOUT, CSS, HEAD, IS_DARK, SAVE_PICTURE, SHOW_LINK, THEME
+from spectrum import UNITS
+from uploads import EXTENSIONS, LIMITS_TEXT, MAX_UPLOAD_BYTES
+
+WORKERS = 2  # answers computed at a time: the cores of a basic Space
+QUEUE = 100  # requests that wait; more are told to come back
+HOUR = 3600
+EXAMPLES = [("CSV", "csv"), ("Parquet", "parquet"), ("FITS", "fits"), ("NPZ", "npz"), ("raw folder (zip)", "zip")]
+UNIT_NAMES = {"depth": "depth", "ppm": "ppm", "rp_rs": "Rp/Rs", "scale_heights": "scale heights"}
+
+
+def build_app(engine: Engine) -> gr.Blocks:
+    """The page and its API over an engine."""
+    handlers = Handlers(engine)
+    # files made for downloads and uploads are deleted after an hour, looked for every half hour
+    with gr.Blocks(title="Ariel spectra", delete_cache=(HOUR // 2, HOUR), analytics_enabled=False) as app:
+        about = engine.about
+        gr.Markdown(
+            HEAD.format(planets=about["planets"], dataset=about["dataset"], model=_short(about["model"])),
+            elem_id="head",
+        )
+        page = SimpleNamespace(
+            subject=gr.State(time_to_live=2 * HOUR), view=gr.State(VIEWS[0]), dark=gr.State(False),
+            last=gr.State(time_to_live=2 * HOUR),
+        )  # fmt: skip
+        _menu(page, engine)
+        with gr.Tabs(elem_id="views") as page.tabs:
+            _spectrum_tab(page)
+            _curves_tab(page)
+            _why_tab(page)
+            _what_if_tab(page)
+        page.link = gr.Textbox(
+            label="Link to this view", interactive=False, buttons=["copy"], max_lines=1, elem_id="link"
+        )
+        page.query = gr.Textbox(visible="hidden", label="query")
+        with gr.Accordion("About, API and links", open=False):
+            gr.Markdown(ABOUT)
+        _wire(app, page, handlers)
+        _publish(Endpoints(handlers))
+    app.queue(max_size=QUEUE, default_concurrency_limit=8)
+    return app
+
+
+def _short(source: str) -> str:
+    """The checkpoint's name: a Hub id as it is, a folder by its last part."""
+    return f"the {os.path.basename(source.rstrip('/'))} model" if os.path.isdir(source) else source
+
+
+# --- layout --------------------------------------------------------------------------------------------------------
+
+
+def _menu(page: SimpleNamespace, engine: Engine) -> None:
+    """Choosing a planet, or bringing one's own."""
+    with gr.Row(elem_id="menu"):
+        page.planet = gr.Dropdown(
+            choices=[(info.label, str(info.planet_id)) for info in engine.planets()],
+            value=None, label="Planet (type to search)", scale=4, min_width=260, elem_id="planet",
+        )  # fmt: skip
+        page.random = gr.Button("Random", scale=1, min_width=80, elem_id="random")
+        page.hardest = gr.Button("Hardest", scale=1, min_width=80, elem_id="hardest")
+        page.best = gr.Button("Best", scale=1, min_width=80, elem_id="best")
+    with gr.Accordion("Bring your own light curves", open=False, elem_id="own"), gr.Row():
+        page.upload = gr.File(
+            label="Light curves, or a raw folder as zip", file_types=list(EXTENSIONS), scale=2, height=130,
+            elem_id="upload",
+        )  # fmt: skip
+        with gr.Column(scale=3):
+            gr.Markdown(LIMITS_TEXT)
+            page.example_kind = gr.Radio(EXAMPLES, value=None, label="Make an example file", elem_id="example-kind")
+            page.example = gr.File(label="Example", visible=False, interactive=False, elem_id="example")
+    page.status = gr.Markdown("Opening …", elem_id="status")
+
+
+def _spectrum_tab(page: SimpleNamespace) -> None:
+    with gr.Tab("Spectrum", id=VIEWS[0]) as page.spectrum_tab:
+        with gr.Row():
+            page.unit = gr.Radio([(UNIT_NAMES[unit], unit) for unit in ("ppm", "depth", "rp_rs", "scale_heights")],
+                                 value="ppm", label="Unit", scale=2, min_width=280, elem_id="unit")  # fmt: skip
+            page.resolution = gr.Slider(
+                *LIMITS["resolution"], value=0, step=5, label="Bins: resolving power λ/Δλ (0: every channel)", scale=2,
+                min_width=280, elem_id="resolution",
+            )  # fmt: skip
+        page.spectrum = gr.Plot(show_label=False, elem_id="spectrum-plot", elem_classes="plot")
+        page.spectrum_words = gr.Markdown(elem_classes="words", elem_id="spectrum-words")
+        with gr.Row():
+            page.csv = gr.DownloadButton("Table (CSV)", size="sm", elem_id="csv")
+            page.png = gr.Button("Picture (PNG)", size="sm", elem_id="png")
+
+
+def _curves_tab(page: SimpleNamespace) -> None:
+    with gr.Tab("Light curves", id=VIEWS[1]) as page.curves_tab:
+        page.visit = gr.Radio([("visit 1", 0)], value=0, label="Visit", visible=False, elem_id="visit")
+        page.bands = gr.CheckboxGroup([], label="Bands", elem_id="bands")
+        page.curves = gr.Plot(show_label=False, elem_id="curves-plot", elem_classes="plot")
+        page.curves_words = gr.Markdown(elem_classes="words")
+        gr.Markdown("### Time × wavelength")
+        page.image = gr.Plot(show_label=False, elem_id="image-plot", elem_classes="plot")
+        gr.Markdown("### Detector")
+        page.raw_words = gr.Markdown(elem_classes="words", elem_id="raw-words")
+        page.step = gr.Radio([], label="Calibration step", visible=False, elem_id="step")
+        page.detector = gr.Plot(show_label=False, visible=False, elem_id="detector-plot", elem_classes="plot")
+        page.spot = gr.Plot(show_label=False, visible=False, elem_id="spot-plot", elem_classes="plot")
+
+
+def _why_tab(page: SimpleNamespace) -> None:
+    with gr.Tab("Why this σ", id=VIEWS[2]) as page.why_tab:
+        page.parts = gr.Plot(show_label=False, elem_id="parts-plot", elem_classes="plot")
+        gr.Markdown("### Where the precision comes from: parts of the data hidden in turn")
+        page.why_words = gr.Markdown(elem_classes="words", elem_id="why-words")
+        page.occlusion = gr.Plot(show_label=False, elem_id="occlusion-plot", elem_classes="plot")
+        gr.Markdown("### Were this checkpoint's error bars right?")
+        page.reliability_words = gr.Markdown(elem_classes="words")
+        page.reliability = gr.Plot(show_label=False, elem_id="reliability-plot", elem_classes="plot")
+
+
+def _what_if_tab(page: SimpleNamespace) -> None:
+    with gr.Tab("What if", id=VIEWS[3]) as page.what_if_tab:
+        gr.Markdown("The same planet observed again under other conditions; simulator, fit and network run anew.")
+        with gr.Row():
+            page.noise = gr.Slider(*LIMITS["noise"], value=1, step=0.5, label="Noise, × the usual", elem_id="noise",
+                                   min_width=200)  # fmt: skip
+            page.transits = gr.Slider(*LIMITS["transits"], value=0, step=1, label="Transits (0: as observed)",
+                                      elem_id="transits", min_width=200)  # fmt: skip
+            page.drift = gr.Slider(*LIMITS["drift"], value=1, step=0.5, label="Drift, × the usual", elem_id="drift",
+                                   min_width=200)  # fmt: skip
+        with gr.Row():
+            page.missing_width = gr.Slider(*LIMITS["missing_width"], value=0, step=0.05, min_width=200,
+                                           label="Missing channels: width, µm", elem_id="missing-width")  # fmt: skip
+            page.missing_from = gr.Slider(*LIMITS["missing_from"], value=2.5, step=0.05, min_width=200,
+                                          label="… from, µm", elem_id="missing-from")  # fmt: skip
+        page.what_if = gr.Plot(show_label=False, elem_id="what-if-plot", elem_classes="plot")
+        page.what_if_words = gr.Markdown(elem_classes="words", elem_id="what-if-words")
+
+
+# --- events --------------------------------------------------------------------------------------------------------
+
+
+def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
+    """Who triggers what. Only the visible view is computed; of choices made meanwhile, the last one is."""
+    whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
+    inputs = [page.subject, page.view, page.dark, page.last, page.unit, page.resolution, page.visit, page.bands]
+    inputs += [page.step, *whatifs]
+    views = {
+        "spectrum": [page.spectrum, page.spectrum_words, page.csv],
+        "light-curves": [page.visit, page.bands, page.curves, page.image, page.curves_words, page.raw_words, page.step,
+                         page.detector, page.spot],
+        "why": [page.parts, page.occlusion, page.why_words, page.reliability, page.reliability_words],
+        "what-if": [page.what_if, page.what_if_words, page.last],
+    }  # fmt: skip
+    outputs: list[Any] = [component for name in SIZES for component in views[name]]
+    plots = [page.spectrum, page.curves, page.image, page.parts, page.occlusion, page.what_if]
+    private: dict[str, Any] = {"api_visibility": "private"}
+
+    answers = {"concurrency_limit": WORKERS, "concurrency_id": "answers", "show_progress_on": plots, **private}
+    address = {"fn": None, "inputs": page.query, "outputs": page.link, "js": SHOW_LINK, **private}
+
+    def show(event: Callable[..., Any], **options: Any) -> None:
+        event(told(handlers.show), inputs, [*outputs, page.query], **answers, **options).then(**address)
+
+    opened = [page.subject, page.view, page.dark, page.planet, page.tabs, page.unit, page.resolution, page.visit]
+    opened += [*whatifs, page.status]
+    dark = gr.Checkbox(visible=False)
+    show(app.load(told(handlers.open_page), dark, opened, js=IS_DARK, **private).then)
+
+    chosen = [page.subject, page.planet, page.visit, page.last, page.status]
+    show(page.planet.input(told(handlers.choose), page.planet, chosen, **private).then)
+    show(page.random.click(told(handlers.choose_random), None, chosen, **private).then)
+    show(page.hardest.click(told(handlers.choose_hardest), page.subject, chosen, **private).then)
+    show(page.best.click(told(handlers.choose_best), page.subject, chosen, **private).then)
+    show(page.upload.upload(told(handlers.bring), [page.upload, page.subject], chosen, **private).success)
+
+    tabs = (page.spectrum_tab, page.curves_tab, page.why_tab, page.what_if_tab)
+    for name, tab in zip(VIEWS, tabs, strict=True):
+        select = told(functools.partial(handlers.select, name))
+        tab.select(select, inputs, [page.view, *outputs, page.query], **answers).then(**address)
+    for control in (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs):
+        show(control.input, trigger_mode="always_last")
+    page.example_kind.input(told(handlers.example), page.example_kind, page.example, concurrency_limit=1, **private)
+    page.png.click(None, page.query, None, js=SAVE_PICTURE, **private)
+
+
+def _publish(endpoints: Endpoints) -> None:
+    """Named endpoints. Answers share the page's workers; `/upload` takes a file, so it needs components."""
+    group: dict[str, Any] = {"concurrency_limit": WORKERS, "concurrency_id": "answers"}
+    gr.api(endpoints.planets, api_name="planets")
+    gr.api(endpoints.reliability, api_name="reliability", **group)
+    for name in ("spectrum", "light_curves", "why", "what_if"):
+        gr.api(getattr(endpoints, name), api_name=name, **group)
+    file = gr.File(visible=False, label="file", file_types=list(EXTENSIONS))
+    unit = gr.Radio(list(UNITS), value="ppm", visible=False, label="unit")
+    resolution = gr.Number(0, visible=False, label="resolution")
+    gr.Button(visible=False).click(
+        endpoints.upload, [file, unit, resolution], gr.JSON(visible=False, label="answer"), api_name="upload", **group
+    )
+
+
+# --- start ---------------------------------------------------------------------------------------------------------
+
+
+def open_engine() -> Engine:
+    """The engine that the environment asks for."""
+    setting = {name: os.environ.get(f"ARIEL_{name.upper()}") or None
+               for name in ("model", "dataset", "model_revision", "dataset_revision")}  # fmt: skip
+    return Engine.open(**setting, background=True)  # type: ignore[arg-type]
+
+
+def launch(app: gr.Blocks, port: int | None = None, **options: Any) -> Any:
+    """Serve the app; what else it is told goes to Gradio."""
+    return app.launch(
+        server_port=port, theme=THEME, css=CSS, max_file_size=MAX_UPLOAD_BYTES, show_error=True, ssr_mode=False,
+        footer_links=["api", "settings"], max_threads=16, **options,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=None, help="of the server; default GRADIO_SERVER_PORT or 7860")
+    launch(build_app(open_engine()), parser.parse_args().port)

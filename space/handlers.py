@@ -1,0 +1,342 @@
+"""What happens when something is chosen: engine in, updates of the page's components out. No layout is here.
+
+A session's state holds what is its own: the subject (a planet's id, or the rows of its upload), the view, and the last
+what-if. Nothing of a session is kept in the handlers, so users never see each other's data.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import figures
+import figures_curves
+import figures_sigma
+import gradio as gr
+import plotly.graph_objects as go
+import words
+from gradio.components.plot import PlotData
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+from inference import Engine
+from links import Settings, from_query, to_query
+from records import PlanetInfo
+from spectrum import Spectrum
+from theme import Theme, theme_of
+from uploads import example, read_upload
+from what_if import what_if
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("csv", "parquet", "fits", "npz", "zip")
+UNSURE = "Something went wrong on the server; it has been logged. Try again, or another planet."
+PLOT_CONFIG = {
+    "displaylogo": False,
+    "displayModeBar": True,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "png", "scale": 2},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is looked at: a planet of the dataset, or rows that this session uploaded."""
+
+    planet_id: int | None = None
+    name: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A what-if and its answer, kept to be compared with the next one."""
+
+    name: str
+    conditions: tuple[float, ...]
+    answer: Spectrum
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Errors as messages: what the engine refuses is said in its words, anything else is logged."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except gr.Error:
+            raise
+        except ValueError as error:
+            raise gr.Error(str(error), duration=None, print_exception=False) from error
+        except Exception as error:
+            logger.exception("%r", function)
+            raise gr.Error(UNSURE, print_exception=False) from error
+
+    return wrapped
+
+
+def plot(figure: go.Figure, name: str) -> PlotData:
+    """A figure as the browser takes it, with the settings of its tool bar."""
+    content = json.loads(figure.to_json())
+    options = {**PLOT_CONFIG["toImageButtonOptions"], "filename": name}  # type: ignore[dict-item]
+    content["config"] = {**PLOT_CONFIG, "toImageButtonOptions": options}
+    return PlotData(type="plotly", plot=json.dumps(content))
+
+
+class Handlers:
+    """The page's events over one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._seeds = itertools.count(1)
+
+    # --- choosing ------------------------------------------------------------------------------------------------
+
+    def subject(self, planet: str | int) -> Subject:
+        """A planet of the dataset by its id; ValueError where there is none."""
+        text = str(planet).strip()
+        if not text.lstrip("-").isdigit():
+            raise ValueError(f"planet: expected one of the dataset's ids, found {text!r}")
+        info = self.engine.info(int(text))
+        return Subject(info.planet_id, f"Planet {info.planet_id}")
+
+    def rows(self, subject: Subject) -> list[dict[str, Any]]:
+        """Rows of its visits."""
+        return subject.rows if subject.planet_id is None else self.engine.visits(subject.planet_id)
+
+    def status(self, subject: Subject) -> str:
+        """The line under the menu, before anything is computed."""
+        if subject.planet_id is None:
+            visits = f"{len(subject.rows)} visit{'s' * (len(subject.rows) > 1)}"
+            return f"**{subject.name}** · {visits} · yours, seen by you alone"
+        info = self.engine.info(subject.planet_id)
+        parts = [f"**{subject.name}**", f"{info.n_visits} visit{'s' * (info.n_visits > 1)}"]
+        if info.note and "visits" not in info.note:
+            parts.append(info.note)
+        if info.star_temperature == info.star_temperature:
+            parts.append(f"star {info.star_temperature:,.0f} K")
+        if info.score is not None:
+            parts.append(f"2024 score {info.score:.2f}")
+        if not info.labelled:
+            parts.append("truth not known")
+        return " · ".join(parts)
+
+    def open_page(self, dark: bool, request: gr.Request) -> tuple[Any, ...]:
+        """The page as its link asks for it."""
+        settings, trouble = from_query(dict(request.query_params)), ""
+        try:
+            subject = self.subject(settings.planet or self.engine.planets()[0].planet_id)
+        except ValueError as error:
+            subject, trouble = self.subject(self.engine.planets()[0].planet_id), f"⚠ {error}. "
+        return (
+            subject,
+            settings.view,
+            bool(dark),
+            str(subject.planet_id),
+            gr.Tabs(selected=settings.view),
+            settings.unit,
+            settings.resolution,
+            settings.visit,
+            settings.noise,
+            settings.transits,
+            settings.drift,
+            settings.missing_from,
+            settings.missing_width,
+            trouble + self.status(subject),
+        )
+
+    def choose(self, planet: str | None) -> tuple[Any, ...]:
+        """A planet of the menu: subject, menu, first visit, no last what-if, status."""
+        subject = self.subject(planet if planet else self.engine.planets()[0].planet_id)
+        return subject, str(subject.planet_id), 0, None, self.status(subject)
+
+    def choose_random(self) -> tuple[Any, ...]:
+        """Any planet."""
+        return self.choose(str(self.engine.random(next(self._seeds)).planet_id))
+
+    def choose_hardest(self, subject: Subject | None) -> tuple[Any, ...]:
+        """The planet with the lowest score; asked again, the next one."""
+        return self._next(self.engine.hardest(), subject)
+
+    def choose_best(self, subject: Subject | None) -> tuple[Any, ...]:
+        """The planet with the highest score; asked again, the next one."""
+        return self._next(self.engine.best(), subject)
+
+    def _next(self, ranked: list[PlanetInfo], subject: Subject | None) -> tuple[Any, ...]:
+        ids = [info.planet_id for info in ranked]
+        place = ids.index(subject.planet_id) + 1 if subject and subject.planet_id in ids else 0
+        return self.choose(str(ids[place % len(ids)]))
+
+    def bring(self, path: str | None, subject: Subject) -> tuple[Any, ...]:
+        """Light curves of one's own; where they are refused, what was shown stays and the status says why."""
+        if not path:
+            return subject, gr.skip(), gr.skip(), gr.skip(), self.status(subject)
+        try:
+            rows = taken(path)
+        except ValueError as error:
+            return subject, gr.skip(), gr.skip(), gr.skip(), f"⚠ This file was not taken. {error}"
+        name = str(rows[0].get("name") or "Your light curves")
+        found = Subject(None, name, rows)
+        return found, None, 0, None, self.status(found)
+
+    def example(self, kind: str) -> Any:
+        """A file to start from: csv, parquet, fits, npz, or zip for a raw folder."""
+        if kind not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+        return gr.File(str(example(kind)), visible=True)
+
+    # --- views ---------------------------------------------------------------------------------------------------
+
+    def spectrum_view(self, subject: Subject, settings: Settings, theme: Theme) -> tuple[Any, ...]:
+        """Figure, words, table as a file."""
+        found = self.engine.spectrum(self.rows(subject))
+        if settings.unit not in found.units:
+            gr.Info("Scale heights need the star's radius and temperature and the planet's mass: shown in ppm.")
+            settings = replace(settings, unit="ppm")
+        shown = found.binned(settings.resolution)
+        name = f"spectrum-{subject.planet_id or 'upload'}"
+        return (
+            plot(figures.spectrum_figure(shown, settings.unit, theme), name),
+            words.of_spectrum(shown, truthful=True),
+            _csv(shown, settings.unit, f"{name}.csv"),
+        )
+
+    def curves_view(
+        self, subject: Subject, settings: Settings, bands: list[str], step: int, theme: Theme
+    ) -> tuple[Any, ...]:
+        """Menu of visits and bands; curves, image; words; menu of steps, detector, spot; words."""
+        rows = self.rows(subject)
+        visit = min(settings.visit, len(rows) - 1)
+        found = self.engine.light_curves(rows, visit)
+        names = [band.name for band in found.bands]
+        chosen = [name for name in bands or [] if name in names] or names[:2]
+        raw = self.engine.raw_view(rows if subject.planet_id is None else subject.planet_id)
+        file = f"light-curves-{subject.planet_id or 'upload'}"
+        visits = gr.Radio(
+            choices=[(f"visit {number + 1}", number) for number in range(len(rows))], value=visit, visible=len(rows) > 1
+        )
+        common = (
+            visits,
+            gr.CheckboxGroup(choices=names, value=chosen),
+            plot(figures_curves.band_figure(found, chosen, theme), file),
+            plot(figures_curves.image_figure(found, theme), file),
+            words.of_curves(found),
+            words.of_raw(raw),
+        )
+        if raw is None:
+            return (*common, gr.Radio(visible=False), gr.Plot(visible=False), gr.Plot(visible=False))
+        step = min(int(step or 0), len(raw.pairs) - 1)
+        return (
+            *common,
+            gr.Radio(
+                choices=[(name, number) for number, (name, _, _) in enumerate(raw.pairs)], value=step, visible=True
+            ),
+            gr.Plot(plot(figures_curves.step_figure(raw, step, theme), "detector"), visible=True),
+            gr.Plot(plot(figures_curves.spot_figure(raw, theme), "fgs1"), visible=True),
+        )
+
+    def why_view(self, subject: Subject, theme: Theme) -> tuple[Any, ...]:
+        """Parts of σ, occlusion, words; reliability, words."""
+        rows = self.rows(subject)
+        spectrum, why, reliability = self.engine.spectrum(rows), self.engine.why(rows), self.engine.reliability()
+        file = f"sigma-{subject.planet_id or 'upload'}"
+        return (
+            plot(figures_sigma.parts_figure(spectrum, theme), file),
+            plot(figures_sigma.occlusion_figure(why, theme), file),
+            words.of_why(why, spectrum),
+            plot(figures_sigma.reliability_figure(reliability, theme), "reliability"),
+            words.of_reliability(reliability),
+        )
+
+    def what_if_view(self, subject: Subject, settings: Settings, last: Asked | None, theme: Theme) -> tuple[Any, ...]:
+        """Figure, words, and what is compared with next time."""
+        rows = self.rows(subject)
+        observed = self.engine.spectrum(rows)
+        now = self.ask(subject, settings)
+        before = None
+        if last is not None and last.name == subject.name and last.conditions != settings.conditions:
+            before = last.answer
+        unit = settings.unit if settings.unit in now.units else "ppm"
+        figure = figures.comparison_figure(now, before, observed, unit, theme)
+        return (
+            plot(figure, f"what-if-{subject.planet_id or 'upload'}"),
+            words.of_what_if(now, observed),
+            Asked(subject.name, settings.conditions, now),
+        )
+
+    def ask(self, subject: Subject, settings: Settings) -> Spectrum:
+        """The spectrum under other conditions."""
+        low, width = settings.missing_from, settings.missing_width
+        missing = [(low, low + width)] if width > 0 else []
+        return what_if(
+            self.engine,
+            subject.planet_id if subject.planet_id is not None else subject.rows,
+            noise=settings.noise,
+            transits=settings.transits or None,
+            drift=settings.drift,
+            missing_um=missing,
+        )
+
+    def select(self, name: str, subject: Subject | None, view: str, *others: Any) -> tuple[Any, ...]:
+        """Another tab: its name and what `show` gives; nothing where the page opened on it and shows it already."""
+        if name == view:
+            return (gr.skip(),) * (sum(SIZES.values()) + 2)
+        return name, *self.show(subject, name, *others)
+
+    def show(
+        self,
+        subject: Subject | None,
+        view: str,
+        dark: bool,
+        last: Asked | None,
+        unit: str,
+        resolution: float,
+        visit: int,
+        bands: list[str],
+        step: int,
+        noise: float,
+        transits: float,
+        drift: float,
+        missing_from: float,
+        missing_width: float,
+    ) -> tuple[Any, ...]:
+        """The view that is visible, the others left as they are; the query of a link to it."""
+        subject = subject or self.subject(self.engine.planets()[0].planet_id)
+        settings = Settings(
+            "" if subject.planet_id is None else str(subject.planet_id), view, unit, float(resolution), int(visit or 0),
+            float(noise), int(transits), float(drift), float(missing_from), float(missing_width),
+        )  # fmt: skip
+        theme = theme_of(dark)
+        parts: dict[str, tuple[Any, ...]] = {name: (gr.skip(),) * size for name, size in SIZES.items()}
+        if view == "spectrum":
+            parts[view] = self.spectrum_view(subject, settings, theme)
+        elif view == "light-curves":
+            parts[view] = self.curves_view(subject, settings, bands, step, theme)
+        elif view == "why":
+            parts[view] = self.why_view(subject, theme)
+        else:
+            parts[view] = self.what_if_view(subject, settings, last, theme)
+        return (*itertools.chain.from_iterable(parts.values()), to_query(settings))
+
+
+SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3}  # outputs of each view
+
+
+def taken(path: str) -> list[dict[str, Any]]:
+    """Rows of an uploaded file, which is deleted from the server's upload folder as soon as it is read."""
+    try:
+        return read_upload(path)
+    finally:
+        if Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+            Path(path).unlink(missing_ok=True)
+
+
+def _csv(found: Spectrum, unit: str, name: str) -> str:
+    """The table as a file in Gradio's cache, which is emptied by the app's `delete_cache`."""
+    content = found.table(unit).to_csv(index=False).encode()
+    return save_bytes_to_cache(content, name, get_upload_folder())
