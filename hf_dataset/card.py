@@ -55,7 +55,7 @@ They are clipped to 0 … 1; negative predictions are an error, and σ is at lea
 | reference | one mean and one σ for all planets and channels | the same |
 
 The reference's mean 0.0025517146 and σ 0.0017261974 are those of all training truths of the 2024 challenge \
-(`train_labels.csv`: mean and population standard deviation over its planets and channels). `ariel evaluate` takes \
+(`train_labels.csv`, over its planets and channels). `ariel evaluate` takes \
 them for both scores, on simulated planets too, so that numbers can be compared; `--reference train.csv` computes them \
 from another table. Combine the visits of a planet into one prediction before it is scored, and score only planets \
 whose spectra the model has not seen.

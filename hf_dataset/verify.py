@@ -70,12 +70,13 @@ def verify(
     root: Path | None = None,
     *,
     quick: bool = False,
+    inputs: bool = True,
     progress: Callable[[int, int], object] | None = None,
 ) -> Verdict:
     """Check the dataset folder or URL `out`; ValueError where there is no dataset with manifests.
 
     `root` is the raw folder; None takes the one recorded in run.json where that is still there. `quick` leaves out
-    hashes and the rows' values. `progress(done, all)` is called after each shard.
+    hashes and the rows' values, `inputs=False` the raw folder. `progress(done, all)` is called after each shard.
     """
     out = folder(out)
     verdict = Verdict(str(out))
@@ -97,10 +98,55 @@ def verify(
     _check_card(verdict, out)
     _check_croissant(verdict, out)
     _check_report(verdict, out, manifests)
-    where = root or recorded_root(out)
+    where = root or recorded_root(out) if inputs else None
     if where is not None:
         _check_inputs(verdict, where, manifests)
     return verdict
+
+
+def verify_rows(out: str | Folder) -> Verdict:
+    """Check shards without manifests, as `ariel simulate --fast` writes: names, columns, every row, splits, sample.
+
+    ValueError where there are no shards, or the first is none.
+    """
+    out = folder(out)
+    verdict = Verdict(str(out))
+    shards = find_shards(out)
+    if not any(shards.values()):
+        raise ValueError(f"{out / DATA_DIR}: expected Parquet shards, found none")
+    check_numbering(verdict, {path.stem for path in files(out / DATA_DIR, ".parquet")})
+    n_bins: int | None = None
+    for split, paths in sorted(shards.items()):
+        for path in paths:
+            what = f"{DATA_DIR}/{path.name}"
+            try:
+                with open_binary(path) as opened:
+                    file = pq.ParquetFile(opened)
+                    n_bins = n_bins or _bins(file)
+                    found = read_rows(verdict, file, what, n_bins)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                verdict.note(what, "a whole Parquet file of light curves", f"{type(error).__name__}: {error}")
+                continue
+            verdict.shards += 1
+            verdict.rows[split] += len(found)
+            for planet, visit in found:
+                place = verdict.places.setdefault(planet, split)
+                if (planet, visit) in verdict.seen:
+                    verdict.note(f"planet {planet} visit {visit}", "one row", f"another in {what}")
+                elif place != split:
+                    verdict.note(f"planet {planet}", f"all visits in the split {place}", f"visit {visit} in {what}")
+                verdict.seen.add((planet, visit))
+    if not verdict.differences:
+        check_sample(verdict, out)
+    return verdict
+
+
+def _bins(file: pq.ParquetFile) -> int:
+    """Time bins of a shard's light curves; ValueError where it has none."""
+    time = Features.from_arrow_schema(file.schema_arrow.remove_metadata()).get("time")
+    if (length := getattr(time, "length", -1)) < 1:
+        raise ValueError(f"expected a column `time` of a fixed length, found {time}")
+    return int(length)
 
 
 def recorded_root(out: Folder) -> Path | None:

@@ -155,9 +155,10 @@ def _reduce(
         row = None
         if may_pass(error):
             entry["retry"] = True
-        entry["error"] = str(error) if f"planet {visit.planet_id}" in str(error) else f"{name}: {error}"
+        said = str(error).replace(f"{plan.root}{os.sep}", "")  # reports and cards travel: no path of this machine
+        entry["error"] = said if f"planet {visit.planet_id}" in said else f"{name}: {said}"
         if not isinstance(error, (ValueError, OSError)):
-            entry["error"] = f"{name}: unexpected {type(error).__name__}: {error}"
+            entry["error"] = f"{name}: unexpected {type(error).__name__}: {said}"
             entry["traceback"] = traceback.format_exc()
     finally:
         visit.close()

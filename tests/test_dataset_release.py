@@ -1,0 +1,377 @@
+"""What `ariel push dataset` sends, and what it refuses to: every refusal names file, expected and found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+from fake_folder import WAVELENGTHS, make_row, open_fake, reduce_fake, set_visit, write_folder
+from huggingface_hub import DatasetCard
+
+from ariel_scripts._dataset_release import OWNED, dataset_release
+from ariel_scripts._release import check
+from hf_dataset import locks
+from hf_dataset.build import build_dataset
+from hf_dataset.plan import BuildOptions
+from hf_dataset.publish import read_wavelengths, write_card
+from hf_dataset.reduction import ReductionOptions
+from hf_dataset.shards import ShardWriter, write_rows
+from hf_dataset.verify import verify
+
+BINS, REPO = 8, "observer/curves"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """built: of a raw folder, with a bad visit and a bug; simulated: rows of this project alone, without manifests."""
+    folder = tmp_path_factory.mktemp("made")
+    root = write_folder(folder / "raw", {1: 2, 2: 1, 3: 1, 4: 1, 5: 1}, {8: 1, 9: 1})
+    set_visit(root, "train", 4, 0, "bad")
+    set_visit(root, "train", 5, 0, "bug")
+    options = BuildOptions(reduction=ReductionOptions(n_bins=BINS), planets_per_shard=2, workers=1)
+    build_dataset(root, folder / "built", options, open_folder=open_fake, reduce_visit=reduce_fake)
+    (folder / "built/run.json").write_text(json.dumps({"config": {"root": str(root)}}))
+    write_simulated(folder / "simulated")
+    return folder
+
+
+def write_simulated(out: Path, **changes: Any) -> Path:
+    rows = [make_row(planet, 0, BINS, "simulated") | changes for planet in range(1, 6)]
+    write_rows(out, "train", rows, BINS, rows_per_shard=2)
+    write_rows(out, "test", [make_row(20, 0, BINS, "simulated")], BINS)
+    write_card(out, WAVELENGTHS, title="Simulated")
+    return out
+
+
+@pytest.fixture
+def built(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made / "raw", tmp_path / "raw", copy_function=shutil.copy2)
+    return Path(shutil.copytree(made / "built", tmp_path / "built"))
+
+
+@pytest.fixture
+def simulated(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made / "simulated", tmp_path / "simulated"))
+
+
+def lay_out(folder: Path, out: Path) -> Path:
+    """The files of a folder's release, as a download of the repository has them."""
+    release = dataset_release(folder, REPO)
+    check(release)
+    for item in release.items:
+        (out / item.path).parent.mkdir(parents=True, exist_ok=True)
+        (out / item.path).write_bytes(item.read())
+    return out
+
+
+def edit_json(path: Path, change: Callable[[dict], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def replace_in(path: Path, *pairs: tuple[str, str]) -> None:
+    text = path.read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+# --- what is sent --------------------------------------------------------------------------------------------------
+
+
+def test_a_release_holds_card_description_shards_sample_lineage_and_report(built: Path, simulated: Path) -> None:
+    (built / "notes.txt").write_text("mine")
+    paths = [item.path for item in dataset_release(built, REPO).items]
+    shards = sorted(path.relative_to(built).as_posix() for path in (built / "data").rglob("*.parquet"))
+    manifests = sorted(path.relative_to(built).as_posix() for path in (built / "manifest").iterdir())
+    assert paths == ["README.md", "croissant.json", *shards, *manifests, "report.json", "report.md"]
+    release = dataset_release(str(simulated), REPO)
+    assert (release.kind, release.repo_id, release.owned) == ("dataset", REPO, OWNED)
+    assert [item.path for item in release.items] == [
+        "README.md",
+        "croissant.json",
+        "data/light_curves/test-00000-of-00001.parquet",
+        *(f"data/light_curves/train-0000{index}-of-00003.parquet" for index in range(3)),
+        "data/sample/train-00000-of-00001.parquet",
+    ]
+
+
+def test_the_same_folder_gives_the_same_bytes_and_is_left_as_it_was(built: Path) -> None:
+    before = {path: path.read_bytes() for path in built.rglob("*") if path.is_file()}
+    first, second = (dataset_release(built, REPO) for _ in range(2))
+    assert [(item.path, item.sha256()) for item in first.items] == [(item.path, item.sha256()) for item in second.items]
+    assert {path: path.read_bytes() for path in built.rglob("*") if path.is_file()} == before
+
+
+def test_the_published_card_names_the_hub_and_keeps_metadata_and_words(simulated: Path, tmp_path: Path) -> None:
+    replace_in(simulated / "README.md", ("# Simulated", "# Simulated\n\nWords of the owner."))
+    local = DatasetCard.load(simulated / "README.md")
+    card = DatasetCard.load(lay_out(simulated, tmp_path / "snapshot") / "README.md")
+    assert card.data.to_dict() == local.data.to_dict()
+    assert f'load_dataset("{REPO}", split="train", streaming=True)' in card.text
+    assert f"hf://datasets/{REPO}/data/light_curves/train-*.parquet" in card.text
+    assert "simulated/data" not in card.text
+    assert "Words of the owner." in card.text
+    before, after = (text.split("\n## ") for text in (local.text, card.text))
+    assert [section.partition("\n")[0] for section in before] == [section.partition("\n")[0] for section in after]
+    changed = [section.partition("\n")[0] for section, now in zip(before, after, strict=True) if section != now]
+    assert changed == ["Loading"]
+
+
+def test_a_download_is_a_dataset_of_its_own(built: Path, tmp_path: Path) -> None:
+    snapshot = lay_out(built, tmp_path / "snapshot")
+    verdict = verify(snapshot)
+    assert (verdict.differences, verdict.root, dict(verdict.rows)) == ([], None, {"train": 4, "test": 2})
+    assert verify(snapshot, tmp_path / "raw").differences == []  # whoever has the raw folder can compare it
+    for arguments in ((), ("sample",)):
+        rows = load_dataset(str(snapshot), *arguments, split="train", cache_dir=str(tmp_path / "cache"))
+        assert rows["planet_id"][:] == [1, 1, 2, 3]
+    assert read_wavelengths(snapshot).shape == (283,)
+    again = dataset_release(snapshot, REPO)  # it can be pushed on, as it is
+    assert {item.path: item.read() for item in again.items} == {
+        path.relative_to(snapshot).as_posix(): path.read_bytes() for path in snapshot.rglob("*") if path.is_file()
+    } | {"report.json": (snapshot / "report.json").read_bytes()}
+
+
+def test_what_is_published_names_no_machine(built: Path, tmp_path: Path) -> None:
+    """The raw folder, the output folder, nodes, stack traces of bugs."""
+    local = (built / "report.json").read_text()
+    assert '"node"' in local
+    assert '"traceback"' in local
+    snapshot = lay_out(built, tmp_path / "snapshot")
+    for path in (path for path in snapshot.rglob("*") if path.is_file() and path.suffix != ".parquet"):
+        text = path.read_text()
+        for word in (str(tmp_path), "/tmp/", '"node"', "Traceback", str(Path.home()) + "/"):
+            assert word not in text, (path, word)
+    report = json.loads((snapshot / "report.json").read_text())
+    assert report["out"] == REPO
+    assert {visit["planet_id"] for visit in report["visits"]} == {1, 2, 3, 4, 5, 8, 9}
+    errors = [failure["error"] for failure in report["failures"]]
+    assert errors == [
+        "train/4/0.txt: planet 4: expected 11,392 columns, found 1",
+        "planet 5 visit 0: unexpected KeyError: 'forgotten'",
+    ]
+    for name in ("README.md", "report.md"):
+        assert errors[0] in (snapshot / name).read_text()
+
+
+def test_the_published_description_reads_a_download_of_the_repository(simulated: Path, tmp_path: Path) -> None:
+    snapshot = lay_out(simulated, tmp_path / "snapshot")
+    content = json.loads((snapshot / "croissant.json").read_text())
+    assert content["url"] == f"https://huggingface.co/datasets/{REPO}"
+    reader = (
+        "import mlcroissant, sys\n"
+        "dataset = mlcroissant.Dataset(sys.argv[1] + '/croissant.json', mapping={'repository': sys.argv[1]})\n"
+        "assert not dataset.metadata.ctx.issues.errors\n"
+        "print(sorted(record['light_curves/planet_id'].item() for record in dataset.records('light_curves')))"
+    )
+    done = subprocess.run([sys.executable, "-c", reader, str(snapshot)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [1, 2, 3, 4, 5, 20]
+
+
+# --- licences ------------------------------------------------------------------------------------------------------
+
+OPEN, CHALLENGE = ("license: apache-2.0", "license: cc-by-nc-4.0"), ("license: cc-by-nc-4.0", "license: apache-2.0")
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(ValueError, match="expected") as caught:
+        dataset_release(folder, REPO)
+    return str(caught.value)
+
+
+def test_challenge_data_are_not_published_under_another_licence(built: Path) -> None:
+    replace_in(built / "README.md", CHALLENGE)
+    message = refused(built)
+    assert "README.md: license: expected cc-by-nc-4.0, which rows of layout 2025 have, found 'apache-2.0'" in message
+
+
+def test_the_licence_of_simulations_is_theirs_and_no_other(simulated: Path) -> None:
+    replace_in(simulated / "README.md", OPEN)
+    assert "license: expected apache-2.0, which rows of layout simulated have, found 'cc-by-nc-4.0'" in refused(
+        simulated
+    )
+
+
+def test_a_licence_that_is_missing_or_unknown_is_refused(built: Path) -> None:
+    replace_in(built / "README.md", ("license: cc-by-nc-4.0\n", ""))
+    assert "license: expected cc-by-nc-4.0, which rows of layout 2025 have, found None" in refused(built)
+
+
+def test_the_words_on_the_licence_are_held_to_the_rows_too(built: Path) -> None:
+    replace_in(built / "README.md", ("which are under CC BY-NC 4.0, and so is this dataset", "and free for all"))
+    assert "expected under 'Licence and citation' what rows of layout 2025 ask for" in refused(built)
+
+
+@pytest.mark.parametrize("layout", ["2024", "2025", "given"])
+def test_a_row_of_the_challenge_in_any_shard_ends_the_licence_of_simulations(simulated: Path, layout: str) -> None:
+    """The shard is exchanged after the card was written; counts and sizes are made to agree with it."""
+    with ShardWriter(simulated / "data/light_curves/test-00000-of-00001.parquet", BINS) as writer:
+        writer.write(make_row(20, 0, BINS, layout))
+    message = refused(simulated)
+    assert f"rows of layout {layout}, simulated have, found 'apache-2.0'" in message
+
+
+def test_simulated_rows_of_a_build_need_the_simulators_record_among_its_inputs(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "forged"
+    root = write_folder(tmp_path / "other", {1: 1}, {})
+    options = BuildOptions(reduction=ReductionOptions(n_bins=BINS), workers=1)
+    build_dataset(root, out, options, open_folder=open_fake, reduce_visit=reduce_as_simulated)
+    assert "expected `simulation.json` among the inputs of simulated rows, found none" in refused(out)
+
+
+def reduce_as_simulated(visit: Any, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    row, report = reduce_fake(visit, options)
+    return row | {"layout": "simulated"}, report
+
+
+def test_light_curves_of_given_spectra_that_an_older_version_called_simulated_are_refused(simulated: Path) -> None:
+    (simulated / "run.json").write_text(json.dumps({"config": {"spectra": "/data/train_labels.csv"}}))
+    assert "expected spectra drawn by the simulator under apache-2.0, found --spectra train_labels.csv" in refused(
+        simulated
+    )
+    (simulated / "run.json").write_text(json.dumps({"config": {"spectra": "None"}}))
+    dataset_release(simulated, REPO)
+
+
+# --- what is not whole ---------------------------------------------------------------------------------------------
+
+SHARD, SECOND, TEST, SAMPLE = (f"data/{name}.parquet" for name in (
+    "light_curves/train-00000-of-00003", "light_curves/train-00001-of-00003", "light_curves/test-00000-of-00001",
+    "sample/train-00000-of-00001"))  # fmt: skip
+
+
+def rewrite(path: Path, *rows: dict[str, Any]) -> None:
+    with ShardWriter(path, BINS) as writer:
+        for row in rows:
+            writer.write(row)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def without_a_column(out: Path) -> None:
+    pq.write_table(pq.read_table(out / SHARD).drop_columns(["Rs"]), out / SHARD)
+
+
+def not_finite(out: Path) -> None:
+    from hf_dataset import shards
+
+    row = make_row(3, 0, BINS, "simulated")
+    row["flux"][2, 5] = float("nan")
+    pq.write_table(shards.to_table([row, make_row(4, 0, BINS, "simulated")], BINS), out / SECOND)
+
+
+def negative_depth(out: Path) -> None:
+    from hf_dataset import shards
+
+    row = make_row(3, 0, BINS, "simulated")
+    row["spectrum"][7] = -0.01
+    pq.write_table(shards.to_table([row, make_row(4, 0, BINS, "simulated")], BINS), out / SECOND)
+
+
+def fewer_rows(out: Path) -> None:
+    rewrite(out / SECOND, make_row(3, 0, BINS, "simulated"))
+    rewrite(out / SAMPLE, *(make_row(planet, 0, BINS, "simulated") for planet in (1, 2, 3, 5)))
+
+
+DAMAGES: list[tuple[Callable[[Path], object], str]] = [
+    (lambda out: shutil.rmtree(out), "expected the folder of a dataset, found none"),
+    (lambda out: (out / "README.md").unlink(), "README.md: expected the card of a finished dataset, found none"),
+    (lambda out: shutil.rmtree(out / "data"), "data/light_curves: expected Parquet shards, found none"),
+    (lambda out: (out / SECOND).unlink(), f"{SECOND}: expected 3 shards of train, found no shard"),
+    (lambda out: cut(out / SHARD), f"{SHARD}: expected a whole Parquet file of light curves, found ArrowInvalid"),
+    (lambda out: (out / SHARD).write_text("version https://git-lfs.github.com/spec/v1"), f"{SHARD}: expected a whole"),
+    (lambda out: (out / "data/light_curves/.train-1.tmp").write_text("x"), ".train-1.tmp too"),
+    (lambda out: (out / "data/labels.csv").write_text("x"), "found data/labels.csv too"),
+    (lambda out: (out / TEST).rename(out / TEST.replace("test", "dev")), "expected the splits train, validation, test"),
+    (without_a_column, f"{SHARD}: column Rs: expected Value('float32'), found None"),
+    (not_finite, f"{SECOND}: a row: expected one of the schema, found planet 3 visit 0: flux: expected finite"),
+    (negative_depth, "planet 3 visit 0: spectrum: expected positive finite depths"),
+    (lambda out: rewrite(out / TEST, make_row(2, 1, BINS, "simulated")),
+     "planet 2: expected all visits in the split test, found visit 0 in data/light_curves/train-00000"),
+    (lambda out: rewrite(out / TEST, *[make_row(20, 0, BINS, "simulated")] * 2), "planet 20 visit 0: expected one row"),
+    (fewer_rows, "README.md: dataset_info[0].splits[0].num_bytes: expected, as in the files, "),
+    (lambda out: (out / SAMPLE).unlink(), "data/sample: files: expected ['train-00000-of-00001.parquet'], found []"),
+    (lambda out: replace_in(out / "README.md", ("num_examples: 5", "num_examples: 6")),
+     "README.md: dataset_info[0].splits[0].num_examples: expected, as in the files, 5, found 6"),
+    (lambda out: replace_in(out / "README.md", ("data/sample/train", "data/sample/tra")),
+     "README.md: configs[1].data_files[0].path: expected, as in the files, data/sample/train-*.parquet, found data/sa"),
+    (lambda out: replace_in(out / "README.md", ("task_categories", "task_ids")), "README.md: task_categories: expect"),
+    (lambda out: replace_in(out / "README.md", ("pretty_name: Simulated\n", "")), "pretty_name: expected the dat"),
+    (lambda out: replace_in(out / "README.md", ("configs:\n", "configs: [\n")), "README.md: expected a card with YAML"),
+    (lambda out: replace_in(out / "README.md", ("## Loading", "## How to load")), "expected a section '## Loading'"),
+    (lambda out: replace_in(out / "README.md", ("json wavelengths", "json")), "expected a JSON block of wavelengths"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES, ids=[message[-40:] for _, message in DAMAGES])
+def test_a_folder_that_is_not_whole_is_refused(damage: Callable[[Path], object], message: str, simulated: Path) -> None:
+    damage(simulated)
+    assert message in refused(simulated)
+
+
+def test_a_built_dataset_is_held_to_its_manifests(built: Path) -> None:
+    path = built / "data/light_curves/train-00001-of-00003.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    path.write_bytes(content)
+    assert "train-00001-of-00003.parquet: SHA-256: expected" in refused(built)
+
+
+def test_changed_raw_files_do_not_hinder_a_publication(built: Path, tmp_path: Path) -> None:
+    """They would hinder `ariel verify`; the dataset is what its manifests say."""
+    (built / "run.json").write_text(json.dumps({"config": {"root": str(tmp_path / "raw")}}))
+    shutil.rmtree(tmp_path / "raw/train")
+    assert verify(built).differences
+    assert dataset_release(built, REPO).items
+
+
+def test_a_dataset_that_is_being_built_is_refused(built: Path) -> None:
+    code = (
+        "import sys, time, pathlib\nfrom hf_dataset import locks\n"
+        "with locks.hold(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    (built / ".build").mkdir(exist_ok=True)
+    holder = subprocess.Popen([sys.executable, "-c", code, str(built / ".build/lock")], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert "expected a finished dataset, found a build: another build is writing it" in refused(built)
+    finally:
+        holder.kill()
+        holder.wait()
+    with locks.hold(built / ".build/lock"):
+        pass
+    assert dataset_release(built, REPO).items
+    submitted = {"engine": "jobs", "job_name": "ariel-1", "from": "here"}
+    (built / ".build/submitted.json").write_text(json.dumps(submitted))
+    assert "found a build: a build on jobs, submitted from here as ariel-1" in refused(built)
+
+
+def test_a_url_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match="expected a folder of this machine, found a URL: download it"):
+        dataset_release("s3://bucket/curves", REPO)
+
+
+def test_rows_are_checked_quickly_enough_for_all_of_them(tmp_path: Path) -> None:
+    """1,100 planets of 375 bins, every row of which is read, must take under a minute; here 24 of them."""
+    rows = [make_row(planet, 0, 375, "simulated") for planet in range(1, 25)]
+    write_rows(tmp_path, "train", rows, 375)
+    write_card(tmp_path, WAVELENGTHS)
+    start = time.perf_counter()
+    dataset_release(tmp_path, REPO)
+    assert (time.perf_counter() - start) / 32 * 1100 < 60  # with the eight of the sample
