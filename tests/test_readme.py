@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 README, LOADING = REPOSITORY / "README.md", REPOSITORY / "docs/loading.md"
 BLOCKS = code_blocks(README.read_text())
 SMALL = {
-    "ariel simulate curves": "--planets 10 --test-planets 1 --bins 60",
+    "ariel simulate curves": "--planets 10 --bins 60",
     "accelerate launch scripts/finetune.py": "--steps 2 --batch-size 2 --draws 1 --fold 0 --validation 0.7 "
     "--prior checkpoint --tracker none",
 }
@@ -94,7 +94,7 @@ def check(section: str, names: dict[str, Any], machine: Machine) -> None:
     if section.startswith("For ML practitioners"):
         assert names["rows"][0]["flux"].shape == (375, 283)
         assert {"flux_err", "valid", "time", "centroid", "star", "spectrum"} <= set(names["rows"].column_names)
-        for made in (f"planet_{REAL_PLANET}_visit_0.png", "run/submission.csv", "run/curves.evaluation.json"):
+        for made in (f"planet_{REAL_PLANET}_visit_0.png", "run/submission.csv", "run/predictions.evaluation.json"):
             assert (folder / made).is_file(), made
         assert json.loads((folder / "runs/calibrated/training.json").read_text())["config"]["folds"] == 5
     if section.startswith("For astronomers"):
