@@ -134,16 +134,23 @@ def check(release: Release) -> None:
         raise ValueError(f"{release.kind} for {release.repo_id}, {len(problems)} reasons not to publish:\n  {listed}")
 
 
+def check_repo_id(repo_id: str) -> None:
+    """Refuse what is not an id OWNER/NAME that the Hub knows (ValueError)."""
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ValueError(f"repository id: {error}") from None
+    if "/" not in repo_id:
+        raise ValueError(f"repository id: expected OWNER/NAME, found {repo_id!r}")
+
+
 def _repo_problems(release: Release) -> Iterator[str]:
     if release.kind not in KINDS:
         yield f"kind: expected one of {', '.join(KINDS)}, found {release.kind!r}"
     try:
-        validate_repo_id(release.repo_id)
-    except HFValidationError as error:
-        yield f"repository id: {error}"
-    else:
-        if "/" not in release.repo_id:
-            yield f"repository id: expected OWNER/NAME, found {release.repo_id!r}"
+        check_repo_id(release.repo_id)
+    except ValueError as error:
+        yield str(error)
     if not release.items:
         yield "files: expected at least one, found none"
 

@@ -97,6 +97,12 @@ class Published:
 # --- the plan ------------------------------------------------------------------------------------------------------
 
 
+def check_login(api: HfApi) -> None:
+    """Refuse to go on without a token (PublishError); the Hub is not asked whether it is a good one."""
+    if not _has_token(api):
+        raise PublishError(f"{NO_TOKEN}. Nothing was published.")
+
+
 def make_plan(api: HfApi, release: Release, wishes: Wishes) -> Plan:
     """Compare a release with the Hub; nothing is changed there.
 
@@ -137,8 +143,12 @@ def _same(item: Item, there: RepoFile) -> bool:
     return there.lfs.sha256 == item.sha256() if there.lfs else there.blob_id == item.git_blob_sha1()
 
 
+def _has_token(api: HfApi) -> bool:
+    return api.token is not False and bool(api.token if isinstance(api.token, str) else get_token())
+
+
 def _user(api: HfApi) -> str | None:
-    if api.token is False or not (api.token or get_token()):
+    if not _has_token(api):
         return None
     with _explained(None, None, "Nothing was published."):
         return str(steadily(api.whoami)["name"])
@@ -174,6 +184,8 @@ def _check_wishes(release: Release, wishes: Wishes, remote: Remote) -> None:
             f"--private: {target} exists and is public; this command makes no repository private or public: its "
             "settings on the Hub do"
         )
+    if wishes.tag is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", wishes.tag):
+        raise ValueError(f"--tag: expected letters, digits, '.', '_' and '-', found {wishes.tag!r}")
     if wishes.create_pr and wishes.tag:
         raise ValueError("--tag: a pull request gets no tag before it is merged; push again without --create-pr then")
     if wishes.create_pr and remote.private is None:
@@ -209,7 +221,7 @@ def publish(api: HfApi, plan: Plan) -> Published:
     Raises PublishError, whose message says what is on the Hub then.
     """
     if plan.user is None:
-        raise PublishError(f"{plan.target}: {NO_TOKEN}. Nothing was published.")
+        raise PublishError(f"{NO_TOKEN}. Nothing was published.")
     plan = _with_place(api, plan)
     if plan.wishes.create_pr:
         return _pull_request(api, plan)

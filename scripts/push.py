@@ -59,14 +59,18 @@ def main(
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
 
-    from ariel_scripts._release import check
-    from ariel_scripts._upload import Wishes
+    from ariel_scripts._release import check, check_repo_id
+    from ariel_scripts._upload import Wishes, check_login
 
+    api = HfApi()
+    check_repo_id(repo_id)  # before a folder is looked at, which takes a while
+    if not dry_run:
+        check_login(api)
     if not logger.isEnabledFor(logging.INFO):
         disable_progress_bars()
     release = make_release(kind, folder, repo_id)
     check(release)
-    push(HfApi(), release, Wishes(private, revision, create_pr, tag), dry_run)
+    push(api, release, Wishes(private, revision, create_pr, tag), dry_run)
 
 
 def make_release(kind: Kind, folder: str | None, repo_id: str) -> Release:

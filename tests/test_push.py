@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
 from pathlib import Path
 
 import pytest
@@ -88,6 +87,8 @@ def test_a_tag_may_be_named_and_is_never_moved(hub: LocalHub) -> None:
         pushed(hub, FILES | {"README.md": b"# Other\n"}, tag="first")
     assert {call.method for call in hub.requests[before:]} == {"GET"}
     assert pushed(hub, tag="also").tag == "also"
+    with pytest.raises(ValueError, match="--tag: expected letters"):
+        pushed(hub, tag="a b")
     assert pushed(hub, FILES | {"README.md": b"# Other\n"}).tag == "v1"
 
 
@@ -267,10 +268,16 @@ def test_a_dataset_needs_its_folder() -> None:
         make_release(Kind.dataset, None, REPO)
 
 
-def test_the_command_explains_itself() -> None:
-    command = [sys.executable, "-m", "ariel_scripts.cli", "push"]
-    done = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0
+def test_the_command_explains_itself_and_what_it_misses(hub: LocalHub, tmp_path: Path) -> None:
+    done = hub.run(["ariel", "push", "--help"], tmp_path)
     assert all(option in done.stdout for option in ("--private", "--revision", "--create-pr", "--dry-run", "--tag"))
-    done = subprocess.run([*command, "toy", REPO], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
+    assert hub.run(["ariel", "push", "toy", REPO], tmp_path, check=False).returncode == 2
+    for arguments, token, message in (
+        ([REPO, tmp_path], None, "error: not logged in to the Hub: `hf auth login`"),
+        (["curves", tmp_path], "any", "error: repository id: expected OWNER/NAME, found 'curves'"),
+        ([REPO, tmp_path / "none"], "any", "error: .*/none: expected"),
+    ):
+        done = hub.run(["ariel", "push", "dataset", *arguments], tmp_path, check=False, token=token)
+        assert done.returncode == 1
+        assert re.match(message, done.stderr.splitlines()[-1])
+    assert not hub.requests
