@@ -80,7 +80,9 @@ def test_a_cut_file_is_named_left_out_and_strict_exits_with_1(simulated: Path, t
     result = ariel(root, tmp_path / "out", "--bins", BINS, "--strict")
     assert result.exit_code == 1
     for text in (result.output, (tmp_path / "out/report.md").read_text()):
-        assert f"{path} of planet {planet} visit 0: expected a whole Parquet file, found 5,000 bytes" in text
+        where = path.relative_to(root)
+        assert f"{where} of planet {planet} visit 0: expected a whole Parquet file, found 5,000 bytes" in text
+    assert str(tmp_path) not in (tmp_path / "out/report.md").read_text() + (tmp_path / "out/README.md").read_text()
     assert "Traceback" not in result.output
     assert ariel(root, tmp_path / "out", "--bins", BINS).exit_code == 0
     assert json.loads((tmp_path / "out/run.json").read_text())["metrics"]["left_out"] == 1
