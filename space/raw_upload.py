@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from upload_limits import MAX_FRAMES, MAX_UNPACKED_BYTES, UploadError, check_members, copy_member
+from upload_limits import DAMAGED, MAX_FRAMES, MAX_UNPACKED_BYTES, UploadError, check_members, copy_member
 
 from hf_dataset import raw, reduction
 
@@ -44,7 +43,7 @@ def read_raw_zip(path: Path) -> list[Row]:
                 return _reduced(path.name, root)
             except UploadError:
                 raise
-            except (ValueError, OSError, pa.ArrowException, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+            except DAMAGED as error:
                 raise UploadError(f"{path.name}: {_plain(str(error), private)}") from None
     finally:
         _AT_A_TIME.release()

@@ -30,9 +30,10 @@ class PlanetInfo:
     @property
     def label(self) -> str:
         """For a menu: id, and what is special."""
-        visits = f"{self.n_visits} visits" if self.n_visits > 1 else ""
-        special = ", ".join(part for part in (self.note, visits if visits not in self.note else "") if part)
-        return f"{self.planet_id}" + (f" ({special})" if special else "")
+        parts = [self.note] * bool(self.note)
+        if self.n_visits > 1 and "visits" not in self.note:
+            parts.append(f"{self.n_visits} visits")
+        return f"{self.planet_id}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 @dataclass(frozen=True, eq=False)

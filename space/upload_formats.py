@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from upload_limits import (
+    DAMAGED,
     MAX_BINS,
     MAX_CHANNELS,
     MAX_POINTS,
@@ -26,6 +27,7 @@ from upload_limits import (
     MAX_VISITS,
     MB,
     UploadError,
+    brief,
     check_members,
 )
 
@@ -149,10 +151,10 @@ def read_csv(path: Path) -> list[Row]:
         )
     except UnicodeDecodeError:
         raise UploadError("expected text in UTF-8, found other bytes.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
+    except DAMAGED as error:
         if isinstance(error, UploadError):
             raise
-        raise UploadError(f"expected a table with commas, found {str(error)[:120].strip()}.") from None
+        raise UploadError(f"expected a table with commas, found {brief(error)}.") from None
     table.columns = [str(name).strip() for name in table.columns]
     return from_table({name: table[name] for name in table.columns})
 
@@ -173,10 +175,10 @@ def read_parquet(path: Path) -> list[Row]:
             columns = [name for name in (*NEEDED, *OPTIONAL) if name in names]
             table = file.read(columns=columns, use_threads=False)
             return from_table({name: _flat(name, table[name]) for name in columns})
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except DAMAGED as error:
         if isinstance(error, UploadError):
             raise
-        raise UploadError(f"expected a whole Parquet file, found {str(error)[:120].strip()}.") from None
+        raise UploadError(f"expected a whole Parquet file, found {brief(error)}.") from None
 
 
 _ROW = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum", "wavelength")
@@ -242,10 +244,10 @@ def read_npz(path: Path) -> list[Row]:
                 _check_array(archive, member)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name in (*ARRAYS, "valid", "centroid", *STAR_COLUMNS)}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         if isinstance(error, UploadError):
             raise
-        raise UploadError(f"expected a whole NPZ file, found {str(error)[:120].strip() or 'a cut one'}.") from None
+        raise UploadError(f"expected a whole NPZ file, found {brief(error)}.") from None
     if missing := [name for name in ARRAYS if name not in arrays]:
         raise UploadError(
             f"expected arrays {', '.join(ARRAYS)}, missing {', '.join(missing)}, found {', '.join(arrays) or 'none'}."
@@ -308,10 +310,10 @@ def read_fits(path: Path) -> list[Row]:
             with fits.open(path, memmap=False, lazy_load_hdus=False, disable_image_compression=True) as hdus:
                 _check_hdus(hdus)
                 return _from_hdus(hdus)
-    except (OSError, TypeError, ValueError, KeyError, IndexError, VerifyError, AstropyUserWarning) as error:
+    except (*DAMAGED, VerifyError, AstropyUserWarning) as error:
         if isinstance(error, UploadError):
             raise
-        raise UploadError(f"expected a whole FITS file, found {str(error)[:120].strip()}.") from None
+        raise UploadError(f"expected a whole FITS file, found {brief(error)}.") from None
 
 
 def _check_hdus(hdus: Any) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import stat
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
 
 MB = 1_000_000
 MAX_UPLOAD_BYTES = 400 * MB  # of any file: a raw folder with all frames has 300 MB
@@ -24,8 +29,21 @@ MIN_SHARE = 0.5  # of the model's channels that must be there: below it the fit 
 NESTED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst", ".npz")
 
 
+# what readers of formats raise where bytes are not what their headers say
+DAMAGED = (
+    OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, RuntimeError,
+    MemoryError, SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile, pa.ArrowException,
+)  # fmt: skip
+
+
 class UploadError(ValueError):
     """A file that is not taken: one sentence for the user, with what was expected and what was found."""
+
+
+def brief(error: BaseException) -> str:
+    """A reader's own error as part of a sentence: the beginning of its first line."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:120].strip().rstrip(".") if lines else type(error).__name__
 
 
 def size_of(path: Path) -> int:

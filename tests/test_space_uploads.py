@@ -1,0 +1,506 @@
+"""Light curves that users bring: every format read as it was meant, everything else refused in a sentence."""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import upload_limits
+import uploads
+from raw_upload import write_raw_example
+from space_scenes import engine, planet
+from upload_formats import long_table, write_example
+from uploads import EXTENSIONS, UploadError, example, example_csv, read_upload
+
+from hf_dataset.shards import to_table
+
+WAVELENGTH = np.asarray(uploads._extractor().wavelength)
+BINS = 60
+
+
+@pytest.fixture(scope="module")
+def row() -> dict[str, Any]:
+    """A simulated row of the dataset in few bins, without what a table cannot carry."""
+    import sample
+
+    (found,) = sample.observe(sample.cases()[planet()], n_bins=BINS)
+    return {**found, "centroid": np.zeros((BINS, 4), np.float32)}
+
+
+@pytest.fixture(scope="module")
+def spectrum(row: dict[str, Any]) -> Any:
+    return engine().spectrum([row])
+
+
+@pytest.fixture(scope="module")
+def raw_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_raw_example(tmp_path_factory.mktemp("raw") / "planet.zip")
+
+
+def compare(found: Any, expected: Any, sigma: float) -> None:
+    """Spectra alike within so many of their σ."""
+    assert np.abs((found.mean - expected.mean) / expected.sigma).max() < sigma
+    assert np.abs(np.log(found.sigma / expected.sigma)).max() < sigma
+
+
+# --- good files ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "fits", "npz"])
+def test_a_good_file_gives_the_spectrum_of_the_row_it_came_from(
+    kind: str, row: dict[str, Any], spectrum: Any, tmp_path: Path
+) -> None:
+    rows = read_upload(write_example(kind, [row], WAVELENGTH, tmp_path / f"mine.{kind}"))
+    assert rows[0]["name"] == "mine"
+    assert rows[0]["notes"] == ()
+    found = engine().spectrum(rows)
+    compare(found, spectrum, 2e-3)  # numbers have nine digits, and hours from files are not rounded to float32
+    assert found.truth is None
+    assert found.scale_height_km == pytest.approx(spectrum.scale_height_km, rel=1e-5)
+
+
+def test_fits_images_give_it_too(row: dict[str, Any], spectrum: Any, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    arrays = {"TIME": row["time"], "FLUX": row["flux"], "FLUX_ERR": row["flux_err"], "WAVELENGTH": WAVELENGTH}
+    hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(values, name=name) for name, values in arrays.items())]
+    hdus[2].header["RS"], hdus[2].header["TS"] = float(row["Rs"]), float(row["Ts"])
+    for name in ("MS", "MP", "E", "P", "SMA", "I"):
+        hdus[2].header[name] = float(row[{"MS": "Ms", "MP": "Mp", "E": "e", "I": "i", "SMA": "sma", "P": "P"}[name]])
+    fits.HDUList(hdus).writeto(tmp_path / "images.fits")
+    compare(engine().spectrum(read_upload(tmp_path / "images.fits")), spectrum, 2e-3)
+
+
+def test_a_row_of_the_dataset_gives_it_with_its_truth(row: dict[str, Any], spectrum: Any, tmp_path: Path) -> None:
+    pq.write_table(to_table([row], BINS), tmp_path / "row.parquet")
+    found = engine().spectrum(read_upload(tmp_path / "row.parquet"))
+    compare(found, spectrum, 1e-6)
+    assert found.truth is not None
+
+
+def test_a_raw_folder_is_reduced_and_shows_its_detector(raw_zip: Path) -> None:
+    rows = read_upload(raw_zip)
+    assert rows[0]["time"].shape == (375,)
+    assert "750 of the usual 11,250" in rows[0]["notes"][0]
+    found = engine().spectrum(rows)
+    assert found.status == "ok"
+    truth = engine().spectrum(engine().visits(planet())).truth
+    assert np.mean(np.abs(found.mean - truth) / found.sigma) < 2.5
+    view = engine().raw_view(rows)
+    assert view is not None
+    assert view.images["AIRS-CH0"].image.shape == (32, 356)
+
+
+def test_a_raw_folder_needs_no_folder_around_it(raw_zip: Path, tmp_path: Path) -> None:
+    members = {name.removeprefix("raw/"): data for name, data in members_of(raw_zip).items()}
+    assert len(read_upload(packed(tmp_path / "bare.zip", members))) == 1
+
+
+def test_rows_may_come_in_any_order_and_some_may_be_missing(row: dict[str, Any], spectrum: Any, tmp_path: Path) -> None:
+    table = long_table([row], WAVELENGTH).sample(frac=1.0, random_state=0)
+    kept = table[~((table.time_h < 0.3) & (table.wavelength_um > 3.5))]
+    kept.to_csv(tmp_path / "shuffled.csv", index=False)
+    (found,) = read_upload(tmp_path / "shuffled.csv")
+    assert (np.diff(found["time"]) > 0).all()
+    assert found["valid"].sum() == len(kept)
+    compare(engine().spectrum([found]), spectrum, 1.0)
+
+
+def test_spaces_comments_and_nan_are_fine_in_csv(row: dict[str, Any], tmp_path: Path) -> None:
+    text = long_table([row], WAVELENGTH).to_csv(index=False).splitlines()
+    text[5] = text[5].split(",")[0] + "," + text[5].split(",")[1] + ",nan,1" + ",," * 4
+    path = tmp_path / "spaced.csv"
+    path.write_text("# made by hand\n" + text[0].replace(",", " , ") + "\n" + "\n".join(text[1:]))
+    (found,) = read_upload(path)
+    assert (~found["valid"]).sum() == 1
+
+
+def test_several_visits_are_told_apart_by_a_column(row: dict[str, Any], tmp_path: Path) -> None:
+    long_table([row, row], WAVELENGTH).to_csv(tmp_path / "two.csv", index=False)
+    rows = read_upload(tmp_path / "two.csv")
+    assert [one["visit"] for one in rows] == [0, 1]
+    assert engine().spectrum(rows).n_visits == 2
+
+
+def test_wavelengths_off_the_models_channels_are_left_out_and_counted(row: dict[str, Any], tmp_path: Path) -> None:
+    table = long_table([row], WAVELENGTH)
+    extra = table[np.isclose(table.wavelength_um, 3.0, atol=0.01)].assign(wavelength_um=4.5)
+    pd.concat([table[table.wavelength_um < 3.6], extra.drop_duplicates("time_h")]).to_csv(
+        tmp_path / "part.csv", index=False
+    )
+    rows = read_upload(tmp_path / "part.csv")
+    (note,) = rows[0]["notes"]
+    assert re.fullmatch(r"(\d+) of your (\d+) wavelengths lie on the model's 283 channels; \1 have data, .*", note)
+    found = engine().spectrum(rows)
+    assert found.notes == (note,)
+    assert not found.has_data[-10:].any()
+
+
+def test_every_kind_has_an_example_that_is_taken(tmp_path: Path) -> None:
+    for kind in ("csv", "parquet", "fits", "npz"):
+        rows = read_upload(example(kind, tmp_path / f"example.{kind}"))
+        assert rows[0]["flux"].shape == (375, 283)
+    assert example_csv() == example_csv()
+    with pytest.raises(UploadError, match="expected one of csv, parquet, fits, npz or zip, found 'pdf'"):
+        example("pdf", tmp_path / "a.pdf")
+    assert set(EXTENSIONS) >= {".csv", ".parquet", ".fits", ".npz", ".zip"}
+
+
+# --- bad tables ------------------------------------------------------------------------------------------------------
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+BAD_TABLES: dict[str, tuple[Change, str]] = {
+    "wrong columns": (lambda t: t.rename(columns={"flux": "counts"}), "missing flux, found time_h, wavelength_um"),
+    "no rows": (lambda t: t.iloc[:0], "expected rows of data, found none"),
+    "only NaN": (lambda t: t.assign(flux=np.nan), "expected flux and positive flux_err, found none in"),
+    "errors of zero": (lambda t: t.assign(flux_err=0.0), "expected flux and positive flux_err"),
+    "times without value": (lambda t: t.assign(time_h=np.nan), "expected finite time_h"),
+    "seconds": (lambda t: t.assign(time_h=t.time_h * 3600), "expected hours.*seconds"),
+    "days": (lambda t: t.assign(time_h=t.time_h / 24), "expected hours.*days"),
+    "nanometres": (lambda t: t.assign(wavelength_um=t.wavelength_um * 1e3), "expected um.*nm"),
+    "few channels": (lambda t: t[t.wavelength_um < 2.4], "expected data in 142 or more of the model's 283 channels"),
+    "other channels": (lambda t: t.assign(wavelength_um=t.wavelength_um + 4), "expected channels within"),
+    "few times": (lambda t: t[t.time_h < 4], "expected 40 to 2,000 times, found 32"),
+    "a deviation from 1": (lambda t: t.assign(flux=t.flux - 1e6), "expected"),
+    "errors in ppm": (lambda t: t.assign(flux_err=t.flux * 2), "expected errors in the unit of flux"),
+    "everything twice": (lambda t: pd.concat([t, t]), "expected each time and wavelength once"),
+    "own times": (lambda t: t.assign(time_h=t.time_h + 1e-5 * t.wavelength_um), "expected"),
+    "many visits": (lambda t: t.assign(visit=np.arange(len(t)) % 40), "expected visit to number at most 10"),
+    "a star of two radii": (lambda t: t.assign(Rs=np.arange(len(t)) % 2 + 1.0), "expected one Rs for all rows"),
+    "a star in kilometres": (lambda t: t.assign(Rs=7e5), "Rs: expected solar radii"),
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_a_bad_table_is_refused_in_a_sentence(case: str, kind: str, row: dict[str, Any], tmp_path: Path) -> None:
+    change, message = BAD_TABLES[case]
+    path = tmp_path / f"bad.{kind}"
+    table = change(long_table([row], WAVELENGTH)).reset_index(drop=True)
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    refused(path, message)
+
+
+def refused(path: Path, message: str) -> None:
+    """Not taken, for this reason, said in one line that names the file and no folder."""
+    with pytest.raises(UploadError, match=message) as caught:
+        read_upload(path)
+    said = str(caught.value)
+    assert said.startswith(path.name)
+    assert "\n" not in said
+    assert said.endswith((".", "?"))
+    assert str(path.parent) not in said
+    assert len(said) < 500
+
+
+def test_text_among_numbers_is_named_with_its_row(row: dict[str, Any], tmp_path: Path) -> None:
+    table = long_table([row], WAVELENGTH).astype(object)
+    table.loc[41, "flux"] = "n/a?"
+    table.to_csv(tmp_path / "text.csv", index=False)
+    refused(tmp_path / "text.csv", "expected numbers in flux, found 'n/a\\?' in row 42")
+
+
+def test_text_columns_of_parquet_are_refused(row: dict[str, Any], tmp_path: Path) -> None:
+    long_table([row], WAVELENGTH).astype({"flux": str}).assign(flux="bright").to_parquet(tmp_path / "text.parquet")
+    refused(tmp_path / "text.parquet", "expected numbers in flux")
+
+
+def test_semicolons_are_refused(row: dict[str, Any], tmp_path: Path) -> None:
+    long_table([row], WAVELENGTH).to_csv(tmp_path / "semi.csv", index=False, sep=";")
+    refused(tmp_path / "semi.csv", "expected columns time_h, wavelength_um, flux, flux_err, missing")
+
+
+def test_rows_of_several_planets_are_refused(row: dict[str, Any], tmp_path: Path) -> None:
+    pq.write_table(to_table([row, {**row, "planet_id": 5}], BINS), tmp_path / "two.parquet")
+    refused(tmp_path / "two.parquet", "expected the visits of one planet, found 2 planets")
+
+
+def test_a_parquet_file_of_too_many_values_is_refused_by_its_footer(tmp_path: Path) -> None:
+    same = pa.array(np.zeros(45_000_000, np.int8)).dictionary_encode()
+    pq.write_table(pa.table({"time_h": same}), tmp_path / "bomb.parquet")
+    assert (tmp_path / "bomb.parquet").stat().st_size < 1e6
+    refused(tmp_path / "bomb.parquet", "expected at most 2,000,000 rows, found 45,000,000")
+
+
+# --- bad files of every kind -----------------------------------------------------------------------------------------
+
+HTML = b"<!doctype html><html><body>404</body></html>"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "fits", "npz", "zip"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "found an empty file"), (HTML, "found a web page"), (PNG, "found a PNG image"), (bytes(4096), "expected")],
+)
+def test_a_file_that_is_something_else_is_refused(kind: str, content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / f"other.{kind}"
+    path.write_bytes(content)
+    refused(path, message)
+
+
+@pytest.mark.parametrize("name", ["curves.xlsx", "curves.pkl", "curves", "curves.fits.gz", "curves.npy", "curves.h5"])
+def test_other_endings_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"anything")
+    refused(tmp_path / name, "expected one of the endings .csv")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "fits", "npz"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_cut_file_is_refused(kind: str, share: float, row: dict[str, Any], tmp_path: Path) -> None:
+    whole = write_example(kind, [row], WAVELENGTH, tmp_path / f"whole.{kind}").read_bytes()
+    path = tmp_path / f"cut.{kind}"
+    path.write_bytes(whole[: int(share * len(whole))])
+    refused(path, f"expected a whole {'Parquet' if kind == 'parquet' else kind.upper()} file")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "fits", "npz"])
+def test_no_garbled_file_gets_past_with_another_error(kind: str, row: dict[str, Any], tmp_path: Path) -> None:
+    whole = write_example(kind, [row], WAVELENGTH, tmp_path / f"whole.{kind}").read_bytes()
+    rng = np.random.default_rng(0)
+    for trial in range(12):
+        spoiled = bytearray(whole)
+        ends = (64, len(whole)) if trial % 2 else (64, min(8000, len(whole)))
+        for place in rng.integers(*ends, 60):
+            spoiled[place] = int(rng.integers(256))
+        path = tmp_path / f"spoiled.{kind}"
+        path.write_bytes(bytes(spoiled))
+        try:
+            read_upload(path)
+        except UploadError as error:
+            assert str(error).startswith(path.name)  # noqa: PT017 - what is read instead is a good file
+
+
+def test_a_file_above_the_limit_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "huge.csv"
+    with path.open("wb") as file:
+        file.truncate(upload_limits.MAX_UPLOAD_BYTES + 1)
+    refused(path, "expected at most 400 MB, found 400 MB")
+    with path.open("wb") as file:
+        file.write(b"time_h,")
+        file.truncate(upload_limits.MAX_TABLE_BYTES + 2_000_000)
+    monkeypatch.setattr(uploads, "_is_no_text", lambda begin: False)
+    refused(path, "expected at most 50 MB of light curves, found 52 MB")
+
+
+def test_a_link_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to("/etc/hostname")
+    refused(tmp_path / "link.csv", "expected a file, found a link")
+
+
+# --- NPZ -------------------------------------------------------------------------------------------------------------
+
+
+def npz(path: Path, row: dict[str, Any], **changes: Any) -> Path:
+    arrays = {name: row[name] for name in ("time", "flux", "flux_err")} | {"wavelength": WAVELENGTH} | changes
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"flux": None}, "expected arrays time, flux, flux_err, wavelength, missing flux"),
+        (
+            {"flux": np.array([{"a": 1}], dtype=object)},
+            "found flux with Python objects \\(pickle\\), which is not read",
+        ),
+        ({"extra": np.array([print], dtype=object)}, "Python objects"),
+        ({"flux": np.zeros((3, 3))}, "expected time \\(T,\\), flux and flux_err \\(T, C\\)"),
+        ({"flux": np.full((BINS, 283), "x")}, "expected arrays of numbers, found flux of <U1"),
+        ({"flux": np.full((BINS, 283), np.nan)}, "expected flux and positive flux_err, found none"),
+        ({"valid": np.ones(3)}, "expected valid of shape"),
+        ({"time": np.zeros(BINS)}, "expected increasing"),
+    ],
+)
+def test_bad_arrays_are_refused(changes: dict[str, Any], message: str, row: dict[str, Any], tmp_path: Path) -> None:
+    refused(npz(tmp_path / "bad.npz", row, **changes), message)
+
+
+def test_a_pickle_named_npz_is_never_loaded(tmp_path: Path) -> None:
+    import pickle
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (Path.write_text, (tmp_path / "sprung", "caught"))
+
+    (tmp_path / "trap.npz").write_bytes(pickle.dumps(Trap()))
+    refused(tmp_path / "trap.npz", "expected a NPZ file")
+    array = io.BytesIO()
+    np.save(array, np.array([Trap()], dtype=object), allow_pickle=True)
+    refused(packed(tmp_path / "inside.npz", {"flux.npy": array.getvalue()}), "Python objects")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_an_array_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000), }"
+    header += b" " * (64 - (10 + len(header) + 1) % 64) + b"\n"
+    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(64)
+    refused(packed(tmp_path / "claims.npz", {"flux.npy": array}), "expected flux as large as its header says")
+
+
+# --- FITS ------------------------------------------------------------------------------------------------------------
+
+
+def test_fits_without_light_curves_is_refused(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    fits.PrimaryHDU().writeto(tmp_path / "empty.fits")
+    refused(tmp_path / "empty.fits", "expected a table with columns time_h, .*, or images TIME, FLUX")
+    fits.PrimaryHDU(np.zeros((10, 10))).writeto(tmp_path / "image.fits")
+    refused(tmp_path / "image.fits", "of shape \\(10, 10\\)")
+    table = fits.BinTableHDU.from_columns([fits.Column("FLUX", "D", array=np.ones(3))])
+    table.writeto(tmp_path / "table.fits")
+    refused(tmp_path / "table.fits", "missing time_h, wavelength_um, flux, flux_err, found FLUX")
+
+
+def test_fits_with_images_of_other_shapes_is_refused(row: dict[str, Any], tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    arrays = {"TIME": row["time"], "FLUX": row["flux"].T, "FLUX_ERR": row["flux_err"].T, "WAVELENGTH": WAVELENGTH}
+    hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(values, name=name) for name, values in arrays.items())]
+    fits.HDUList(hdus).writeto(tmp_path / "turned.fits")
+    refused(tmp_path / "turned.fits", "expected time \\(T,\\), flux and flux_err \\(T, C\\)")
+
+
+def test_compressed_fits_and_arrays_of_varying_length_are_refused(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.zeros((64, 64), np.float32))]).writeto(tmp_path / "comp.fits")
+    refused(tmp_path / "comp.fits", "expected images and tables that are not compressed")
+    ragged = fits.Column("flux", "PD()", array=np.array([[1.0], [1.0, 2.0]], dtype=object))
+    fits.BinTableHDU.from_columns([ragged]).writeto(tmp_path / "ragged.fits")
+    refused(tmp_path / "ragged.fits", "found columns of arrays of varying length")
+
+
+def test_fits_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    header = fits.PrimaryHDU(np.zeros((2, 2))).header
+    header["NAXIS1"], header["NAXIS2"] = 100_000, 100_000
+    (tmp_path / "huge.fits").write_bytes(header.tostring().encode() + bytes(2880))
+    refused(tmp_path / "huge.fits", "expected")
+
+
+# --- zip archives ----------------------------------------------------------------------------------------------------
+
+
+def members_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {one.filename: archive.read(one) for one in archive.infolist()}
+
+
+def packed(path: Path, members: dict[str, bytes], kind: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({}, "expected files in the archive, found none|found"),
+        ({"../escape.txt": b"x"}, "expected paths inside the archive's folder, found '../escape.txt'"),
+        ({"/etc/passwd": b"x"}, "expected paths inside"),
+        ({"train\\..\\..\\x": b"x"}, "expected paths inside"),
+        ({"C:/windows": b"x"}, "expected paths inside"),
+        ({"inner.zip": b"PK"}, "expected no archives in the archive"),
+        ({"zeros.bin": bytes(30_000_000)}, "a zip bomb\\?"),
+        ({f"{n}.txt": b"x" for n in range(201)}, "expected at most 200 files in the archive, found 201"),
+        ({"readme.txt": b"hello"}, "expected a raw folder with train/PLANET or test/PLANET, found readme.txt"),
+        ({"train/1/x.txt": b"x", "train/2/x.txt": b"x"}, "expected"),
+        ({"train/x.txt": b"x"}, "expected"),
+        ({"A.txt": b"x", "a.TXT": b"y"}, "twice"),
+    ],
+)
+def test_a_bad_archive_is_refused(members: dict[str, bytes], message: str, tmp_path: Path) -> None:
+    refused(packed(tmp_path / "bad.zip", members), message)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.zip"]
+
+
+def test_links_and_encrypted_files_in_an_archive_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
+        link = zipfile.ZipInfo("train/1/AIRS-CH0_signal_0.parquet")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    refused(tmp_path / "link.zip", "expected plain files in the archive, found a link")
+    data = bytearray(packed(tmp_path / "x.zip", {"a.txt": b"x"}).read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "locked.zip").write_bytes(bytes(data))
+    refused(tmp_path / "locked.zip", "expected an archive without a password")
+
+
+def test_an_archive_too_large_unpacked_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_limits, "MAX_UNPACKED_BYTES", 1000)
+    path = packed(tmp_path / "large.zip", {f"{n}.bin": np.random.default_rng(n).bytes(600) for n in range(2)})
+    refused(path, "expected at most 0 MB unpacked")
+
+
+def test_a_member_larger_than_it_states_is_stopped(tmp_path: Path) -> None:
+    path = packed(tmp_path / "lies.zip", {"a.bin": bytes(1000)}, zipfile.ZIP_STORED)
+    with zipfile.ZipFile(path) as archive:
+        member = archive.infolist()[0]
+        with pytest.raises(UploadError, match="expected the size that the archive states, found more"):
+            upload_limits.copy_member(archive, member, tmp_path / "out" / "a.bin", 100)
+
+
+def test_a_cut_archive_is_refused(raw_zip: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.zip").write_bytes(raw_zip.read_bytes()[:100_000])
+    refused(tmp_path / "cut.zip", "expected a whole zip archive")
+
+
+Members = dict[str, bytes]
+
+
+def _without(word: str) -> Callable[[Members], Members]:
+    return lambda members: {name: data for name, data in members.items() if word not in name}
+
+
+def _spoiled(word: str) -> Callable[[Members], Members]:
+    return lambda members: {name: b"PAR1 no" if word in name else data for name, data in members.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_without("AIRS-CH0_signal"), "expected"),
+        (_without("FGS1_calibration"), "expected"),
+        (_without("axis_info"), "axis_info.parquet"),
+        (_without("wavelengths"), "wavelengths.csv"),
+        (_without("adc_info"), "adc_info"),
+        (_without("star_info"), "star_info"),
+        (_spoiled("AIRS-CH0_signal"), "AIRS-CH0_signal_0.parquet"),
+        (_spoiled("dark"), "dark.parquet"),
+        (
+            lambda m: m | {name.replace("/train/", "/test/"): data for name, data in m.items()},
+            "expected one planet, found 2",
+        ),
+    ],
+)
+def test_a_raw_folder_with_something_wrong_names_it(
+    change: Callable[[Members], Members], message: str, raw_zip: Path, tmp_path: Path
+) -> None:
+    refused(packed(tmp_path / "bad.zip", change(members_of(raw_zip)), zipfile.ZIP_STORED), message)
+
+
+def test_nothing_of_an_archive_is_left_behind(raw_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(private))
+    read_upload(raw_zip)
+    with pytest.raises(UploadError):
+        read_upload(packed(tmp_path / "bad.zip", _without("dark")(members_of(raw_zip)), zipfile.ZIP_STORED))
+    assert list(private.iterdir()) == []
