@@ -10,7 +10,8 @@ network makes of the light curve beyond it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,19 +46,17 @@ def integrated_gradients(
 ) -> Tensor:
     """Attributions (K, ...) of the K outputs of ``function`` to the elements of ``x``.
 
-    The integral is by Gauss and Legendre's rule of ``steps`` points, exact for polynomials of degree 2 steps - 1.
+    ``function`` takes a stack (S, ...) of inputs like ``x`` and gives (S, K), a row for each. The integral is by the
+    rule of Gauss and Legendre with ``steps`` points, exact for polynomials of degree 2 steps - 1.
     """
-    points, weights = np.polynomial.legendre.leggauss(steps)
-    total: list[Tensor] = []
-    for point, weight in zip(0.5 * (points + 1.0), 0.5 * weights, strict=True):
-        at = (baseline + float(point) * (x - baseline)).detach().requires_grad_(True)
-        outputs = function(at)
-        for place in range(len(outputs)):
-            (slope,) = torch.autograd.grad(outputs[place], at, retain_graph=place < len(outputs) - 1)
-            if place == len(total):
-                total.append(torch.zeros_like(slope, dtype=torch.float64))
-            total[place] += float(weight) * slope.double()
-    return torch.stack(total) * (x - baseline).double()
+    points, weights = (torch.as_tensor(a, dtype=x.dtype) for a in np.polynomial.legendre.leggauss(steps))
+    shape = (steps, *(1,) * x.ndim)
+    along = 0.5 * (points + 1.0).reshape(shape).to(x.device)
+    share = 0.5 * weights.reshape(shape).to(x.device)
+    at = (baseline + along * (x - baseline)).detach().requires_grad_(True)
+    outputs = function(at).sum(0)  # each row rests on its own input alone
+    slopes = [torch.autograd.grad(output, at, retain_graph=True)[0] for output in outputs]
+    return torch.stack([(share * slope).double().sum(0) for slope in slopes]) * (x - baseline).double()
 
 
 def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int = STEPS) -> Attribution:
@@ -73,17 +72,22 @@ def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int =
             inputs |= classical_inputs(model.physics.summarise(found, inputs["planet"]))
     curve = inputs.pop("light_curve")
 
-    def answer(light_curve: Tensor) -> Tensor:
-        spectrum = model(light_curve=light_curve, **inputs)
-        return torch.stack([1e6 * spectrum.mean.double().mean(), 100.0 * spectrum.sigma.double().log().mean()])
+    def answer(light_curves: Tensor) -> Tensor:
+        """Of as many copies of the planet as there are ``light_curves`` (S, V, T, C)."""
+        copies = len(light_curves)
+        given = {name: value.repeat(copies, *(1,) * (value.ndim - 1)) for name, value in inputs.items()}
+        given["planet"] = torch.arange(copies, device=curve.device).repeat_interleave(len(curve))
+        spectrum = model(light_curve=light_curves.flatten(0, 1), **given)
+        depth, sigma = spectrum.mean.double(), spectrum.sigma.double()
+        return torch.stack([1e6 * depth.mean(1), 100.0 * sigma.log().mean(1)], 1)
 
+    dark = torch.zeros_like(curve)
     with torch.enable_grad():
-        parts = integrated_gradients(answer, curve, torch.zeros_like(curve), steps)
+        maps = integrated_gradients(answer, curve, dark, steps).cpu().numpy()
     with torch.no_grad():
-        change = (answer(curve) - answer(torch.zeros_like(curve))).cpu().numpy()
-    maps = parts.cpu().numpy()
+        ends = answer(torch.stack([dark, curve])).cpu().numpy()
     named = dict(zip(OUTPUTS, maps, strict=True))
-    total = dict(zip(OUTPUTS, map(float, change), strict=True))
+    total = dict(zip(OUTPUTS, map(float, ends[1] - ends[0]), strict=True))
     return Attribution(
         planet,
         inputs["time"].cpu().numpy(),
@@ -93,6 +97,17 @@ def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int =
         total,
         {name: total[name] - float(found.sum()) for name, found in named.items()},
     )
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: a small network is no faster on more, and far slower where other work wants the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def white_light(flux: Tensor, valid: Tensor) -> np.ndarray:

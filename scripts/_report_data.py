@@ -94,7 +94,7 @@ class Given:
 
 
 def read_study(where: Located, split: str, limit: int | None) -> Study:
-    """The first ``limit`` planets of a split, without predictions."""
+    """The first ``limit`` planets of a split, by number, without predictions."""
     from ariel_scripts._datasets import open_split, wavelengths_of
 
     dataset = where.name
@@ -105,6 +105,7 @@ def read_study(where: Located, split: str, limit: int | None) -> Study:
             found.setdefault(planet, []).append(row)
     if not found:
         raise ValueError(f"{dataset}: split {split!r} has no rows")
+    found = dict(sorted(found.items()))  # the order of rows in a dataset is to change nothing
     first = [rows[0] for rows in found.values()]
     wavelength = np.asarray(wavelengths_of(where, str(first[0]["layout"])), np.float64)
     unknown = np.full(len(wavelength), np.nan)

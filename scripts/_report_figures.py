@@ -24,6 +24,7 @@ Trace = dict[str, Any]
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # with the colour, so that grey print does
 SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 PERIODS = [2, 5, 10, 20, 50, 100, 200]  # channels
+FGS1_BEYOND = "A triangle: FGS1, one channel with the light of many, lies beyond the axis."
 _FGS1_END, _AIRS_START = 0.06, 0.1  # of the width: FGS1 at 0.7 um would leave half of one axis empty
 
 
@@ -55,6 +56,12 @@ def _base64(array: NDArray[Any]) -> str:
 def label(text: str) -> str:
     """Text that comes from data, as Plotly shows it letter by letter."""
     return html.escape(str(text)).replace("§", "&#167;")
+
+
+def band_name(name: str) -> str:
+    """A name of BANDS as it is written: "CO2 2.0" is "CO₂ 2.0 µm"."""
+    molecule, *where = name.split()
+    return " ".join([molecule if molecule == "FGS1" else molecule.translate(SUBSCRIPT), *(f"{at} µm" for at in where)])
 
 
 def _colour(place: int, opacity: float | None = None) -> str:
@@ -101,7 +108,7 @@ def spectral_layout(wavelength: Array, titles: Sequence[str], heights: Sequence[
         )  # fmt: skip
         layout["annotations"].append(
             {"xref": "x2", "yref": "paper", "x": (low + high) / 2, "y": 1, "yanchor": "bottom", "showarrow": False,
-             "text": name.split()[0].translate(SUBSCRIPT), "font": {"size": 11, "color": "§muted"}}
+             "text": band_name(name).split()[0], "font": {"size": 11, "color": "§muted"}}
         )  # fmt: skip
     return layout
 
@@ -140,25 +147,27 @@ def _level(row: int, value: float) -> dict[str, Any]:
             "y1": value, "line": {"color": "§muted", "width": 1, "dash": "dot"}}  # fmt: skip
 
 
-def errors_by_wavelength(wavelength: Array, curves: Mapping[str, Mapping[str, Array]]) -> Figure:
-    """Per model ``rmse``, ``bias``, ``z_spread`` (3, C) and ``sigma`` (C,); ppm, and spread of z without unit."""
-    layout = spectral_layout(wavelength, ("RMSE (—) and σ (⋯), ppm", "bias, ppm", "spread of z"), (1.3, 1, 1))
-    layout["shapes"] += [_level(1, 0.0), _level(2, 1.0)]
-    layout["yaxis"]["rangemode"] = layout["yaxis3"]["rangemode"] = "tozero"
-    data: list[Trace] = []
-    for place, (name, found) in enumerate(curves.items()):
-        data += along(wavelength, found["sigma"], 0, place, name, showlegend=False,
-                      line={"color": _colour(place), "dash": "dot", "width": 1.5})  # fmt: skip
-        for row, key in enumerate(("rmse", "bias", "z_spread")):
-            if key in found:
+def errors_by_wavelength(wavelength: Array, kinds: Mapping[str, Mapping[str, Mapping[str, Array]]]) -> Figure:
+    """A variant for each kind of average; of entries ``error``, ``bias``, ``z_spread`` (3, C), ``sigma`` (C,), ppm."""
+    variants = {}
+    for kind, curves in kinds.items():
+        layout = spectral_layout(wavelength, ("error (—), σ (⋯), ppm", "bias, ppm", "spread of z"), (1.3, 1, 1))
+        layout["shapes"] += [_level(1, 0.0), _level(2, 1.0)]
+        layout["yaxis"]["rangemode"] = layout["yaxis3"]["rangemode"] = "tozero"
+        data: list[Trace] = []
+        for place, (name, found) in enumerate(curves.items()):
+            dots = {"color": _colour(place), "dash": "dot", "width": 1.5}
+            data += along(wavelength, found["sigma"], 0, place, name, showlegend=False, line=dots)
+            for row, key in enumerate(("error", "bias", "z_spread")):
                 value, low, high = found[key]
                 data += along(wavelength, value, row, place, name, (low, high), showlegend=False)
-        data[-1]["showlegend"] = len(curves) > 1
+            data[-1]["showlegend"] = len(curves) > 1
+        variants[kind] = {"data": data, "layout": layout}
     caption = (
         "Shaded: 90 % interval over planets. Where the errors (line) lie above σ (dots), σ is too small; the lowest "
         "panel says by which factor."
     )
-    return Figure("Errors along wavelength", caption, {"": {"data": data, "layout": layout}}, 620)
+    return Figure("Errors along wavelength", caption, variants, 620, "average")
 
 
 def sigma_by_wavelength(wavelength: Array, curves: Mapping[str, Array]) -> Figure:
@@ -167,7 +176,7 @@ def sigma_by_wavelength(wavelength: Array, curves: Mapping[str, Array]) -> Figur
             for trace in along(wavelength, sigma, 0, place, name)]  # fmt: skip
     layout = spectral_layout(wavelength, ("σ, ppm",))
     layout["yaxis"]["rangemode"] = "tozero"
-    return Figure("σ along wavelength", "Root mean square over planets.", {"": {"data": data, "layout": layout}})
+    return Figure("σ along wavelength", "Median over planets.", {"": {"data": data, "layout": layout}})
 
 
 # --- honesty -------------------------------------------------------------------------------------------------------
@@ -217,32 +226,32 @@ def _area(x: Array, low: Array, high: Array, place: int) -> Trace:
             "showlegend": False}  # fmt: skip
 
 
-def gain_map(wavelength: Array, planets: NDArray[np.int64], gains: Mapping[str, Array]) -> Figure:
-    """Log-likelihood of each planet and channel over the reference's (P, C) [nats]; planets in the order given."""
+def loss_map(wavelength: Array, planets: NDArray[np.int64], losses: Mapping[str, Array]) -> Figure:
+    """Log-likelihood that each planet and channel lacks of the ideal (P, C) [nats]; planets in the order given."""
     names = ["FGS1", *(f"{value:.3f} µm" for value in wavelength[1:])]
-    ticks = [0, *(int(np.abs(wavelength - at).argmin()) for at in (2.0, 2.5, 3.0, 3.5, wavelength[-1]))]
+    ticks = [0, *(int(np.abs(wavelength - at).argmin()) for at in (2.3, 2.6, 3.0, 3.4, wavelength[-1]))]
     layout = {
         "xaxis": _axis("wavelength, µm", type="category", tickvals=[names[t] for t in ticks], tickangle=0,
                        ticktext=["FGS1", *(f"{wavelength[t]:.1f}" for t in ticks[1:])], showgrid=False),
-        "yaxis": _axis("planets, lowest score first", type="category", showticklabels=False, showgrid=False,
+        "yaxis": _axis("planets, lowest score first", type="category", tickvals=[], showgrid=False,
                        autorange="reversed"),
     }  # fmt: skip
-    scale = [[0, "#D55E00"], [0.5, "§paper"], [1, "#0072B2"]]
+    bar = {"title": {"text": "nats lost", "side": "right"}, "thickness": 12, "len": 0.9, "tickvals": [0, 2, 4, 6],
+           "ticktext": ["0", "2", "4", "≥ 6"]}  # fmt: skip
     variants = {}
-    for name, gain in gains.items():
+    for name, loss in losses.items():
         trace = {
-            "type": "heatmap", "z": packed(gain, 0.01), "zmin": -5, "zmax": 5, "colorscale": scale,
-            "colorbar": {"title": {"text": "nats", "side": "right"}, "thickness": 12, "len": 0.9},
-            "x": names, "y": [f"planet {planet}" for planet in planets],
-            "hovertemplate": "%{y}, %{x}: %{z:.2f} nats<extra></extra>",
+            "type": "heatmap", "z": packed(loss, 0.01), "zmin": 0, "zmax": 6, "colorscale": "Cividis",
+            "reversescale": True, "colorbar": bar, "x": names, "y": [f"planet {planet}" for planet in planets],
+            "hovertemplate": "%{y}, %{x}: %{z:.2f} nats lost<extra></extra>",
         }  # fmt: skip
         variants[name] = {"data": [trace], "layout": layout}
     caption = (
-        "Blue: better than the reference (the mean and spread of all spectra), by at most 5.15 nats with 10 ppm; "
-        "orange: worse. A row of orange is a lost planet, a column a wavelength that the model gets wrong."
+        "A right depth with σ of 27 ppm loses 1 nat, with 74 ppm 2; an error of 3 σ loses 4.5 more. A dark row is a "
+        "lost planet, a dark column a wavelength that the model gets wrong."
     )
     height = int(np.clip(160 + 3 * len(planets), 320, 700))
-    return Figure("Log-likelihood by planet and wavelength", caption, variants, height, "predictions")
+    return Figure("Log-likelihood lost by planet and wavelength", caption, variants, height, "predictions")
 
 
 # --- shapes and planets --------------------------------------------------------------------------------------------
@@ -252,7 +261,7 @@ def power_spectra(frequency: Array, curves: Sequence[tuple[str, Array, int | Non
     """Power (K,) [ppm^2] over frequency (K,) [1/channel]: (name, power, place of its colour or None, dash)."""
     data = [
         {"x": packed(frequency), "y": packed(np.maximum(values, 1e-12)), "mode": "lines", "name": label(name),
-         "line": {"color": "§ink" if place is None else _colour(place), "dash": dash, "width": 2},
+         "line": {"color": "§ink", "width": 4} if place is None else _line(place, dash=dash),
          "hovertemplate": "%{x:.3f} per channel: %{y:.3g} ppm²"}
         for name, values, place, dash in curves
     ]  # fmt: skip
@@ -262,8 +271,8 @@ def power_spectra(frequency: Array, curves: Sequence[tuple[str, Array, int | Non
         "yaxis": _axis("power, ppm²", type="log", exponentformat="power", dtick=1),
     }  # fmt: skip
     caption = (
-        "White noise of 10 ppm is level at 100 ppm². Fine structure is on the right: a prediction above the truth there "
-        "is noisy, one far below it is smoother than the spectra are. Residuals should lie below the truth."
+        "White noise of 10 ppm is level at 100 ppm². Fine structure is on the right: a prediction above the truth "
+        "there is noisy, one far below it is smoother than the spectra are. Residuals should lie below the truth."
     )
     return Figure("Power of AIRS spectra", caption, {"": {"data": data, "layout": layout}}, 420)
 
@@ -298,7 +307,7 @@ def scatter(
 
 
 def strip(title: str, caption: str, quantities: Mapping[str, Mapping[str, Array]], planets: NDArray[Any]) -> Figure:
-    """A variant for each quantity {name: {instrument: (P,)}}: a point a planet, in the dataset's order."""
+    """A variant for each quantity {name: {instrument: (P,)}}: a point a planet, in the order given."""
     variants = {}
     for name, found in quantities.items():
         data = [
@@ -309,7 +318,7 @@ def strip(title: str, caption: str, quantities: Mapping[str, Mapping[str, Array]
              "hovertemplate": "planet %{customdata}: %{y:.4g}<extra></extra>"}
             for place, (instrument, values) in enumerate(found.items())
         ]  # fmt: skip
-        layout = {"xaxis": _axis("planet, in the dataset's order"), "yaxis": _axis(name, exponentformat="power"),
+        layout = {"xaxis": _axis("planets, by number"), "yaxis": _axis(name, exponentformat="power"),
                   "hovermode": "closest"}  # fmt: skip
         variants[name] = {"data": data, "layout": layout}
     return Figure(title, caption, variants, 340, "quantity")
@@ -336,7 +345,7 @@ def attributions(
     curve: Sequence[Array], by_channel: Mapping[str, Array], penalties: Mapping[str, Array],
     limits: Mapping[str, float], units: Mapping[str, str],
 ) -> tuple[Figure, Figure]:  # fmt: skip
-    """Two figures with a variant for each output: over time with the white light curve, over wavelength with penalties."""
+    """Two figures, a variant for each output: over time with white light, over wavelength with penalties."""
     over_time, over_channel = {}, {}
     for name, parts in by_time.items():
         data: list[Trace] = []
@@ -350,44 +359,54 @@ def attributions(
                          "fillcolor": _colour(place, 0.25)})  # fmt: skip
         layout = {
             "xaxis": _axis("h from the first exposure"),
-            "yaxis": _axis(f"{name}, {units[name]}", zeroline=True, exponentformat="power"),
+            "yaxis": _axis(f"to {name}, {units[name]}", zeroline=True, exponentformat="power"),
             "yaxis2": {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False,
-                       "title": {"text": "white light, %"}},
+                       "title": {"text": "white light, %"}, "tickmode": "auto", "nticks": 5},
         }  # fmt: skip
         over_time[name] = {"data": data, "layout": layout}
         over_channel[name] = {
             "data": _channel_attribution(wavelength, name, by_channel[name], penalties, limits),
-            "layout": _attribution_layout(wavelength, f"{name}, {units[name]}"),
+            "layout": _attribution_layout(wavelength, f"to {name}, {units[name]}", by_channel[name]),
         }
     return (
         Figure(f"{title}: over time", caption, over_time, 320, "of"),
-        Figure(f"{title}: over wavelength, with penalties", "", over_channel, 460, "of"),
+        Figure(f"{title}: over wavelength, with penalties", FGS1_BEYOND, over_channel, 460, "of"),
     )
 
 
-def _attribution_layout(wavelength: Array, title: str) -> dict[str, Any]:
+def _attribution_layout(wavelength: Array, title: str, values: Array) -> dict[str, Any]:
     layout = spectral_layout(wavelength, (title, "penalty"), (1.4, 1))
-    layout["yaxis"]["exponentformat"] = "power"
+    layout["yaxis"] |= {"exponentformat": "power", "range": _airs_range(values)}
     layout["yaxis2"] |= {"type": "log", "exponentformat": "power", "range": [-5, 2.5]}
     layout["shapes"].append({**_level(1, 1.0), "yref": "y2"})
     return layout
 
 
+def _airs_range(values: Array) -> list[float]:
+    """Ends of an axis that shows the AIRS channels of (C,): FGS1 is one channel, and often many times theirs."""
+    low, high = min(float(values[1:].min()), 0.0), max(float(values[1:].max()), 0.0)
+    margin = 0.15 * (high - low) or 1.0
+    return [low - margin, high + margin]
+
+
 def _channel_attribution(
     wavelength: Array, name: str, values: Array, penalties: Mapping[str, Array], limits: Mapping[str, float]
 ) -> list[Trace]:
-    data = along(wavelength, values, 0, 0, f"attribution to {name}", line={"color": "§c0", "width": 1.5})
+    low, high = _airs_range(values)
+    inside = values.copy()
+    inside[0] = np.clip(values[0], low + 0.05 * (high - low), high - 0.05 * (high - low))
+    data = along(wavelength, inside, 0, 0, f"attribution to {name}", line={"color": "§c0", "width": 1.5})
+    if inside[0] != values[0]:
+        data[0]["marker"] |= {"symbol": "triangle-up" if values[0] > high else "triangle-down", "size": 10}
+    data[0]["hovertemplate"] = f"FGS1: {values[0]:.4g}"
     for place, (penalty, terms) in enumerate(penalties.items(), start=1):
         title = penalty.replace("_", " ")
         style = {"color": _colour(place), "dash": DASHES[place], "width": 1.5}
         data += along(wavelength, np.where(terms > 1e-5, terms, np.nan), 1, place, title, line=style)
         broken = np.flatnonzero(np.nan_to_num(terms) > limits[penalty])
-        if len(broken):
-            first = broken == 0
-            for axis, which in (("x", broken[first]), ("x2", broken[~first])):
-                if not len(which):
-                    continue
-                data.append({"x": packed(wavelength[which]), "y": packed(values[which]), "xaxis": axis, "yaxis": "y",
+        for axis, which in (("x", broken[broken == 0]), ("x2", broken[broken > 0])):
+            if len(which):
+                data.append({"x": packed(wavelength[which]), "y": packed(inside[which]), "xaxis": axis, "yaxis": "y",
                              "mode": "markers", "legendgroup": title, "showlegend": False,
                              "marker": {"color": _colour(place), "size": 7, "symbol": "x"},
                              "hovertemplate": f"{title} violated at %{{x:.3f}} µm<extra></extra>"})  # fmt: skip

@@ -112,7 +112,8 @@ document.querySelectorAll("table.sortable").forEach(table => table.tHead.addEven
 
 // --- the chosen planet ----------------------------------------------------------------------------------------------
 
-const PLANETS = DATA.planets, list = document.getElementById("planet-table"), plot = document.getElementById("planet-plot");
+const PLANETS = DATA.planets;
+const list = document.getElementById("planet-table"), plot = document.getElementById("planet-plot");
 const arrays = new Map();
 const rowOf = (packed, row) => { // the arrays of all planets are unpacked when the first planet is drawn
   if (!arrays.has(packed)) arrays.set(packed, unpack(packed));
@@ -166,7 +167,8 @@ function show(id, scroll) {
       ? ` · ${heads.slice(1, 5).map((head, i) => `${head.replace(/, ppm$/, "")} ${line.cells[i + 1].textContent}` +
           (/, ppm$/.test(head) ? " ppm" : "")).join(" · ")}` : "");
     const box = list.closest(".scroll"), top = line.offsetTop - list.tHead.offsetHeight;
-    if (top < box.scrollTop || top + line.offsetHeight > box.scrollTop + box.clientHeight - 40) box.scrollTop = top - 60;
+    const below = top + line.offsetHeight - box.clientHeight + 40;
+    if (top < box.scrollTop || below > box.scrollTop) box.scrollTop = top - 60;
   }
   plot.dataset.planet = id;
   draw(plot, spectrum(row), PLANETS.layout);
@@ -199,13 +201,14 @@ if (list) {
   });
   const chosen = () => /^#planet-(\d+)$/.exec(location.hash)?.[1];
   let inside = false; // a click in the table leaves the page where it is
-  list.addEventListener("click", () => { inside = true; });
-  for (const id of ["previous", "next"]) document.getElementById(id).addEventListener("click", () => { inside = true; });
+  for (const id of ["planet-table", "previous", "next"])
+    document.getElementById(id).addEventListener("click", () => { inside = true; });
   addEventListener("hashchange", () => {
     if (chosen()) show(Number(chosen()), !inside);
     inside = false;
   });
-  if (list.tBodies[0].rows.length) show(Number(chosen() ?? list.tBodies[0].rows[0].cells[0].textContent), Boolean(chosen()));
+  const first = list.tBodies[0].rows[0]?.cells[0].textContent;
+  show(Number(chosen() ?? first), Boolean(chosen()));
 }
 document.documentElement.dataset.ready = "yes";
 })();

@@ -18,7 +18,7 @@ from ariel_scripts._datasets import DatasetRevision, ModelRevision
 if TYPE_CHECKING:
     from ariel_scripts._hub import Located
     from ariel_scripts._report_data import Given, Study
-    from ariel_scripts._report_sections import Section
+    from ariel_scripts._report_text import Section
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def write_report(options: Options, run: Run) -> None:
     from ariel_scripts._hub import locate_dataset
     from ariel_scripts._report_data import add_entries, read_study
     from ariel_scripts._report_page import page
-    from ariel_scripts._report_sections import planet_data
+    from ariel_scripts._report_planets import planet_data
     from hf_dataset import output
 
     where = locate_dataset(options.dataset, options.dataset_revision)
@@ -180,18 +180,20 @@ def make_sections(study: Study, options: Options, where: Located) -> tuple[list[
     """The sections of the page, and why some could not be made; those that were left out by option are not there."""
     from tqdm import tqdm
 
+    from ariel_scripts import _report_network as network
+    from ariel_scripts import _report_planets as single
     from ariel_scripts import _report_sections as kinds
 
     truth = bool(len(study.labelled))
     seed = options.seed
     makers: dict[str, Callable[[], Section]] = {
         "summary": lambda: kinds.summary(study, seed),
-        "planets": lambda: kinds.planets(study),
+        "planets": lambda: single.planets(study),
         "wavelengths": lambda: kinds.wavelengths(study, seed),
         "shapes": lambda: kinds.shapes(study),
-        "embeddings": lambda: kinds.embeddings(study, options.embed, seed),
-        "attributions": lambda: kinds.attributions(study, _attributed(study, options, where)),
-        "calibration": lambda: kinds.calibration(study),
+        "embeddings": lambda: network.embeddings(study, options.embed, seed),
+        "attributions": lambda: network.attributions(study, _attributed(study, options, where)),
+        "calibration": lambda: single.calibration(study),
     }
     if truth:
         makers |= {"coverage": lambda: kinds.honesty(study), "likelihood": lambda: kinds.likelihood(study)}
@@ -217,7 +219,7 @@ def make_sections(study: Study, options: Options, where: Located) -> tuple[list[
 
 def _made(name: str, maker: Callable[[], Section]) -> Section:
     """A section, or one that says why it could not be made: the others are not lost with it."""
-    from ariel_scripts._report_sections import Section
+    from ariel_scripts._report_text import Section
 
     try:
         return maker()
@@ -232,12 +234,14 @@ def _attributed(study: Study, options: Options, where: Located) -> list[tuple[An
     from tqdm import tqdm
 
     from ariel_scripts._predictor import choose_device, load_member
-    from ariel_scripts._report_attributions import attribute, rows_of
+    from ariel_scripts._report_attributions import attribute, one_thread, rows_of
 
+    if not options.models:
+        return []
     chosen = _telling_planets(study, options.attributions)
     rows = rows_of(where, options.split, chosen)
     found = []
-    with tqdm(total=len(chosen) * len(options.models), unit="planet", desc="attributions") as bar:
+    with tqdm(total=len(chosen) * len(options.models), unit="planet", desc="attributions") as bar, one_thread():
         for entry, source in zip(study.entries, options.models, strict=False):
             member = load_member(source, options.revision, choose_device(options.device))
             for planet in chosen:
