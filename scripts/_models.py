@@ -52,13 +52,13 @@ def open_model(kind: Any, checkpoint: str | Located | None, wavelength: Sequence
 
     axis = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
     if checkpoint is None:
-        return kind(_checked(ArielConfig, {**axis, **changes}))
+        return kind(_checked(ArielConfig, axis, changes))
     where = locate_model(checkpoint)
     base = ArielConfig.from_pretrained(where.location)
     known = np.asarray(base.wavelength)
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):
         raise ValueError(f"{where.name}: expected the dataset's channels, found {len(known)} others")
-    config = _checked(ArielConfig, {**base.to_dict(), **axis, **changes})
+    config = _checked(ArielConfig, {**base.to_dict(), **axis}, changes)
     with quiet():
         model, found = kind.from_pretrained(where.location, config=config, output_loading_info=True)
     if found["mismatched_keys"]:
@@ -70,14 +70,14 @@ def open_model(kind: Any, checkpoint: str | Located | None, wavelength: Sequence
     return model
 
 
-def _checked(kind: Any, values: dict[str, Any]) -> Any:
-    """A config, refusing names that it does not have."""
+def _checked(kind: Any, values: dict[str, Any], changes: dict[str, Any]) -> Any:
+    """A config of ``values`` with ``changes``, which may only be of names that it has."""
     known = set(kind().to_dict())
-    if unknown := sorted(set(values) - known - {"auto_map", "architectures", "model_type", "transformers_version"}):
+    if unknown := sorted(set(changes) - known):
         raise ValueError(f"--set: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     drop = {"auto_map", "architectures", "model_type", "transformers_version", "_name_or_path"}
     try:
-        return kind(**{name: value for name, value in values.items() if name not in drop})
+        return kind(**{name: value for name, value in {**values, **changes}.items() if name not in drop})
     except (TypeError, ValueError) as error:
         raise ValueError(f"model: {error}") from error
     except Exception as error:  # huggingface_hub's own classes of validation errors

@@ -20,7 +20,7 @@ IDS = sorted(planet.planet_id for planet in POPULATION)
 def tiny(**choices: Any) -> ArielConfig:
     return ArielConfig(
         wavelength=planets.wavelengths_um("2025").tolist(), hidden_size=16, num_attention_heads=2, intermediate_size=16,
-        num_hidden_layers=1, spectral_num_hidden_layers=1, spectral_patch=47, patch_bins=20, **choices,
+        num_hidden_layers=1, spectral_num_hidden_layers=1, patch_bins=20, **choices,
     )  # fmt: skip
 
 
