@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ariel_scripts._common import Run, run_record
+from ariel_scripts._hub import OPTION, Located, locate_dataset, locate_model
 
 Out = Annotated[Path, typer.Option(help="Folder of the run: model, checkpoints, history.json, run.json.")]
 Steps = Annotated[int, typer.Option(min=1, help="Optimizer steps.")]
@@ -61,6 +62,20 @@ def config_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Options that decide a result, for records and for going on with a run."""
     free = {"out", "restart", "dry_run", "processes", "fit_workers", "workers"}
     return {name: str(v) if isinstance(v, Path) else v for name, v in values.items() if name not in free}
+
+
+def locate(values: Mapping[str, Any]) -> tuple[Located | None, Located | None]:
+    """The dataset and the checkpoint to start from, where there are any, each at one commit for the whole run.
+
+    ValueError where one is not there, or where there is a revision of nothing.
+    """
+    for kind, revision in (("dataset", "dataset_revision"), ("model", "revision")):
+        if values[kind] is None and values[revision] is not None:
+            raise ValueError(f"{OPTION[kind]} {values[revision]}: expected a {kind} on the Hub, found none given")
+    return (
+        None if values["dataset"] is None else locate_dataset(values["dataset"], values["dataset_revision"]),
+        None if values["model"] is None else locate_model(values["model"], values["revision"]),
+    )
 
 
 def is_main_process() -> bool:

@@ -107,19 +107,11 @@ def main(
             "--simulate makes light curves without fits and without end: it needs --physics none and --folds 0; for "
             "the rest write them once (ariel simulate OUT --fast)"
         )
-    if simulate is not None:
-        _from_simulation(values)
+    light_curves, base = options.locate(values)
+    if light_curves is None:
+        _from_simulation(values, base)
     else:
-        _from_dataset(values)
-
-
-def _base(values: dict[str, Any]) -> Located | None:
-    """The checkpoint that training starts from, at one commit for the whole run."""
-    from ariel_scripts._hub import locate_model
-
-    if values["model"] is None and values["revision"] is not None:
-        raise ValueError("--revision: expected a --model on the Hub, found none")
-    return None if values["model"] is None else locate_model(values["model"], values["revision"])
+        _from_dataset(values, light_curves, base)
 
 
 def _model(values: dict[str, Any], base: Located | None, wavelength: Any, truths: Any = None) -> Any:
@@ -146,13 +138,11 @@ def _augmentation(values: dict[str, Any]) -> Any:
     return Augmentation(**{name: values[name] for name in Augmentation.__dataclass_fields__})
 
 
-def _from_dataset(values: dict[str, Any]) -> None:
+def _from_dataset(values: dict[str, Any], dataset: Located, base: Located | None) -> None:
     from ariel_scripts._datasets import open_curves, read_truths, wavelengths_of
     from ariel_scripts._folds import make_folds
-    from ariel_scripts._hub import locate_dataset
 
     loop, augmentation = options.loop_settings(values, values["objective"], 1), _augmentation(values)
-    dataset, base = locate_dataset(values["dataset"], values["dataset_revision"]), _base(values)
     curves = open_curves(dataset, values["split"])
     wavelength = wavelengths_of(dataset, str(curves[0]["layout"]))
     truths = read_truths(dataset, values["split"])
@@ -291,7 +281,7 @@ def _merge(out: Path, folds: Any, truths: Any) -> dict[str, float]:
     return found
 
 
-def _from_simulation(values: dict[str, Any]) -> None:
+def _from_simulation(values: dict[str, Any], base: Located | None) -> None:
     """physics="none" on light curves that are simulated when they are asked for."""
     import torch
 
@@ -303,7 +293,7 @@ def _from_simulation(values: dict[str, Any]) -> None:
 
     loop, config, out = options.loop_settings(values, values["objective"], 1), options.config_of(values), values["out"]
     _augmentation(values)  # says what is wrong with it
-    origin = Origin(base=_base(values))
+    origin = Origin(base=base)
     model, extractor = _model(values, origin.base, None), open_extractor(origin.base, None)
     share = {"2024": 0.0, "2025": 1.0, "both": 0.5}[values["population"]]
     logger.info("simulated on the fly; %d steps of %d light curves", loop.steps, loop.batch_size)

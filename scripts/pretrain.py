@@ -75,7 +75,6 @@ def main(
 
 def _pretrain(values: dict[str, Any]) -> None:
     from ariel_scripts._checkpoints import RunFolder
-    from ariel_scripts._hub import locate_dataset, locate_model
     from ariel_scripts._models import open_extractor, open_model, save_model, settings_of
     from ariel_scripts._training import seed_step, train
     from modeling_ariel.modeling_ariel import ArielForPreTraining
@@ -83,8 +82,7 @@ def _pretrain(values: dict[str, Any]) -> None:
     loop, config = options.loop_settings(values, "validation_loss", -1), options.config_of(values)
     changes = {"mask_strategy": values["mask_strategy"], "mask_ratio": values["mask_ratio"]}
     changes |= settings_of(values["settings"] or ())
-    dataset = None if values["dataset"] is None else locate_dataset(values["dataset"], values["dataset_revision"])
-    base = None if values["model"] is None else locate_model(values["model"], values["revision"])
+    dataset, base = options.locate(values)
     wavelength = _wavelength(dataset, values["split"])
     seed_step(loop.seed, 0)
     model = open_model(ArielForPreTraining, base, wavelength, **changes)

@@ -13,11 +13,11 @@ import pytest
 import torch
 from code_blocks import Block, code_blocks
 from huggingface_hub import ModelCard
-from local_hub import LocalHub
+from local_hub import Fault, LocalHub
 from test_model_release import saved
 from tiny_models import BINS, POPULATION
 
-from ariel_scripts import _hub
+from ariel_scripts import _hub, _training_options
 from ariel_scripts._model_release import one_thread
 from hf_dataset import publish, shards
 from hf_dataset.simulation import fast, planets
@@ -245,6 +245,14 @@ def test_ids_and_revisions_that_are_not_there_are_named_in_a_line(published: Pub
         ("dataset", CURVES, "0" * 40),
         ("model", "observer/hidden", None),
         ("model", "runs/some/model", None),
+        ("model", "observer/gated", None),
+        ("dataset", "observer/gated", None),
+        ("model", "observer/broken", None),
+        ("dataset", "observer/broken", None),
+    ]
+    published.hub.faults += [
+        Fault("GET /api/*/observer/gated*", 403, {"X-Error-Code": "GatedRepo"}, times=9),
+        Fault("GET /api/*/observer/broken*", 503, times=99),
     ]
     absent = (
         "expected a {kind} folder or a Hub id, found no such folder and no such {kind} on the Hub; a private one needs "
@@ -260,6 +268,11 @@ def test_ids_and_revisions_that_are_not_there_are_named_in_a_line(published: Pub
         f"{CURVES}: expected revision '{'0' * 40}' of the dataset on the Hub, found none",
         f"observer/hidden: {absent.format(kind='model')}",
         "runs/some/model: expected a model folder or a Hub id (OWNER/NAME), found neither",
+        "observer/gated: the model is gated on the Hub: ask for access on its page, then log in (hf auth login)",
+        "observer/gated: the dataset is gated on the Hub: ask for access on its page, then log in (hf auth login)",
+        "observer/broken: expected a model folder or a Hub id, found no such folder; the Hub answers 503, and its "
+        "cache has no complete copy",
+        "observer/broken: the Hub answers 503: planned failure",
     ]
 
 
@@ -280,7 +293,12 @@ def test_without_the_hub_what_was_fetched_is_read_and_the_rest_is_refused(publis
     assert "the Hub can't be reached: the copy in its cache is read" in done.stderr
 
 
-def test_a_revision_of_a_folder_is_an_error(tmp_path: Path) -> None:
+def test_a_revision_of_a_folder_or_of_nothing_is_an_error(tmp_path: Path) -> None:
+    for wanted, said in (({"dataset_revision": "v1"}, "--dataset-revision v1: expected a dataset"),
+                         ({"revision": "v1"}, "--revision v1: expected a model")):  # fmt: skip
+        nothing = dict.fromkeys(("dataset", "dataset_revision", "model", "revision"))
+        with pytest.raises(ValueError, match=f"{said} on the Hub, found none given"):
+            _training_options.locate({**nothing, **wanted})
     with pytest.raises(ValueError, match=r"--dataset-revision v1: expected a dataset on the Hub, found the folder"):
         _hub.locate_dataset(str(tmp_path), "v1")
     with pytest.raises(ValueError, match=r"--revision v1: expected a model on the Hub, found the folder"):
