@@ -6,6 +6,7 @@ Client("USER/SPACE").predict("2029", "ppm", 0.0, api_name="/spectrum")["table"]
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,7 @@ class Endpoints:
     def why(self, planet: str) -> dict:
         """What hiding stretches of time and bands does: growth of ln σ, shift of the mean in σ."""
         found = self._engine.why(self._handlers.rows(self._handlers.subject(planet)))
-        names = ("time_edges_h", "time_shift", "time_sigma", "band_names", "band_edges_um", "band_shift", "band_sigma",
-                 "wavelength_um", "epistemic_share", "method")  # fmt: skip
+        names = [field.name for field in fields(found) if field.name not in ("name", "white_flux")]
         return {"planet": planet, **{name: plain(getattr(found, name)) for name in names}}
 
     def reliability(self) -> dict:

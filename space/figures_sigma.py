@@ -70,6 +70,11 @@ def occlusion_figure(why: Attribution, theme: Theme) -> go.Figure:
             hovertemplate="without %{customdata}<br>μ moves by %{y:.0f} % of σ<extra></extra>", row=row, col=1,
         )  # fmt: skip
         figure.update_yaxes(title_text="%", row=row, col=1)
+    figure.add_bar(
+        x=list(why.band_names), y=np.expm1(why.band_rest_sigma) * 100, marker={"color": GREEN},
+        name="σ elsewhere grows by", customdata=places, row=3, col=1,
+        hovertemplate="without %{customdata}<br>σ elsewhere is %{y:+.1f} % wider<extra></extra>",
+    )  # fmt: skip
     dress(figure, theme, 720)
     figure.update_xaxes(range=[float(edges[0]), float(edges[-1])], row=1, col=1, showticklabels=False)
     figure.update_xaxes(range=[float(edges[0]), float(edges[-1])], title_text="hours", title_standoff=2, row=2, col=1)

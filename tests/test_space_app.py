@@ -1,0 +1,291 @@
+"""The Space's API and events: the engine's numbers, messages for what is refused, nothing of one user for another."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pandas as pd
+import pytest
+import uploads
+import what_if
+from endpoints import plain
+from gradio.utils import get_upload_folder
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from handlers import SIZES, Handlers, Subject, told
+from links import LIMITS, VIEWS, Settings, from_query, to_query
+from page import HEAD
+from space_scenes import engine, planet
+from space_server import serving
+
+ENDPOINTS = {"/planets", "/spectrum", "/light_curves", "/why", "/what_if", "/reliability", "/upload"}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serving(engine()) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(address: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+
+
+@pytest.fixture(scope="module")
+def handlers() -> Handlers:
+    return Handlers(engine())
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """Light curves of a user."""
+    return uploads.example("npz", tmp_path / "mine.npz")
+
+
+def table(answer: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(answer["table"])
+
+
+def same(found: dict[str, Any], expected: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(table(found), expected, check_dtype=False, rtol=0, atol=0)
+
+
+# --- the API -------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_documented_endpoints_are_named(client: Client, repository: Path) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == ENDPOINTS
+    page = (repository / "space" / "README.md").read_text()
+    for name, found in named.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        for parameter in found["parameters"]:
+            assert parameter["parameter_name"] in line
+
+
+def test_planets_can_be_listed_and_searched(client: Client) -> None:
+    everything = client.predict(api_name="/planets")
+    assert [found["planet"] for found in everything] == [str(info.planet_id) for info in engine().planets()]
+    noisy = client.predict("noisy", api_name="/planets")
+    assert noisy
+    assert all("noisy" in found["note"] for found in noisy)
+
+
+@pytest.mark.parametrize(("unit", "resolution"), [("ppm", 0), ("depth", 0), ("rp_rs", 40), ("scale_heights", 100)])
+def test_a_spectrum_is_the_engines_to_the_last_bit(client: Client, unit: str, resolution: float) -> None:
+    found = client.predict(str(planet()), unit, resolution, api_name="/spectrum")
+    expected = engine().spectrum(engine().visits(planet())).binned(resolution)
+    same(found, expected.table(unit))
+    assert found["scores"] == plain(expected.scores("model"))
+    assert found["status"] == "ok"
+
+
+def test_what_if_is_the_engines_and_wider_with_more_noise(client: Client) -> None:
+    found = client.predict(str(planet()), 4.0, 0, 1.0, 2.5, 0.4, "depth", 0, api_name="/what_if")
+    expected = what_if.what_if(engine(), planet(), noise=4.0, missing_um=[(2.5, 2.9)])
+    same(found, expected.table("depth"))
+    before = table(client.predict(str(planet()), "depth", 0, api_name="/spectrum"))
+    assert table(found)["sigma"].median() > 1.5 * before["sigma"].median()
+    assert not table(found).loc[lambda t: t.wavelength_um.between(2.5, 2.9), "has_data"].any()
+
+
+def test_light_curves_reasons_and_reliability_are_the_engines(client: Client) -> None:
+    rows = engine().visits(planet())
+    curves = client.predict(str(planet()), 0, api_name="/light_curves")
+    for band in engine().light_curves(rows).bands:
+        assert curves["bands"][band.name]["flux"] == plain(band.flux)
+        assert curves["bands"][band.name]["model"] == plain(band.model)
+    why = client.predict(str(planet()), api_name="/why")
+    assert why["time_sigma"] == plain(engine().why(rows).time_sigma)
+    assert client.predict(api_name="/reliability")["covered"] == plain(engine().reliability().covered)
+
+
+def test_an_upload_gives_the_engines_spectrum(client: Client, mine: Path) -> None:
+    found = client.predict(handle_file(str(mine)), "ppm", 0, api_name="/upload")
+    same(found, engine().spectrum(uploads.read_upload(mine)).table("ppm"))
+    assert found["name"] == "mine"
+    assert mine.exists()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "message"),
+    [
+        ("/spectrum", ("12", "ppm", 0), "expected one of its 24 planets, found 12"),
+        ("/spectrum", ("../etc", "ppm", 0), "expected one of the dataset's ids, found '../etc'"),
+        ("/spectrum", ("PLANET", "furlong", 0), "expected one of depth, ppm, rp_rs, scale_heights, found 'furlong'"),
+        ("/spectrum", ("PLANET", "ppm", 0.1), "resolution: expected 1 to 10000"),
+        ("/light_curves", ("PLANET", 7), "visit: expected 0 to 0, found 7"),
+        ("/what_if", ("PLANET", 1000.0), "noise: expected 0.1 to 20, found 1000"),
+    ],
+)
+def test_what_cannot_be_is_said(client: Client, endpoint: str, arguments: tuple[Any, ...], message: str) -> None:
+    given = [str(planet()) if argument == "PLANET" else argument for argument in arguments]
+    with pytest.raises(AppError) as error:
+        client.predict(*given, api_name=endpoint)
+    assert message in str(error.value)
+
+
+def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
+    (folder / "columns.csv").write_text("a,b\n1,2\n")
+    (folder / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    np.savez(folder / "pickled.npz", time=np.array([{"a": 1}], dtype=object))
+    (folder / "notes.csv").write_text("")
+    (folder / "archive.zip").write_bytes(b"PK\3\4 and nothing more")
+    return {
+        "columns": (folder / "columns.csv", "expected columns time_h"),
+        "picture": (folder / "picture.csv", "expected a CSV file"),
+        "pickled": (folder / "pickled.npz", "pickle"),
+        "empty": (folder / "notes.csv", "empty"),
+        "zip": (folder / "archive.zip", "zip"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["columns", "picture", "pickled", "empty", "zip"])
+def test_bad_uploads_are_refused_in_a_sentence(client: Client, tmp_path: Path, kind: str) -> None:
+    path, message = bad_files(tmp_path)[kind]
+    with pytest.raises(AppError) as error:
+        client.predict(handle_file(str(path)), "ppm", 0, api_name="/upload")
+    assert message in str(error.value)
+    assert "Traceback" not in str(error.value)
+    assert str(tmp_path) not in str(error.value)
+    assert get_upload_folder() not in str(error.value)
+
+
+def test_a_file_of_another_ending_or_too_large_is_not_even_taken(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "mine.pkl").write_bytes(b"\x80\x04.")
+    with pytest.raises(AppError, match="Invalid file type"):
+        client.predict(handle_file(str(tmp_path / "mine.pkl")), "ppm", 0, api_name="/upload")
+    with (tmp_path / "large.csv").open("wb") as file:
+        file.truncate(uploads.MAX_UPLOAD_BYTES + 1)
+    with pytest.raises(Exception, match=r"(?i)413|too large|maximum"):
+        client.predict(handle_file(str(tmp_path / "large.csv")), "ppm", 0, api_name="/upload")
+
+
+# --- users ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_deleted_when_it_is_read_and_seen_by_nobody_else(client: Client, address: str, mine: Path) -> None:
+    before = {path for path in Path(get_upload_folder()).rglob("*.npz")}
+    client.predict(handle_file(str(mine)), "ppm", 0, api_name="/upload")
+    assert {path for path in Path(get_upload_folder()).rglob("*.npz")} <= before
+    other = Client(address, verbose=False)
+    assert "mine" not in json.dumps(other.predict(api_name="/planets"))
+    with pytest.raises(AppError):
+        other.predict("mine", "ppm", 0, api_name="/spectrum")
+
+
+def test_handlers_keep_nothing_of_a_session(handlers: Handlers, mine: Path) -> None:
+    state = set(vars(handlers))
+    subject, *_, status = handlers.bring(str(mine), handlers.subject(planet()))
+    assert set(vars(handlers)) == state
+    assert "mine" in status
+    assert subject.planet_id is None
+    assert mine.exists(), "only files of the server's upload folder are deleted"
+
+
+def test_a_refused_upload_leaves_what_was_shown(handlers: Handlers, tmp_path: Path) -> None:
+    before = handlers.subject(planet())
+    subject, *_, status = handlers.bring(str(bad_files(tmp_path)["columns"][0]), before)
+    assert subject is before
+    assert "was not taken" in status
+    assert "expected columns" in status
+
+
+def test_users_at_a_time_each_get_their_own(address: str) -> None:
+    ids = [str(info.planet_id) for info in engine().planets()[:6]]
+    barrier = threading.Barrier(len(ids))
+
+    def ask(name: str) -> Any:
+        client = Client(address, verbose=False)
+        barrier.wait(60)
+        return client.predict(name, "ppm", 30, api_name="/spectrum")
+
+    with ThreadPoolExecutor(len(ids)) as pool:
+        answers = list(pool.map(ask, ids))
+    for name, answer in zip(ids, answers, strict=True):
+        same(answer, engine().spectrum(engine().visits(int(name))).binned(30).table("ppm"))
+
+
+# --- events and links ----------------------------------------------------------------------------------------------
+
+
+def shown(handlers: Handlers, subject: Subject | None, view: str, **changes: Any) -> tuple[Any, ...]:
+    given = {"unit": "ppm", "resolution": 0, "visit": 0, "bands": [], "step": 0, "noise": 1, "transits": 0, "drift": 1,
+             "missing_from": 2.5, "missing_width": 0, **changes}  # fmt: skip
+    return handlers.show(subject, view, False, None, **given)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_only_the_visible_view_is_computed(handlers: Handlers, view: str) -> None:
+    outputs = shown(handlers, handlers.subject(planet()), view)
+    assert len(outputs) == sum(SIZES.values()) + 1
+    place = 0
+    for name, size in SIZES.items():
+        skipped = [isinstance(output, dict) and output == gr.skip() for output in outputs[place : place + size]]
+        assert all(skipped) == (name != view)
+        place += size
+    assert f"planet={planet()}" in outputs[-1]
+
+
+def test_the_table_to_download_is_the_api_s(handlers: Handlers) -> None:
+    outputs = shown(handlers, handlers.subject(planet()), "spectrum", unit="rp_rs", resolution=50)
+    expected = engine().spectrum(engine().visits(planet())).binned(50).table("rp_rs")
+    pd.testing.assert_frame_equal(pd.read_csv(outputs[2]), expected, check_dtype=False, rtol=1e-12)
+
+
+def test_a_unit_that_the_star_table_does_not_allow_falls_back_to_ppm(handlers: Handlers) -> None:
+    without = next(info for info in engine().planets() if not np.isfinite(info.star_temperature))
+    figure = json.loads(shown(handlers, handlers.subject(without.planet_id), "spectrum", unit="scale_heights")[0].plot)
+    assert "ppm" in figure["layout"]["yaxis2"]["title"]["text"]
+
+
+def test_hardest_and_best_walk_through_the_ranking(handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+    planets = engine().planets()
+    monkeypatch.setattr(engine(), "hardest", lambda: planets[4:7])
+    monkeypatch.setattr(engine(), "best", lambda: planets[:2])
+    hardest = [info.planet_id for info in planets[4:7]]
+    subject: Subject | None = None
+    for expected in [*hardest, hardest[0]]:
+        subject = handlers.choose_hardest(subject)[0]
+        assert subject is not None
+        assert subject.planet_id == expected
+    assert handlers.choose_best(subject)[0].planet_id == planets[0].planet_id
+
+
+def test_a_link_holds_every_setting_and_defaults_are_left_out() -> None:
+    settings = Settings("7", "what-if", "rp_rs", 50.0, 1, 3.5, 2, 0.5, 2.7, 0.25)
+    assert from_query(dict(pair.split("=") for pair in to_query(settings).split("&"))) == settings
+    assert to_query(Settings(planet="7")) == "planet=7"
+    assert to_query(Settings()) == ""
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1e9", "", "x", "1;drop", "9" * 400])
+def test_a_link_s_nonsense_is_a_default_or_a_limit(value: str) -> None:
+    found = from_query({name: value for name in vars(Settings())})
+    assert found.view in VIEWS
+    assert len(found.planet) <= 64
+    for name, (low, high) in LIMITS.items():
+        assert low <= getattr(found, name) <= high
+
+
+def test_unforeseen_errors_are_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> None:
+        raise KeyError("a secret of the server")
+
+    with pytest.raises(gr.Error) as error:
+        told(broken)()
+    assert "secret" not in str(error.value)
+    assert "a secret of the server" in caplog.text
+
+
+def test_the_page_names_its_dataset_and_model() -> None:
+    text = HEAD.format(planets=24, dataset="simulated sample", model="the released model")
+    assert "24 planets of *simulated sample*" in text
