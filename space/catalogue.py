@@ -197,12 +197,16 @@ def _on_the_hub(dataset: str, revision: str | None) -> tuple[Folder, str]:
     """A Hub dataset at one commit, so that a later push changes nothing under a running Space; and that commit."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import RepositoryNotFoundError as NoRepository
+    from huggingface_hub.errors import RevisionNotFoundError as NoRevision
 
+    expected = f"{dataset}: expected a dataset folder or an id on the Hub, found"
     try:
         commit = HfApi().dataset_info(dataset, revision=revision).sha or "main"
+    except NoRevision as error:
+        raise CatalogueError(f"{dataset}: expected a branch, tag or commit, found no {revision!r}") from error
+    except NoRepository as error:
+        raise CatalogueError(f"{expected} none of that name, or none that the token may read") from error
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
-        at = f" at {revision}" if revision else ""
-        raise CatalogueError(
-            f"{dataset}{at}: expected a dataset folder or an id on the Hub, found none: {error}"
-        ) from error
+        raise CatalogueError(f"{expected} {(str(error).splitlines() or ['nothing'])[0]}") from error
     return folder(f"hf://datasets/{dataset}@{quote(commit, safe='')}"), commit

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ from space_scenes import engine, planet, sample_folder
 
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+
+if TYPE_CHECKING:
+    from local_hub import LocalHub
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +134,50 @@ def test_a_revision_of_a_folder_is_an_error(tmp_path: Path) -> None:
         Engine.open(dataset=str(tmp_path), dataset_revision="v1")
     with pytest.raises(ModelError, match="expected a checkpoint"):
         Engine.open(model=str(tmp_path), dataset=str(sample_folder()))
+
+
+HUB_CODE = """
+import json, sys
+sys.path[:0] = json.loads(sys.argv[1])
+from huggingface_hub import HfApi
+from inference import Engine
+for kind, folder in (("dataset", sys.argv[2]), ("model", sys.argv[3])):
+    HfApi().create_repo("observer/space", repo_type=kind)
+    HfApi().upload_folder(repo_id="observer/space", repo_type=kind, folder_path=folder)
+engine = Engine.open(model="observer/space", dataset="observer/space", model_revision="main", dataset_revision="main")
+rows = engine.visits(int(sys.argv[4]))
+about = {**engine.about, "shape": rows[0]["flux"].shape, "sum": float(rows[0]["flux"].sum(dtype="f8"))}
+about["planets_calibrated_on"] = engine.reliability().n_planets
+for wrong in ({"dataset": "observer/space", "dataset_revision": "v9"}, {"dataset": "observer/nothing"}):
+    try:
+        Engine.open(**wrong)
+    except ValueError as error:
+        about[wrong["dataset"]] = str(error)
+print(json.dumps(about))
+"""
+
+
+def test_a_dataset_and_a_model_on_the_hub_are_opened_without_fetching_all(
+    hub: LocalHub, repository: Path, tmp_path: Path
+) -> None:
+    paths, folder = [str(repository / "space"), str(repository)], str(sample_folder())
+    script = tmp_path / "client.py"
+    script.write_text(HUB_CODE)
+    model = str(repository / "modeling_ariel/released")
+    done = hub.run([str(script), json.dumps(paths), folder, model, str(planet())], tmp_path / "home")
+    about = json.loads(done.stdout.splitlines()[-1])
+    row = engine().visits(planet())[0]
+    assert about["planets"] == 24
+    assert about["shape"] == [375, 283]
+    assert about["sum"] == float(row["flux"].sum(dtype="f8"))
+    assert about["model_sha256"] == engine().network.digest
+    assert len(about["dataset_revision"]) == 40
+    assert about["planets_calibrated_on"] == engine().reliability().n_planets
+    assert about["observer/space"] == "observer/space: expected a branch, tag or commit, found no 'v9'"
+    assert "found none of that name" in about["observer/nothing"]
+    fetched = hub.calls("GET */resolve/*.parquet")
+    assert fetched
+    assert {call.status for call in fetched} == {206}  # parts, never the file
 
 
 # --- spectra ---------------------------------------------------------------------------------------------------------
