@@ -1,0 +1,474 @@
+"""`ariel report`: its numbers against closed forms, its attributions against their axiom, its page against bad text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+from tiny_models import BINS, IDS, POPULATION, save_model
+
+from ariel_scripts import _predictor, _report_network, _report_predictions, report
+from ariel_scripts import _report_statistics as statistics
+from ariel_scripts._common import Run
+from ariel_scripts._report_attributions import attribute, integrated_gradients
+from ariel_scripts._report_data import Entry, Study, names_of
+from ariel_scripts._report_figures import Figure, label, packed
+from ariel_scripts._report_page import embedded, page
+from ariel_scripts._report_planets import step_values
+from ariel_scripts._report_text import Section
+from ariel_scripts.report import Options, write_report
+from hf_dataset import publish, shards
+from hf_dataset.simulation import fast, planets
+from modeling_ariel import scoring_ariel as scoring
+from modeling_ariel.losses_ariel import physics_penalties
+from modeling_ariel.predictions_ariel import Predictions, read_predictions, write_predictions
+
+CHANNELS = 283
+
+
+def draws(n: int, seed: int = 0, channels: int = CHANNELS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truths, and means that err exactly as sigma says, each channel by itself (n, channels)."""
+    rng = np.random.default_rng(seed)
+    truth = 0.003 + 0.001 * rng.random((n, channels))
+    sigma = 1e-5 * (1 + 4 * rng.random((n, channels)))
+    return truth, truth + sigma * rng.standard_normal((n, channels)), sigma
+
+
+# --- statistics ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("year", ["2024", "2025"])
+def test_the_sums_of_planets_give_the_official_score(year: str) -> None:
+    truth, mu, sigma = draws(12)
+    terms = statistics.score_terms(truth, mu, sigma, year)
+    assert statistics.score(terms.mean(0)) == pytest.approx(scoring.SCORES[year](truth, mu, sigma), rel=1e-12)
+    one = slice(3, 4)
+    alone = scoring.SCORES[year](truth[one], mu[one], sigma[one])
+    assert statistics.planet_scores(terms)[3] == pytest.approx(alone, rel=1e-9)
+    summary = statistics.summary(truth, mu, sigma)
+    assert summary[f"score_{year}"].value == pytest.approx(scoring.SCORES[year](truth, mu, sigma))
+
+
+def test_errors_agree_with_those_of_evaluate() -> None:
+    truth, mu, sigma = draws(12)
+    found, known = statistics.errors(truth, mu, sigma), scoring.summary(truth, mu, sigma)
+    for name in ("rmse_ppm", "coverage_50", "coverage_90", "z_mean", "z_spread"):
+        assert found[name].value == pytest.approx(known[name], rel=1e-9)
+        assert found[name].low <= found[name].value <= found[name].high
+
+
+def test_exact_gaussian_draws_are_covered_as_stated() -> None:
+    found = statistics.errors(*draws(400))
+    assert found["coverage_50"].value == pytest.approx(0.5, abs=0.005)
+    assert found["coverage_90"].value == pytest.approx(0.9, abs=0.005)
+    assert found["z_spread"].value == pytest.approx(1.0, abs=0.01)
+    assert found["z_mean"].value == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_bootstrap_interval_of_a_mean_is_the_normal_one() -> None:
+    values = np.random.default_rng(1).normal(3.0, 2.0, (400, 1))
+    found = statistics.estimate(values, lambda means: means[..., 0])
+    half = 1.6449 * values.std() / np.sqrt(400)
+    assert found.value == pytest.approx(values.mean())
+    assert found.high - found.value == pytest.approx(half, rel=0.08)
+    assert found.value - found.low == pytest.approx(half, rel=0.08)
+
+
+def test_the_interval_of_a_median_holds_it_as_often_as_stated() -> None:
+    rng = np.random.default_rng(2)
+    found = statistics.median(rng.standard_cauchy((101, 2000)))
+    inside = (found[1] <= 0) & (found[2] >= 0)
+    assert inside.mean() == pytest.approx(statistics.LEVEL, abs=0.03)
+
+
+def test_a_score_difference_in_pairs_is_surer_than_its_parts() -> None:
+    truth, mu, sigma = draws(60)
+    hard = np.linspace(1, 30, 60)[:, None]  # planets that are hard for both
+    first = statistics.score_terms(truth, truth + hard * (mu - truth), hard * sigma, "2024")
+    second = statistics.score_terms(truth, truth + 1.05 * hard * (mu - truth), 1.05 * hard * sigma, "2024")
+    gap, better = statistics.score_difference(first, second)
+    alone = statistics.estimate(first, statistics.score)
+    assert gap.value == pytest.approx(statistics.score(second.mean(0)) - statistics.score(first.mean(0)))
+    assert gap.high < 0
+    assert better == 0.0
+    assert gap.high - gap.low < 0.1 * (alone.high - alone.low)
+
+
+def test_white_noise_has_level_power_and_a_wave_its_frequency() -> None:
+    rng = np.random.default_rng(3)
+    slope = np.linspace(-500, 900, 282)
+    frequency, found = statistics.power(5.0 * rng.standard_normal((4000, 282)) + slope)
+    assert found.mean() == pytest.approx(25.0, rel=0.02)
+    np.testing.assert_allclose(found[3:], 25.0, rtol=0.15)  # the first ones lose the slope that was taken out
+    assert frequency[-1] == 0.5
+    wave = np.sin(2 * np.pi * 0.2 * np.arange(282))[None]
+    at, power = statistics.power(wave)
+    assert at[power.argmax()] == pytest.approx(0.2, abs=1 / 282)
+
+
+def test_roughness_is_the_sigma_of_white_noise_and_nothing_of_a_line() -> None:
+    noise = 7.0 * np.random.default_rng(4).standard_normal((50, 5000))
+    np.testing.assert_allclose(statistics.roughness(noise), 7.0, rtol=0.1)
+    assert statistics.roughness(np.linspace(0, 100, 282)[None])[0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_penalties_by_channel_average_to_those_of_the_losses() -> None:
+    rng = np.random.default_rng(5)
+    mu, sigma = 1e-4 * rng.standard_normal((6, CHANNELS)), 3e-6 * rng.random((6, CHANNELS))
+    found = statistics.penalty_terms(mu, sigma)
+    known = physics_penalties(torch.from_numpy(mu), torch.from_numpy(sigma))
+    for name in statistics.PENALTIES:
+        assert np.nanmean(found[name]) == pytest.approx(float(known[name]), rel=1e-9)
+    assert np.isnan(found["roughness"][:, [0, 1, -1]]).all()
+
+
+def test_principal_components_hold_the_variance_of_the_covariance_and_do_not_depend_on_the_order() -> None:
+    rng = np.random.default_rng(6)
+    values = rng.standard_normal((40, 5)) @ rng.standard_normal((5, 5))
+    place, share = statistics.principal_components(values)
+    known = np.linalg.eigvalsh(np.cov(values.T))[::-1]
+    np.testing.assert_allclose(share, known[:2] / known.sum(), rtol=1e-9)
+    np.testing.assert_allclose(place.var(0, ddof=1), known[:2], rtol=1e-9)
+    order = rng.permutation(40)
+    np.testing.assert_allclose(statistics.principal_components(values[order])[0], place[order], atol=1e-9)
+
+
+def test_what_is_lost_against_the_ideal_is_what_the_score_lacks() -> None:
+    truth, mu, sigma = draws(5)
+    lost = statistics.lost(truth, mu, sigma)
+    terms = statistics.score_terms(truth, mu, sigma, "2024")
+    np.testing.assert_allclose(lost.sum(1), terms[:, 1] - terms[:, 0], rtol=1e-9)
+    exact = statistics.lost(truth, truth, np.full_like(truth, 1e-5))
+    np.testing.assert_allclose(exact, 0.0, atol=1e-9)
+
+
+# --- attributions --------------------------------------------------------------------------------------------------
+
+
+def test_integrated_gradients_are_exact_for_what_can_be_integrated_by_hand() -> None:
+    x, baseline = torch.tensor([[1.0, 2.0], [3.0, -1.0]]), torch.zeros(2, 2)
+
+    def function(stack: torch.Tensor) -> torch.Tensor:
+        a, b = stack[:, 0, 0], stack[:, 0, 1]
+        return torch.stack([a * b**2, stack.sum((1, 2))], 1)
+
+    found = integrated_gradients(function, x, baseline, steps=4)
+    # along (t, 2 t): da integrates 4 t^2 to 4/3, db 2 t 2 t to 4/3 times 2
+    np.testing.assert_allclose(found[0].numpy(), [[4 / 3, 8 / 3], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(found[1].numpy(), x.numpy(), rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    return list(fast.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1))
+
+
+@pytest.mark.parametrize("physics", ["none", "residual"])
+def test_attributions_sum_to_what_the_light_curve_changes(
+    tmp_path: Path, rows: list[dict[str, Any]], physics: str
+) -> None:
+    member = _predictor.load_member(str(save_model(tmp_path / "m", physics=physics)), None, torch.device("cpu"))
+    row = dict(rows[0])
+    row["valid"] = row["valid"].copy()
+    row["valid"][:, 7] = False
+    found = attribute(member, IDS[0], [row, {**row, "visit": 1}])
+    assert found.time.shape == found.white.shape == (2, BINS)
+    for name in ("depth", "sigma"):
+        assert found.by_time[name].shape == (2, BINS)
+        assert abs(found.total[name]) > 0
+        assert found.by_channel[name].sum() == pytest.approx(found.total[name], rel=0.02)
+        assert found.by_time[name].sum() == pytest.approx(found.by_channel[name].sum(), rel=1e-9)
+        assert found.missed[name] == pytest.approx(found.total[name] - found.by_channel[name].sum(), abs=1e-9)
+        assert found.by_channel[name][7] == 0.0
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+class Seen(HTMLParser):
+    """What a browser would find in a page: tags with attributes, and the texts of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The JSON that the page carries."""
+        return json.loads(next(text for text in self.text if text.startswith('{"figures"')))
+
+    @property
+    def ids(self) -> list[str]:
+        return [attributes["id"] or "" for _, attributes in self.tags if "id" in attributes]
+
+
+def unpacked(found: dict[str, Any]) -> np.ndarray:
+    kind = "f4" if "f4" in found else "i2"
+    values = np.frombuffer(base64.b64decode(found[kind]), f"<{kind}").astype(float)
+    return (values * found.get("scale", 1.0)).reshape(found["shape"])
+
+
+def test_packed_arrays_come_back() -> None:
+    values = np.random.default_rng(7).normal(3000, 500, (4, 6))
+    np.testing.assert_allclose(unpacked(packed(values)), values, rtol=1e-6)
+    values[0, 0] = 1e9
+    small = unpacked(packed(values / 1000, 0.01))
+    np.testing.assert_allclose(small.ravel()[1:], values.ravel()[1:] / 1000, atol=0.00501)
+    assert small[0, 0] == pytest.approx(327.67)
+    assert json.loads(embedded({"a": [float("nan"), float("inf"), 1.0]})) == {"a": [None, None, 1.0]}
+
+
+def test_text_from_data_cannot_become_markup_or_script() -> None:
+    bad = "</script><img src=x onerror=alert(1)> & \u2028 §c0"
+    figure = Figure(bad, bad, {bad: {"data": [{"name": label(bad)}], "layout": {}}, "b": {"data": [], "layout": {}}})
+    section = Section("summary", bad, bad, [figure], warnings=[bad])
+    text = page(bad, bad, [section], {"ids": [], "entries": [{"name": bad}]}, {"dataset": bad, "command": {"x": bad}})
+    seen = Seen(text)
+    assert "img" not in {tag for tag, _ in seen.tags}
+    assert [tag for tag, _ in seen.tags].count("script") == 3
+    assert seen.data["planets"]["entries"] == [{"name": bad}]
+    assert not any(text.startswith("§") for text in [seen.data["figures"][0]["variants"][0]["data"][0]["name"]])
+
+
+def test_names_tell_sources_apart_by_as_little_of_their_paths_as_that_takes() -> None:
+    assert names_of(["released", "runs/b.parquet"]) == ["released", "b"]
+    assert names_of(["a/run/model", "b/run/model"]) == ["a/run/model", "b/run/model"]
+    assert names_of(["x/a.parquet", "y/a.parquet", "z"]) == ["x/a", "y/a", "z"]
+    assert names_of(["released", "released"]) == ["released (1)", "released (2)"]
+
+
+def test_calibration_logs_become_numbers_by_step_and_visits_are_averaged() -> None:
+    hits = {"step": "hits", "params": {"threshold": 5}, "after": {"samples": 4, "ok": True}}
+    log = {"instruments": {"FGS1": [hits, {"step": "adc", "before": {"median": 1.0}, "after": {"median": None}}]}}
+    other = {"instruments": {"FGS1": [{"step": "hits", "after": {"samples": 8}}]}}
+    nothing = np.full((3, 5), np.nan)
+    study = Study("d", "train", np.arange(5.0), np.array([1, 2, 3]), np.ones(3, int), nothing, nothing,
+                  {1: [log, other], 2: [None], 3: [[{"step": "simulate_fast"}]]})  # fmt: skip
+    found = step_values(study)
+    assert set(found) == {("FGS1", "hits", "samples"), ("FGS1", "adc", "median")}
+    np.testing.assert_array_equal(found["FGS1", "hits", "samples"]["after"], [6.0, np.nan, np.nan])
+    np.testing.assert_array_equal(found["FGS1", "adc", "median"]["before"], [1.0, np.nan, np.nan])
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+def write_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    shards.write_rows(folder, "train", rows, n_bins=BINS)
+    publish.write_card(folder, planets.wavelengths_um("2025"), "Simulated.", {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("light-curves"), rows)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("models") / "plain", physics="none")
+
+
+@pytest.fixture
+def written(dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Seen]:
+    """Write a report of the dataset by the tiny model and read it; changes of its options as arguments."""
+    monkeypatch.setattr(_predictor, "code_digest", lambda: "code")  # the sources may be edited meanwhile
+    options = Options(
+        str(dataset), tmp_path / "out/report.html", (str(model),), workers=1, device="cpu", attributions=1
+    )
+
+    def write(run: Run | None = None, **changes: Any) -> Seen:
+        asked = replace(options, **changes)
+        write_report(asked, run or Run("report", {}))
+        return Seen(asked.out.read_text())
+
+    return write
+
+
+def sections_of(seen: Seen) -> list[str]:
+    return [attributes["id"] or "" for tag, attributes in seen.tags if tag == "section"]
+
+
+def spoiled(path: Path, out: Path, without: int | None = None) -> Path:
+    """Predictions with wider errors and perhaps a planet less."""
+    found = read_predictions(path)
+    rows = np.flatnonzero(found.planet_id != without)
+    rng = np.random.default_rng(0)
+    mu = np.abs(found.mu[rows] * (1 + 0.02 * rng.standard_normal(found.mu[rows].shape)))
+    write_predictions(out, Predictions(found.planet_id[rows], mu.astype(np.float32), 2 * found.sigma[rows]))
+    return out
+
+
+def test_a_report_has_every_section_and_needs_nothing_from_outside(
+    written: Callable[..., Seen], tmp_path: Path
+) -> None:
+    run = Run("report", {})
+    seen = written(run)
+    assert sections_of(seen) == [
+        "summary", "planets", "wavelengths", "coverage", "likelihood", "shapes", "embeddings", "attributions",
+        "calibration",
+    ]  # fmt: skip
+    for _, attributes in seen.tags:
+        for name in ("src", "href"):
+            assert not (attributes.get(name) or "").startswith(("http", "//", "file"))
+    assert len(seen.ids) == len(set(seen.ids))
+    assert seen.data["planets"]["ids"] == IDS
+    made = read_predictions(tmp_path / "out/report.predictions/plain.parquet")
+    entry = seen.data["planets"]["entries"][0]
+    np.testing.assert_allclose(unpacked(entry["mu"]), 1e6 * made.mu, rtol=1e-6)
+    assert run.metrics["planets"] == run.metrics["labelled"] == 7
+    assert run.metrics["failed"] == {}
+    truth = np.stack([next(p for p in POPULATION if p.planet_id == planet).spectrum for planet in IDS])
+    score = scoring.score_2024(truth, made.mu, made.sigma)
+    assert f"{score:.3f} (" in " ".join(seen.text)
+
+
+def test_the_order_of_planets_in_the_dataset_changes_nothing(
+    written: Callable[..., Seen], rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    first = written(attributions=0)
+    other = written(dataset=str(write_dataset(tmp_path / "turned", rows[::-1])), attributions=0,
+                    out=tmp_path / "turned/report.html")  # fmt: skip
+    np.testing.assert_allclose(
+        unpacked(first.data["planets"]["entries"][0]["mu"]), unpacked(other.data["planets"]["entries"][0]["mu"]), 1e-5
+    )
+    cells = [[text for text in seen.text if " to " in text and "(" in text] for seen in (first, other)]
+    assert cells[0] == cells[1]
+    assert len(cells[0]) > 20
+
+
+def test_a_second_report_takes_the_predictions_of_the_first_and_their_states(
+    written: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(attributions=0)
+    monkeypatch.setattr(_report_predictions, "predict", lambda *_: pytest.fail("predicted again"))
+    again = written(attributions=0)
+    assert any("PCA" in text for text in again.text)
+
+
+def test_states_are_the_mean_of_the_tokens_that_the_head_reads(dataset: Path, model: Path, tmp_path: Path) -> None:
+    from ariel_scripts.predict import COLUMNS, Job, _stream
+
+    job = Job(str(dataset), (str(model),), tmp_path / "p.parquet", batch="3", device="cpu", workers=1)
+    states = _report_predictions.predicted(job)
+    assert sorted(states) == IDS
+    member = _predictor.load_member(str(model), None, torch.device("cpu"))
+    row = next(row for row in _stream(str(dataset), "train", COLUMNS) if row["planet_id"] == IDS[2])
+    inputs = {name: value for name, value in member.extractor([row]).items()}
+    names = ("light_curve", "valid", "time", "centroid", "star_features")
+    with torch.no_grad():
+        found = member.model.ariel(**{name: inputs[name] for name in names})
+    mean = found.last_hidden_state[0][found.used[0]].mean(0)
+    np.testing.assert_allclose(states[IDS[2]], mean.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_models_and_files_are_compared_in_pairs(written: Callable[..., Seen], tmp_path: Path) -> None:
+    written(attributions=0)
+    wide = spoiled(tmp_path / "out/report.predictions/plain.parquet", tmp_path / "<b>wide.parquet", without=IDS[0])
+    seen = written(predictions=(wide,), skip=frozenset({"shapes"}))
+    assert "comparison" in sections_of(seen)
+    assert "shapes" not in sections_of(seen)
+    assert "b" not in {tag for tag, _ in seen.tags}  # the file's name
+    assert seen.data["planets"]["ids"] == IDS[1:]
+    about = " ".join(seen.text)
+    assert "has no prediction for 1 planets" in about
+    assert [entry["name"] for entry in seen.data["planets"]["entries"]] == ["plain", "&lt;b&gt;wide"]
+
+
+def test_predictions_alone_need_no_model_and_unlabelled_planets_no_truth(
+    written: Callable[..., Seen], rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    written(attributions=0)
+    made = tmp_path / "out/report.predictions/plain.parquet"
+    hidden = write_dataset(tmp_path / "hidden", [{**row, "spectrum": None} for row in rows])
+    seen = written(models=(), predictions=(made,), dataset=str(hidden), attributions=3)
+    assert sections_of(seen) == ["summary", "planets", "wavelengths", "shapes", "embeddings", "attributions",
+                                 "calibration"]  # fmt: skip
+    assert seen.data["planets"]["truth"] is None
+    text = " ".join(seen.text)
+    assert "no known spectra" in text
+    assert "give --model" in text
+
+
+def test_a_part_that_fails_is_said_and_loses_no_other(
+    written: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    embed = _report_network.embed
+
+    def without_umap(method: str, *rest: Any) -> Any:
+        if method == "umap":
+            raise ImportError("No module named 'umap'")
+        return embed(method, *rest)
+
+    def fail(*_: Any) -> None:
+        raise KeyError("nobody thought of it")
+
+    monkeypatch.setattr(_report_network, "embed", without_umap)
+    monkeypatch.setattr("ariel_scripts._report_planets.calibration", fail)
+    run = Run("report", {})
+    with caplog.at_level(logging.WARNING):
+        seen = written(run, embed=("pca", "umap"), attributions=0)
+    text = " ".join(seen.text)
+    assert "umap of plain could not be made: No module named 'umap'" in text
+    assert "This part could not be made: KeyError" in text
+    assert any("PCA of plain" in one for one in seen.text)
+    assert "umap" in caplog.text
+    assert "nobody thought of it" in caplog.text
+    assert set(run.metrics["failed"]) == {"embeddings", "calibration"}
+    assert run.status == "incomplete"
+
+
+def test_unknown_sections_and_embeddings_are_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match=r"expected summary, .* found nothing"):
+        report.main(str(dataset), tmp_path / "r.html", skip=["nothing"], embed="pca")
+    with pytest.raises(typer.BadParameter, match="expected some of pca, umap, tsne, found sne"):
+        report.main(str(dataset), tmp_path / "r.html", embed="pca,sne")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_predictions_of_other_planets_are_an_error_and_nothing_is_written(
+    written: Callable[..., Seen], tmp_path: Path
+) -> None:
+    size = (1, CHANNELS)
+    other = Predictions(np.array([5]), np.full(size, 1e-3, np.float32), np.full(size, 1e-5, np.float32))
+    write_predictions(tmp_path / "other.parquet", other)
+    with pytest.raises(ValueError, match="expected planets that every prediction is of"):
+        written(models=(), predictions=(tmp_path / "other.parquet",))
+    assert not (tmp_path / "out/report.html").exists()
+
+
+@pytest.mark.parametrize("method", ["tsne", pytest.param("umap", marks=pytest.mark.slow)])  # umap is compiled first
+def test_embeddings_have_a_point_for_each_planet_and_are_the_same_again(method: str) -> None:
+    pytest.importorskip({"tsne": "sklearn", "umap": "umap"}[method])
+    latent = np.random.default_rng(8).standard_normal((12, 6))
+    axes, place = _report_network.embed(method, latent, 0)
+    assert place.shape == (12, 2)
+    assert np.isfinite(place).all()
+    assert len(axes) == 2
+    np.testing.assert_array_equal(_report_network.embed(method, latent, 0)[1], place)
+
+
+def test_entries_without_states_say_so() -> None:
+    truth, mu, sigma = draws(4)
+    study = Study("d", "train", planets.wavelengths_um("2025"), np.arange(4), np.ones(4, int), truth,
+                  np.full((4, 7), np.nan), {i: [] for i in range(4)}, [Entry("a", "a", mu, sigma)])  # fmt: skip
+    section = _report_network.embeddings(study, ("pca",), 0)
+    assert section.parts == [_report_network.NO_STATES]
