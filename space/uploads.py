@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rebin import rebinned
 from upload_formats import read_csv, read_fits, read_npz, read_parquet, write_example
 from upload_limits import (
+    FITTED_BINS,
     MAX_BINS,
     MAX_CHANNELS,
     MAX_POINTS,
@@ -165,6 +167,9 @@ def _check_visit(name: str, row: Row) -> None:
             f"found it in {seen}."
         )
     notes = list(row.get("notes", ()))
+    if fewer := rebinned(row, FITTED_BINS):
+        row.update(fewer)
+        notes.append(f"{bins:,} times were averaged to {len(row['time'])}.")
     if used.size < given or seen < own.size:
         notes.append(
             f"{used.size} of your {given} wavelengths lie on the model's {own.size} channels; {seen} have data, and "

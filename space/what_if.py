@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sample
+from rebin import rebinned
 
 if TYPE_CHECKING:
     from inference import Engine
     from spectrum import Spectrum
 
-NOISE, TRANSITS, DRIFT, BINS = (0.1, 20.0), (1, 10), (0.0, 20.0), (60, 1000)  # least and most
+NOISE, TRANSITS, DRIFT, BINS = (0.1, 20.0), (1, 10), (0.0, 20.0), (60, 500)  # least and most
 MOST_RANGES = 20
 
 Row = Mapping[str, Any]
@@ -116,7 +117,7 @@ def _changed(
     """A row in fewer bins, with noise added and channels left out."""
     out = dict(row)
     if bins is not None:
-        out.update(_rebinned(row, bins))
+        out.update(rebinned(row, bins))
     if noise > 1.0:
         flux, error = (np.asarray(out[name], np.float64) for name in ("flux", "flux_err"))
         digest = hashlib.sha256(f"{seed} {row.get('planet_id')} {row.get('visit')}".encode()).digest()
@@ -127,30 +128,6 @@ def _changed(
         own = wavelength if row.get("wavelength") is None else np.asarray(row["wavelength"], np.float64)
         out["valid"] = np.ones(np.shape(out["flux"]), bool) if out.get("valid") is None else out["valid"]
         sample.hide(out, own, missing_um, ())
-    return out
-
-
-def _rebinned(row: Row, bins: int) -> dict[str, Any]:
-    """Means of neighbouring bins, weighted by their errors, until there are no more than ``bins``."""
-    time = np.asarray(row["time"], np.float64)
-    together = -(-time.size // bins)
-    if together == 1:
-        return {}
-    kept = time.size // together * together
-    flux, error = (np.asarray(row[name], np.float64)[:kept] for name in ("flux", "flux_err"))
-    valid = np.ones(flux.shape, bool) if row.get("valid") is None else np.asarray(row["valid"], bool)[:kept]
-    valid = valid & np.isfinite(flux) & (error > 0)
-    weight = np.where(valid, np.where(valid, error, 1.0) ** -2.0, 0.0).reshape(-1, together, flux.shape[1])
-    total = weight.sum(1)
-    safe = np.where(total > 0, total, 1.0)
-    out = {
-        "time": time[:kept].reshape(-1, together).mean(1),
-        "flux": (weight * np.where(valid, flux, 0.0).reshape(weight.shape)).sum(1) / safe,
-        "flux_err": safe**-0.5,
-        "valid": total > 0,
-    }
-    if row.get("centroid") is not None:
-        out["centroid"] = np.asarray(row["centroid"], np.float64)[:kept].reshape(-1, together, 4).mean(1)
     return out
 
 

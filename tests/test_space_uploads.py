@@ -172,7 +172,7 @@ BAD_TABLES: dict[str, tuple[Change, str]] = {
     "nanometres": (lambda t: t.assign(wavelength_um=t.wavelength_um * 1e3), "expected um.*nm"),
     "few channels": (lambda t: t[t.wavelength_um < 2.4], "expected data in 142 or more of the model's 283 channels"),
     "other channels": (lambda t: t.assign(wavelength_um=t.wavelength_um + 4), "expected channels within"),
-    "few times": (lambda t: t[t.time_h < 4], "expected 40 to 2,000 times, found 32"),
+    "few times": (lambda t: t[t.time_h < 4], "expected 40 to 7,000 times, found 32"),
     "a deviation from 1": (lambda t: t.assign(flux=t.flux - 1e6), "expected"),
     "errors in ppm": (lambda t: t.assign(flux_err=t.flux * 2), "expected errors in the unit of flux"),
     "everything twice": (lambda t: pd.concat([t, t]), "expected each time and wavelength once"),
@@ -264,6 +264,15 @@ def test_a_cut_file_is_refused(kind: str, share: float, row: dict[str, Any], tmp
     path = tmp_path / f"cut.{kind}"
     path.write_bytes(whole[: int(share * len(whole))])
     refused(path, f"expected a whole {'Parquet' if kind == 'parquet' else kind.upper()} file")
+
+
+def test_many_times_are_averaged_as_the_fit_grows_with_their_number(row: dict[str, Any], tmp_path: Path) -> None:
+    many = {name: np.repeat(row[name], 20, axis=0) for name in ("time", "flux", "flux_err")}
+    many["time"] = np.linspace(0, 7.5, len(many["time"]))
+    (found,) = read_upload(npz(tmp_path / "many.npz", many))
+    assert len(found["time"]) == 400
+    assert found["notes"] == ("1,200 times were averaged to 400.",)
+    np.testing.assert_allclose(found["flux_err"][0], row["flux_err"][0] / np.sqrt(3), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "fits", "npz"])

@@ -113,7 +113,7 @@ def test_visits_bins_and_channels_are_left_out_of_them() -> None:
         ({"noise": float("nan")}, "noise: expected 0.1 to 20, found nan"),
         ({"transits": 11}, "transits: expected 1 to 10, found 11"),
         ({"drift": -1.0}, "drift: expected 0 to 20"),
-        ({"bins": 7}, "bins: expected 60 to 1000, found 7"),
+        ({"bins": 7}, "bins: expected 60 to 500, found 7"),
         ({"missing_um": [(3.0, 2.0)]}, "missing channels: expected ranges from a shorter to a longer"),
         ({"missing_um": [(1.0, 2.0)] * 21}, "missing channels: expected at most 20 ranges, found 21"),
     ],
