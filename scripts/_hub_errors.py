@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from huggingface_hub import set_client_factory
-from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 from huggingface_hub.utils import parse_ratelimit_headers
 from huggingface_hub.utils._http import default_client_factory
 
@@ -157,3 +157,21 @@ def advice(error: BaseException, target: str, user: str | None) -> str:
     if isinstance(root, json.JSONDecodeError):
         return "The Hub's answer was not what this version of huggingface_hub reads: try again later."
     return ""
+
+
+@contextlib.contextmanager
+def explained(target: str, user: str | None, state: str) -> Iterator[None]:
+    """Turn an error of the block's requests into a PublishError: what failed, what to do, what the Hub holds."""
+    try:
+        yield
+    except (PublishError, HFValidationError):
+        raise
+    except (HTTPError, RuntimeError, OSError, ValueError) as error:
+        raise failure(target, user, error, state) from error
+
+
+def failure(target: str, user: str | None, error: Exception, state: str) -> PublishError:
+    """The error of `explained`. state: what the Hub holds, in a sentence."""
+    where = f"{error} " if isinstance(error, RuntimeError) and error.__cause__ is not None else ""
+    sentences = [f"{target}: {where}{reason(error)}.", advice(error, target, user), state]
+    return PublishError(" ".join(sentence for sentence in sentences if sentence))

@@ -118,6 +118,11 @@ class Release:
     items: tuple[Item, ...]
     owned: tuple[str, ...]
 
+    @property
+    def target(self) -> str:
+        """`dataset OWNER/NAME`, for messages."""
+        return f"{self.kind} {self.repo_id}"
+
 
 def check(release: Release) -> None:
     """Refuse a release that should not or cannot be published, naming every file that is the reason.

@@ -16,8 +16,9 @@ from ariel_scripts._common import run_script
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+    from ariel_scripts._push_plan import Plan, Wishes
     from ariel_scripts._release import Release
-    from ariel_scripts._upload import Plan, Published, Wishes
+    from ariel_scripts._upload import Published
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ def main(
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
 
+    from ariel_scripts._push_plan import Wishes, check_login
     from ariel_scripts._release import check, check_repo_id
-    from ariel_scripts._upload import Wishes, check_login
 
     api = HfApi()
     check_repo_id(repo_id)  # before a folder is looked at, which takes a while
@@ -84,7 +85,8 @@ def make_release(kind: Kind, folder: str | None, repo_id: str) -> Release:
 def push(api: HfApi, release: Release, wishes: Wishes, dry_run: bool = False) -> Published | None:
     """Print what a checked release changes on the Hub and, but for a dry run, carry it out and print where it is."""
     from ariel_scripts._hub_errors import bounded_waits
-    from ariel_scripts._upload import make_plan, publish
+    from ariel_scripts._push_plan import make_plan
+    from ariel_scripts._upload import publish
 
     with bounded_waits():
         plan = make_plan(api, release, wishes)
@@ -110,7 +112,7 @@ def _default_folder(kind: Kind) -> str:
 
 def _listed(plan: Plan, whole: bool) -> str:
     """The repository's state and, line by line, what happens to each file; unchanged ones if `whole`."""
-    from ariel_scripts._upload import UNCHANGED
+    from ariel_scripts._push_plan import UNCHANGED
 
     remote, wishes = plan.remote, plan.wishes
     if remote.private is None:

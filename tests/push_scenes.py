@@ -8,8 +8,9 @@ from typing import Any
 from huggingface_hub import HfApi
 from local_hub import WRITE_TOKEN, LocalHub
 
+from ariel_scripts._push_plan import Wishes
 from ariel_scripts._release import Item, Release
-from ariel_scripts._upload import Published, Wishes
+from ariel_scripts._upload import Published
 from ariel_scripts.push import push
 
 REPO = "observer/curves"

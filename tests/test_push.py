@@ -10,8 +10,8 @@ from local_hub import VISITOR_TOKEN, Fault, LocalHub
 from push_scenes import FILES, REPO, client, pushed, traffic
 
 from ariel_scripts._hub_errors import PublishError
+from ariel_scripts._push_plan import Wishes
 from ariel_scripts._release import Item, Release, check
-from ariel_scripts._upload import Wishes
 from ariel_scripts.push import Kind, make_release, push
 
 pytestmark = pytest.mark.usefixtures("online")

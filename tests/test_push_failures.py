@@ -230,7 +230,7 @@ PUSH = """
 from huggingface_hub import HfApi
 from push_scenes import release, FILES
 from ariel_scripts._common import run_script
-from ariel_scripts._upload import Wishes
+from ariel_scripts._push_plan import Wishes
 from ariel_scripts.push import push
 def main():
     '''Push.'''
@@ -264,7 +264,8 @@ def test_a_server_that_comes_back_soon_is_waited_for(hub: LocalHub, tmp_path: Pa
     hub.faults = [Fault("POST *objects/batch", close_after=0, stop=True)]
 
     def come_back() -> None:
-        while hub.faults[0].times:
+        until = time.monotonic() + 60
+        while hub.faults[0].times and time.monotonic() < until:
             time.sleep(0.05)
         hub.stop()
         hub.start()
