@@ -298,8 +298,12 @@ class Engine:
         """Predict the first planets and keep their scores, beside the sample too."""
         with self._ranking:
             for planet in self._first_planets():
-                if planet.planet_id not in self._ranks:
+                if planet.planet_id in self._ranks:
+                    continue
+                try:
                     self._ranks[planet.planet_id] = self._rank(planet.planet_id)
+                except (EngineError, CatalogueError) as error:
+                    logger.warning("planet %d is not ranked: %s", planet.planet_id, error)
             if not self._ranked.is_set():
                 planets = {str(planet): vars(rank) for planet, rank in self._ranks.items()}
                 self.catalogue.write_scores({"model_sha256": self.network.digest, "planets": planets})

@@ -165,6 +165,8 @@ def code_hash() -> str:
 def make(folder: Path) -> Path:
     """Write the sample to a new folder, whole or not at all; where another process was quicker, its folder stays."""
     folder = Path(folder)
+    if (folder / RECORD).exists():
+        return folder
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder}: expected a new or empty folder, found other files in it")
     folder.parent.mkdir(parents=True, exist_ok=True)

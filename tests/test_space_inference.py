@@ -494,3 +494,20 @@ def test_molecular_bands_lie_where_the_channels_are() -> None:
     for bands in MOLECULES.values():
         for low, high in bands:
             assert ((engine().wavelength_um >= low) & (engine().wavelength_um <= high)).sum() > 5
+
+
+def test_a_planet_that_cannot_be_predicted_is_left_out_of_the_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Engine(engine().network, engine().catalogue, workers=1)
+    good, bad = engine().info(planet()), engine().info(planet("FGS1 missing"))
+
+    def visits(planet_id: int) -> list:
+        if planet_id == bad.planet_id:
+            raise CatalogueError("its shard is cut")
+        return engine().visits(planet_id)
+
+    monkeypatch.setattr(one, "_first_planets", lambda: [bad, good])
+    monkeypatch.setattr(one, "visits", visits)
+    monkeypatch.setattr(one, "spectrum", engine().spectrum)
+    monkeypatch.setattr(one.catalogue, "write_scores", lambda content: None)
+    one._ranks.clear()
+    assert [found.planet_id for found in one.hardest()] == [good.planet_id]
