@@ -130,7 +130,7 @@ _USE_PRETRAINED = r"""It rebuilds hidden parts of light curves; it does not pred
 ```bash
 ariel simulate light-curves --fast --planets 6
 ariel finetune light-curves --model REPO_ID --out finetuned \
-  --steps 2 --batch-size 2 --prior simulated --spectra simulated --groups 0
+  --steps 2 --batch-size 2 --prior simulated --groups 2
 ```
 
 With transformers and torch alone. This runs the Python files of this repository: pin a `revision` that you have read.
