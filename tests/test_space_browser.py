@@ -1,0 +1,299 @@
+"""The Space in a real browser: choose, look, upload, ask what if, download, share; by keyboard, at night, on a phone.
+
+ARIEL_SCREENSHOTS=folder python -m pytest -m browser tests/test_space_browser.py
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pandas as pd
+import pytest
+import uploads
+from gradio_client import Client
+from space_scenes import engine, planet
+from space_server import serving
+from test_space_app import bad_files
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+WAIT_MS = 90_000  # a busy machine
+PLOTS = {
+    "spectrum": "spectrum-plot",
+    "light-curves": "image-plot",
+    "why": "reliability-plot",
+    "what-if": "what-if-plot",
+}
+VALUES = """([id, name, axis]) => {
+  const plot = document.querySelector(`#${id} .js-plotly-plot`);
+  const traces = (plot?._fullData || []).filter(trace => trace.name === name);
+  return traces.length ? Array.from(traces[traces.length - 1][axis]) : [];
+}"""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serving(engine()) as url:
+        yield url.rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"expected Chromium at {CHROMIUM}, found none")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS, headless=True)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of a user's own; at its end nothing was asked of another machine and no script failed."""
+    yield from opened(browser)
+
+
+def opened(browser: Any, width: int = 1280, dark: bool = False) -> Iterator[Any]:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", accept_downloads=True
+    )
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    asked: list[str] = []
+    failed: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    yield page
+    context.close()
+    outside = [url for url in asked if urlsplit(url).hostname not in ("127.0.0.1", None)]
+    assert not outside
+    assert not failed
+
+
+def values(page: Any, view: str, name: str, axis: str = "y") -> np.ndarray:
+    """Numbers of a trace as the browser has them."""
+    return np.array(page.evaluate(VALUES, [PLOTS[view], name, axis]), dtype=float)
+
+
+def visit(page: Any, address: str, query: str = "", view: str = "spectrum") -> None:
+    page.goto(f"{address}/?{query}")
+    page.wait_for_selector(f"#{PLOTS[view]} .main-svg")
+    page.wait_for_function("document.querySelector('#link textarea, #link input').value !== ''")
+
+
+def wait_for_change(page: Any, view: str, name: str, before: np.ndarray) -> np.ndarray:
+    """The trace once it differs from what it was."""
+    page.wait_for_function(
+        f"([id, name, axis, before]) => {{ const now = ({VALUES})([id, name, axis]);"
+        " return now.length > 0 && (now.length !== before.length || now.some((x, i) => x !== before[i])); }",
+        arg=[PLOTS[view], name, "y", before.tolist()],
+    )
+    return values(page, view, name)
+
+
+def choose(page: Any, text: str) -> None:
+    """Type into the menu of planets and take the first that fits."""
+    page.click("#planet input")
+    page.fill("#planet input", text)
+    page.wait_for_timeout(300)
+    page.keyboard.press("Enter")
+
+
+def move(page: Any, slider: str, value: float) -> None:
+    """Set a slider by its number field, as keyboards do."""
+    field = page.locator(f"#{slider} input[type=number]")
+    field.fill(str(value))
+    field.press("Enter")
+    field.blur()
+
+
+def address_says(page: Any, pattern: str) -> None:
+    page.wait_for_url(re.compile(pattern))
+
+
+# --- choose and look -----------------------------------------------------------------------------------------------
+
+
+def test_a_planet_is_chosen_and_the_plot_s_data_change(page: Any, address: str) -> None:
+    visit(page, address, f"planet={planet()}")
+    before = values(page, "spectrum", "model μ")
+    found = engine().spectrum(engine().visits(planet()))
+    np.testing.assert_allclose(before, found.mean[1:] * 1e6, rtol=1e-9)
+    choose(page, "strong drift: 5")
+    other = planet("strong drift")
+    address_says(page, rf"planet={other}")
+    after = wait_for_change(page, "spectrum", "model μ", before)
+    np.testing.assert_allclose(after, engine().spectrum(engine().visits(other)).mean[1:] * 1e6, rtol=1e-9)
+    assert str(other) in page.inner_text("#status")
+
+
+def test_unit_and_bins_change_what_is_drawn(page: Any, address: str) -> None:
+    visit(page, address, f"planet={planet()}")
+    ppm = values(page, "spectrum", "model μ")
+    page.click("#unit label:has-text('Rp/Rs')")
+    radius = wait_for_change(page, "spectrum", "model μ", ppm)
+    np.testing.assert_allclose(radius, np.sqrt(ppm / 1e6), rtol=1e-6)
+    move(page, "resolution", 30)
+    bins = wait_for_change(page, "spectrum", "model μ", radius)
+    assert bins.size == engine().spectrum(engine().visits(planet())).binned(30).mean.size - 1
+    address_says(page, "unit=rp_rs.*resolution=30")
+
+
+def test_every_view_opens_on_its_tab(page: Any, address: str) -> None:
+    visit(page, address, f"planet={planet('raw frames')}")
+    for name, view in (("Light curves", "light-curves"), ("Why this σ", "why"), ("What if", "what-if")):
+        page.get_by_role("tab", name=name).click()
+        page.wait_for_selector(f"#{PLOTS[view]} .main-svg")
+        address_says(page, f"view={view}")
+    page.get_by_role("tab", name="Light curves").click()
+    page.wait_for_selector("#detector-plot .main-svg")
+    steps = page.locator("#step label")
+    assert steps.count() >= 6
+    before = page.text_content("#detector-plot .annotation-text >> nth=1")
+    steps.nth(3).click()
+    page.wait_for_function(
+        "before => document.querySelectorAll('#detector-plot .annotation-text')[1]?.textContent !== before", arg=before
+    )
+
+
+def test_the_page_can_be_used_by_keyboard_alone(page: Any, address: str) -> None:
+    visit(page, address, f"planet={planet()}")
+    page.locator("#planet input").focus()
+    for expected in ("Random", "Hardest", "Best"):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").strip() != expected:
+            page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent").strip() == expected
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").strip() == "Light curves":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#image-plot .main-svg")
+
+
+# --- upload --------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_shown_to_its_user_and_nobody_else(page: Any, browser: Any, address: str, tmp_path: Path) -> None:
+    path = uploads.example("npz", tmp_path / "night_at_the_observatory.npz")
+    expected = engine().spectrum(uploads.read_upload(path)).mean[1:] * 1e6
+    visit(page, address, f"planet={planet('strong drift')}")
+    before = values(page, "spectrum", "model μ")
+    page.click("#own button >> nth=0")
+    page.set_input_files("#upload input[type=file]", path)
+    page.wait_for_function("document.querySelector('#status').innerText.includes('night_at_the_observatory')")
+    after = wait_for_change(page, "spectrum", "model μ", before)
+    np.testing.assert_allclose(after, expected, rtol=1e-9)
+    assert "planet=" not in page.url
+    for other in opened(browser):
+        visit(other, address, f"planet={planet('noisy')}")
+        assert "night_at_the_observatory" not in other.content()
+        assert not np.allclose(values(other, "spectrum", "model μ"), expected)
+
+
+@pytest.mark.parametrize("kind", ["columns", "picture", "pickled", "empty", "zip"])
+def test_a_bad_upload_is_refused_in_words_and_the_planet_stays(
+    page: Any, address: str, tmp_path: Path, kind: str
+) -> None:
+    path, message = bad_files(tmp_path)[kind]
+    visit(page, address, f"planet={planet()}")
+    before = values(page, "spectrum", "model μ")
+    page.click("#own button >> nth=0")
+    page.set_input_files("#upload input[type=file]", path)
+    page.wait_for_function("document.querySelector('#status').innerText.includes('was not taken')")
+    said = page.inner_text("#status")
+    assert message in said
+    assert str(tmp_path) not in said
+    np.testing.assert_array_equal(values(page, "spectrum", "model μ"), before)
+
+
+# --- what if, download, share --------------------------------------------------------------------------------------
+
+
+def test_more_noise_widens_the_band(page: Any, address: str) -> None:
+    visit(page, address, f"planet={planet()}&view=what-if", "what-if")
+    before = values(page, "what-if", "σ now")
+    move(page, "noise", 4)
+    after = wait_for_change(page, "what-if", "σ now", before)
+    assert np.median(after) > 1.5 * np.median(before)
+    np.testing.assert_allclose(values(page, "what-if", "σ as it was"), before)
+    assert "wider" in page.inner_text("#what-if-words")
+    move(page, "missing-width", 0.4)
+    wait_for_change(page, "what-if", "σ now", after)
+    np.testing.assert_allclose(values(page, "what-if", "σ before"), after)
+    address_says(page, "noise=4.*missing_width=0.4")
+
+
+def test_the_downloaded_table_is_the_api_s_answer(page: Any, address: str, tmp_path: Path) -> None:
+    visit(page, address, f"planet={planet()}&unit=depth&resolution=50")
+    with page.expect_download() as waiting:
+        page.click("#csv")
+    waiting.value.save_as(tmp_path / "table.csv")
+    assert waiting.value.suggested_filename == f"spectrum-{planet()}.csv"
+    answer = Client(address, verbose=False).predict(str(planet()), "depth", 50, api_name="/spectrum")
+    found = pd.read_csv(tmp_path / "table.csv")
+    pd.testing.assert_frame_equal(found, pd.DataFrame(answer["table"]), check_dtype=False, rtol=1e-12)
+
+
+def test_the_picture_is_saved_as_png(page: Any, address: str, tmp_path: Path) -> None:
+    visit(page, address, f"planet={planet()}")
+    with page.expect_download() as waiting:
+        page.click("#png")
+    waiting.value.save_as(tmp_path / "picture.png")
+    content = (tmp_path / "picture.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert int.from_bytes(content[16:20], "big") == 2400
+
+
+def test_a_link_opens_the_same_planet_view_and_settings_elsewhere(page: Any, browser: Any, address: str) -> None:
+    visit(page, address, f"planet={planet()}&view=what-if&noise=3&missing_width=0.3&missing_from=3.1", "what-if")
+    link = page.input_value("#link textarea, #link input")
+    assert parse_qs(urlsplit(link).query)["noise"] == ["3"]
+    expected = values(page, "what-if", "σ now")
+    for other in opened(browser):
+        visit(other, link.split("/?")[0], link.split("/?")[1], "what-if")
+        np.testing.assert_array_equal(values(other, "what-if", "σ now"), expected)
+        assert other.input_value("#noise input[type=number]") == "3"
+        assert other.get_by_role("tab", name="What if").get_attribute("aria-selected") == "true"
+
+
+def test_a_link_to_a_planet_that_is_not_there_says_so(page: Any, address: str) -> None:
+    visit(page, address, "planet=77&unit=furlong")
+    assert "found 77" in page.inner_text("#status")
+    assert values(page, "spectrum", "model μ").size == 282
+
+
+# --- looks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_screenshots_of_every_view(browser: Any, address: str, tmp_path: Path, width: int, theme: str) -> None:
+    """Nothing runs out of the page; the pictures are for people to look at."""
+    folder = Path(os.environ.get("ARIEL_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for view, query in {
+        "spectrum": f"planet={planet()}",
+        "light-curves": f"planet={planet('raw frames')}&view=light-curves",
+        "why": f"planet={planet()}&view=why",
+        "what-if": f"planet={planet()}&view=what-if&noise=3&missing_width=0.4",
+    }.items():
+        for page in opened(browser, width, theme == "dark"):
+            visit(page, address, query, view)
+            page.wait_for_timeout(1000)
+            page.screenshot(path=folder / f"space-{view}-{width}-{theme}.png", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            text = page.evaluate(f"getComputedStyle(document.querySelector('#{PLOTS[view]} [class$=tick] text')).fill")
+            assert text == ("rgb(209, 213, 219)" if theme == "dark" else "rgb(55, 65, 81)")

@@ -1,0 +1,180 @@
+"""The Space's repository: what goes into it, what is refused; it starts where this package is not installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from gradio_client import Client
+from local_hub import LocalHub
+from space_scenes import engine, planet, sample_folder
+from space_server import started
+
+from ariel_scripts import _space_release
+from ariel_scripts._release import Release, check
+from ariel_scripts._space_release import HEADER, import_closure, space_release
+
+REPO = "observer/ariel-space"
+
+# As a Space runs it: only site-packages and the repository; -I -S leaves out what .pth files add, the checkout.
+START = """\
+import importlib.util, os, runpy, sys
+sys.path.append({site!r})
+names = ("hf_dataset", "modeling_ariel", "ariel_scripts", "inference")
+found = [name for name in names if importlib.util.find_spec(name)]
+if found:
+    raise SystemExit(f"expected a process without {{found}}")
+sys.path.insert(0, os.getcwd())
+sys.argv = ["app.py"]
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def sample() -> Path:
+    """The sample; a stand-in for its ranking, which takes half a minute to make."""
+    folder = sample_folder()
+    (folder / "scores.json").write_text("{}\n")
+    return folder
+
+
+@pytest.fixture
+def release(repository: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
+    monkeypatch.setattr(_space_release, "sample_folder", lambda folder: sample)
+    return space_release(repository / "space", REPO)
+
+
+@pytest.fixture
+def space(repository: Path, tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the Space's folder, to be spoiled."""
+    monkeypatch.setattr(_space_release, "sample_folder", lambda folder: sample)
+    return Path(shutil.copytree(repository / "space", tmp_path / "space", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+# --- what it holds -------------------------------------------------------------------------------------------------
+
+
+def test_it_holds_the_app_the_modules_that_it_needs_the_checkpoint_and_the_sample(release: Release) -> None:
+    check(release)
+    paths = {item.path for item in release.items}
+    assert {"README.md", "requirements.txt", "app.py", "inference.py", "hf_dataset/__init__.py"} <= paths
+    assert {"modeling_ariel/modeling_ariel.py", "modeling_ariel/released/model.safetensors"} <= paths
+    assert {"sample_data/sample.json", "sample_data/scores.json"} <= paths
+    assert any(path.startswith("sample_data/data/light_curves/") for path in paths)
+    assert "hf_dataset/simulation/fast.py" in paths
+    for unwanted in ("hf_dataset/build.py", "hf_dataset/ray_executor.py", "hf_dataset/worker.py"):
+        assert unwanted not in paths
+    assert not [path for path in paths if path.startswith(("tests/", "scripts/", "bench/")) or "__pycache__" in path]
+
+
+def test_modules_are_found_at_any_depth_and_inside_functions(tmp_path: Path) -> None:
+    package = tmp_path / "hf_dataset"
+    (package / "deep").mkdir(parents=True)
+    for name, text in {
+        "__init__.py": "", "a.py": "def later():\n    from hf_dataset.deep import b\n", "c.py": "", "d.py": "",
+        "deep/__init__.py": "", "deep/b.py": "from ..c import anything\nfrom . import e\n", "deep/e.py": "",
+    }.items():  # fmt: skip
+        (package / name).write_text(text)
+    (tmp_path / "app.py").write_text("import numpy\nimport hf_dataset.a\n")
+    found = import_closure([tmp_path / "app.py"], tmp_path)
+    assert set(found) == {
+        "hf_dataset/__init__.py", "hf_dataset/a.py", "hf_dataset/c.py", "hf_dataset/deep/__init__.py",
+        "hf_dataset/deep/b.py", "hf_dataset/deep/e.py",
+    }  # fmt: skip
+
+
+def test_made_twice_it_has_the_same_bytes(release: Release, repository: Path) -> None:
+    again = space_release(repository / "space", REPO)
+    assert [(item.path, item.sha256()) for item in again.items] == [
+        (item.path, item.sha256()) for item in release.items
+    ]
+
+
+def test_the_versions_in_the_header_are_those_tested_here(repository: Path) -> None:
+    import gradio
+
+    header = yaml.safe_load((repository / "space" / "README.md").read_text().split("---")[1])
+    assert header["sdk_version"] == gradio.__version__
+    assert set(HEADER) <= set(header)
+    for line in (repository / "space" / "requirements.txt").read_text().splitlines():
+        name, _, version = line.partition("==")
+        if version:
+            from importlib.metadata import version as installed
+
+            assert installed(name).partition("+")[0] == version, name
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("README.md", "sdk: gradio", "sdk: docker", "expected gradio, found docker"),
+        ("README.md", "app_file: app.py", "app_file: main.py", "expected a file of the folder, found main.py"),
+        ("README.md", "license: apache-2.0\n", "", "missing license"),
+        ("README.md", "---\ntitle", "title", "expected a YAML header"),
+        ("requirements.txt", "torch==2.13.0", "torch>=2", "expected an exact version from PyPI, found 'torch>=2'"),
+        ("requirements.txt", "torch==2.13.0", "torch @ https://example.org/torch.whl", "expected an exact version"),
+        ("requirements.txt", "torch==2.13.0", "--index-url https://example.org", "expected NAME==VERSION in each line"),
+        ("requirements.txt", "scipy==1.17.1\n", "", "expected a version of scipy, which"),
+    ],
+)
+def test_a_space_that_would_not_start_is_refused(space: Path, file: str, old: str, new: str, message: str) -> None:
+    text = (space / file).read_text()
+    assert old in text
+    (space / file).write_text(text.replace(old, new, 1))
+    with pytest.raises(ValueError, match=file) as error:
+        space_release(space, REPO)
+    assert message in str(error.value)
+
+
+def test_a_sample_that_cannot_be_made_is_said(space: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    (space / "sample.py").write_text("raise SystemExit('no room')\n")
+    with pytest.raises(ValueError, match=r"sample\.py: expected it to make the sample") as error:
+        _space_release.sample_folder(space)
+    assert "no room" in str(error.value)
+
+
+# --- through the Hub -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("online")
+def test_pushed_and_downloaded_it_starts_without_the_package_and_answers_the_same(
+    hub: LocalHub, release: Release, tmp_path: Path
+) -> None:
+    from huggingface_hub import HfApi, snapshot_download
+    from push_scenes import client
+
+    from ariel_scripts._push_plan import Wishes
+    from ariel_scripts.push import push
+
+    api: HfApi = client(hub)
+    push(api, release, Wishes(False, None, False, None))
+    before = len(hub.uploads())
+    push(api, release, Wishes(False, None, False, None))
+    assert len(hub.uploads()) == before, "pushed again without changes, nothing is sent"
+    folder = Path(
+        snapshot_download(
+            REPO, repo_type="space", local_dir=tmp_path / "snapshot", endpoint=hub.endpoint, token=api.token
+        )
+    )
+    (tmp_path / "start.py").write_text(START.format(site=sysconfig.get_paths()["purelib"]))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ARIEL_", "PYTHON"))}
+    environment |= {"HF_HUB_OFFLINE": "1", "HOME": str(tmp_path / "home"), "GRADIO_TEMP_DIR": str(tmp_path / "gradio")}
+    command = [sys.executable, "-I", "-S", "-u", str(tmp_path / "start.py")]
+    with started(command, folder, environment, tmp_path / "app.log") as address:
+        away = Client(address, verbose=False)
+        answer = away.predict(str(planet()), "ppm", 50, api_name="/spectrum")
+        assert len(away.predict(api_name="/planets")) == 24
+    found = pd.DataFrame(answer["table"])
+    expected = engine().spectrum(engine().visits(planet())).binned(50).table("ppm")
+    assert list(found) == list(expected)
+    np.testing.assert_allclose(found["mean_ppm"], expected["mean_ppm"], rtol=1e-9)
+    np.testing.assert_allclose(found["sigma_ppm"], expected["sigma_ppm"], rtol=1e-9)
+    assert not (tmp_path / "home" / ".cache" / "ariel-hf").exists(), "the bundled sample is used"
