@@ -14,6 +14,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio i
 
 import argparse
 import functools
+import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -240,4 +241,6 @@ def launch(app: gr.Blocks, port: int | None = None, **options: Any) -> Any:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=None, help="of the server; default GRADIO_SERVER_PORT or 7860")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("sample").setLevel(logging.INFO)  # a checkout's first start makes the sample
     launch(build_app(open_engine()), parser.parse_args().port)

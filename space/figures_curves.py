@@ -33,7 +33,7 @@ def band_figure(curves: LightCurves, names: list[str], theme: Theme) -> go.Figur
         axis = "" if number == 0 else str(2 * number + 1)
         where = f"{low:.2f}–{high:.2f} µm" if high > low else f"{low:.2f} µm"
         figure.add_annotation(
-            text=f"<b>{band.name}</b> · {where} · residual scatter {spread:,.0f} ppm", showarrow=False, x=0.01, y=1.0,
+            text=f"<b>{band.name}</b> {where}, ±{spread:,.0f} ppm", showarrow=False, x=0.01, y=1.0,
             xref="paper", yref=f"y{axis} domain", xanchor="left", yanchor="bottom",
             font={"color": theme.text, "size": 12},
         )  # fmt: skip
@@ -130,10 +130,10 @@ def _ticks(wavelength: np.ndarray) -> list[int]:
 
 def step_figure(view: RawView, step: int, theme: Theme) -> go.Figure:
     """AIRS-CH0 before and after a calibration step, each on a scale of its own, with the trace and the aperture."""
-    name, before, after = view.pairs[step]
+    _, before, after = view.pairs[step]
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.14,
-        subplot_titles=[f"before: {before.title} [{before.unit}]", f"after: {name} [{after.unit}]"],
+        subplot_titles=[f"before [{before.unit}]", f"after [{after.unit}]"],
     )  # fmt: skip
     for row, image in enumerate((before, after), 1):
         columns = view.first_column + np.arange(image.image.shape[1])
@@ -142,7 +142,7 @@ def step_figure(view: RawView, step: int, theme: Theme) -> go.Figure:
     dress(figure, theme, 460, showlegend=False)
     figure.update_yaxes(title_text="row", showgrid=False)
     figure.update_xaxes(showgrid=False)
-    figure.update_xaxes(title_text="detector column, long wavelengths left", row=2, col=1)
+    figure.update_xaxes(title_text="detector column", row=2, col=1)
     return figure
 
 

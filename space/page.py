@@ -20,7 +20,8 @@ CSS = """
 .words table { font-size: 0.9rem; display: table; width: auto; border: none !important; }
 .words td, .words th { word-break: normal !important; overflow-wrap: normal !important; }
 .words td, .words th { padding: 0.15rem 0.8rem !important; border: none !important; }
-.words tr { border-bottom: 1px solid var(--border-color-primary) !important; }
+.words tr { border: none !important; }
+.words tbody tr { border-top: 1px solid var(--border-color-primary) !important; }
 .plot { border: none !important; padding: 0 !important; }
 .js-plotly-plot .modebar { opacity: 0.75; }
 button:focus-visible, input:focus-visible { outline: 3px solid var(--primary-500); outline-offset: 1px; }

@@ -57,7 +57,7 @@ def of_curves(found: LightCurves) -> str:
     text = f"Visit {found.visit + 1}: " + ", ".join([STATUS.get(found.status, found.status), *facts]) + "."
     if found.reason:
         text += f" {found.reason}."
-    return text + " Red: transit with drift; orange dots: drift alone."
+    return text + " Red: transit with drift; orange dots: drift alone; ±: scatter of the residuals."
 
 
 def of_raw(found: RawView | None) -> str:
@@ -68,8 +68,8 @@ def of_raw(found: RawView | None) -> str:
             "upload one planet's raw folder as a zip."
         )
     return (
-        "AIRS-CH0 before and after each step, the trace (solid), the aperture that is summed (dashed) and where the "
-        "foreground is taken (dotted); masked pixels are empty. FGS1 with its aperture and annulus."
+        "AIRS-CH0 before and after each step (long wavelengths left), the trace (solid), the aperture that is summed "
+        "(dashed) and where the foreground is taken (dotted); masked pixels are empty. FGS1 with aperture and annulus."
     )
 
 

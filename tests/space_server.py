@@ -13,6 +13,9 @@ from pathlib import Path
 
 from inference import Engine
 
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
 START_S = 120.0  # importing torch and opening everything, on a busy machine
 
 
@@ -58,6 +61,6 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 def checkout_command(repository: Path) -> tuple[list[str], dict[str, str]]:
     """What `make space` runs, on a free port."""
-    environment = {**os.environ, "GRADIO_SERVER_PORT": "", "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
-    environment.pop("GRADIO_SERVER_PORT")
+    environment = {name: value for name, value in os.environ.items() if name != "GRADIO_SERVER_PORT"}
+    environment |= {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
     return [sys.executable, str(repository / "space" / "app.py")], environment

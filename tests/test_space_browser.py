@@ -18,14 +18,11 @@ import pytest
 import uploads
 from gradio_client import Client
 from space_scenes import engine, planet
-from space_server import serving
+from space_server import ARGUMENTS, CHROMIUM, serving
 from test_space_app import bad_files
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]  # fmt: skip
 WAIT_MS = 90_000  # a busy machine
 PLOTS = {
     "spectrum": "spectrum-plot",
