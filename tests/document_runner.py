@@ -70,7 +70,7 @@ class Machine:
         }
         extra = " ".join(words for start, words in self.appended.items() if line.startswith(start))
         command = ["bash", "-c", f"{line} {extra}"]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=400)
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=590)
         assert done.returncode == 0, f"$ {line} {extra}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

@@ -5,6 +5,7 @@
 - bash: each line word for word through a shell, with these exceptions. `make …`: `make -n` shows what it would call
   (the quickstart and the tests have tests of their own). `ariel simulate` and training get the small settings of
   `SMALL` appended. `kaggle` is a stand-in that serves simulated frames (tests/document_runner.py). `you` is logged in.
+  The sample that travels with the Space, minutes of simulation, is an empty stand-in in the cache.
 - text: nothing that runs. The quickstart's output must be what its own code prints of these numbers; the tree and the
   flow must name what is there.
 
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sample  # of space/
 from code_blocks import Block, code_blocks
 from document_runner import REAL_PLANET, Machine, make_machine, simulated_raw
 from local_hub import LocalHub
@@ -59,6 +61,11 @@ def test_make_has_the_targets_that_the_readme_names(machine: Machine) -> None:
 
 def test_the_readmes_blocks_run_in_order(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     simulated_raw(machine.folder.parent / "served")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine.home))
+    kept = sample.cache_folder()
+    kept.mkdir(parents=True)
+    for name in (sample.RECORD, sample.SCORES):
+        (kept / name).write_text("{}\n")
     monkeypatch.chdir(machine.folder)
     for section, blocks in sections(BLOCKS):
         names: dict[str, Any] = {}
