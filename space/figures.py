@@ -252,7 +252,7 @@ def _alone(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.
     figure.add_scatter(
         x=found.wavelength_um[part], y=depth, mode="markers", marker={"color": colour, "size": 3},
         error_y={"type": "data", "array": high - depth, "arrayminus": depth - low, "width": 0, "thickness": 0.7,
-                 "color": shade(theme.text, 0.22)},
+                 "color": shade(theme.text, 0.14)},
         name="light curves alone ± 1σ", legendgroup="alone", showlegend=column == 2, hoverinfo="skip",
         row=2, col=column,
     )  # fmt: skip

@@ -26,14 +26,10 @@ def band_figure(curves: LightCurves, names: list[str], theme: Theme) -> go.Figur
     dress(figure, theme, 110 + 250 * len(chosen), hovermode="closest", showlegend=False)
     figure.update_xaxes(title_text="hours from the first exposure", row=rows, col=1)
     for number, band in enumerate(chosen):
-        low, high = band.range_um
-        inside = curves.wavelength_um[(curves.wavelength_um >= low) & (curves.wavelength_um < high)]
-        low, high = (inside.min(), inside.max()) if len(inside) else (low, high)
         spread = np.nanstd(band.residual) * PPM
         axis = "" if number == 0 else str(2 * number + 1)
-        where = f"{low:.2f}–{high:.2f} µm" if high > low else f"{low:.2f} µm"
         figure.add_annotation(
-            text=f"<b>{band.name}</b> {where}, ±{spread:,.0f} ppm", showarrow=False, x=0.01, y=1.0,
+            text=f"<b>{band.name}</b> ±{spread:,.0f} ppm", showarrow=False, x=0.01, y=1.0,
             xref="paper", yref=f"y{axis} domain", xanchor="left", yanchor="bottom",
             font={"color": theme.text, "size": 12},
         )  # fmt: skip

@@ -144,8 +144,8 @@ def test_bands_are_drawn_with_fit_and_residuals_in_ppm(theme: Theme) -> None:
     curves = some_curves()
     figure = figures_curves.band_figure(curves, ["FGS1", "H2O 2.7"], theme)
     texts = [note.text for note in figure.layout.annotations]
-    assert any("FGS1" in text and "0.70 µm" in text for text in texts)
-    assert any("H2O 2.7" in text and "2.5" in text for text in texts)
+    for name, band in (("FGS1", curves.bands[1]), ("H2O 2.7", curves.bands[2])):
+        assert f"<b>{name}</b> ±{1e6 * np.std(band.residual):.0f} ppm" in texts
     assert not any("white" in text for text in texts)
     residual = next(trace for trace in figure.data if trace.yaxis == "y2")
     np.testing.assert_allclose(residual.y, 1e6 * curves.bands[1].residual)
