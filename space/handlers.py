@@ -113,7 +113,7 @@ class Handlers:
         """The line under the menu, before anything is computed."""
         if subject.planet_id is None:
             visits = f"{len(subject.rows)} visit{'s' * (len(subject.rows) > 1)}"
-            return f"**{subject.name}** · {visits} · yours, seen by you alone"
+            return f"**{words.literal(subject.name)}** · {visits} · yours, seen by you alone"
         info = self.engine.info(subject.planet_id)
         parts = [f"**{subject.name}**", f"{info.n_visits} visit{'s' * (info.n_visits > 1)}"]
         if info.note and "visits" not in info.note:
@@ -132,7 +132,7 @@ class Handlers:
         try:
             subject = self.subject(settings.planet or self.engine.planets()[0].planet_id)
         except ValueError as error:
-            subject, trouble = self.subject(self.engine.planets()[0].planet_id), f"⚠ {error}. "
+            subject, trouble = self.subject(self.engine.planets()[0].planet_id), f"⚠ {words.literal(str(error))}. "
         return (
             subject,
             settings.view,
@@ -179,7 +179,7 @@ class Handlers:
         try:
             rows = taken(path)
         except ValueError as error:
-            return subject, gr.skip(), gr.skip(), gr.skip(), f"⚠ This file was not taken. {error}"
+            return subject, gr.skip(), gr.skip(), gr.skip(), f"⚠ This file was not taken. {words.literal(str(error))}"
         name = str(rows[0].get("name") or "Your light curves")
         found = Subject(None, name, rows)
         return found, None, 0, None, self.status(found)

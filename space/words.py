@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from records import Attribution, LightCurves, RawView, Reliability
 from spectrum import Spectrum
@@ -19,6 +21,11 @@ _SCORES = (
     ("sigma_median_ppm", "median σ, ppm", ".0f"),
     ("coverage_90", "inside 90 % band", ".0%"),
 )
+
+
+def literal(text: str) -> str:
+    """Text of a user or a link as Markdown that shows it and does nothing else: no image of it is fetched."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&])", r"\\\1", text)
 
 
 def of_spectrum(found: Spectrum, truthful: bool) -> str:

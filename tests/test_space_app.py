@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -284,6 +285,17 @@ def test_unforeseen_errors_are_logged_and_not_shown(caplog: pytest.LogCaptureFix
         told(broken)()
     assert "secret" not in str(error.value)
     assert "a secret of the server" in caplog.text
+
+
+def test_text_of_a_link_or_a_file_is_shown_and_does_nothing() -> None:
+    from words import literal
+
+    wicked = "![x](http://example.org/a.png) <img src=x> **bold** `code` [link](http://example.org)"
+    shown = literal(wicked)
+    assert "![" not in shown
+    assert "](" not in shown
+    assert "<img" not in shown.replace("\\<", "")
+    assert re.sub(r"\\(.)", r"\1", shown) == wicked
 
 
 def test_the_page_names_its_dataset_and_model() -> None:

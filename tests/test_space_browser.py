@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -266,9 +266,11 @@ def test_a_link_opens_the_same_planet_view_and_settings_elsewhere(page: Any, bro
         assert other.get_by_role("tab", name="What if").get_attribute("aria-selected") == "true"
 
 
-def test_a_link_to_a_planet_that_is_not_there_says_so(page: Any, address: str) -> None:
-    visit(page, address, "planet=77&unit=furlong")
-    assert "found 77" in page.inner_text("#status")
+@pytest.mark.parametrize("name", ["77", "![x](http://example.org/a.png)"])
+def test_a_link_to_a_planet_that_is_not_there_says_so_and_fetches_nothing(page: Any, address: str, name: str) -> None:
+    visit(page, address, urlencode({"planet": name, "unit": "furlong"}))
+    assert "found" in page.inner_text("#status")
+    assert name in page.inner_text("#status")
     assert values(page, "spectrum", "model μ").size == 282
 
 
