@@ -213,7 +213,8 @@ def z_histograms(found: Mapping[str, ZHistogram]) -> Figure:
                      **({"fill": "tozeroy", "fillcolor": _colour(place, 0.15)} if place == 0 else {})})  # fmt: skip
     data.append({"x": packed(fine), "y": packed(normal), "mode": "lines", "name": "N(0, 1)", "hoverinfo": "skip",
                  "line": {"color": "§ink", "dash": "dot", "width": 1.5}})  # fmt: skip
-    linear = {"xaxis": _axis("z = (μ − truth)/σ", range=[-5, 5]), "yaxis": _axis("density", rangemode="tozero")}
+    top = 1.15 * max(normal.max(), *(one.density[1:-1].max() for one in found.values()))  # what is beyond may tower
+    linear = {"xaxis": _axis("z = (μ − truth)/σ", range=[-5, 5]), "yaxis": _axis("density", range=[0, float(top)])}
     logarithmic = {**linear, "yaxis": _axis("density", type="log", range=[-4, 0.3], dtick=1)}
     caption = "What lies beyond ±5 is counted in the outermost bins. The logarithmic axis shows the tails."
     variants = {"linear": {"data": data, "layout": linear}, "logarithmic": {"data": data, "layout": logarithmic}}

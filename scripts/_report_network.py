@@ -106,13 +106,15 @@ def attributions(study: Study, found: Sequence[tuple[Entry, Attribution]]) -> Se
         terms = statistics.penalty_terms(entry.mu[row : row + 1], entry.sigma[row : row + 1])
         name = f" · {entry.name}" if len(study.entries) > 1 else ""
         sums = "; ".join(
-            f"mean {key} changes by {one.total[key]:.3g} {units[key]}, of which the sum misses {one.missed[key]:.2g}"
+            f"{key} changes by {one.total[key]:.3g} {units[key]} on average over channels, of which the parts' sum "
+            f"misses {one.missed[key]:.1g}"
             for key in one.total
-        )
+        ).replace("-", "−")
         by_time = {key: list(values) for key, values in one.by_time.items()}
+        title, caption = f"Planet {one.planet}{name}", f"{sums.capitalize()}."
         pair = figures.attributions(
-            f"Planet {one.planet}{name}", f"{sums}.", study.wavelength, list(one.time), by_time, list(one.white),
-            one.by_channel, {key: values[0] for key, values in terms.items()}, LIMITS, units,
+            title, caption, study.wavelength, list(one.time), by_time, list(one.white), one.by_channel,
+            {key: values[0] for key, values in terms.items()}, LIMITS, units,
         )  # fmt: skip
         section.parts += [f'<h3><a href="#planet-{one.planet}">Planet {one.planet}</a>{html.escape(name)}</h3>', *pair]
     return section

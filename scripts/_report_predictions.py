@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ariel_scripts._common import config_hash
+from ariel_scripts._fit_pool import keep_memory
 from ariel_scripts.predict import Job, Prepared, predict
 from hf_dataset import output
 
@@ -92,6 +93,7 @@ def predicted(job: Job) -> dict[int, np.ndarray]:
             return prepared
 
     stamp.unlink(missing_ok=True)
+    keep_memory()
     try:
         predict(Watched(**job.__dict__))
     finally:

@@ -154,18 +154,22 @@ function spectrum(row) { // traces of a planet
   return [...traces, ...residuals];
 }
 
+function facts(line) { // of a planet, from its row: its scores, and without them the first columns
+  const cells = [...list.tHead.rows[0].cells].map((head, i) => [head.textContent, line.cells[i].textContent]).slice(1);
+  const several = PLANETS.entries.length > 1, scores = cells.filter(([head]) => head.startsWith("score 2024"));
+  const chosen = several && scores.length ? scores : cells.slice(0, 4);
+  return chosen.map(([head, text]) => head.endsWith(", ppm") ? `${head.slice(0, -5)} ${text} ppm` : `${head} ${text}`);
+}
+
 function show(id, scroll) {
   const row = PLANETS.ids.indexOf(id);
   if (row < 0) return;
-  const heads = [...list.tHead.rows[0].cells].map(cell => cell.textContent);
   for (const line of list.tBodies[0].rows) {
     const own = line.cells[0].textContent === String(id);
     line.classList.toggle("chosen", own);
     line.setAttribute("aria-selected", own);
     if (!own) continue;
-    document.getElementById("chosen").textContent = `Planet ${id}` + (heads.length > 1
-      ? ` · ${heads.slice(1, 5).map((head, i) => `${head.replace(/, ppm$/, "")} ${line.cells[i + 1].textContent}` +
-          (/, ppm$/.test(head) ? " ppm" : "")).join(" · ")}` : "");
+    document.getElementById("chosen").textContent = [`Planet ${id}`, ...facts(line)].join(" · ");
     const box = list.closest(".scroll"), top = line.offsetTop - list.tHead.offsetHeight;
     const below = top + line.offsetHeight - box.clientHeight + 40;
     if (top < box.scrollTop || below > box.scrollTop) box.scrollTop = top - 60;

@@ -52,7 +52,7 @@ dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
   nav { position: static; margin-bottom: 1rem; }
   nav ol { display: flex; flex-wrap: wrap; gap: 0 1rem; } h1 { font-size: 1.4rem; } dl { grid-template-columns: 1fr; }
   dd { margin-bottom: .4rem; } #planet-plot { height: 420px; }
-  table { font-size: .84rem; } th, td { padding: .3rem .45rem; } }
+  table { font-size: .84rem; } tbody th { white-space: normal; min-width: 6.5rem; } th, td { padding: .3rem .45rem; } }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 @media print { .page { display: block; padding: 0; } nav, .tools, select, .modebar { display: none !important; }
   .tall, pre { max-height: none; } figure, tr { break-inside: avoid; } body { font-size: 11pt; }

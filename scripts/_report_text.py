@@ -16,9 +16,9 @@ NAMES = {
     "score_2024": "score 2024",
     "score_2025": "score 2025",
     "rmse_ppm": "RMSE, ppm",
-    "median_rmse_ppm": "RMSE of the median planet, ppm",
+    "median_rmse_ppm": "RMSE, median planet, ppm",
     "sigma_ppm": "σ (rms), ppm",
-    "median_sigma_ppm": "σ of the median planet, ppm",
+    "median_sigma_ppm": "σ, median planet, ppm",
     "bias_ppm": "bias, ppm",
     "coverage_50": "in 50 % interval, %",
     "coverage_90": "in 90 % interval, %",
@@ -54,6 +54,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], key: str = "", sor
 
 def with_interval(one: Estimate, digits: int, scale: float = 1.0) -> str:
     """A number and its interval in brackets."""
+    if abs(scale * one.value) >= 1000:
+        digits = 0
     value, low, high = (f"{scale * x:.{digits}f}" for x in (one.value, one.low, one.high))
     return f"{value} ({low} to {high})".replace("-", "−")
 

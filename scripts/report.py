@@ -130,7 +130,8 @@ def write_report(options: Options, run: Run) -> None:
         "seconds": {name: round(seconds, 1) for name, seconds in run.durations.items()},
     }
     with run.timed("page"):
-        text = page(f"Spectra of {where.name}", _about(study), sections, planet_data(study), known)
+        name = where.name if where.commit else Path(where.name).name
+        text = page(f"Spectra of {name}", _about(study), sections, planet_data(study), known)
         output.write_bytes(options.out, text.encode())
     run.metrics["bytes"] = len(text.encode())
     run.status = "incomplete" if failed else "done"
@@ -138,8 +139,7 @@ def write_report(options: Options, run: Run) -> None:
 
 
 def _about(study: Study) -> str:
-    names = ", ".join(f"{entry.name} ({entry.source})" if entry.source != entry.name else entry.name
-                      for entry in study.entries)  # fmt: skip
+    names = ", ".join(entry.name for entry in study.entries)
     known = len(study.labelled)
     truth = "all with known spectra" if known == len(study.planets) else f"{known} with known spectra"
     lost = "".join(f" {name} has no prediction for {len(missing)} planets, which are left out."
