@@ -98,7 +98,7 @@ def _menu(page: SimpleNamespace, engine: Engine) -> None:
 
 
 def _spectrum_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("Spectrum", id=VIEWS[0]) as page.spectrum_tab:
+    with gr.Tab("Spectrum", id=VIEWS[0], render_children=True) as page.spectrum_tab:
         with gr.Row():
             page.unit = gr.Radio([(UNIT_NAMES[unit], unit) for unit in ("ppm", "depth", "rp_rs", "scale_heights")],
                                  value="ppm", label="Unit", scale=2, min_width=280, elem_id="unit")  # fmt: skip
@@ -114,7 +114,7 @@ def _spectrum_tab(page: SimpleNamespace) -> None:
 
 
 def _curves_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("Light curves", id=VIEWS[1]) as page.curves_tab:
+    with gr.Tab("Light curves", id=VIEWS[1], render_children=True) as page.curves_tab:
         page.visit = gr.Radio([("visit 1", 0)], value=0, label="Visit", visible=False, elem_id="visit")
         page.bands = gr.CheckboxGroup([], label="Bands", elem_id="bands")
         page.curves = gr.Plot(show_label=False, elem_id="curves-plot", elem_classes="plot")
@@ -129,7 +129,7 @@ def _curves_tab(page: SimpleNamespace) -> None:
 
 
 def _why_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("Why this σ", id=VIEWS[2]) as page.why_tab:
+    with gr.Tab("Why this σ", id=VIEWS[2], render_children=True) as page.why_tab:
         page.parts = gr.Plot(show_label=False, elem_id="parts-plot", elem_classes="plot")
         gr.Markdown("### Where the precision comes from: parts of the data hidden in turn")
         page.why_words = gr.Markdown(elem_classes="words", elem_id="why-words")
@@ -140,7 +140,7 @@ def _why_tab(page: SimpleNamespace) -> None:
 
 
 def _what_if_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("What if", id=VIEWS[3]) as page.what_if_tab:
+    with gr.Tab("What if", id=VIEWS[3], render_children=True) as page.what_if_tab:
         gr.Markdown("The same planet observed again under other conditions; simulator, fit and network run anew.")
         with gr.Row():
             page.noise = gr.Slider(*LIMITS["noise"], value=1, step=0.5, label="Noise, × the usual", elem_id="noise",

@@ -25,7 +25,7 @@ _SCORES = (
 
 def literal(text: str) -> str:
     """Text of a user or a link as Markdown that shows it and does nothing else: no image of it is fetched."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&])", r"\\\1", text)
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&:])", r"\\\1", text)
 
 
 def of_spectrum(found: Spectrum, truthful: bool) -> str:

@@ -157,10 +157,10 @@ def test_every_view_opens_on_its_tab(page: Any, address: str) -> None:
     page.wait_for_selector("#detector-plot .main-svg")
     steps = page.locator("#step label")
     assert steps.count() >= 6
-    before = page.text_content("#detector-plot .annotation-text >> nth=1")
+    before = page.text_content("#detector-plot .annotation-text >> nth=0")
     steps.nth(3).click()
     page.wait_for_function(
-        "before => document.querySelectorAll('#detector-plot .annotation-text')[1]?.textContent !== before", arg=before
+        "before => document.querySelectorAll('#detector-plot .annotation-text')[0]?.textContent !== before", arg=before
     )
 
 
