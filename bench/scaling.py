@@ -25,6 +25,7 @@ from hf_dataset.plan import BuildOptions, describe, make_plan
 from hf_dataset.raw import RawVisit
 from hf_dataset.reduction import ReductionOptions
 from hf_dataset.report import finish
+from hf_dataset.shards import DATA_DIR
 from hf_dataset.simulation import instrument, planets
 
 
@@ -76,7 +77,7 @@ def main(n_planets: int) -> None:
         timed("what is unfinished (all input looked at)", lambda: lineage.unfinished(plan, opened))
         wavelengths = opened.wavelengths
         timed("card and report", lambda: finish(plan, wavelengths))
-        stored = sum(path.stat().st_size for path in Path(out).rglob("*.parquet"))
+        stored = sum(path.stat().st_size for path in (Path(out) / DATA_DIR).glob("*.parquet"))
         print(f"{len(plan.shards)} shards, {stored / 1e6:.0f} MB")
 
 

@@ -21,7 +21,8 @@ from hf_dataset.contents import CONFIG, CONFIG_DIRS, OPEN_LICENCE, SAMPLE, Conte
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 TAGS = ["astronomy", "exoplanets", "transit-spectroscopy", "time-series", "ariel"]
-LOADING = "## Loading"
+LOADING, MADE, PROVENANCE, LICENCE = "Loading", "How the rows were made", "Provenance", "Licence and citation"
+FIRST_ROW, ORIGIN = "Steps and parameters of the first row", "What made this folder"  # titles of folded blocks
 
 CALIBRATED = """\
 Raw detector frames of both instruments, AIRS-CH0 (a prism spectrometer, 1.95–3.90 µm) and FGS1 (a photometer, \
@@ -61,10 +62,12 @@ from another table. Combine the visits of a planet into one prediction before it
 whose spectra the model has not seen.
 """
 
+SPLITS_OF_FRAMES = "`train` and `test` are those of the raw folder; `validation`, where there is one, is from `train`."
+SPLITS_OF_LIGHT_CURVES = "`train` and `test` hold other planets, drawn in the same way."
 SPLITS = """\
-`train` and `test` are those of the raw folder; `validation`, where there is one, is drawn from `train`. All visits of \
-a planet are in one split. In the challenge's `test` no spectrum is known: there, score on folds of `train`. Folds and \
-validation go by a hash of the planet's id, so a planet keeps its place when others come or go (`hf_dataset.splits`):
+All visits of a planet are in one split. In the challenge's `test` no spectrum is known: score on folds of `train`. \
+Folds and validation go by a hash of the planet's id, so a planet keeps its place when others come or go \
+(`hf_dataset.splits`):
 
 ```python
 import hashlib
@@ -76,10 +79,20 @@ def fold_of(planet_id: int, n_folds: int, seed: int = 0) -> int:
 ```
 """
 
-LIMITS = """\
-- The frames come from the organisers' instrument simulator (or from this project's, where `layout` is `simulated` or \
-`given`), not from a telescope in space: noise, drifts and detector effects are those of the simulator.
+LIMITS_OF_FRAMES = """\
+- The frames come from the organisers' instrument simulator (or from this project's, where `layout` is `simulated`), \
+not from a telescope in space: noise, drifts and detector effects are those of the simulator.
 - `flux_err` holds random errors only. Pointing jitter and gain drift are left in `flux`: fit them.
+"""
+
+LIMITS_OF_LIGHT_CURVES = """\
+- No detector frame was made or reduced: what calibration leaves behind (bad pixels, foreground, lines of hits) is \
+not in these light curves, but for single outliers. Planets, drifts and noise are as this project's simulator draws \
+them, which imitates the challenge's.
+- `flux_err` holds photon and read noise only. Pointing jitter and gain drift are in `flux`: fit them.
+"""
+
+LIMITS = """\
 - `Mp` is called Earth masses by the challenge's data page, but its values are Jupiter masses.
 - One visit is one row. Split and fold by `planet_id`, never by row: visits of a planet share their spectrum.
 - Bins flagged false in `valid` hold finite placeholders: mask them.
@@ -173,28 +186,25 @@ def body(contents: Contents, title: str, wavelengths: np.ndarray, made: str, pro
             f"T = {contents.n_bins} time bins, C = {schema.N_CHANNELS} channels: channel 0 is FGS1, 1 … 282 are "
             "AIRS-CH0 in ascending wavelength.",
             _columns_table(),
-            LOADING,
+            f"## {LOADING}",
             local_loading(contents.name, next(iter(contents.splits))),
-            "## How the rows were made",
+            f"## {MADE}",
             made.strip(),
-            _details("Steps and parameters of the first row", "json", _pretty(contents.log)),
+            _details(FIRST_ROW, "json", _pretty(contents.log)),
             "## Wavelengths",
             "In µm, in the order of the channels (bin centres; FGS1 is one broad band). `croissant.json` has them too, "
             "with the columns' types, shapes and units.",
             _details("All 283", "json wavelengths", _numbers(wavelengths)),
             "## Splits and folds",
-            SPLITS.strip(),
+            f"{SPLITS_OF_LIGHT_CURVES if contents.of_light_curves else SPLITS_OF_FRAMES} {SPLITS.strip()}",
             "## Score",
             SCORE.strip(),
-            "## Provenance",
-            _details(
-                "What made this folder", "json", json.dumps(provenance, indent=2, ensure_ascii=False, default=str)
-            ),
+            f"## {PROVENANCE}",
+            _provenance(provenance),
             "## Known limits",
-            LIMITS.strip(),
-            "## Licence and citation",
-            licence_text(contents),
-            f"```bibtex\n{CITATION.strip()}\n```\n",
+            (LIMITS_OF_LIGHT_CURVES if contents.of_light_curves else LIMITS_OF_FRAMES) + LIMITS.strip(),
+            f"## {LICENCE}",
+            licence_section(contents) + "\n",
         ]
     )
 
@@ -218,14 +228,45 @@ def hub_loading(repo_id: str, split: str) -> str:
     return f"{_examples(repo_id, f'hf://datasets/{repo_id}', split)}\n\n{where}"
 
 
-def with_loading(text: str, loading: str) -> str:
-    """A card's text with another section on loading; ValueError where it has none."""
+def with_section(text: str, title: str, content: str) -> str:
+    """A card's text with another content of the section `title`; ValueError where it has no such section."""
     replaced, count = re.subn(
-        rf"(?<=\n{LOADING}\n).*?(?=\n## |\Z)", lambda _: f"\n{loading}\n", text, count=1, flags=re.DOTALL
+        rf"(?<=\n## {re.escape(title)}\n).*?(?=\n## |\Z)", lambda _: f"\n{content}\n", text, count=1, flags=re.DOTALL
     )
     if not count:
-        raise ValueError(f"expected a section {LOADING!r}, found none")
+        raise ValueError(f"expected a section '## {title}', found none")
     return replaced
+
+
+def with_provenance(text: str, provenance: Mapping[str, Any]) -> str:
+    """A card's text with another record of what made the folder; ValueError where it has none."""
+    old = _folded(text, ORIGIN)
+    return text.replace(old, _provenance(provenance), 1)
+
+
+def provenance_in(text: str) -> dict[str, Any]:
+    """The record of what made the folder, from a card's text; ValueError where there is no readable one."""
+    block = re.search(r"```json\n(.*?)\n```", _folded(text, ORIGIN), re.DOTALL)
+    try:
+        record = json.loads(block[1]) if block else None
+    except ValueError as error:
+        raise ValueError(f"{ORIGIN}: expected JSON, found {error}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{ORIGIN}: expected a JSON object, found {type(record).__name__}")
+    return record
+
+
+def made_in(text: str) -> str:
+    """How the rows were made, in the words of a card's text; ValueError where it does not say."""
+    found = re.search(rf"\n## {re.escape(MADE)}\n\n(.*?)\n\n<details><summary>{FIRST_ROW}<", text, re.DOTALL)
+    if found is None:
+        raise ValueError(f"expected a section '## {MADE}', found none")
+    return found[1]
+
+
+def licence_section(contents: Contents) -> str:
+    """What the card says of the licence, and what to cite."""
+    return f"{licence_text(contents)}\n\n```bibtex\n{CITATION.strip()}\n```"
 
 
 def licence_text(contents: Contents) -> str:
@@ -302,6 +343,18 @@ stars = pl.scan_parquet("{folder}/{files}/{split}-*.parquet").select("planet_id"
 SELECT planet_id, count(*) AS visits, any_value(Rs) AS Rs
 FROM '{folder}/{files}/{split}-*.parquet' GROUP BY planet_id;
 ```"""
+
+
+def _provenance(record: Mapping[str, Any]) -> str:
+    return _details(ORIGIN, "json", json.dumps(record, indent=2, ensure_ascii=False, default=str))
+
+
+def _folded(text: str, summary: str) -> str:
+    """The folded block of that title in a card's text."""
+    found = re.search(rf"<details><summary>{re.escape(summary)}</summary>.*?\n```\n\n</details>", text, re.DOTALL)
+    if found is None:
+        raise ValueError(f"expected a folded block {summary!r}, found none")
+    return found[0]
 
 
 def _details(summary: str, language: str, text: str) -> str:

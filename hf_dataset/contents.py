@@ -54,6 +54,11 @@ class Contents:
         return int(self.features["time"].length)
 
     @property
+    def of_light_curves(self) -> bool:
+        """Whether the first row was simulated as a light curve, with no frames behind it."""
+        return '"simulate_fast"' in self.log
+
+    @property
     def licence(self) -> str:
         """The licence that the rows have: this project's only where it made every row, spectrum included."""
         return OPEN_LICENCE if self.layouts == ("simulated",) else CHALLENGE_LICENCE

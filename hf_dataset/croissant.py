@@ -1,11 +1,13 @@
 """`croissant.json`: the columns for machines, with type, shape, unit and meaning (Croissant 1.1, made from the schema).
 
 https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html. `mlcroissant.Dataset("FOLDER/croissant.json")` reads
-the records. There is no `datePublished`: the same dataset has the same bytes whenever it is written.
+the records. Of what the specification requires two things are left out: `datePublished`, because the same dataset has
+the same bytes whenever it is written (the Hub dates its commits), and in a folder, which has no page, `url`.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import Any
 
 import numpy as np
@@ -24,19 +26,26 @@ CREATORS = {
     "apache-2.0": "ariel-hf",
     "cc-by-nc-4.0": "University College London and the Ariel consortium; reduced by ariel-hf",
 }
+SPLITS = {"train": "cr:TrainingSplit", "validation": "cr:ValidationSplit", "test": "cr:TestSplit"}
 _CR_TERMS = (
-    *("arrayShape", "citeAs", "column", "containedIn", "extract", "field", "fileObject", "fileProperty", "fileSet"),
-    *("includes", "isArray", "key", "recordSet", "regex", "source", "transform"),
+    *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileObject"),
+    *("fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5"),
+    *("parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator"),
+    *("source", "subField", "transform"),
 )
-CONTEXT: dict[str, Any] = {
+CONTEXT: dict[str, Any] = {  # that of mlcroissant for 1.1, term for term: a reader warns of any that lacks
     "@language": "en",
     "@vocab": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
     "dct": "http://purl.org/dc/terms/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "sc": "https://schema.org/",
     "conformsTo": "dct:conformsTo",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "description": {"@container": "@language"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
     **{term: f"cr:{term}" for term in _CR_TERMS},
 }
 
@@ -44,7 +53,8 @@ CONTEXT: dict[str, Any] = {
 def describe(contents: Contents, title: str, wavelengths: np.ndarray, repo_id: str | None = None) -> dict[str, Any]:
     """The Croissant description, JSON-able; wavelengths (channel,) [um].
 
-    The files are those beside `croissant.json`, or of the Hub's dataset `repo_id`.
+    The files are those beside `croissant.json`, or of the Hub's dataset `repo_id`. Its `version` is the package's,
+    which decides columns and steps; which rows they are, a revision on the Hub says.
     """
     url = f"https://huggingface.co/datasets/{repo_id}"
     return {
@@ -55,6 +65,7 @@ def describe(contents: Contents, title: str, wavelengths: np.ndarray, repo_id: s
         "description": card.description(contents),
         "license": LICENCES[contents.licence],
         **({"url": url} if repo_id else {}),
+        "version": importlib.metadata.version("ariel-hf"),
         "creator": {"@type": "Organization", "name": CREATORS[contents.licence]},
         "citeAs": card.CITATION.strip(),
         "keywords": card.TAGS,
@@ -97,8 +108,11 @@ def _splits() -> dict[str, Any]:
         "description": "Names of the splits that there can be.",
         "dataType": "cr:Split",
         "key": {"@id": "splits/name"},
-        "field": [_field("splits/name", "Name of a split.", "string", ())],
-        "data": [{"splits/name": split} for split in SPLIT_ORDER],
+        "field": [
+            _field("splits/name", "Name of a split.", "string", ()),
+            _field("splits/url", "What the split is for.", "string", ()) | {"dataType": ["sc:URL", "cr:Split"]},
+        ],
+        "data": [{"splits/name": split, "splits/url": SPLITS[split]} for split in SPLIT_ORDER],
     }
 
 
@@ -128,8 +142,10 @@ def _records(contents: Contents, config: str) -> dict[str, Any]:
     split["source"] = {
         **files,
         "extract": {"fileProperty": "fullpath"},
-        "transform": {"regex": rf".*{CONFIG_DIRS[config]}/([a-z]+)-.+\.parquet$"},
+        # mlcroissant follows the reference by the transformed value, which it transforms once more: a name stays itself
+        "transform": {"regex": rf"(?:.*{CONFIG_DIRS[config]}/)?([a-z]+)(?:-.+\.parquet)?$"},
     }
+    split["references"] = {"field": {"@id": "splits/name"}}  # as the Hub writes it: mlcroissant fails on a bare @id
     fields = [split]
     for column in schema.COLUMNS:
         shape = schema.shape_of(column, contents.n_bins)

@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import yaml
 from huggingface_hub import DatasetCard
 
 from hf_dataset import card, croissant, schema
 from hf_dataset.contents import read_contents
 from hf_dataset.output import Folder, folder, write_bytes, write_json
 from hf_dataset.sample import write_sample
+
+BUILD = "ariel build-dataset"  # the command, in the provenance of what it made
 
 
 def write_card(
@@ -42,6 +45,28 @@ def write_card(
     path = out / "README.md"
     write_bytes(path, text.encode())
     return path
+
+
+def rewrite_card(out: str | Folder) -> Folder:
+    """Write card, description and sample of the dataset again, in this version's words; return the card's path.
+
+    Title, wavelengths, provenance and how the rows were made come from the card that is there, all else from the
+    shards; other words of its owner are lost. ValueError, and nothing written, where the card lacks one of the four.
+    """
+    out = folder(out)
+    path = out / "README.md"
+    try:
+        text = path.read_text(encoding="utf-8")
+        data, provenance = DatasetCard(text).data, card.provenance_in(text)
+        title = data.get("pretty_name")
+        if not isinstance(title, str) or not title.strip():
+            raise ValueError(f"pretty_name: expected the dataset's title, found {title!r}")
+        made = card.CALIBRATED if provenance.get("command") == BUILD else card.made_in(text)
+        return write_card(out, wavelengths_in(text), made, provenance, title)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: expected the card of a finished dataset, found none") from None
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def read_wavelengths(out: str | Folder) -> np.ndarray:

@@ -13,7 +13,6 @@ N_CHANNELS = 283  # FGS1, then the 282 labelled AIRS-CH0 channels in ascending w
 DEFAULT_BINS = 375  # 15 AIRS and 180 FGS1 exposures a bin on a full 7.5 h visit
 LAYOUTS = ("2024", "2025", "simulated", "given")
 STAR_COLUMNS = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
-CENTROID_AXES = ("FGS1 y", "FGS1 x", "AIRS y", "AIRS dispersion shift")
 
 
 @dataclass(frozen=True)

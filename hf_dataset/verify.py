@@ -20,13 +20,15 @@ from datasets import Features
 from huggingface_hub import DatasetCard
 
 from hf_dataset import croissant, schema
-from hf_dataset.contents import CONFIG
+from hf_dataset.contents import CONFIG, SAMPLE
 from hf_dataset.inputs import Fingerprint, fingerprint, said, tables
 from hf_dataset.lineage import MANIFEST_DIR, MANIFEST_KEYS, digest, flaws
 from hf_dataset.output import Folder, files, folder, open_binary, sha256
 from hf_dataset.rows import rows_of
 from hf_dataset.sample import sample_of
 from hf_dataset.shards import DATA_DIR, SAMPLE_DIR, ShardName, find_shards
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError)  # what a card that is none raises
 
 
 class Difference(NamedTuple):
@@ -36,13 +38,21 @@ class Difference(NamedTuple):
     expected: str
     found: str
 
+    @property
+    def of_the_card(self) -> bool:
+        """Whether it is of what `publish.write_card` writes: card, description, sample."""
+        return self.what.startswith(("README.md", croissant.FILE, SAMPLE_DIR))
+
     def __str__(self) -> str:
         return f"{self.what}: expected {self.expected}, found {self.found}"
 
 
 @dataclass
 class Verdict:
-    """What was looked at, and every difference found; sound where there are none."""
+    """What was looked at, and every difference found; sound where there are none.
+
+    `older`: it has neither sample nor croissant.json, and its card names none: an earlier version wrote none.
+    """
 
     out: str
     shards: int = 0
@@ -50,6 +60,7 @@ class Verdict:
     inputs: int = 0  # raw files compared
     root: str | None = None  # raw folder that they were compared in
     differences: list[Difference] = field(default_factory=list)
+    older: bool = False
     places: dict[int, str] = field(default_factory=dict, repr=False)  # planet → shard
     seen: set[tuple[int, int]] = field(default_factory=set, repr=False)  # (planet, visit)
 
@@ -93,10 +104,12 @@ def verify(
         _check_shard(verdict, out, name, manifest, quick)
         if progress:
             progress(done, len(manifests))
-    if not verdict.differences:  # of damaged shards it can only say the same again
+    verdict.older = _is_older(out)
+    if not verdict.differences and not verdict.older:  # of damaged shards it can only say the same again
         check_sample(verdict, out, quick)
-    _check_card(verdict, out)
-    _check_croissant(verdict, out)
+    check_card(verdict, out)
+    if not verdict.older:
+        _check_croissant(verdict, out)
     _check_report(verdict, out, manifests)
     where = root or recorded_root(out) if inputs else None
     if where is not None:
@@ -136,7 +149,8 @@ def verify_rows(out: str | Folder) -> Verdict:
                 elif place != split:
                     verdict.note(f"planet {planet}", f"all visits in the split {place}", f"visit {visit} in {what}")
                 verdict.seen.add((planet, visit))
-    if not verdict.differences:
+    verdict.older = _is_older(out)
+    if not verdict.differences and not verdict.older:
         check_sample(verdict, out)
     return verdict
 
@@ -317,13 +331,28 @@ def _listed(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> str:
 # --- what was written about them -----------------------------------------------------------------------------------
 
 
-def _check_card(verdict: Verdict, out: Folder) -> None:
+def _is_older(out: Folder) -> bool:
+    """Whether sample and description are not lost, but were never written."""
+    if (out / croissant.FILE).exists() or any(files(out / SAMPLE_DIR, ".parquet")):
+        return False
+    try:
+        return SAMPLE not in [info["config_name"] for info in _infos(out)]
+    except UNREADABLE:
+        return False
+
+
+def _infos(out: Folder) -> list[dict[str, Any]]:
+    """`dataset_info` of the card, one entry a configuration."""
+    infos = DatasetCard((out / "README.md").read_bytes().decode()).data.to_dict()["dataset_info"]
+    return [infos] if isinstance(infos, dict) else list(infos)
+
+
+def check_card(verdict: Verdict, out: Folder) -> None:
     """README.md counts the rows of each split as they are: `load_dataset` goes by it."""
     try:
-        infos = DatasetCard((out / "README.md").read_bytes().decode()).data.to_dict()["dataset_info"]
-        [info] = [info for info in infos if info["config_name"] == CONFIG]
+        [info] = [info for info in _infos(out) if info["config_name"] == CONFIG]
         counts = {split["name"]: split["num_examples"] for split in info["splits"]}
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except UNREADABLE as error:
         verdict.note("README.md", "a dataset card with the counts of its splits", f"{type(error).__name__}: {error}")
         return
     for split in sorted({*counts, *(split for split, rows in verdict.rows.items() if rows)}):

@@ -1,8 +1,9 @@
 """A dataset folder → what its repository on the Hub holds: card, description, shards, sample, lineage, report.
 
 Every row is read and held to the schema, and card, licence and lineage to the rows, before anything is sent. What is
-sent names no machine: shards are as they are; the card shows the Hub's id; manifests and reports lose the names of
-nodes and stack traces. `run.json` (folders of this machine) and `simulation_truth.parquet` stay here.
+sent names no machine: shards are as they are; the card shows the Hub's id; card, manifests and reports lose paths,
+names of nodes and stack traces. `run.json` (folders of this machine) and `simulation_truth.parquet` stay here. Licence
+and loading are in this version's words, so an older card is no obstacle; its other words stay.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import yaml
 from huggingface_hub import DatasetCard
 
-from ariel_scripts._origin import without_paths
+from ariel_scripts._machine_paths import without_paths
 from ariel_scripts._release import Item, Release
 from hf_dataset import card, croissant, locks, submissions
 from hf_dataset.contents import OPEN_LICENCE, Contents, read_contents
@@ -29,9 +30,10 @@ from hf_dataset.shards import DATA_DIR, SAMPLE_DIR, find_shards
 from hf_dataset.verify import verify, verify_rows
 
 README = "README.md"
-OWNED = (README, croissant.FILE, "data/*", f"{MANIFEST_DIR}/*", "report.json", "report.md")
+OWNED = (README, croissant.FILE, "data/**", f"{MANIFEST_DIR}/*.json", "report.json", "report.md")
 OF_THE_MACHINE = ("node", "traceback")  # keys of a visit's entry
 SHOWN = 8  # differences in a message
+HELD = ("license", "configs", "dataset_info")  # YAML that must be the files'; the rest is the owner's
 
 
 def dataset_release(folder: str | Path, repo_id: str) -> Release:
@@ -45,18 +47,23 @@ def dataset_release(folder: str | Path, repo_id: str) -> Release:
     shards = _shards(out)
     manifests = sorted((out / MANIFEST_DIR).glob("*.json"))
     verdict = verify(out, inputs=False) if manifests else verify_rows(out)
-    if verdict.differences:
-        more = len(verdict.differences) - SHOWN
-        lines = [str(difference) for difference in verdict.differences[:SHOWN]] + [f"… and {more} more"] * (more > 0)
-        raise ValueError(f"{out}: {len(verdict.differences)} reasons not to publish:\n  " + "\n  ".join(lines))
+    if verdict.older:
+        raise ValueError(f"{out}: expected a sample and {croissant.FILE}, found neither{_mended(out)}")
+    if differences := verdict.differences:
+        more = len(differences) - SHOWN
+        lines = [str(difference) for difference in differences[:SHOWN]] + [f"… and {more} more"] * (more > 0)
+        mended = _mended(out) if all(difference.of_the_card for difference in differences) else ""
+        raise ValueError(f"{out}: {len(differences)} reasons not to publish{mended}:\n  " + "\n  ".join(lines))
     contents = read_contents(out)
     _check_origin(out, contents, manifests)
     text, title = _checked_card(out / README, contents)
-    loading = card.hub_loading(repo_id, next(iter(contents.splits)))
     try:
-        text, wavelengths = card.with_loading(text, loading), wavelengths_in(text)
+        text = card.with_section(text, card.LOADING, card.hub_loading(repo_id, next(iter(contents.splits))))
+        text = card.with_section(text, card.LICENCE, card.licence_section(contents))
+        text = card.with_provenance(text, without_paths(card.provenance_in(text)))
+        wavelengths = wavelengths_in(text)
     except ValueError as error:
-        raise ValueError(f"{out / README}: {error}") from None
+        raise ValueError(f"{out / README}: {error}{_mended(out)}") from None
     files: dict[str, Path | bytes] = {path.relative_to(out).as_posix(): path for path in shards}
     files[README] = text.encode()
     files[croissant.FILE] = _json(croissant.describe(contents, title, wavelengths, repo_id))
@@ -128,18 +135,19 @@ def _checked_card(path: Path, contents: Contents) -> tuple[str, str]:
     if found.get("license") != contents.licence:
         raise ValueError(
             f"{path}: license: expected {contents.licence}, which rows of layout {layouts} have, found "
-            f"{found.get('license')!r}"
+            f"{found.get('license')!r}{_mended(path.parent)}"
         )
-    if card.licence_text(contents) not in text:
-        raise ValueError(
-            f"{path}: expected under 'Licence and citation' what rows of layout {layouts} ask for, found other words. "
-            f"Expected: {card.licence_text(contents)}"
-        )
-    for key, expected in yaml.safe_load(card.metadata(contents, title).to_yaml()).items():
-        if key not in ("pretty_name", "tags") and found.get(key) != expected:
-            where, one, other = _first_difference(expected, found.get(key), key)
-            raise ValueError(f"{path}: {where}: expected, as in the files, {one}, found {other}")
+    expected = yaml.safe_load(card.metadata(contents, title).to_yaml())
+    for key in HELD:
+        if found.get(key) != expected[key]:
+            where, one, other = _first_difference(expected[key], found.get(key), key)
+            raise ValueError(f"{path}: {where}: expected, as in the files, {one}, found {other}{_mended(path.parent)}")
     return text, title
+
+
+def _mended(out: Path) -> str:
+    """What to do about a card, a sample or a description, at the end of a message on it."""
+    return f" (`ariel verify {out} --rewrite-card` writes card, sample and {croissant.FILE} again from the shards)"
 
 
 def _first_difference(expected: Any, found: Any, where: str) -> tuple[str, Any, Any]:

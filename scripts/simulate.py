@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ariel_scripts._common import Run, run_record, run_script
+from ariel_scripts._common import Run, git_commit, run_record, run_script
 
 if TYPE_CHECKING:
     from hf_dataset.simulation.planets import Planet
@@ -79,12 +80,22 @@ def main(
     config: dict[str, Any] = {"out": str(out), **dict(zip(names, values, strict=True)), "spectra": str(spectra)}
     with run_record(out, "simulate", config, seed) as run:
         if fast:
-            _write_light_curves(out, layout, groups, visits, bins, seed, fewest_frames, run)
+            command = _fast_command(config, None if spectra is None else spectra.name)
+            _write_light_curves(out, layout, groups, visits, bins, seed, fewest_frames, command, run)
         else:
             _write_raw(out, layout, groups, visits, frames, seed, run)
             if full:
                 extra: dict[str, list[Planet]] = {"train": everyone[planets + test_planets :], "test": []}
                 _write_raw(out / "full", layout, extra, visits, FULL_FRAMES, seed, run)
+
+
+def _fast_command(config: dict[str, Any], spectra: str | None) -> str:
+    """The command line that makes the same light curves in a folder OUT; `spectra` is the name of a file."""
+    names = ["visits", "bins", "fewest_frames", "seed"]
+    if spectra is None:  # else these follow from the spectra
+        names = ["layout", "planets", "test_planets", *names]
+    options = [f"--{name.replace('_', '-')} {config[name]}" for name in names if config[name] is not None]
+    return " ".join(["ariel simulate OUT --fast", *options, *([] if spectra is None else [f"--spectra {spectra}"])])
 
 
 def _population(count: int, seed: int, layout: str) -> list[Planet]:
@@ -170,8 +181,10 @@ def _write_light_curves(
     bins: int,
     seed: int,
     fewest_frames: int | None,
+    command: str,
     run: Run,
 ) -> None:
+    """Rows, truths and card; `command` is what makes them again, without folders of this machine."""
     from hf_dataset import publish, shards
     from hf_dataset.simulation import fast
     from hf_dataset.simulation.instrument import write_truth
@@ -196,14 +209,21 @@ def _write_light_curves(
             if group:
                 shards.write_rows(out, split, rows(group), bins)
     write_truth(out, groups, drawn)
-    settings = {"seed": seed, "layout": layout, **asdict(fast.FastSettings())}
+    settings = asdict(fast.FastSettings())
     if fewest_frames is not None:
         settings["noise"] |= {"airs_exposures": f"{fewest_frames // 2} to {FULL_FRAMES // 2}"}
+    provenance = {
+        "command": command,
+        "planets": {split: len(group) for split, group in groups.items() if group},
+        "visits": n_rows,
+        "settings": settings,
+        "code": {"ariel-hf": importlib.metadata.version("ariel-hf"), "commit": git_commit()},
+    }
     publish.write_card(
         out,
         wavelengths_um("2024" if layout == "2024" else "2025"),
         FAST_MADE,
-        settings,
+        provenance,
         title="Simulated Ariel light curves",
     )
     run.metrics["rows"] = n_rows

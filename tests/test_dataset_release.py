@@ -6,20 +6,24 @@ import json
 import shutil
 import subprocess
 import sys
-import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 from datasets import load_dataset
 from fake_folder import WAVELENGTHS, make_row, open_fake, reduce_fake, set_visit, write_folder
 from huggingface_hub import DatasetCard
+from typer.testing import CliRunner, Result
 
+from ariel_scripts._common import with_common_options
 from ariel_scripts._dataset_release import OWNED, dataset_release
 from ariel_scripts._release import check
-from hf_dataset import locks
+from ariel_scripts.verify import main as verify_command
+from hf_dataset import locks, schema
 from hf_dataset.build import build_dataset
 from hf_dataset.plan import BuildOptions
 from hf_dataset.publish import read_wavelengths, write_card
@@ -210,9 +214,11 @@ def test_a_licence_that_is_missing_or_unknown_is_refused(built: Path) -> None:
     assert "license: expected cc-by-nc-4.0, which rows of layout 2025 have, found None" in refused(built)
 
 
-def test_the_words_on_the_licence_are_held_to_the_rows_too(built: Path) -> None:
+def test_the_words_on_the_licence_are_written_again_whatever_an_older_card_says(built: Path, tmp_path: Path) -> None:
+    before = (built / "README.md").read_text()
     replace_in(built / "README.md", ("which are under CC BY-NC 4.0, and so is this dataset", "and free for all"))
-    assert "expected under 'Licence and citation' what rows of layout 2025 ask for" in refused(built)
+    published = (lay_out(built, tmp_path / "snapshot") / "README.md").read_text()
+    assert published.partition("## Licence and citation")[2] == before.partition("## Licence and citation")[2]
 
 
 @pytest.mark.parametrize("layout", ["2024", "2025", "given"])
@@ -310,7 +316,6 @@ DAMAGES: list[tuple[Callable[[Path], object], str]] = [
      "README.md: dataset_info[0].splits[0].num_examples: expected, as in the files, 5, found 6"),
     (lambda out: replace_in(out / "README.md", ("data/sample/train", "data/sample/tra")),
      "README.md: configs[1].data_files[0].path: expected, as in the files, data/sample/train-*.parquet, found data/sa"),
-    (lambda out: replace_in(out / "README.md", ("task_categories", "task_ids")), "README.md: task_categories: expect"),
     (lambda out: replace_in(out / "README.md", ("pretty_name: Simulated\n", "")), "pretty_name: expected the dat"),
     (lambda out: replace_in(out / "README.md", ("configs:\n", "configs: [\n")), "README.md: expected a card with YAML"),
     (lambda out: replace_in(out / "README.md", ("## Loading", "## How to load")), "expected a section '## Loading'"),
@@ -367,11 +372,105 @@ def test_a_url_is_refused_with_what_to_do() -> None:
         dataset_release("s3://bucket/curves", REPO)
 
 
-def test_rows_are_checked_quickly_enough_for_all_of_them(tmp_path: Path) -> None:
-    """1,100 planets of 375 bins, every row of which is read, must take under a minute; here 24 of them."""
-    rows = [make_row(planet, 0, 375, "simulated") for planet in range(1, 25)]
-    write_rows(tmp_path, "train", rows, 375)
+def test_every_row_is_checked_once_and_a_file_is_opened_a_few_times_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: Counter[int] = Counter()
+    opened: Counter[str] = Counter()
+    check_row, parquet_file = schema.check_row, pq.ParquetFile
+
+    def counted_row(row: Any, n_bins: int) -> None:
+        checked[row["planet_id"]] += 1
+        check_row(row, n_bins)
+
+    def counted_file(file: Any, *arguments: Any, **options: Any) -> pq.ParquetFile:
+        opened[file.name] += 1
+        return parquet_file(file, *arguments, **options)
+
+    write_rows(tmp_path, "train", [make_row(planet, 0, BINS, "simulated") for planet in range(1, 33)], BINS, 2)
     write_card(tmp_path, WAVELENGTHS)
-    start = time.perf_counter()
+    monkeypatch.setattr(schema, "check_row", counted_row)
+    monkeypatch.setattr(pq, "ParquetFile", counted_file)
     dataset_release(tmp_path, REPO)
-    assert (time.perf_counter() - start) / 32 * 1100 < 60  # with the eight of the sample
+    assert checked == dict.fromkeys(range(1, 33), 1)
+    assert len(opened) == 17
+    assert max(opened.values()) <= 5  # rows, sample, contents, and the first also for the first row
+
+
+# --- cards of other versions ---------------------------------------------------------------------------------------
+
+
+def verified(*arguments: object) -> Result:
+    """What `ariel verify` says."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(with_common_options(verify_command))
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def as_an_earlier_version_left_it(out: Path) -> None:
+    """One configuration, neither sample nor description, other words on licence and loading."""
+    shutil.rmtree(out / "data/sample")
+    (out / "croissant.json").unlink()
+    card = DatasetCard.load(out / "README.md")
+    card.data["configs"] = card.data["configs"][:1]
+    card.data["dataset_info"] = card.data["dataset_info"][0]
+    card.text = card.text.replace("Please cite", "Cite").replace("is this folder's path", "is the folder")
+    card.save(out / "README.md")
+
+
+def test_a_dataset_without_sample_and_description_is_not_called_damaged_and_gets_them(built: Path) -> None:
+    sound = {path.relative_to(built): path.read_bytes() for path in built.rglob("*") if path.is_file()}
+    as_an_earlier_version_left_it(built)
+    verdict = verify(built, inputs=False)
+    assert (verdict.differences, verdict.older) == ([], True)
+    assert f"`ariel verify {built} --rewrite-card`" in refused(built)
+    result = verified(built)
+    assert result.exit_code == 0, result.output
+    assert "--rewrite-card` adds them" in result.output
+    result = verified(built, "--rewrite-card")
+    assert result.exit_code == 0, result.output
+    assert {path.relative_to(built): path.read_bytes() for path in built.rglob("*") if path.is_file()} == sound
+    assert dataset_release(built, REPO).items
+
+
+def test_a_build_that_is_run_again_adds_them_too(built: Path, tmp_path: Path) -> None:
+    as_an_earlier_version_left_it(built)
+    options = BuildOptions(reduction=ReductionOptions(n_bins=BINS), planets_per_shard=2, workers=1)
+    build_dataset(tmp_path / "raw", built, options, open_folder=open_fake, reduce_visit=reduce_fake)
+    assert not verify(built).older
+    assert dataset_release(built, REPO).items
+
+
+def test_a_lost_sample_is_a_damage_and_the_card_of_lost_rows_is_not_written_again(simulated: Path, built: Path) -> None:
+    shutil.rmtree(built / "data/sample")
+    assert not verify(built).older
+    assert "data/sample: files" in refused(built)
+    assert "--rewrite-card` writes card, sample" in refused(built)
+    fewer_rows(simulated)
+    before = (simulated / "README.md").read_bytes()
+    result = verified(simulated, "--rewrite-card")
+    assert result.exit_code == 1
+    assert "README.md: rows of train, as in the shards: expected 4, found 5" in result.output
+    assert (simulated / "README.md").read_bytes() == before
+
+
+def test_the_card_of_simulated_light_curves_is_written_again_with_its_own_title_and_origin(simulated: Path) -> None:
+    before = (simulated / "README.md").read_text()
+    replace_in(simulated / "README.md", ("## Loading", "## How to load"), ("num_bytes: ", "num_bytes: 1"))
+    assert "`ariel verify" in refused(simulated)
+    result = verified(simulated, "--rewrite-card")
+    assert result.exit_code == 0, result.output
+    assert (simulated / "README.md").read_text() == before
+    assert dataset_release(simulated, REPO).items
+
+
+def test_paths_in_the_reasons_of_left_out_visits_stay_here(built: Path, tmp_path: Path) -> None:
+    """Of a library, say, or of what a link of the raw folder leads to."""
+    where, reason = "/lustre/astro/jane/venv/lib/reader.py", "train/4/0.txt: planet 4: expected 11,392 columns, found 1"
+    for name in ("README.md", "report.json", "report.md"):
+        replace_in(built / name, (reason, f"{reason} in {where}"))
+    snapshot = lay_out(built, tmp_path / "snapshot")
+    for name in ("README.md", "report.json", "report.md"):
+        text = (snapshot / name).read_text()
+        assert f"{reason} in reader.py" in text
+        assert "jane" not in text

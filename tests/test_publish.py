@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import pickle
 import re
@@ -207,13 +208,22 @@ def test_a_dataset_at_a_url_has_the_same_card_sample_and_description(folder: Pat
 @pytest.mark.parametrize("config", ["light_curves", "sample"])
 def test_mlcroissant_reads_every_record_as_the_shards_have_it(folder: Path, config: str) -> None:
     reader = (  # a process of its own: pandas reads other types where `datasets` is imported
-        "import mlcroissant, pickle, sys\n"
+        "import json, mlcroissant, pickle, sys\n"
+        "from mlcroissant._src.core.rdf import make_context\n"
         "dataset = mlcroissant.Dataset(sys.argv[1])\n"
-        "assert not dataset.metadata.ctx.issues.errors\n"
+        "issues = dataset.metadata.ctx.issues\n"
+        "assert not issues.errors\n"
+        "assert [warning.split('Property ')[1] for warning in issues.warnings] == [\n"
+        "    '\"https://schema.org/datePublished\" is recommended, but does not exist.']\n"
+        "context = json.load(open(sys.argv[1]))['@context']\n"
+        "assert context == make_context(dataset.metadata.ctx), 'not the context of 1.1'\n"
         "pickle.dump(list(dataset.records(sys.argv[2])), sys.stdout.buffer)"
     )
     command = [sys.executable, "-c", reader, str(folder / "croissant.json"), config]
-    records = pickle.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    done = subprocess.run(command, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"Could not match" not in done.stderr
+    records = pickle.loads(done.stdout)
     found = {record[f"{config}/planet_id"]: record for record in records}
     expected = {"train": rows(range(1, 8)), "test": rows(range(20, 22)) if config == "light_curves" else []}
     assert len(found) == sum(map(len, expected.values()))
@@ -243,6 +253,16 @@ def test_the_description_for_machines_has_types_shapes_units_and_wavelengths(fol
         assert field.get("arrayShape") == (",".join(map(str, shape)) if shape else None)
         assert column.meaning in field["description"]
         assert f"Unit: {column.unit}." in field["description"] or not column.unit
+    for config in ("light_curves", "sample"):
+        [split] = [field for field in sets[config]["field"] if field["name"] == "split"]
+        assert split["references"] == {"field": {"@id": "splits/name"}}
+    assert [row["splits/url"] for row in sets["splits"]["data"]] == [
+        "cr:TrainingSplit",
+        "cr:ValidationSplit",
+        "cr:TestSplit",
+    ]
+    assert content["version"] == importlib.metadata.version("ariel-hf")
+    assert "url" not in content
     wavelengths = [record["channels/wavelength"] for record in sets["channels"]["data"]]
     np.testing.assert_allclose(wavelengths, WAVELENGTHS, atol=1e-7)
     assert content["citeAs"].startswith("@inproceedings{yip2024ariel")

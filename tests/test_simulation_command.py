@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from ariel_scripts._common import with_common_options
 from ariel_scripts.simulate import main
-from hf_dataset import raw
+from hf_dataset import card, raw
 
 
 def ariel(*arguments: object) -> Result:
@@ -49,6 +50,25 @@ def test_fast_light_curves_open_with_load_dataset(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(row["spectrum"], truth["spectrum"], rtol=1e-6)
     assert row["flux"].shape == (40, 283)
+
+
+def test_the_card_of_fast_light_curves_says_how_to_make_them_again_and_what_they_lack(tmp_path: Path) -> None:
+    out = tmp_path / "curves"
+    result = ariel(out, "--fast", "--planets", 3, "--test-planets", 1, "--visits", 2, "--bins", 40, "--seed", 5)
+    assert result.exit_code == 0, result.output
+    text = (out / "README.md").read_text()
+    said = card.provenance_in(text)
+    assert said["planets"] == {"train": 3, "test": 1}
+    assert said["visits"] == 8
+    assert said["code"]["ariel-hf"] == importlib.metadata.version("ariel-hf")
+    assert "commit" in said["code"]
+    limits = text.partition("## Known limits")[2]
+    assert "organisers" not in limits
+    assert "No detector frame was made" in limits
+    name, *arguments = said["command"].replace("ariel simulate OUT", str(tmp_path / "again")).split()
+    assert ariel(name, *arguments).exit_code == 0
+    for path in (out / "data").rglob("*.parquet"):
+        assert path.read_bytes() == (tmp_path / "again" / path.relative_to(out)).read_bytes()
 
 
 def test_both_populations_come_by_turns_with_noise_drawn_for_each_planet(tmp_path: Path) -> None:
