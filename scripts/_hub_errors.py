@@ -9,6 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import re
+import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -111,8 +116,12 @@ def root_of(error: BaseException) -> BaseException:
 
 def status_of(error: BaseException) -> int | None:
     """The HTTP status of the answer behind an error, if there was an answer."""
-    response = getattr(root_of(error), "response", None)
-    return None if response is None else int(response.status_code)
+    root = root_of(error)
+    response = getattr(root, "response", None)
+    if response is not None:
+        return int(response.status_code)
+    found = re.search(r"HTTP status (?:client|server) error \((\d{3})\b", str(root))  # in the words of hf_xet
+    return int(found[1]) if found else None
 
 
 def reason(error: BaseException) -> str:
@@ -120,11 +129,10 @@ def reason(error: BaseException) -> str:
     root = root_of(error)
     if isinstance(root, TooLongAWaitError):
         return str(root)
-    status = status_of(error)
-    if status is None:
+    status, response = status_of(error), getattr(root, "response", None)
+    if response is None:
         text = " ".join(str(root).split()) or type(root).__name__
         return f"no answer from the Hub ({text})" if isinstance(root, HTTPError) else text
-    response = getattr(root, "response", None)
     said = getattr(root, "server_message", None) or getattr(response, "reason_phrase", "")
     return f"the Hub answered {status} ({' '.join(str(said).split())})"
 
@@ -132,8 +140,12 @@ def reason(error: BaseException) -> str:
 def advice(error: BaseException, target: str, user: str | None) -> str:
     """What a person can do about a failed request to write to `target`, as `user`."""
     status, root = status_of(error), root_of(error)
+    if not isinstance(root, HTTPError) and "xet" in str(root).lower() and status not in (401, 403, 429):
+        return "Large files go by Xet: is it reached and offered? With HF_HUB_DISABLE_XET=1 they go by LFS."
     if isinstance(root, TooLongAWaitError) or status == 429:
-        seconds = root.seconds if isinstance(root, TooLongAWaitError) else asked_wait(getattr(root, "response", None))
+        response = getattr(root, "response", None)
+        asked = None if response is None else asked_wait(response)
+        seconds = root.seconds if isinstance(root, TooLongAWaitError) else asked
         if not seconds:
             return "Too many requests in a short time: try again in some minutes."
         at = datetime.now() + timedelta(seconds=seconds)
@@ -159,15 +171,50 @@ def advice(error: BaseException, target: str, user: str | None) -> str:
     return ""
 
 
+_states: list[str] = []  # of the `explained` blocks that run, the innermost last: what an interruption leaves behind
+
+
 @contextlib.contextmanager
-def explained(target: str, user: str | None, state: str) -> Iterator[None]:
-    """Turn an error of the block's requests into a PublishError: what failed, what to do, what the Hub holds."""
+def explained(target: str, user: str | None, state: str, interrupted: str | None = None) -> Iterator[None]:
+    """Turn an error of the block's requests into a PublishError: what failed, what to do, what the Hub holds.
+
+    interrupted: the state that Ctrl-C leaves, where it is another.
+    """
+    _states.append(f"{target}: {interrupted or state}")
     try:
         yield
     except (PublishError, HFValidationError):
         raise
     except (HTTPError, RuntimeError, OSError, ValueError) as error:
         raise failure(target, user, error, state) from error
+    finally:
+        _states.pop()
+
+
+@contextlib.contextmanager
+def ended_at_once_by_ctrl_c(code: int) -> Iterator[None]:
+    """For a command: in the block Ctrl-C ends the process with exit code `code` and says what the Hub holds.
+
+    Python would wait until the uploads that huggingface_hub's threads have begun are through, for hours maybe; nothing
+    of this process needs them to be.
+    """
+
+    def end(*_: object) -> None:
+        logger.error("interrupted. %s", _states[-1] if _states else "Nothing was published.")
+        with contextlib.suppress(RuntimeError, OSError, ValueError):  # it may have come in the middle of a line
+            sys.stdout.flush()
+        os._exit(code)
+
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def failure(target: str, user: str | None, error: Exception, state: str) -> PublishError:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from huggingface_hub import HfApi, get_token
@@ -13,11 +12,13 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ariel_scripts._hub_errors import PublishError, explained, steadily
-from ariel_scripts._release import Item, Release
+from ariel_scripts._release import KINDS, Item, Release
 
 MAIN = "main"
 NO_TOKEN = "not logged in to the Hub: `hf auth login` (or HF_TOKEN) with a token that may write"
 NEW, CHANGED, DELETED, UNCHANGED = "new", "changed", "deleted", "unchanged"
+SHOWN = 5  # files in a warning
+Files = Mapping[str, RepoFile]  # by path
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Remote:
     private: bool | None = None
     head: str | None = None
     has_branch: bool = False
-    files: Mapping[str, RepoFile] | None = None
+    files: Files | None = None
     tags: Mapping[str, str] | None = None
 
 
@@ -52,14 +53,22 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """A release beside what the Hub holds. `tag`: the tag to make, None for none; `user`: None if not logged in."""
+    """A release beside what the Hub holds.
+
+    tag: the one to make, None for none. held_by: the version that holds the release already, if no tag is to be made.
+    user: None if not logged in. warnings: what its owner should look at before it happens. made: `repository` or
+    `branch` where this very push has made it.
+    """
 
     release: Release
     wishes: Wishes
     remote: Remote
     changes: tuple[Change, ...]
     tag: str | None
+    held_by: str | None
     user: str | None
+    warnings: tuple[str, ...] = ()
+    made: str | None = None
 
     @property
     def branch(self) -> str:
@@ -82,21 +91,30 @@ def check_login(api: HfApi) -> None:
         raise PublishError(f"{NO_TOKEN}. Nothing was published.")
 
 
-def make_plan(api: HfApi, release: Release, wishes: Wishes) -> Plan:
+def make_plan(api: HfApi, release: Release, wishes: Wishes, made: str | None = None) -> Plan:
     """Compare a release with the Hub; nothing is changed there.
 
     Raises PublishError where the Hub cannot be read, and ValueError for wishes that what is there does not allow.
     """
-    user = _user(api)
-    with explained(release.target, user, "Nothing was published."):
+    user, state = _user(api), "Nothing was published."
+    if made:
+        state += f" The new {made} stays."
+    with explained(release.target, user, state):
         remote = read_remote(api, release, wishes)
     _check_wishes(release, wishes, remote)
     changes = compare(release, remote.files or {})
-    pending = any(change.what != UNCHANGED for change in changes)
-    return Plan(release, wishes, remote, changes, _tag(wishes, remote, pending), user)
+
+    def look(revision: str) -> Files:
+        with explained(release.target, user, state):
+            return files_of(api, release, revision)
+
+    tag, held_by = _tag(look, release, wishes, remote, changes)
+    with explained(release.target, user, state):
+        warnings = () if made else tuple(_warnings(api, look, release, wishes, remote, changes))
+    return Plan(release, wishes, remote, changes, tag, held_by, user, warnings, made)
 
 
-def compare(release: Release, files: Mapping[str, RepoFile]) -> tuple[Change, ...]:
+def compare(release: Release, files: Files) -> tuple[Change, ...]:
     """What a release changes in a tree, path by path: by the ids that the Hub itself gives to content."""
     changes = []
     for item in sorted(release.items, key=lambda item: item.path):
@@ -105,15 +123,19 @@ def compare(release: Release, files: Mapping[str, RepoFile]) -> tuple[Change, ..
         changes.append(Change(what, item.path, item.size))
     kept = {item.path for item in release.items} | {".gitattributes"}
     for path, file in sorted(files.items()):
-        if path not in kept and any(fnmatchcase(path, pattern) for pattern in release.owned):
+        if path not in kept and release.owns(path):
             changes.append(Change(DELETED, path, file.size))
     return tuple(changes)
 
 
 def next_tag(tags: Mapping[str, str]) -> str:
     """The first `v1`, `v2`, … after all that are there."""
-    numbers = [int(found[1]) for tag in tags if (found := re.fullmatch(r"v(\d+)", tag))]
-    return f"v{max(numbers, default=0) + 1}"
+    return f"v{_last_version(tags) + 1}"
+
+
+def _last_version(tags: Mapping[str, str]) -> int:
+    """The highest N of the tags `vN`; 0 where there is none."""
+    return max((int(found[1]) for tag in tags if (found := re.fullmatch(r"v(\d+)", tag))), default=0)
 
 
 def _same(item: Item, there: RepoFile) -> bool:
@@ -177,15 +199,82 @@ def _check_wishes(release: Release, wishes: Wishes, remote: Remote) -> None:
         raise ValueError(f"--revision: expected a branch of {target} to push to, found {branch!r}")
 
 
-def _tag(wishes: Wishes, remote: Remote, pending: bool) -> str | None:
-    """The tag that the head is to have and has not: the one wished for, or on the main branch the next version."""
-    tags = remote.tags or {}
+def _tag(
+    look: Callable[[str], Files], release: Release, wishes: Wishes, remote: Remote, changes: tuple[Change, ...]
+) -> tuple[str | None, str | None]:
+    """(tag to make, version that holds the release already): the one wished for, or on the main branch the next.
+
+    No commit gets a second version for what others changed beside the release. What a tag holds is asked by its name:
+    the id that is listed of an annotated tag may be its own and not the commit's.
+    """
+    tags, pending = remote.tags or {}, any(change.what != UNCHANGED for change in changes)
     if wishes.tag is not None:
         if wishes.tag not in tags:
-            return wishes.tag
-        if not pending and tags[wishes.tag] == remote.head:
-            return None
+            return wishes.tag, None
+        if not pending and _is_held(look, release, remote, wishes.tag):
+            return None, wishes.tag
         raise ValueError(f"--tag: {wishes.tag} is on the Hub already, of commit {tags[wishes.tag][:12]}; tags stay")
-    if wishes.create_pr or (wishes.revision or MAIN) != MAIN or (not pending and remote.head in tags.values()):
-        return None
-    return next_tag(tags)
+    versioned = not wishes.create_pr and (wishes.revision or MAIN) == MAIN
+    if pending:
+        return next_tag(tags) if versioned else None, None
+    at_head = [tag for tag, commit in tags.items() if commit == remote.head]
+    if at_head or not versioned:
+        return None, at_head[-1] if at_head else None
+    last = f"v{_last_version(tags)}"
+    held = last in tags and _is_held(look, release, remote, last)
+    return (None, last) if held else (next_tag(tags), None)
+
+
+def _is_held(look: Callable[[str], Files], release: Release, remote: Remote, tag: str) -> bool:
+    """Whether what a tag names holds the release."""
+    files = (remote.files or {}) if (remote.tags or {})[tag] == remote.head else look(tag)
+    return all(change.what == UNCHANGED for change in compare(release, files))
+
+
+def _warnings(
+    api: HfApi,
+    look: Callable[[str], Files],
+    release: Release,
+    wishes: Wishes,
+    remote: Remote,
+    changes: tuple[Change, ...],
+) -> Iterator[str]:
+    """What a person would want to know before it happens: others' work overwritten, more deleted than sent."""
+    count = {what: sum(change.what == what for change in changes) for what in (NEW, CHANGED, DELETED)}
+    theirs = sorted(change.path for change in changes if change.what in (CHANGED, DELETED))
+    if theirs and remote.head is not None:
+        last = steadily(
+            lambda: api.list_repo_commits(release.repo_id, repo_type=release.kind, revision=str(remote.head))
+        )[0]
+        if not _is_of_a_push(last.title):
+            version = f"v{_last_version(remote.tags or {})}"
+            if version in (remote.tags or {}):  # what has changed since the last push
+                before, now = look(version), remote.files or {}
+                theirs = [path for path in theirs if path not in before or before[path].blob_id != now[path].blob_id]
+            if theirs:
+                more = f" and {len(theirs) - SHOWN} more" if len(theirs) > SHOWN else ""
+                yield (
+                    f"{wishes.revision or MAIN} of {release.target} was last changed by {' and '.join(last.authors)} "
+                    f"({last.created_at:%Y-%m-%d %H:%M} UTC: {last.title!r}), not by a push like this one, which "
+                    f"overwrites or deletes {', '.join(theirs[:SHOWN])}{more}"
+                )
+    if count[DELETED] > count[NEW] + count[CHANGED]:
+        yield (
+            f"more is deleted than sent ({count[DELETED]} files, {count[NEW] + count[CHANGED]} sent): is this what "
+            f"{release.target} is to hold?"
+        )
+
+
+def message(release: Release, tag: str | None, changes: tuple[Change, ...]) -> str:
+    """Title of the commit of a push, by which later ones know it."""
+    counts = {what: sum(change.what == what for change in changes) for what in (NEW, CHANGED, DELETED)}
+    files = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"Publish {release.kind}{f' {tag}' if tag else ''}: {files}"
+
+
+def _is_of_a_push(title: str) -> bool:
+    """Whether a commit is one of `message`, its merge, or the Hub's own first."""
+    kinds = "|".join(KINDS)
+    return title == "initial commit" or bool(
+        re.search(rf"\bPublish (?:{kinds})(?: \S+)?: \d+ (?:{NEW}|{CHANGED}|{DELETED})\b", title)
+    )

@@ -18,6 +18,8 @@ from pathlib import Path
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from ariel_scripts._content import content_problems, is_text
+
 KINDS = ("dataset", "model", "space")
 BLOCK = 1 << 20  # bytes hashed at a time
 
@@ -26,33 +28,6 @@ FOLDER_FILES = 10_000
 COMMIT_FILES = 25_000
 COMMIT_TEXT = 1_000_000_000  # bytes of files that travel inside the commit
 LFS_SIZE = 10_000_000  # bytes; larger files do not travel inside the commit, whatever they are
-TEXT_SUFFIXES = (".cfg", ".css", ".csv", ".html", ".ini", ".ipynb", ".js", ".json", ".jsonl", ".md", ".py", ".sh",
-                 ".svg", ".toml", ".tsv", ".txt", ".yaml", ".yml")  # fmt: skip
-
-SECRETS = {
-    "a Hugging Face token": re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}"),
-    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
-    "a GitHub token": re.compile(r"\b(?:gh[oprsu]_[A-Za-z0-9]{36}|github_pat_\w{40,})"),
-    "a GitLab token": re.compile(r"\bglpat-[\w-]{20,}"),
-    "a Google API key": re.compile(r"\bAIza[\w-]{35}\b"),
-    "an OpenAI or Anthropic key": re.compile(r"\bsk-(?:proj-|ant-|svcacct-)?[\w-]{32,}"),
-    "a Slack token": re.compile(r"\bxox[abeoprs]-[\w-]{10,}"),
-    "a PyPI token": re.compile(r"\bpypi-AgE[\w-]{50,}"),
-    "a Kaggle key": re.compile(r"\bKGAT_[0-9a-f]{32}\b|[\"']key[\"']\s*:\s*[\"'][0-9a-f]{32}[\"']"),
-    "a password in an address": re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>{}$]+:[^\s/:@\"'<>{}$]+@[\w.]"),
-    # values that are plainly stand-ins (<password>, ${PASSWORD}, your-password, ***) pass
-    "a password": re.compile(
-        r"(?i)\b\w*(?:password|passwd|secret_?key|client_secret|api_?key|access_token|auth_token)[\"']?\s*[:=]\s*"
-        r"([\"'])(?!your|example|changeme|xxx|\*|\.\.\.|<|\$|\{)[^\s\"']{8,}\1"
-    ),
-}
-# not where it continues something: an address, {folder}/tmp/x, ~/home/x
-MACHINE_PATH = re.compile(
-    r"(?:(?<![\w.~/)\]}*$%-])|(?<=file://))/"
-    r"(?:home|root|Users|tmp|mnt|media|scratch|work|workspace|private|var)/[\w.~@%+-][^\s\"'`<>|,;)]*"
-    r"|(?<!\w)[A-Za-z]:(?:\\{1,2}|/)(?:Users|Documents and Settings|Windows|Temp|Program Files)\b[^\s\"'`<>|,;)]*"
-)
 
 
 @dataclass(frozen=True)
@@ -109,7 +84,7 @@ class Item:
 class Release:
     """Everything that one push makes a repository hold.
 
-    kind: `dataset`, `model` or `space`. owned: fnmatch patterns of the files on the Hub that this kind manages: those
+    kind: `dataset`, `model` or `space`. owned: patterns (`owns`) of the files on the Hub that this kind manages: those
     that are there and not among `items` are deleted in the same commit; everything else there is left alone.
     """
 
@@ -123,20 +98,30 @@ class Release:
         """`dataset OWNER/NAME`, for messages."""
         return f"{self.kind} {self.repo_id}"
 
+    def owns(self, path: str) -> bool:
+        """Whether a file on the Hub is this kind's: in a pattern `*` is of one name, `**` of any folders and names."""
+        return any(_pattern(pattern).fullmatch(path) for pattern in self.owned)
+
 
 def check(release: Release) -> None:
     """Refuse a release that should not or cannot be published, naming every file that is the reason.
 
     Looked at: the repository's id, names of files, sizes and counts against the Hub's limits, links that lead out of
-    the folder, and in text files secrets (keys and tokens by their known shapes) and absolute paths of a machine.
+    the folder; and in text files and the strings of Parquet files secrets and absolute paths of a machine.
     Raises ValueError; a secret itself is never part of the message.
     """
     problems = [*_repo_problems(release), *_name_problems(release), *_size_problems(release)]
     for item in release.items:
-        problems += _text_problems(item)
+        problems += content_problems(item)
     if problems:
         listed = "\n  ".join(problems)
         raise ValueError(f"{release.kind} for {release.repo_id}, {len(problems)} reasons not to publish:\n  {listed}")
+
+
+@functools.cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*|\*)", pattern)
+    return re.compile("".join({"*": "[^/]*", "**": ".*"}.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
 def check_repo_id(repo_id: str) -> None:
@@ -197,28 +182,8 @@ def _size_problems(release: Release) -> Iterator[str]:
     text = 0
     for item in release.items:
         size = item.size if isinstance(item.content, bytes) or item.content.is_file() else 0
-        text += size if size <= LFS_SIZE and _is_text(item.path) else 0
+        text += size if size <= LFS_SIZE and is_text(item.path) else 0
         if size > FILE_SIZE:
             yield f"{item.path}: expected at most {FILE_SIZE / 1e9:.0f} GB, found {size / 1e9:.1f} GB: split it"
     if text > COMMIT_TEXT:
         yield f"text files: expected at most {COMMIT_TEXT / 1e9:.0f} GB in one commit, found {text / 1e9:.1f} GB"
-
-
-def _is_text(path: str) -> bool:
-    return path.endswith(TEXT_SUFFIXES) or path == ".gitattributes"
-
-
-def _text_problems(item: Item) -> Iterator[str]:
-    if not _is_text(item.path) or (isinstance(item.content, Path) and not item.content.is_file()):
-        return
-    try:
-        text = item.read().decode()
-    except UnicodeDecodeError as error:
-        yield f"{item.path}: expected text in UTF-8, found byte 0x{error.object[error.start]:02x} at {error.start}"
-        return
-    for what, pattern in SECRETS.items():
-        for found in pattern.finditer(text):
-            yield f"{item.path}, line {text.count(chr(10), 0, found.start()) + 1}: expected no secret, found {what}"
-    for found in MACHINE_PATH.finditer(text):
-        line = text.count("\n", 0, found.start()) + 1
-        yield f"{item.path}, line {line}: expected no absolute path of a machine, found {found[0]}"

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from ariel_scripts._release import Item, Release
 
 PACKAGES = ("hf_dataset", "modeling_ariel")
-OWNED = ("README.md", "requirements.txt", "*.py", "hf_dataset/*", "modeling_ariel/*", "sample_data/*")
+OWNED = ("README.md", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**")
 CHECKPOINT = "modeling_ariel/released"
 HEADER = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license")
 SAMPLE = """
@@ -121,14 +121,20 @@ def sample_folder(folder: Path) -> Path:
     """The bundled sample with its scores, made by the Space's own `sample.py` where it is not in the cache yet."""
     if not (folder / "sample.py").is_file():
         raise ValueError(f"{folder}: expected sample.py, which makes the Space's sample, found none")
-    result = subprocess.run(
-        [sys.executable, "-c", SAMPLE],
-        cwd=folder,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=SAMPLE_SECONDS,
-    )
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", SAMPLE],
+            cwd=folder,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=SAMPLE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"{folder / 'sample.py'}: expected the Space's sample in {SAMPLE_SECONDS} s (two minutes on two free "
+            "cores), found it unfinished: push again when this machine is less busy"
+        ) from None
     if result.returncode:
         raise ValueError(f"{folder / 'sample.py'}: expected it to make the sample, found\n{result.stderr[-2000:]}")
     return Path(result.stdout.splitlines()[-1])

@@ -15,16 +15,15 @@ from huggingface_hub.errors import HTTPError
 
 from ariel_scripts._hub_errors import PublishError, explained, failure, status_of, steadily
 from ariel_scripts._push_plan import (
-    CHANGED,
     DELETED,
     MAIN,
-    NEW,
     NO_TOKEN,
     UNCHANGED,
     Plan,
     compare,
     files_of,
     make_plan,
+    message,
     read_remote,
 )
 from ariel_scripts._release import Release
@@ -56,8 +55,7 @@ def publish(api: HfApi, plan: Plan) -> Published:
     commit = _commit(api, plan) if plan.pending else plan.remote.head
     if plan.tag is not None and commit is not None:
         _set_tag(api, plan, commit)
-    tags = [plan.tag] if plan.tag else [name for name, of in (plan.remote.tags or {}).items() if of == commit]
-    return Published(_url(api, plan), commit or "", tags[-1] if tags else None, bool(plan.pending))
+    return Published(_url(api, plan), commit or "", plan.tag or plan.held_by, bool(plan.pending))
 
 
 def _with_place(api: HfApi, plan: Plan) -> Plan:
@@ -66,12 +64,14 @@ def _with_place(api: HfApi, plan: Plan) -> Plan:
     if plan.remote.private is not None and plan.remote.has_branch:
         return plan
     sdk = _space_sdk(release) if release.kind == "space" else None
-    with explained(plan.target, plan.user, f"Nothing was published. {AGAIN}"):
-        if plan.remote.private is None:
+    if made := "repository" if plan.remote.private is None else "":
+        with explained(plan.target, plan.user, f"Nothing was published. {AGAIN}"):
             steadily(lambda: api.create_repo(**place, private=wishes.private, exist_ok=True, space_sdk=sdk))
-        if plan.branch != MAIN:
+    if plan.branch != MAIN:
+        left = f"The new {made} stays. " if made else ""
+        with explained(plan.target, plan.user, f"Nothing was published. {left}{AGAIN}"):
             steadily(lambda: api.create_branch(**place, branch=plan.branch, revision=plan.remote.head, exist_ok=True))
-    return make_plan(api, release, wishes)  # what the Hub put into a new repository is now seen too
+    return make_plan(api, release, wishes, made or "branch")  # what the Hub puts into a new repository is seen now
 
 
 def _commit(api: HfApi, plan: Plan) -> str:
@@ -87,11 +87,13 @@ def _send(api: HfApi, plan: Plan) -> Any:
     adds = [CommitOperationAdd(change.path, items[change.path].content)
             for change in plan.pending if change.what != DELETED]  # fmt: skip
     deletes = [CommitOperationDelete(change.path) for change in plan.pending if change.what == DELETED]
-    before = f"{plan.branch!r} of {plan.target} is as it was before."
-    with explained(plan.target, plan.user, f"{before} Large files that have arrived are not sent again. {AGAIN}"):
+    before = f"{_as_before(plan)} Large files that have arrived are not sent again. {AGAIN}"
+    with explained(plan.target, plan.user, before):
         # no .gitignore on the Hub may leave out part of a release
         api.preupload_lfs_files(**place, additions=adds, revision=plan.branch, create_pr=plan.wishes.create_pr,
                                 free_memory=False, gitignore_content="")  # fmt: skip
+    unknown = f"Whether the commit to {plan.branch!r} was made is not known; half of it was not. {AGAIN}"
+    with explained(plan.target, plan.user, before, interrupted=unknown):
         try:
             return steadily(
                 lambda: _ask_for_commit(api, plan, [*adds, *deletes]), again=lambda error: _again(api, plan)
@@ -99,18 +101,26 @@ def _send(api: HfApi, plan: Plan) -> Any:
         except HTTPError as error:
             there = _is_there(api, plan)
             if there is None and (status_of(error) or 500) >= 500:
-                lost = f"Whether the commit to {plan.branch!r} was made is not known; half of it was not. {AGAIN}"
-                raise failure(plan.target, plan.user, error, lost) from error
+                raise failure(plan.target, plan.user, error, unknown) from error
             if not there:
                 raise
             return None
+
+
+def _as_before(plan: Plan) -> str:
+    """What the Hub holds until the commit, in a sentence."""
+    if plan.made == "repository":
+        return f"{plan.target} was made by this push and stays, without anything of it: delete it if you give up."
+    if plan.made == "branch":
+        return f"The branch {plan.branch!r} of {plan.target} was made by this push and stays, as a copy of {MAIN}."
+    return f"{plan.branch!r} of {plan.target} is as it was before."
 
 
 def _ask_for_commit(api: HfApi, plan: Plan, operations: list[Any]) -> Any:
     return api.create_commit(
         **_place(plan),
         operations=operations,
-        commit_message=_message(plan),
+        commit_message=message(plan.release, plan.tag, plan.changes),
         revision=plan.branch,
         create_pr=plan.wishes.create_pr,
         parent_commit=plan.remote.head,
@@ -162,7 +172,8 @@ def _set_tag(api: HfApi, plan: Plan, commit: str) -> None:
             steadily(lambda: api.create_tag(**_place(plan), tag=tag, revision=commit))
         except HTTPError as error:
             # the answer to an earlier try was lost, or somebody else took the name
-            if status_of(error) != 409 or (read_remote(api, plan.release, plan.wishes).tags or {}).get(tag) != commit:
+            there = tag in (read_remote(api, plan.release, plan.wishes).tags or {})
+            if status_of(error) != 409 or not there or api.repo_info(**_place(plan), revision=tag).sha != commit:
                 raise
 
 
@@ -200,12 +211,6 @@ def _find_pull_request(api: HfApi, plan: Plan) -> tuple[str, str] | None:
 
 def _place(plan: Plan) -> dict[str, Any]:
     return {"repo_id": plan.release.repo_id, "repo_type": plan.release.kind}
-
-
-def _message(plan: Plan) -> str:
-    counts = {what: sum(change.what == what for change in plan.pending) for what in (NEW, CHANGED, DELETED)}
-    files = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return f"Publish {plan.release.kind}{f' {plan.tag}' if plan.tag else ''}: {files}"
 
 
 def _url(api: HfApi, plan: Plan) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ariel_scripts._common import run_script
+from ariel_scripts._common import EXIT_INTERRUPTED, run_script
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -53,13 +53,15 @@ def main(
 
     Nothing is sent when nothing changed. After an interruption the same command goes on. Log in first: hf auth login.
 
-    Exit codes: 0 published or nothing to do, 1 refused or failed (the message says what is on the Hub), 2 wrong usage.
+    Exit codes: 0 published or nothing to do, 1 refused or failed, 2 wrong usage, 130 interrupted; where something may
+    be on the Hub the message says what.
 
     Example: ariel push dataset YOU/ariel-2024 light-curves --private --dry-run
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
 
+    from ariel_scripts._hub_errors import ended_at_once_by_ctrl_c
     from ariel_scripts._push_plan import Wishes, check_login
     from ariel_scripts._release import check, check_repo_id
 
@@ -71,7 +73,8 @@ def main(
         disable_progress_bars()
     release = make_release(kind, folder, repo_id)
     check(release)
-    push(api, release, Wishes(private, revision, create_pr, tag), dry_run)
+    with ended_at_once_by_ctrl_c(EXIT_INTERRUPTED):
+        push(api, release, Wishes(private, revision, create_pr, tag), dry_run)
 
 
 def make_release(kind: Kind, folder: str | None, repo_id: str) -> Release:
@@ -91,6 +94,8 @@ def push(api: HfApi, release: Release, wishes: Wishes, dry_run: bool = False) ->
     with bounded_waits():
         plan = make_plan(api, release, wishes)
         typer.echo(_listed(plan, dry_run))
+        for warning in plan.warnings:
+            logger.warning("%s", warning)
         done = None if dry_run else publish(api, plan)
     if done is not None:
         typer.echo(_summary(done))

@@ -5,7 +5,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import load_dataset
-from local_hub import LocalHub
+from local_hub import Fault, LocalHub
 from push_scenes import traffic
 
 from ariel_scripts.cli import call
@@ -137,3 +142,29 @@ def test_of_simulated_light_curves_only_what_changed_goes(hub: LocalHub, tmp_pat
     assert refused.returncode == 1
     assert Path(kept[0]).name in refused.stderr
     assert traffic(hub, REPO) == before
+
+
+def test_ctrl_c_while_large_files_go_ends_the_command_at_once_and_says_what_is_on_the_hub(
+    built: Path, hub: LocalHub, tmp_path: Path
+) -> None:
+    hub.faults = [Fault("PUT /lfs/*", hang=60, times=99)]
+    command = [sys.executable, "-m", "ariel_scripts.cli", "push", "dataset", REPO, built]
+    with subprocess.Popen(
+        [*map(str, command)], env=hub.environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until = time.monotonic() + 120
+        while hub.faults[0].times > 97 and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - sent < 10
+    assert re.search(rf"interrupted\. dataset {REPO}: .*{REPO} was made by this push and stays, without anything", said)
+    assert "Run the same command again to go on." in said
+    assert "Traceback" not in said
+    assert set(hub.files("dataset", REPO)) == {".gitattributes"}
+    assert not hub.repo("dataset", REPO).tags
+    hub.faults = []
+    hub.run(["ariel", "push", "dataset", REPO, built], tmp_path)
+    assert set(hub.repo("dataset", REPO).tags) == {"v1"}

@@ -1,0 +1,227 @@
+"""`ariel push` where others work too: what it owns, what it warns of, whose commits get a version; and Xet, Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from local_hub import Fault, LocalHub
+from push_scenes import FILES, REPO, client, pushed, release, traffic
+
+from ariel_scripts import _dataset_release, _model_release, _space_release
+from ariel_scripts._hub_errors import PublishError
+from ariel_scripts._push_plan import Wishes, make_plan
+from ariel_scripts._release import Release
+
+pytestmark = pytest.mark.usefixtures("online")
+
+OWNED = {
+    "dataset": (
+        _dataset_release.OWNED,
+        ["README.md", "croissant.json", "report.md", "data/light_curves/train-0.parquet", "manifest/a.json"],
+        ["docs/README.md", "notes.txt", "metadata/a.json", "manifest/figures/a.png", "old/report.md", "my_data/a"],
+    ),
+    "model": (
+        _model_release.OWNED,
+        ["README.md", "model.safetensors", "config.json", "modeling_ariel.py", "old_ariel.py", "z.png"],
+        ["examples/my_ariel.py", "config.json.bak", "onnx/model.safetensors", "train.py", "ariel.py"],
+    ),
+    "space": (
+        _space_release.OWNED,
+        ["app.py", "old.py", "hf_dataset/schema.py", "hf_dataset/simulation/fast.py", "sample_data/data/a.parquet",
+         "modeling_ariel/released/model.safetensors"],
+        ["scripts/theirs.py", "assets/logo.png", "hf_dataset.md", "docs/README.md", "more/requirements.txt"],
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def warned(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log of warnings."""
+    caplog.set_level(logging.WARNING)
+    return caplog
+
+
+def change(hub: LocalHub, title: str, add: dict[str, bytes] | None = None, delete: tuple[str, ...] = ()) -> None:
+    """A commit that somebody makes by other means."""
+    operations = [CommitOperationAdd(path, content) for path, content in (add or {}).items()]
+    gone = [CommitOperationDelete(path) for path in delete]
+    client(hub).create_commit(REPO, [*operations, *gone], commit_message=title, repo_type="dataset")
+
+
+@pytest.mark.parametrize("kind", OWNED)
+def test_each_kind_owns_its_own_files_and_those_of_no_other_folder(kind: str) -> None:
+    patterns, ours, others = OWNED[kind]
+    made = Release(kind, REPO, (), patterns)
+    assert [path for path in ours if not made.owns(path)] == []
+    assert [path for path in others if made.owns(path)] == []
+
+
+# --- what others did -----------------------------------------------------------------------------------------------
+
+
+def test_what_somebody_else_changed_since_the_last_push_is_told_with_who_and_when_before_it_is_overwritten(
+    hub: LocalHub, warned: pytest.LogCaptureFixture
+) -> None:
+    pushed(hub)
+    change(hub, "Gate the access", {"README.md": b"---\ngated: true\n---\n", "notes.txt": b"mine"})
+    changed = FILES | {"data/train-1.parquet": b"PAR1 changed"}
+    for dry_run in (True, False):
+        warned.clear()
+        pushed(hub, changed, dry_run=dry_run)
+        assert re.fullmatch(
+            r"main of dataset observer/curves was last changed by observer \(2026-01-01 00:00 UTC: 'Gate the access'"
+            r"\), not by a push like this one, which overwrites or deletes README.md",
+            warned.messages[0],
+        )
+        assert len(warned.messages) == 1
+    warned.clear()
+    pushed(hub, FILES)
+    assert not warned.messages  # the last commit is a push again
+
+
+def test_what_somebody_else_did_beside_the_release_is_no_reason_to_warn(
+    hub: LocalHub, warned: pytest.LogCaptureFixture
+) -> None:
+    pushed(hub)
+    change(hub, "Notes", {"notes.txt": b"mine"})
+    pushed(hub, FILES | {"README.md": b"# Other\n"})
+    assert not warned.messages
+
+
+def test_a_repository_that_no_push_made_is_told_of(hub: LocalHub, warned: pytest.LogCaptureFixture) -> None:
+    client(hub).create_repo(REPO, repo_type="dataset")
+    change(hub, "By hand", {"README.md": b"# By hand\n", **{f"data/{n}.parquet": b"PAR1" for n in range(7)}})
+    pushed(hub, dry_run=True)
+    first, second = warned.messages
+    assert "'By hand'), not by a push like this one, which overwrites or deletes README.md, data/0.parquet" in first
+    assert first.endswith("data/3.parquet and 3 more")
+    assert second == ("more is deleted than sent (7 files, 3 sent): is this what dataset observer/curves is to hold?")
+
+
+def test_a_first_push_into_an_empty_repository_warns_of_nothing(
+    hub: LocalHub, warned: pytest.LogCaptureFixture
+) -> None:
+    client(hub).create_repo(REPO, repo_type="dataset")
+    pushed(hub)
+    assert not warned.messages
+
+
+# --- versions ------------------------------------------------------------------------------------------------------
+
+
+def test_what_others_add_beside_a_version_makes_no_new_version_of_it(hub: LocalHub) -> None:
+    first = pushed(hub)
+    change(hub, "Notes", {"notes.txt": b"mine"})
+    again = pushed(hub)
+    repo = hub.repo("dataset", REPO)
+    assert (again.fresh, again.tag, repo.tags) == (False, "v1", {"v1": first.commit})
+    assert pushed(hub, tag="v1").tag == "v1"
+    assert repo.tags == {"v1": first.commit}
+    changed = FILES | {"README.md": b"# Other\n"}
+    change(hub, "By hand", {"README.md": changed["README.md"]})
+    assert pushed(hub, changed).tag == "v2"  # what no version holds gets one
+
+
+def test_a_tag_that_is_an_object_of_its_own_is_known_by_what_it_holds(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import HfApi
+
+    pushed(hub)
+    listed = HfApi.list_repo_refs
+
+    def annotated(*arguments: object, **options: object) -> object:
+        refs = listed(*arguments, **options)  # type: ignore[arg-type]
+        for tag in refs.tags:
+            tag.target_commit = "a" * 40
+        return refs
+
+    monkeypatch.setattr(HfApi, "list_repo_refs", annotated)
+    assert pushed(hub).tag == "v1"
+    assert pushed(hub, tag="v1").tag == "v1"
+    hub.faults = [Fault("POST */tag/*", after=True)]
+    done = pushed(hub, FILES | {"README.md": b"# Other\n"})
+    assert (done.tag, set(hub.repo("dataset", REPO).tags)) == ("v2", {"v1", "v2"})
+
+
+# --- what is left behind -------------------------------------------------------------------------------------------
+
+
+def test_a_repository_or_branch_that_was_made_for_a_push_that_then_fails_is_told_of(hub: LocalHub) -> None:
+    hub.faults = [Fault("POST */preupload/*", 403, times=9)]
+    with pytest.raises(
+        PublishError, match=r"dataset observer/curves was made by this push and stays, without anything"
+    ):
+        pushed(hub)
+    assert ("dataset", REPO) in hub.repos
+    with pytest.raises(PublishError, match=r"'main' of dataset observer/curves is as it was before"):
+        pushed(hub)
+    with pytest.raises(
+        PublishError, match=r"branch 'draft' of dataset observer/curves was made by this push and stays"
+    ):
+        pushed(hub, revision="draft")
+    hub.faults = [Fault("GET */refs", 403, times=9)]
+    with pytest.raises(PublishError, match=r"Nothing was published. The new repository stays."):
+        pushed(hub, repo_id="observer/new")
+
+
+# --- Xet -----------------------------------------------------------------------------------------------------------
+
+PUSH = """
+from huggingface_hub import HfApi
+from push_scenes import release, FILES
+from ariel_scripts._common import run_script
+from ariel_scripts._push_plan import Wishes
+from ariel_scripts.push import push
+def main():
+    '''Push.'''
+    push(HfApi(), release(FILES), Wishes())
+run_script(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(404, "With HF_HUB_DISABLE_XET=1 they go by LFS"), (403, "'observer' may not write to"), (401, "hf auth login")],
+)
+def test_a_hub_without_xet_or_that_refuses_it_ends_the_push_before_anything_changes(
+    status: int, said: str, hub: LocalHub, tmp_path: Path
+) -> None:
+    pytest.importorskip("hf_xet")
+    hub.faults = [Fault("GET */xet-write-token/*", status, times=99)]
+    here = str(Path(__file__).parent)
+    done = hub.run(PUSH, tmp_path, check=False, PYTHONPATH=here, HF_HUB_DISABLE_XET="0")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert f"({status} " in last
+    assert said in last
+    assert "without anything of it" in last
+    assert len(hub.calls("GET */xet-write-token/main")) == 1
+    assert traffic(hub) == (0, 0)
+    hub.faults = []
+    assert hub.run(PUSH, tmp_path, PYTHONPATH=here).returncode == 0
+    assert traffic(hub) == (2, 1)
+
+
+def test_the_plan_of_a_push_needs_no_xet(hub: LocalHub) -> None:
+    plan = make_plan(client(hub), release(), Wishes())
+    assert not hub.calls("GET *xet*")
+    assert plan.tag == "v1"
+
+
+# --- what takes too long -------------------------------------------------------------------------------------------
+
+
+def test_a_model_or_sample_that_takes_too_long_is_refused_with_what_to_do(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_model_release, "PATIENCE_S", 0.01)
+    with pytest.raises(ValueError, match=r"my-model: expected a process .* in 0.01 s, found it unfinished"):
+        _model_release.predicted_alone(tmp_path / "stage", "ArielForPreTraining", {}, Path("my-model"))
+    monkeypatch.setattr(_space_release, "SAMPLE_SECONDS", 0.01)
+    with pytest.raises(ValueError, match=r"sample.py: expected the Space's sample in 0.01 s .* push again"):
+        _space_release.sample_folder(repository / "space")
