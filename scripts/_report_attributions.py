@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-STEPS = 24
+STEPS = 48  # misses at most a few parts in a thousand of the change; 24 missed up to 6 %
 OUTPUTS = ("depth", "sigma")
 
 
@@ -47,12 +47,13 @@ def integrated_gradients(
     """Attributions (K, ...) of the K outputs of ``function`` to the elements of ``x``.
 
     ``function`` takes a stack (S, ...) of inputs like ``x`` and gives (S, K), a row for each. The integral is by the
-    rule of Gauss and Legendre with ``steps`` points, exact for polynomials of degree 2 steps - 1.
+    rule of Gauss and Legendre with ``steps`` points in the root of the way gone: normalising layers bend most at its
+    start. Exact where gradients are polynomials of degree steps - 1.
     """
-    points, weights = (torch.as_tensor(a, dtype=x.dtype) for a in np.polynomial.legendre.leggauss(steps))
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    root = 0.5 * (points + 1.0)
     shape = (steps, *(1,) * x.ndim)
-    along = 0.5 * (points + 1.0).reshape(shape).to(x.device)
-    share = 0.5 * weights.reshape(shape).to(x.device)
+    along, share = (torch.as_tensor(a, dtype=x.dtype).reshape(shape).to(x.device) for a in (root**2, root * weights))
     at = (baseline + along * (x - baseline)).detach().requires_grad_(True)
     outputs = function(at).sum(0)  # each row rests on its own input alone
     slopes = [torch.autograd.grad(output, at, retain_graph=True)[0] for output in outputs]

@@ -97,7 +97,10 @@ def spectral_layout(wavelength: Array, titles: Sequence[str], heights: Sequence[
     }  # fmt: skip
     for row, (title, share) in enumerate(zip(titles, shares, strict=True)):
         bottom = max(top - share * (1 - gap * (len(titles) - 1)), 0.0)
-        layout[f"yaxis{row + 1 if row else ''}"] = _axis(title, domain=[float(bottom), float(top)], anchor="x")
+        axis = _axis(
+            title, domain=[float(bottom), float(top)], anchor="x", exponentformat="none", separatethousands=True
+        )
+        layout[f"yaxis{row + 1 if row else ''}"] = axis
         top = bottom - gap
     for name, (low, high) in BANDS.items():
         if low < wavelength[1] - 0.1 or "continuum" in name:
@@ -234,7 +237,7 @@ def loss_map(wavelength: Array, planets: NDArray[np.int64], losses: Mapping[str,
     layout = {
         "xaxis": _axis("wavelength, µm", type="category", tickvals=[names[t] for t in ticks], tickangle=0,
                        ticktext=["FGS1", *(f"{wavelength[t]:.1f}" for t in ticks[1:])], showgrid=False),
-        "yaxis": _axis("planets, lowest score first", type="category", tickvals=[], showgrid=False,
+        "yaxis": _axis("planets, most lost first", type="category", tickvals=[], showgrid=False,
                        autorange="reversed"),
     }  # fmt: skip
     bar = {"title": {"text": "nats lost", "side": "right"}, "thickness": 12, "len": 0.9, "tickvals": [0, 2, 4, 6],
@@ -348,6 +351,7 @@ def attributions(
 ) -> tuple[Figure, Figure]:  # fmt: skip
     """Two figures, a variant for each output: over time with white light, over wavelength with penalties."""
     over_time, over_channel = {}, {}
+    beyond = any(_beyond(values) for values in by_channel.values())
     for name, parts in by_time.items():
         data: list[Trace] = []
         for place, (hours, part, white) in enumerate(zip(time, parts, curve, strict=True)):
@@ -371,7 +375,7 @@ def attributions(
         }
     return (
         Figure(f"{title}: over time", caption, over_time, 320, "of"),
-        Figure(f"{title}: over wavelength, with penalties", FGS1_BEYOND, over_channel, 460, "of"),
+        Figure(f"{title}: over wavelength, with penalties", FGS1_BEYOND if beyond else "", over_channel, 460, "of"),
     )
 
 
@@ -390,6 +394,12 @@ def _airs_range(values: Array) -> list[float]:
     return [low - margin, high + margin]
 
 
+def _beyond(values: Array) -> bool:
+    """Whether FGS1 lies outside the axis of the AIRS channels."""
+    low, high = _airs_range(values)
+    return not low <= values[0] <= high
+
+
 def _channel_attribution(
     wavelength: Array, name: str, values: Array, penalties: Mapping[str, Array], limits: Mapping[str, float]
 ) -> list[Trace]:
@@ -397,7 +407,7 @@ def _channel_attribution(
     inside = values.copy()
     inside[0] = np.clip(values[0], low + 0.05 * (high - low), high - 0.05 * (high - low))
     data = along(wavelength, inside, 0, 0, f"attribution to {name}", line={"color": "§c0", "width": 1.5})
-    if inside[0] != values[0]:
+    if _beyond(values):
         data[0]["marker"] |= {"symbol": "triangle-up" if values[0] > high else "triangle-down", "size": 10}
     data[0]["hovertemplate"] = f"FGS1: {values[0]:.4g}"
     for place, (penalty, terms) in enumerate(penalties.items(), start=1):

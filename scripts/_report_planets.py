@@ -83,6 +83,7 @@ def planet_data(study: Study) -> dict[str, Any]:
     titles = ["transit depth, ppm", "(μ − truth)/σ"] if len(study.labelled) else ["transit depth, ppm"]
     layout = figures.spectral_layout(study.wavelength, titles, (2.4, 1) if len(titles) > 1 else None)
     if len(titles) > 1:
+        layout["yaxis2"]["autorangeoptions"] = {"include": [-3, 3]}
         for value in (-2, 2):
             layout["shapes"].append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": value,
                                      "y1": value, "line": {"color": "§muted", "width": 1, "dash": "dot"}})  # fmt: skip

@@ -149,12 +149,12 @@ def likelihood(study: Study) -> Section:
     """The heat map of log-likelihoods."""
     intro = (
         "Where the score is lost: how much of the log-likelihood of every true depth is missing from the ideal answer, "
-        "the truth with σ of 10 ppm. Planets are sorted by the first entry's score; a click shows the planet."
+        "the truth with σ of 10 ppm. Planets are sorted by what the first entry loses; a click shows the planet."
     )
-    terms = statistics.score_terms(*study.judged(study.entries[0]), "2024")
-    order = np.argsort(statistics.planet_scores(terms), kind="stable")
-    losses = {entry.name: statistics.lost(*study.judged(entry))[order] for entry in study.entries}
-    shown = figures.loss_map(study.wavelength, study.planets[study.labelled][order], losses)
+    losses = {entry.name: statistics.lost(*study.judged(entry)) for entry in study.entries}
+    order = np.argsort(-losses[study.entries[0].name].sum(1), kind="stable")
+    sorted_ = {name: loss[order] for name, loss in losses.items()}
+    shown = figures.loss_map(study.wavelength, study.planets[study.labelled][order], sorted_)
     return Section("likelihood", "Log-likelihood map", intro, [shown])
 
 

@@ -157,8 +157,8 @@ def _predictions(options: Options, where: Located) -> list[Given]:
     from ariel_scripts._report_predictions import predicted
     from ariel_scripts.predict import Job
 
-    sources = [*options.models, *map(str, options.predictions)]
-    names = names_of(sources)
+    names = names_of([*options.models, *map(str, options.predictions)])
+    files = [read_file(path) for path in options.predictions]  # what is wrong with them is said before the long part
     given = []
     for name, source in zip(names, options.models, strict=False):
         folder = options.out.with_name(f"{options.out.stem}.predictions")
@@ -170,8 +170,7 @@ def _predictions(options: Options, where: Located) -> list[Given]:
         latents = predicted(job)
         found, facts = read_file(path)
         given.append(Given(name, source, found, latents, {**facts, "code": code_digest()}))
-    for name, path in zip(names[len(options.models) :], options.predictions, strict=True):
-        found, facts = read_file(path)
+    for name, path, (found, facts) in zip(names[len(options.models) :], options.predictions, files, strict=True):
         given.append(Given(name, str(path), found, {}, facts))
     return given
 
