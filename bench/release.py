@@ -1,8 +1,8 @@
 """Make the released checkpoint: simulate, pretrain by masking, supervise on simulation, calibrate.
 
 Run: python bench/release.py OUT [--install]. Only the project's own commands and configs; no given spectrum is read.
-Forty minutes on two cores, of which seven for 920 classical fits. `--install` copies the result, its record without the
-paths of this machine, to modeling_ariel/released; the card beside it is written by hand.
+Some forty minutes on two cores, of which 12 of one core for 920 classical fits (0.8 s each). `--install` copies the
+result, its record without the paths of this machine, to modeling_ariel/released; the card beside it is written by hand.
 """
 
 from __future__ import annotations

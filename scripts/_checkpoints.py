@@ -73,8 +73,9 @@ class RunFolder:
         progress: dict[str, Any] = json.loads((state / "progress.json").read_text())
         if progress.pop("identity") != identity:
             raise ValueError(
-                f"{self.path}: expected the run that was stopped there, found one with other settings; choose another "
-                "folder or --restart"
+                f"{self.path}: expected the run that was stopped there, found one with other settings, data or start; "
+                "choose another folder or --restart (a branch of the Hub that moved on: name the commit that "
+                f"{self.path / 'best'} has in training.json)"
             )
         accelerator.load_state(str(state))
         return progress

@@ -68,7 +68,7 @@ def read_layouts(dataset: str | Located, split: str) -> list[str]:
 
 
 def wavelengths_of(dataset: str | Located, layout: str) -> np.ndarray:
-    """Wavelengths (C,) [um]: from the dataset's card; where that has none, those of the layout, which is said.
+    """Wavelengths (C,) [um]: from the dataset's card; where that has none, those of the layout, with a warning.
 
     Raises:
         ValueError: the card can't be fetched, or its wavelengths aren't sound.
@@ -83,8 +83,8 @@ def wavelengths_of(dataset: str | Located, layout: str) -> np.ndarray:
             return wavelengths_in(card)
         except ValueError as error:
             raise ValueError(f"{where.name}: README.md: {error}") from error
-    axis = "2024" if layout == "2024" else "2025"
-    logger.info("%s: no wavelengths in its card: those of the challenge of %s are taken", where.name, axis)
+    axis = "2024" if layout in ("2024", "given") else "2025"
+    logger.warning("%s: no wavelengths in its card: those of the challenge of %s are taken", where.name, axis)
     return wavelengths_um(axis)
 
 

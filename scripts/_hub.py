@@ -39,32 +39,30 @@ class Located:
 def locate_dataset(dataset: str | Located, revision: str | None = None) -> Located:
     """The dataset at the commit where ``revision`` (branch, tag or commit; default the main branch) is now.
 
-    A folder or URL is taken as it is. Where the Hub can't be reached, a complete copy in its cache serves.
+    A folder or URL is taken as it is. Where the Hub can't be reached, a whole copy in its cache serves.
 
     Raises:
-        ValueError: no such folder, repository or revision; no access; a revision of a folder.
+        ValueError: no such folder, repository or revision; no access; a copy that lacks files; a revision of a folder.
     """
+    from ariel_scripts._cached import check_whole
+
     if isinstance(dataset, Located):
         return dataset
     if _is_here(dataset, "dataset", revision):
         return Located(dataset, dataset)
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
-
     with hub_errors("dataset", dataset, revision):
-        try:
-            return Located(dataset, dataset, HfApi().dataset_info(dataset, revision=revision).sha)
-        except HfHubHTTPError:  # it answered
-            raise
-        except (HTTPError, OfflineModeIsEnabled) as error:
-            logger.debug("%s: %s", dataset, error)
-            folder = snapshot_download(dataset, repo_type="dataset", revision=revision, local_files_only=True)
-    logger.warning("%s: the Hub can't be reached: the copy in its cache is read", dataset)
+        commit, silence = _commit("dataset", dataset, revision)
+        if commit is not None:
+            return Located(dataset, dataset, commit)
+        folder = _copy("dataset", dataset, revision, silence)
+    check_whole(Path(folder), dataset)
     return Located(dataset, folder, Path(folder).name)
 
 
 def locate_model(model: str | Located, revision: str | None = None) -> Located:
     """The folder of a model: "released", a folder as it is, or a copy of a Hub repository (weights and JSON, no code).
+
+    Where the Hub can't be reached, the copy in its cache serves.
 
     Raises:
         ValueError: no such folder, repository or revision; no access; a revision of a folder.
@@ -79,8 +77,47 @@ def locate_model(model: str | Located, revision: str | None = None) -> Located:
     from huggingface_hub import snapshot_download
 
     with hub_errors("model", model, revision):
-        folder = snapshot_download(model, revision=revision, allow_patterns=list(MODEL_FILES))
+        commit, silence = _commit("model", model, revision)
+        if commit is None:
+            folder = _copy("model", model, revision, silence)
+        else:
+            folder = snapshot_download(model, revision=revision, allow_patterns=list(MODEL_FILES))
+            if Path(folder).name != commit:  # not by the commit: then no name leads to the copy once the Hub is away
+                logger.warning("%s: commit %s is read, not %s", model, Path(folder).name[:12], commit[:12])
     return Located(model, folder, Path(folder).name)
+
+
+def _commit(kind: str, name: str, revision: str | None) -> tuple[str | None, str]:
+    """The commit where a revision is now; or None, and why the Hub does not say. What it refuses is raised."""
+    from huggingface_hub import HfApi, is_offline_mode
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
+    try:
+        return HfApi().repo_info(name, repo_type=kind, revision=revision).sha, ""
+    except HfHubHTTPError as error:
+        if error.response.status_code < 500:
+            raise
+        return None, f"the Hub answers {error.response.status_code}"
+    except (HTTPError, OfflineModeIsEnabled) as error:
+        logger.debug("%s: %s", name, error)
+        return None, "the Hub isn't asked (HF_HUB_OFFLINE)" if is_offline_mode() else "the Hub can't be reached"
+
+
+def _copy(kind: str, name: str, revision: str | None, silence: str) -> str:
+    """The folder of the copy in the Hub's cache; it may be older than what the Hub has now, which is said."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    files = list(MODEL_FILES) if kind == "model" else None
+    try:
+        folder = snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=files, local_files_only=True)
+    except LocalEntryNotFoundError as error:
+        raise ValueError(
+            f"{name}: expected a {kind} folder or a Hub id, found no such folder; {silence}, and its cache has no "
+            "complete copy"
+        ) from error
+    logger.warning("%s: %s: the copy in its cache is read, commit %s", name, silence, Path(folder).name[:12])
+    return folder
 
 
 def _is_here(name: str, kind: str, revision: str | None) -> bool:
@@ -120,25 +157,9 @@ def hub_errors(kind: str, name: str, revision: str | None = None) -> Iterator[No
     except RevisionNotFoundError as error:
         raise ValueError(f"{name}: expected revision {revision!r} of the {kind} on the Hub, found none") from error
     except LocalEntryNotFoundError as error:
-        raise ValueError(
-            f"{name}: expected a {kind} folder or a Hub id, found no such folder; {_why_unreachable(error)}, and its "
-            "cache has no complete copy"
-        ) from error
+        raise ValueError(f"{name}: the {kind} can't be fetched, and the Hub's cache has no complete copy") from error
     except EntryNotFoundError as error:
         raise ValueError(f"{name}: the {kind} on the Hub lacks a file: {error}") from error
     except HfHubHTTPError as error:
         reason = error.server_message or "no reason given"
         raise ValueError(f"{name}: the Hub answers {error.response.status_code}: {reason}") from error
-
-
-def _why_unreachable(error: BaseException) -> str:
-    """Why a client took what it had: offline by choice, no connection, or an error of the Hub."""
-    from huggingface_hub import is_offline_mode
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if is_offline_mode():
-        return "the Hub isn't asked (HF_HUB_OFFLINE)"
-    cause = error.__cause__
-    if isinstance(cause, HfHubHTTPError):
-        return f"the Hub answers {cause.response.status_code}"
-    return "the Hub can't be reached"

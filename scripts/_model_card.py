@@ -13,7 +13,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ariel_scripts._origin import CALIBRATION, CARD, ON_THE_FLY, OWN, TRAINING, licence_of, read_record, without_paths
+from ariel_scripts._machine_paths import without_paths
+from ariel_scripts._origin import CALIBRATION, CARD, ON_THE_FLY, OWN, TRAINING, licence_of, read_record
 
 USAGE = re.compile(r"(<!-- usage -->\n).*?(\n<!-- /usage -->)", re.DOTALL)
 GENERATED = "<!-- written by ariel push from training.json and calibration.json -->"
@@ -26,6 +27,7 @@ METRICS = {
     "rmse_ppm": "RMSE of the depth (ppm)",
     "validation_loss": "Squared error of hidden points (sigma squared; 1 is noise)",
 }
+OF_SIGMA = ("score_2024", "score_2025", "log_likelihood")  # others once it is calibrated
 WATT_A_CORE = 10.0  # of a server's processor under load, its memory included
 PRETRAINED = "ArielForPreTraining"
 
@@ -147,14 +149,16 @@ model = AutoModelForPreTraining.from_pretrained("REPO_ID", trust_remote_code=Tru
 
 def _written(folder: Path, repo_id: str, kind: str, licence: str, names: Collection[str]) -> str:
     training, calibration = (without_paths(read_record(folder / name)) for name in (TRAINING, CALIBRATION))
-    data, base = training.get("data") or {}, training.get("base") or {}
+    data, start = training.get("data") or {}, training.get("base") or {}
+    if isinstance(calibration.get("model"), dict):
+        start = calibration["model"]
     name = repo_id.split("/")[-1]
     results = list(_results(training, calibration))
     metadata = ModelCardData(
         library_name="transformers",
         license=licence,
         tags=list(TAGS),
-        base_model=base.get("name") if base.get("commit") else None,
+        base_model=start.get("name") if start.get("commit") else None,
         datasets=[data["source"]] if data.get("commit") else None,
         model_name=name if results else None,
         eval_results=results or None,
@@ -170,9 +174,9 @@ def _written(folder: Path, repo_id: str, kind: str, licence: str, names: Collect
         f"Light curves of a planet's transits (FGS1 and AIRS-CH0 of ESA's Ariel) → {about}",
         f"## Use\n\n{usage(repo_id, kind)}",
         f"## Training\n\n{_training(training)}",
-        f"## Scores\n\n{_scores(training)}",
+        f"## Scores\n\n{_scores(training, calibration)}",
         f"## Are the error bars honest?\n\n{_calibration(calibration, names)}" if kind != PRETRAINED else "",
-        f"## Cost\n\n{_cost(training)}",
+        f"## Cost\n\n{_cost(training, kind)}",
         f"## Intended use and limits\n\n{limits}",
         f"## Licence\n\n{_licence(licence)}",
         GENERATED,
@@ -189,15 +193,22 @@ def _results(training: dict[str, Any], calibration: dict[str, Any]) -> Iterator[
     found = {"validation": training.get("evaluation") or {}, "held out": training.get("held out") or {}}
     for group, scores in found.items():
         for metric, title in METRICS.items():
-            if metric in scores:
+            if metric in scores and not (calibration and metric in OF_SIGMA):
                 about = f"{len(planets.get(group) or ()) or ''} {group} planets".strip()
                 yield _result(data, group, about, metric, title, scores[metric])
     judged = calibration.get("dataset")
     where = judged if isinstance(judged, dict) else {"name": judged}
     about = f"{len(calibration.get('planets') or ())} planets, each by the others"
+    for metric, value in _calibrated_scores(calibration).items():
+        yield _result(where, "calibration", about, metric, METRICS[metric], value)
     for level, value in (calibration.get("conformal", {}).get("coverage", {}).get("overall") or {}).items():
         title = f"Truths inside the {float(level):.0%} interval"
         yield _result(where, "calibration", about, f"coverage_{level}", title, value[0])
+
+
+def _calibrated_scores(calibration: dict[str, Any]) -> dict[str, float]:
+    after = calibration.get("after") or {}
+    return {metric: after[metric] for metric in METRICS if metric in after}
 
 
 def _result(data: dict[str, Any], group: str, about: str, metric: str, title: str, value: float) -> EvalResult:
@@ -240,11 +251,12 @@ def _commit(source: dict[str, Any]) -> str:
     return f" at {source['commit'][:12]}" if source.get("commit") else ""
 
 
-def _scores(record: dict[str, Any]) -> str:
+def _scores(record: dict[str, Any], calibration: dict[str, Any]) -> str:
+    when = ", before calibration" if calibration else ""
     columns = {
-        "validation": record.get("evaluation"),
+        f"validation{when}": record.get("evaluation"),
         "validation, physics alone": record.get("classical on validation"),
-        "held out": record.get("held out"),
+        f"held out{when}": record.get("held out"),
         "held out, physics alone": record.get("classical on held out"),
     }
     known = {name: scores for name, scores in columns.items() if scores}
@@ -255,11 +267,17 @@ def _scores(record: dict[str, Any]) -> str:
         for name, title in METRICS.items()
         if any(name in scores for scores in known.values())
     ]
-    if not rows:
-        return "None are recorded."
-    head = [f"| | {' | '.join(known)} |", "|---|" + "---|" * len(known)]
-    note = "Validation planets picked the step that was kept; held-out planets were seen by nothing but these numbers."
-    return "\n".join([*head, *rows]) + f"\n\n{note}"
+    parts = []
+    if rows:
+        head = [f"| | {' | '.join(known)} |", "|---|" + "---|" * len(known)]
+        parts.append("\n".join([*head, *rows]))
+        parts.append(
+            "Validation planets picked the step that was kept; held-out planets were seen by nothing but these numbers."
+        )
+    if after := _calibrated_scores(calibration):
+        said = ", ".join(f"{METRICS[metric]} {value:.4g}" for metric, value in after.items())
+        parts.append(f"After calibration, on its {len(calibration['planets'])} planets, each by the others: {said}.")
+    return "\n\n".join(parts) or "None are recorded."
 
 
 def _calibration(record: dict[str, Any], names: Collection[str]) -> str:
@@ -274,20 +292,27 @@ def _calibration(record: dict[str, Any], names: Collection[str]) -> str:
         ]
         rows.append(f"| {level:.0%} | {' | '.join(cells)} |")
     head = ["| stated | inside before | after calibration | conformal intervals |", "|---|---|---|---|"]
+    model = record.get("model")
+    start = model if isinstance(model, dict) else {"name": model}
     lead = f"{len(record.get('planets', ()))} planets, method {record.get('method')}; each judged by the others."
+    if start.get("name"):
+        lead += f" The weights are those of {start['name']}{_commit(start)}."
     figure = "\n\n![Coverage against stated probability](coverage.png)" if "coverage.png" in names else ""
     return f"{lead}\n\n" + "\n".join([*head, *rows]) + figure
 
 
-def _cost(record: dict[str, Any]) -> str:
+def _cost(record: dict[str, Any], kind: str) -> str:
     seconds, processes, device = record.get("seconds"), record.get("processes", 1), str(record.get("device", "cpu"))
     if seconds is None:
         return "Not recorded."
-    text = f"Training took {seconds / 60:.1f} minutes in {processes} process(es) on {device}; making the data, and the "
-    text += "classical fits, one to a visit at about 0.8 s, are not counted."
-    if device == "cpu":
-        energy = seconds / 3600 * processes * WATT_A_CORE
-        text += f" At {WATT_A_CORE:.0f} W a core and a core a process (assumed, not measured) that is {energy:.2g} Wh."
+    text = f"Training took {seconds / 60:.1f} minutes in {processes} process(es) on {device}. Making the data"
+    if kind != PRETRAINED and record.get("classical on validation"):
+        text += ", and the classical fits, about 0.8 s a visit,"
+    text += " is not counted."
+    if device == "cpu" and "threads" in record:
+        cores = processes * record["threads"]
+        energy = seconds / 3600 * cores * WATT_A_CORE
+        text += f" With {cores} core(s) busy at {WATT_A_CORE:.0f} W (assumed, not measured) that is {energy:.2g} Wh."
     return text
 
 

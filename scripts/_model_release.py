@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ariel_scripts._origin import CALIBRATION, CARD, TRAINING, read_record, without_paths
+from ariel_scripts._machine_paths import without_paths
+from ariel_scripts._origin import CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts._release import Item, Release
 
 logger = logging.getLogger(__name__)
@@ -183,14 +184,20 @@ def predicted_alone(stage: Path, kind: str, curves: dict[str, np.ndarray], folde
     }
     for name in ("HF_MODULES_CACHE", "HF_HUB_CACHE", "TRANSFORMERS_CACHE"):
         environment.pop(name, None)
-    done = subprocess.run(
-        [*map(str, command), json.dumps(paths)],
-        cwd=work,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
+    try:
+        done = subprocess.run(
+            [*map(str, command), json.dumps(paths)],
+            cwd=work,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"{folder}: expected a process without this package to load the model and predict two visits in "
+            f"{PATIENCE_S} s, found it unfinished: is this machine busy, or the model too large for its memory?"
+        ) from None
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         logger.debug("%s", done.stderr)

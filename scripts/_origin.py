@@ -6,8 +6,9 @@ A row's `layout` tells whose data it is: `simulated` is this project's own, anyt
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,6 @@ SIMULATED = "simulated"
 ON_THE_FLY = "simulated on the fly"
 OWN, CHALLENGE = "apache-2.0", "cc-by-nc-4.0"
 TRAINING, CALIBRATION, CARD = "training.json", "calibration.json", "README.md"
-# of some machine: two names or more after a slash that does not continue an address
-_PATH = re.compile(r"(?<![\w.~/)\]}*$%:-])/[^\s\"'`<>|,;)/]+(?:/[^\s\"'`<>|,;)/]*)+|\b[A-Za-z]:\\[^\s\"'`<>|,;)]+")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Origin:
     def of_dataset(cls, dataset: Located, split: str, layouts: Sequence[str], base: Located | None) -> Origin:
         """``layouts``: those of the rows trained on."""
         where = dataset.record()
-        return cls({"source": where.pop("name"), **where, "split": split, "layouts": sorted(layouts)}, base)
+        content = {} if dataset.commit else {"fingerprint": fingerprint(dataset.location, split)}
+        return cls({"source": where.pop("name"), **where, **content, "split": split, "layouts": sorted(layouts)}, base)
 
     def record(self, **more: Any) -> dict[str, Any]:
         """Entries `data` and `base` of training.json; ``more`` is added to the data."""
@@ -42,36 +42,76 @@ class Origin:
         if self.base is not None:
             layouts = layouts_of(Path(self.base.location))
             found["base"] = self.base.record() | {"layouts": None if layouts is None else sorted(layouts)}
+            if self.base.commit is None:
+                found["base"]["sha256"] = _weights_sha256(Path(self.base.location))
         return found
 
 
-def layouts_of(folder: Path) -> frozenset[str] | None:
-    """Layouts of all data that a checkpoint derives from, its base's too; None where its records don't say.
+def fingerprint(location: str, split: str) -> str | None:
+    """Hash of the Parquet footers of a split in a folder or at a URL, the same wherever the files lie.
 
-    Older records name no layouts; there, a card under this project's own licence says that all was simulated.
+    A footer is some kB of a file: numbers of rows, sizes and offsets of every column, its least and greatest value.
+    None where the dataset has no shards of ours.
     """
+    from hf_dataset import output
+    from hf_dataset.shards import find_shards
+
+    out = output.folder(location)
+    digest, paths = hashlib.sha256(), find_shards(out).get(split, ())
+    for path in paths:
+        with output.open_binary(path) as file:
+            file.seek(-8, os.SEEK_END)
+            size = int.from_bytes(file.read(4), "little")
+            file.seek(-8 - size, os.SEEK_END)
+            digest.update(path.name.encode() + file.read(size))
+    return digest.hexdigest() if paths else None
+
+
+def _weights_sha256(folder: Path) -> str | None:
+    """Hash of a checkpoint's weights; None where it has no such file."""
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def layouts_of(folder: Path) -> frozenset[str] | None:
+    """Layouts of all data that a checkpoint derives from, its base's too; None where its records don't say."""
     known, complete = _recorded_layouts(folder)
-    if complete:
-        return known
-    return known | {SIMULATED} if stated_licence(folder) == OWN else None
+    return known if complete else None
+
+
+def calibrated_layouts(folder: Path, layouts: Sequence[str]) -> list[str] | None:
+    """Layouts that the calibration of a checkpoint derives from once it is calibrated on rows of ``layouts`` too.
+
+    A factor multiplies the one before, so what that was learned from stays; None where that is not known.
+    """
+    before = read_record(folder / CALIBRATION)
+    if not before:
+        return sorted(layouts)
+    known = before.get("layouts")
+    return sorted({*known, *layouts}) if known else None
 
 
 def licence_of(folder: Path) -> str:
     """The licence under which a checkpoint may be published: the challenge's unless all it learned from is simulated.
 
+    Its records decide; where they don't say, the challenge's holds, whatever the card says.
+
     Raises:
-        ValueError: its card states one that the data do not allow.
+        ValueError: its card states another.
     """
     known, complete = _recorded_layouts(folder)
     foreign, stated = sorted(known - {SIMULATED}), stated_licence(folder)
     if foreign:
-        needed, why = CHALLENGE, f"learned from data of layout {', '.join(foreign)}"
+        needed, why = CHALLENGE, f"the model learned from data of layout {', '.join(foreign)}"
     elif complete:
-        needed, why = OWN, "learned from simulation alone"
+        needed, why = OWN, "the model learned from simulation alone"
     else:
-        return stated or CHALLENGE
+        needed, why = CHALLENGE, f"{TRAINING} and {CALIBRATION} don't name the layouts of all that it learned from"
     if stated not in (None, needed):
-        raise ValueError(f"{folder / CARD}: expected license: {needed}, as the model {why}, found {stated}")
+        raise ValueError(f"{folder / CARD}: expected license: {needed}, as {why}, found {stated}")
     return needed
 
 
@@ -99,25 +139,14 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def without_paths(value: Any) -> Any:
-    """A record in which only the last name of every absolute path is left."""
-    if isinstance(value, dict):
-        return {name: without_paths(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [without_paths(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    return _PATH.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], value)
-
-
 def _recorded_layouts(folder: Path) -> tuple[frozenset[str], bool]:
     """Layouts that the folder's records name, and whether they name all."""
     training, calibration = read_record(folder / TRAINING), read_record(folder / CALIBRATION)
     data, config = training.get("data") or {}, training.get("config") or {}
-    parts: list[Any] = [[SIMULATED] if data.get("source") == ON_THE_FLY else data.get("layouts")]
+    parts: list[Any] = [data.get("layouts") or ([SIMULATED] if data.get("source") == ON_THE_FLY else None)]
     if "base" in training or config.get("model") is not None:
         parts.append((training.get("base") or {}).get("layouts"))
     if calibration:
         parts.append(calibration.get("layouts"))
-    known = frozenset(str(layout) for part in parts if part is not None for layout in part)
-    return known, all(part is not None for part in parts)
+    known = frozenset(str(layout) for part in parts for layout in part or ())
+    return known, all(parts)

@@ -290,11 +290,15 @@ class Loop:
             logger.info("%s: goes on at step %d of %d", self.folder.path, self.progress.step, self.settings.steps)
 
     def _identity(self) -> str:
-        """Hash of what a run that goes on must have in common with the one that was stopped."""
-        free = ("workers", "tracker")
+        """Hash of what a run that goes on must have in common with the one that was stopped.
+
+        Of a Hub repository the commit counts, not the branch or tag that it was found by.
+        """
+        free = ("workers", "tracker", "revision", "dataset_revision")
         loop = {name: value for name, value in asdict(self.settings).items() if name not in free}
         config = {name: value for name, value in self.record.get("config", {}).items() if name not in free}
-        return config_hash({"loop": loop, "config": config, "planets": self.record.get("planets"), "start": self.start})
+        content = {name: self.record.get(name) for name in ("data", "base", "planets")}
+        return config_hash({"loop": loop, "config": config, "start": self.start, **content})
 
     def _loader(self) -> Iterator[dict[str, Tensor]]:
         self.batches.start = self.progress.step
@@ -382,6 +386,7 @@ class Loop:
             **self.record,
             "loop": asdict(self.settings),
             "processes": self.accelerator.num_processes,
+            "threads": torch.get_num_threads(),
             "device": str(self.accelerator.device),
             "step": progress.step,
             "seconds": round(progress.seconds, 1),

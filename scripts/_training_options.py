@@ -72,6 +72,23 @@ def locate(values: Mapping[str, Any]) -> tuple[Located | None, Located | None]:
     for kind, revision in (("dataset", "dataset_revision"), ("model", "revision")):
         if values[kind] is None and values[revision] is not None:
             raise ValueError(f"{OPTION[kind]} {values[revision]}: expected a {kind} on the Hub, found none given")
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return _located(values)
+    from accelerate.utils import broadcast_object_list
+
+    from ariel_scripts._training import start_processes
+
+    start_processes(values["processes"])
+    found = list(_located(values)) if is_main_process() else [None, None]
+    broadcast_object_list(found)  # two that ask the Hub may be told two commits
+    if is_main_process():
+        return found[0], found[1]
+    dataset, base = found
+    commits = {"dataset_revision": dataset and dataset.commit, "revision": base and base.commit}
+    return _located({**values, **commits})
+
+
+def _located(values: Mapping[str, Any]) -> tuple[Located | None, Located | None]:
     return (
         None if values["dataset"] is None else locate_dataset(values["dataset"], values["dataset_revision"]),
         None if values["model"] is None else locate_model(values["model"], values["revision"]),

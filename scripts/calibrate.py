@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 METHODS = ("temperature", "groups", "conformal")
 FEWEST_PLANETS = 5
 CAP = 3.0  # calibrated sigmas that a planet's root mean square z counts for at most
-RECORD, TRAINING, WEIGHTS = "calibration.json", "training.json", "model.safetensors"
+RECORD, TRAINING, WEIGHTS, CARD = "calibration.json", "training.json", "model.safetensors", "README.md"
 
 
 def main(
@@ -66,12 +66,14 @@ def main(
     """Calibrate a model's sigma on planets it wasn't trained on; draw coverage curves and z-score histograms.
 
     The calibrated model has the same weights and other buffers. Beside it stand calibration.json, coverage.png and
-    z.png. The numbers after calibration are those of planets whose own truths were not used (folds by planet).
+    z.png, but not the model's card, whose numbers no longer hold. The numbers after calibration are those of planets
+    whose own truths were not used (folds by planet).
 
     Example: ariel calibrate runs/finetuned light-curves --split validation --out runs/calibrated
     """
     from ariel_scripts._datasets import read_layouts
     from ariel_scripts._hub import locate_dataset, locate_model
+    from ariel_scripts._origin import calibrated_layouts
     from ariel_scripts.predict import Job
 
     if method not in METHODS:
@@ -93,7 +95,7 @@ def main(
         "model": source.record(),
         "dataset": curves.record(),
         "split": split,
-        "layouts": read_layouts(curves, split),
+        "layouts": calibrated_layouts(folder, read_layouts(curves, split)),
         "method": method,
         **about,
         "folds": folds,
@@ -282,7 +284,10 @@ class Fitted:
 
 
 def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, Any]) -> None:
-    """Write the model's files with new buffers, the record and the figures, whole or not at all."""
+    """Write the model's files with new buffers, the record and the figures, whole or not at all.
+
+    Its card stays behind: what it says of sigma was true before. A push writes one from the records.
+    """
     from ariel_scripts._models import add_code
     from ariel_scripts._reliability import coverage_figure, z_figure
 
@@ -290,7 +295,9 @@ def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, A
     shutil.rmtree(stage, ignore_errors=True)
     try:
         shutil.copytree(
-            folder, stage, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.py", WEIGHTS, "optimizer*")
+            folder,
+            stage,
+            ignore=shutil.ignore_patterns(".*", "__pycache__", "*.py", WEIGHTS, "optimizer*", "README.md"),
         )
         add_code(stage)
         _write_weights(folder / WEIGHTS, stage / WEIGHTS, fitted)

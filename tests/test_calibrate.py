@@ -13,7 +13,9 @@ import pytest
 import torch
 from tiny_models import BINS, POPULATION, save_model
 
-from ariel_scripts import _predictor, _reliability, calibrate
+from ariel_scripts import _models, _predictor, _reliability, calibrate
+from ariel_scripts._model_card import model_card
+from ariel_scripts._origin import licence_of
 from hf_dataset import publish, shards
 from hf_dataset.simulation import fast, planets
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
@@ -112,17 +114,39 @@ def test_calibration_finds_the_factor_and_changes_nothing_but_its_buffers(
         assert (tmp_path / "out" / figure).read_bytes().startswith(b"\x89PNG")
 
 
-def test_calibrating_a_calibrated_model_multiplies_its_factors(
+def test_calibrating_a_calibrated_model_multiplies_its_factors_and_keeps_what_the_first_learned_from(
     model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
 ) -> None:
     dataset, truths = validation
-    source = model
+    source = Path(shutil.copytree(model, tmp_path / "start"))
+    (source / "training.json").write_text(json.dumps({"data": {"layouts": ["simulated"]}}))
     for name, spread in (("first", 2.0), ("second", 0.5)):
         given = made_up(tmp_path / f"{name}.parquet", truths, spread, digest_of(source))
-        call_calibrate(source, dataset, tmp_path / name, predictions=given)
+        record = call_calibrate(source, dataset, tmp_path / name, predictions=given)
         source = tmp_path / name
+        if name == "first":
+            assert record["layouts"] == ["simulated"]
+            (source / "calibration.json").write_text(json.dumps(record | {"layouts": ["2024"]}))
     scale = ArielForSpectrumPrediction.from_pretrained(source).calibration.scale
     np.testing.assert_allclose(scale, 1.0, rtol=0.02)
+    assert record["layouts"] == ["2024", "simulated"]
+    assert licence_of(source) == "cc-by-nc-4.0"
+
+
+def test_a_models_card_does_not_go_with_it_where_its_sigma_is_another(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
+) -> None:
+    dataset, truths = validation
+    carded = Path(shutil.copytree(model, tmp_path / "carded"))
+    (carded / "README.md").write_text("---\nlicense: apache-2.0\n---\nSigma is as the network gives it.\n")
+    given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(carded))
+    call_calibrate(carded, dataset, tmp_path / "out", predictions=given)
+    assert not (tmp_path / "out/README.md").exists()
+    _models.add_code(tmp_path / "out")
+    card = model_card(tmp_path / "out", "observer/calibrated", {"training.json", "coverage.png"})
+    assert "as the network gives it" not in card
+    assert "before calibration" not in card  # no scores are recorded
+    assert f"The weights are those of {carded.name}" in card
 
 
 def test_planets_that_the_model_was_trained_on_are_refused_and_its_validation_planets_found(

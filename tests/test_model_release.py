@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from tiny_models import tiny
 
 from ariel_scripts import _model_release, _models
+from ariel_scripts._machine_paths import without_paths
 from ariel_scripts._model_card import GENERATED, model_card, usage
 from ariel_scripts._model_release import OWNED, model_release
 from ariel_scripts._models import add_code
-from ariel_scripts._origin import layouts_of, licence_of, without_paths
+from ariel_scripts._origin import calibrated_layouts, layouts_of, licence_of
 from ariel_scripts._release import Release, check
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining, ArielForSpectrumPrediction
@@ -38,7 +39,19 @@ TRAINING = {
     "steps_run": 20,
     "seconds": 120.0,
     "processes": 1,
+    "threads": 2,
     "device": "cpu",
+}
+CALIBRATION = {
+    "model": {"name": "someone/start", "commit": "c" * 40},
+    "dataset": {"name": "someone/others"},
+    "layouts": ["simulated"],
+    "method": "temperature",
+    "levels": [0.9],
+    "planets": [7, 8, 9],
+    "before": {"score_2024": 0.4, "score_2025": 0.3, "coverage": {"overall": {"0.9": [0.7, 0.6, 0.8]}}},
+    "after": {"score_2024": 0.45, "score_2025": 0.35, "coverage": {"overall": {"0.9": [0.89, 0.8, 0.95]}}},
+    "conformal": {"coverage": {"overall": {"0.9": [0.91, 0.8, 0.95]}}},
 }
 
 
@@ -130,6 +143,8 @@ def test_a_pretrained_model_goes_too_and_says_that_it_predicts_no_spectra(tmp_pa
     card = ModelCard(sent["README.md"].decode())
     assert "does not predict spectra" in card.text
     assert [result.metric_type for result in card.data.eval_results] == ["validation_loss"]
+    assert "classical fits" not in card.text
+    assert "Wh" not in card.text  # the number of threads is not recorded
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
@@ -190,6 +205,14 @@ def test_a_model_that_does_not_load_elsewhere_or_answers_otherwise_is_refused(
         model_release(model, REPO)
 
 
+def test_a_process_that_does_not_answer_in_time_is_an_error_of_the_push(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_model_release, "PATIENCE_S", 0.05)
+    with pytest.raises(ValueError, match=r"predict two visits in 0.05 s, found it unfinished"):
+        model_release(model, REPO)
+
+
 # --- licence -------------------------------------------------------------------------------------------------------
 
 
@@ -205,9 +228,16 @@ def test_a_model_that_does_not_load_elsewhere_or_answers_otherwise_is_refused(
         ({"data": {"layouts": ["simulated"]}}, {"layouts": ["2024"]}, None, "cc-by-nc-4.0"),
         ({"data": {"layouts": ["2024"]}}, None, "apache-2.0", "expected license: cc-by-nc-4.0"),
         ({"data": {"layouts": ["simulated"]}}, None, "cc-by-nc-4.0", "expected license: apache-2.0"),
-        ({"data": {"source": "both"}}, None, "apache-2.0", "apache-2.0"),
         ({"data": {"source": "both"}}, None, None, "cc-by-nc-4.0"),
+        ({"data": {"source": "both"}}, None, "apache-2.0", "expected license: cc-by-nc-4.0, as training.json and"),
+        ({"data": {"layouts": []}}, None, "apache-2.0", "expected license: cc-by-nc-4.0"),
+        ({"data": {"source": "simulated on the fly", "layouts": ["2024"]}}, None, None, "cc-by-nc-4.0"),
+        ({"data": {"layouts": ["simulated"]}, "base": {}}, None, "apache-2.0", "expected license: cc-by-nc-4.0"),
+        ({"data": {"layouts": ["simulated"]}}, {"dataset": "real"}, "apache-2.0", "expected license: cc-by-nc-4.0"),
+        ({"data": {"layouts": ["simulated"]}}, {"layouts": None}, None, "cc-by-nc-4.0"),
+        (None, {"layouts": ["simulated"]}, None, "cc-by-nc-4.0"),
         (None, None, None, "cc-by-nc-4.0"),
+        (None, None, "mit", "expected license: cc-by-nc-4.0"),
     ],
 )
 def test_the_licence_follows_all_data_that_a_model_learned_from(
@@ -225,8 +255,20 @@ def test_the_licence_follows_all_data_that_a_model_learned_from(
         assert licence_of(tmp_path) == expected
 
 
-def test_the_released_checkpoint_is_known_to_be_of_simulation_and_hands_that_on(repository: Path) -> None:
-    assert layouts_of(repository / "modeling_ariel/released") == {"simulated"}
+def test_the_released_checkpoints_records_say_that_all_was_simulated_whatever_its_card_says(
+    repository: Path, tmp_path: Path
+) -> None:
+    for name in ("training.json", "calibration.json"):
+        shutil.copy(repository / "modeling_ariel/released" / name, tmp_path)
+    assert layouts_of(tmp_path) == {"simulated"}
+    assert licence_of(tmp_path) == "apache-2.0"
+
+
+def test_a_second_calibration_keeps_the_layouts_of_the_first_and_what_is_unknown_stays_so(tmp_path: Path) -> None:
+    assert calibrated_layouts(tmp_path, ["simulated"]) == ["simulated"]
+    for before, expected in (({"layouts": ["2024"]}, ["2024", "simulated"]), ({"planets": []}, None)):
+        (tmp_path / "calibration.json").write_text(json.dumps(before))
+        assert calibrated_layouts(tmp_path, ["simulated"]) == expected
 
 
 # --- cards ---------------------------------------------------------------------------------------------------------
@@ -243,7 +285,29 @@ def test_a_model_without_a_card_gets_one_from_its_records(model: Path, unchecked
     assert found["someone/curves, 1 held out planets", "rmse_ppm"] == 55.0
     assert all(result.task_type and result.dataset_type for result in card.data.eval_results)
     for said in ("3 train, 2 validation, 1 held out", "| 0.6 | 0.5 | 0.55 |", "someone/start at aaaaaaaaaaaa",
-                 "2.0 minutes", "0.33 Wh", "Not calibrated", "CC BY-NC 4.0", f'from_pretrained("{REPO}"'):  # fmt: skip
+                 "2.0 minutes", "2 core(s) busy", "0.67 Wh",
+                 "classical fits", "Not calibrated", "CC BY-NC 4.0", f'from_pretrained("{REPO}"'):  # fmt: skip
+        assert said in card.text
+
+
+def test_the_card_of_a_calibrated_model_tells_scores_before_and_after_and_whose_weights_it_has(
+    model: Path, unchecked: None
+) -> None:
+    (model / "calibration.json").write_text(json.dumps(CALIBRATION))
+    card = ModelCard(contents(model_release(model, REPO))["README.md"].decode())
+    assert card.data.base_model == "someone/start"
+    found = {(result.dataset_split, result.metric_type): result.metric_value for result in card.data.eval_results}
+    assert found == {  # of sigma only what it is now
+        ("validation", "rmse_ppm"): 50.0, ("held out", "rmse_ppm"): 55.0, ("calibration", "score_2024"): 0.45,
+        ("calibration", "score_2025"): 0.35, ("calibration", "coverage_0.9"): 0.91,
+    }  # fmt: skip
+    for said in (
+        "validation, before calibration",
+        "held out, before calibration",
+        "Ariel Data Challenge 2024 score 0.45",
+        "someone/start at cccccccccccc",
+        "| 90% | 70.0% | 89.0% | 91.0% |",
+    ):
         assert said in card.text
 
 
@@ -281,6 +345,14 @@ def test_the_released_cards_numbers_are_those_of_its_records_and_of_the_benchmar
     assert test == {name: pytest.approx(after[name], abs=5e-4) for name in test}
     labels = of("label spectra")
     assert "zero-shot, with masked pretraining | 5 | {score_2024} ± 0.015 | {score_2025} ± 0.015 | {rmse_ppm} | {log_likelihood}".format(**labels) in tables  # noqa: E501  # fmt: skip
+    bands = {name: 100 * levels["0.9"][0] for name, levels in after["coverage"].items() if name != "overall"}
+    white = bands.pop("FGS1")
+    said = f"{white:.0f} % in FGS1 and {min(bands.values()):.0f} to {max(bands.values()):.0f} % in each molecular band"
+    conformal = [round(100 * value[0]) for value in calibration["conformal"]["coverage"]["overall"].values()]
+    text = ModelCard.load(folder / "README.md").text
+    for words in (said, f"z scatters by {after['z_spread']['overall'][0]:.2f}", f"{training['seconds']:.0f} s",
+                  "hold {}, {}, {} and {} %".format(*conformal)):  # fmt: skip
+        assert words in text
     raw = of("raw frames")
     assert f"{raw['score_2024']}, {raw['rmse_ppm']} ppm | 0.643" in tables
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import logging
@@ -20,8 +21,12 @@ from typer.testing import CliRunner, Result
 from ariel_scripts import finetune, pretrain
 from ariel_scripts._common import with_common_options
 from ariel_scripts._folds import make_folds, make_priors
-from ariel_scripts._origin import Origin
+from ariel_scripts._hub import Located
+from ariel_scripts._origin import Origin, fingerprint
 from ariel_scripts._training import LoopSettings, MicroBatches, train
+from hf_dataset import shards
+from hf_dataset.simulation import fast
+from hf_dataset.simulation.planets import sample_planets
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.predictions_ariel import read_predictions
 
@@ -87,7 +92,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
     run(tmp_path, stop_after=4)
-    with pytest.raises(ValueError, match=r"found one with other settings; choose another folder or --restart"):
+    with pytest.raises(ValueError, match=r"other settings, data or start; choose another folder or --restart"):
         run(tmp_path, replace(LOOP, learning_rate=0.01))
 
 
@@ -100,6 +105,42 @@ def test_a_run_does_not_go_on_from_another_start_or_with_other_planets(tmp_path:
         train(other, Points(), judge, LOOP, tmp_path, {}, save_line)
     with pytest.raises(ValueError, match="found one with other settings"):
         train(Line(), Points(), judge, LOOP, tmp_path, {"planets": {"train": [7]}}, save_line)
+
+
+def test_a_run_goes_on_with_the_same_commits_however_named_and_with_no_others(tmp_path: Path) -> None:
+    def go_on(revision: str | None = None, stop_after: int | None = None, **changes: Any) -> Any:
+        record = {
+            "config": {"dataset": "someone/curves", "dataset_revision": revision, "model": "someone/start"},
+            "data": {"source": "someone/curves", "commit": "a" * 40},
+            "base": {"name": "someone/start", "commit": "b" * 40},
+        }
+        return train(Line(), Points(), judge, LOOP, tmp_path, record | changes, save_line, stop_after=stop_after)
+
+    go_on(stop_after=4)
+    for moved in ({"data": {"source": "someone/curves", "commit": "c" * 40}},
+                  {"base": {"name": "someone/start", "commit": "c" * 40}}):  # fmt: skip
+        with pytest.raises(ValueError, match="found one with other settings, data or start"):
+            go_on(**moved)
+    assert go_on("a" * 40).step == LOOP.steps
+
+
+def test_a_folders_fingerprint_is_of_its_content_wherever_it_lies(tmp_path: Path) -> None:
+    def curves(name: str, seed: int) -> Located:
+        rows = list(fast.simulate_rows(sample_planets(3, 8, "2025"), visits=1, n_bins=8, seed=seed))
+        shards.write_rows(tmp_path / name, "train", rows, n_bins=8)
+        return Located(str(tmp_path / name), str(tmp_path / name))
+
+    same, other, changed = (Origin.of_dataset(curves(name, seed), "train", ["simulated"], None).data["fingerprint"]
+                            for name, seed in (("one", 1), ("two", 1), ("three", 2)))  # fmt: skip
+    assert same == other != changed
+    assert len(same) == 64
+    assert fingerprint(str(tmp_path / "one"), "test") is None
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "model.safetensors").write_bytes(b"weights")
+    hashed = Origin(base=Located("base", str(base))).record()["base"]["sha256"]
+    (base / "model.safetensors").write_bytes(b"others")
+    assert Origin(base=Located("base", str(base))).record()["base"]["sha256"] != hashed
 
 
 def test_accumulated_batches_are_one_batch(tmp_path: Path) -> None:
@@ -310,7 +351,8 @@ def test_pretraining_and_the_plain_model_run_on_simulated_curves(tmp_path: Path)
     assert set(plain) & set(masked)
     record = json.loads((tmp_path / "plain/model/training.json").read_text())
     assert record["data"] == data
-    assert record["base"] == {"name": str(tmp_path / "masked/model"), "layouts": ["simulated"]}
+    sha256 = hashlib.sha256((tmp_path / "masked/model/model.safetensors").read_bytes()).hexdigest()
+    assert record["base"] == {"name": str(tmp_path / "masked/model"), "layouts": ["simulated"], "sha256": sha256}
     config = json.loads((tmp_path / "plain/model/config.json").read_text())
     assert config["auto_map"]["AutoModel"] == "modeling_ariel.ArielForSpectrumPrediction"
     assert json.loads((tmp_path / "plain/run.json").read_text())["status"] == "done"

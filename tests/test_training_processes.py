@@ -88,6 +88,31 @@ def test_two_processes_pretrain_as_one(repository: Path, environment: dict[str, 
         torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=2e-4)  # Adam divides by gradients near 0
 
 
+LOCATED = """
+import os
+from ariel_scripts import _training_options as options
+from ariel_scripts._hub import Located
+rank = int(os.environ["RANK"])
+def found(name, revision=None):  # a branch that moves on between two questions
+    return Located(name, f"cache-{rank}", f"{rank}" * 40 if revision in (None, "main") else revision)
+options.locate_dataset = options.locate_model = found
+values = {"dataset": "a/b", "model": "c/d", "dataset_revision": None, "revision": "main", "processes": 2}
+dataset, base = options.locate(values)
+open(f"rank-{rank}", "w").write(f"{dataset.commit} {base.commit} {dataset.location}")
+"""
+
+
+def test_two_processes_read_the_commits_that_the_first_one_found(environment: dict[str, str], tmp_path: Path) -> None:
+    script = tmp_path / "locate.py"
+    script.write_text(LOCATED)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
+    launch += ["--num_processes", "2", "--main_process_port", "0", str(script)]
+    result = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=600, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for rank in (0, 1):  # each with a copy of its own: the processes may be on two machines
+        assert (tmp_path / f"rank-{rank}").read_text() == f"{'0' * 40} {'0' * 40} cache-{rank}"
+
+
 def test_one_process_where_two_were_expected_is_refused(
     repository: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:

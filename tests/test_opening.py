@@ -1,0 +1,65 @@
+"""Datasets and models opened without a Hub: copies that lack files, cards without wavelengths, revisions of nothing."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import POPULATION
+
+from ariel_scripts import _hub, _training_options
+from ariel_scripts._cached import check_whole
+from ariel_scripts._datasets import wavelengths_of
+from hf_dataset import publish, shards
+from hf_dataset.simulation import fast, planets
+
+
+def test_a_copy_is_whole_only_where_names_of_shards_or_a_card_say_so(tmp_path: Path) -> None:
+    rows = list(fast.simulate_rows(POPULATION, visits=1, n_bins=8, seed=1))
+    (shard,) = shards.write_rows(tmp_path / "a", "train", rows, 8)
+    publish.write_card(tmp_path / "a", planets.wavelengths_um("2024"), "Simulated.", {})
+    check_whole(tmp_path / "a", "it")
+    card = tmp_path / "a/README.md"
+    text = card.read_text()
+    card.write_text(text.replace("num_examples: 7", "num_examples: 8"))
+    with pytest.raises(ValueError, match="found 7 of the 8 rows of split train; fetch it where"):
+        check_whole(tmp_path / "a", "it")
+    card.write_text(text)
+    unnumbered = shard.rename(shard.with_name("train.parquet"))
+    with pytest.raises(ValueError, match=r"found no file of split train \(data/light_curves/train-\*"):
+        check_whole(tmp_path / "a", "it")
+    card.unlink()  # the sample's shard is there and whole
+    with pytest.raises(ValueError, match=r"found no README.md; fetch it where"):
+        check_whole(tmp_path / "a", "it")
+    card.write_text("Light curves.")
+    shutil.rmtree(tmp_path / "a/data/sample")
+    with pytest.raises(ValueError, match="neither numbered shards nor a card with the rows of its splits"):
+        check_whole(tmp_path / "a", "it")
+    unnumbered.rename(shard.with_name("train-00001-of-00003.parquet"))
+    with pytest.raises(ValueError, match=r"found no .*train-00000-of-00003.parquet, no .*train-00002-of-00003.parquet"):
+        check_whole(tmp_path / "a", "it")
+
+
+def test_wavelengths_that_a_card_does_not_give_are_those_of_the_layout_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for layout, axis in (("2024", "2024"), ("given", "2024"), ("2025", "2025"), ("simulated", "2025")):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert np.array_equal(wavelengths_of(str(tmp_path), layout), planets.wavelengths_um(axis))
+        assert f"no wavelengths in its card: those of the challenge of {axis} are taken" in caplog.text
+
+
+def test_a_revision_of_a_folder_or_of_nothing_is_an_error(tmp_path: Path) -> None:
+    for wanted, said in (({"dataset_revision": "v1"}, "--dataset-revision v1: expected a dataset"),
+                         ({"revision": "v1"}, "--revision v1: expected a model")):  # fmt: skip
+        nothing = dict.fromkeys(("dataset", "dataset_revision", "model", "revision"))
+        with pytest.raises(ValueError, match=f"{said} on the Hub, found none given"):
+            _training_options.locate({**nothing, **wanted})
+    with pytest.raises(ValueError, match=r"--dataset-revision v1: expected a dataset on the Hub, found the folder"):
+        _hub.locate_dataset(str(tmp_path), "v1")
+    with pytest.raises(ValueError, match=r"--revision v1: expected a model on the Hub, found the folder"):
+        _hub.locate_model("released", "v1")
