@@ -192,8 +192,9 @@ def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
     facts: dict[str, Any] = {"file": path.name, "sha256": file_hash(path)}
     record = output.read_json(path.with_name(f"{path.stem}.run.json")) or {}
     facts |= {name: record[name] for name in ("command", "config_hash", "seeds", "git_commit") if name in record}
-    if models := record.get("metrics", {}).get("models"):
-        facts["model_sha256"] = models
+    for name, known in (("models", "model_sha256"), ("sources", "sources"), ("dataset", "dataset")):
+        if found := record.get("metrics", {}).get(name):
+            facts[known] = found
     return read_predictions(path), facts
 
 

@@ -167,7 +167,7 @@ function show(id, scroll) {
   for (const line of list.tBodies[0].rows) {
     const own = line.cells[0].textContent === String(id);
     line.classList.toggle("chosen", own);
-    line.setAttribute("aria-selected", own);
+    if (own) line.setAttribute("aria-current", "true"); else line.removeAttribute("aria-current");
     if (!own) continue;
     document.getElementById("chosen").textContent = [`Planet ${id}`, ...facts(line)].join(" · ");
     const box = list.closest(".scroll"), top = line.offsetTop - list.tHead.offsetHeight;

@@ -130,8 +130,9 @@ def write_report(options: Options, run: Run) -> None:
         "seconds": {name: round(seconds, 1) for name, seconds in run.durations.items()},
     }
     with run.timed("page"):
+        shown = planet_data(study) if "planets" not in options.skip else {"ids": [], "entries": []}
         name = where.name if where.commit else Path(where.name).name
-        text = page(f"Spectra of {name}", _about(study), sections, planet_data(study), known)
+        text = page(f"Spectra of {name}", _about(study), sections, shown, known)
         output.write_bytes(options.out, text.encode())
     run.metrics["bytes"] = len(text.encode())
     run.status = "incomplete" if failed else "done"

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from local_hub import LocalHub
 from tiny_models import BINS, IDS, POPULATION, save_model
 
 from ariel_scripts import _predictor, _report_network, _report_predictions, report
@@ -434,6 +435,34 @@ def test_a_part_that_fails_is_said_and_loses_no_other(
     assert "nobody thought of it" in caplog.text
     assert set(run.metrics["failed"]) == {"embeddings", "calibration"}
     assert run.status == "incomplete"
+
+
+def test_hub_ids_at_their_revisions_are_reported_with_their_commits(
+    hub: LocalHub, dataset: Path, model: Path, tmp_path: Path
+) -> None:
+    hub.run(
+        "from huggingface_hub import HfApi\n"
+        "api = HfApi()\n"
+        f"for kind, name, folder in (('dataset', 'observer/curves', {str(dataset)!r}),"
+        f" ('model', 'observer/plain', {str(model)!r})):\n"
+        "    api.create_repo(name, repo_type=kind)\n"
+        "    api.upload_folder(repo_id=name, repo_type=kind, folder_path=folder)\n"
+        "    api.create_tag(name, repo_type=kind, tag='v1')\n"
+        "    api.upload_file(repo_id=name, repo_type=kind, path_in_repo='more.txt', path_or_fileobj=b'more')\n"
+        "from ariel_scripts import cli\n"
+        "code = cli.call('report', 'observer/curves', '--model', 'observer/plain', '--revision', 'v1',"
+        " '--dataset-revision', 'v1', '--out', 'r.html', '--workers', 1, '--attributions', 1)\n"
+        "assert not code\n",
+        tmp_path / "home",
+        cwd=tmp_path,
+    )
+    seen = Seen((tmp_path / "r.html").read_text())
+    text = " ".join(seen.text)
+    assert "Spectra of observer/curves" in text
+    for kind, name in (("dataset", "observer/curves"), ("model", "observer/plain")):
+        assert hub.repo(kind, name).find("v1").id in text
+    assert seen.data["planets"]["ids"] == IDS
+    assert json.loads((tmp_path / "r.run.json").read_text())["status"] == "done"
 
 
 def test_unknown_sections_and_embeddings_are_refused(dataset: Path, tmp_path: Path) -> None:
