@@ -110,9 +110,9 @@ def _send(api: HfApi, plan: Plan) -> Any:
 def _as_before(plan: Plan) -> str:
     """What the Hub holds until the commit, in a sentence."""
     if plan.made == "repository":
-        return f"{plan.target} was made by this push and stays, without anything of it: delete it if you give up."
+        return "The repository was made by this push and stays, without anything of it: delete it if you give up."
     if plan.made == "branch":
-        return f"The branch {plan.branch!r} of {plan.target} was made by this push and stays, as a copy of {MAIN}."
+        return f"The branch {plan.branch!r} was made by this push and stays, as a copy of {MAIN}."
     return f"{plan.branch!r} of {plan.target} is as it was before."
 
 

@@ -153,16 +153,12 @@ def test_a_tag_that_is_an_object_of_its_own_is_known_by_what_it_holds(
 
 def test_a_repository_or_branch_that_was_made_for_a_push_that_then_fails_is_told_of(hub: LocalHub) -> None:
     hub.faults = [Fault("POST */preupload/*", 403, times=9)]
-    with pytest.raises(
-        PublishError, match=r"dataset observer/curves was made by this push and stays, without anything"
-    ):
+    with pytest.raises(PublishError, match=r"The repository was made by this push and stays, without anything"):
         pushed(hub)
     assert ("dataset", REPO) in hub.repos
     with pytest.raises(PublishError, match=r"'main' of dataset observer/curves is as it was before"):
         pushed(hub)
-    with pytest.raises(
-        PublishError, match=r"branch 'draft' of dataset observer/curves was made by this push and stays"
-    ):
+    with pytest.raises(PublishError, match=r"branch 'draft' was made by this push and stays"):
         pushed(hub, revision="draft")
     hub.faults = [Fault("GET */refs", 403, times=9)]
     with pytest.raises(PublishError, match=r"Nothing was published. The new repository stays."):
