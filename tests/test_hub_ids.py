@@ -17,7 +17,6 @@ from local_hub import Fault, LocalHub
 from test_model_release import saved
 from tiny_models import BINS, POPULATION
 
-from ariel_scripts import _hub, _training_options
 from ariel_scripts._model_release import one_thread
 from hf_dataset import publish, shards
 from hf_dataset.simulation import fast, planets
@@ -25,29 +24,48 @@ from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining
 from modeling_ariel.predictions_ariel import read_predictions
 
 SPECTRA, TINY, MASKED = "observer/ariel-spectra", "observer/ariel-tiny", "observer/ariel-masked"
-CURVES = "observer/curves"
+TUNED, CALIBRATED, MOVING = "observer/ariel-tuned", "observer/ariel-calibrated", "observer/ariel-moving"
+CURVES, HALVES = "observer/curves", "observer/halves"
 COMMANDS = """
 from ariel_scripts import cli, _model_release
-def call(*words):  # several in a process: importing torch takes longer than most of them
+def call(*words):
     code = cli.call(*words)
     if code:
-        raise SystemExit(f"{words}: exit code {code}")
+        raise RuntimeError(f"{words}: exit code {code}")
+"""
+# importing torch takes longer than most scenes: each in a folder of its own, one process for all of them
+SCENES = """
+import json, os, sys, traceback
+said = {}
+for name, code in json.load(open("scenes.json")).items():
+    os.makedirs(name, exist_ok=True)
+    os.chdir(name)
+    try:
+        exec(compile(code, name, "exec"), {"__name__": name})
+    except BaseException:
+        said[name] = traceback.format_exc()
+    os.chdir("..")
+json.dump(said, open("said.json", "w"))
 """
 
 
 @dataclass
 class Published:
-    """A Hub with models and a dataset on it; ``folder`` holds what was pushed, ``said`` is what the pushes said."""
+    """A Hub with models and datasets on it; ``folder`` holds what was pushed, ``said`` is what the pushes said."""
 
     hub: LocalHub
     folder: Path
     said: str
 
-    def run(self, code: str, home: str = "home", cwd: str = ".", **options: object) -> CompletedProcess[str]:
+    def run(self, code: str, home: str = "home", **options: object) -> CompletedProcess[str]:
         """Python code of a client, in ``folder``."""
-        where = self.folder / cwd
-        where.mkdir(exist_ok=True)
-        return self.hub.run(code, self.folder / home, cwd=where, **options)  # type: ignore[arg-type]
+        return self.hub.run(code, self.folder / home, cwd=self.folder, **options)  # type: ignore[arg-type]
+
+    def scenes(self, codes: dict[str, str], home: str, **options: object) -> dict[str, str]:
+        """Run codes of a client, each in the folder of its name, in one process: tracebacks of those that fail."""
+        (self.folder / "scenes.json").write_text(json.dumps(codes))
+        self.run(SCENES, home, **options)
+        return json.loads((self.folder / "said.json").read_text())
 
     def commit(self, kind: str, repo_id: str, revision: str = "main") -> str:
         return self.hub.repo(kind, repo_id).find(revision).id
@@ -62,32 +80,69 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     folder = tmp_path_factory.mktemp("published")
     saved(folder / "tiny")
     saved(folder / "masked", ArielForPreTraining)
-    shards.write_rows(
-        folder / "curves", "train", list(fast.simulate_rows(POPULATION, n_bins=BINS, seed=1)), n_bins=BINS
-    )
-    publish.write_card(folder / "curves", planets.wavelengths_um("2024"), "Simulated.", {})
+    for name, n_bins, rows_per_shard in (("curves", BINS, 64), ("halves", 8, 4)):
+        rows = list(fast.simulate_rows(POPULATION, visits=1, n_bins=n_bins, seed=1))
+        shards.write_rows(folder / name, "train", rows, n_bins, rows_per_shard)
+        publish.write_card(folder / name, planets.wavelengths_um("2024"), "Simulated.", {})
     with LocalHub() as hub:
         said = hub.run(
             f"{COMMANDS}"
+            "_model_release.check_alone = lambda *_: None\n"  # test_model_release.py has it
             f"call('push', 'model', '{SPECTRA}')\n"
-            "_model_release.check_alone = lambda *_: None\n"  # another three processes; test_model_release.py has them
             f"call('push', 'model', '{TINY}', 'tiny')\n"
             f"call('push', 'model', '{MASKED}', 'masked')\n"
             f"call('push', 'model', '{TINY}', 'tiny')\n"
             "from huggingface_hub import HfApi\n"
             "api = HfApi()\n"
-            f"curves = dict(repo_id='{CURVES}', repo_type='dataset')\n"
+            f"curves, halves = (dict(repo_id=name, repo_type='dataset') for name in ('{CURVES}', '{HALVES}'))\n"
             "more = dict(path_or_fileobj=b'more', path_in_repo='more.txt')\n"
             "api.create_repo(**curves)\n"
             "api.upload_folder(**curves, folder_path='curves')\n"
             "api.create_tag(**curves, tag='v1')\n"
             "api.upload_file(**curves, **more)\n"
-            f"api.upload_file(repo_id='{SPECTRA}', **more)\n"
+            "api.create_repo(**halves)\n"
+            "api.upload_folder(**halves, folder_path='halves')\n"
+            f"api.upload_file(repo_id='{TINY}', **more)\n"
+            f"api.create_repo('{MOVING}')\n"
+            f"api.upload_file(repo_id='{MOVING}', path_in_repo='config.json', path_or_fileobj=b'{{}}')\n"
             "api.create_repo('observer/hidden', private=True)\n",
             folder / "home",
             cwd=folder,
         )
         yield Published(hub, folder, said.stdout)
+
+
+@pytest.fixture(scope="module")
+def here(published: Published) -> dict[str, str]:
+    """What went wrong in the scenes of somebody who has the package: cards' commands, predictions, training."""
+    spectra, masked = (
+        [line.split()[1:] for block in blocks(published.card(repo_id), "bash") for line in block.lines]
+        for repo_id in (SPECTRA, MASKED)
+    )
+    assert [command[0] for command in (*spectra, *masked)] == ["simulate", "predict", "simulate", "finetune"]
+    alone, rows = blocks(published.card(SPECTRA), "python")
+    codes = {
+        "card": f"{COMMANDS}for command in {spectra!r}:\n    call(*command)\n"
+        f"{rows.code}\nimport sys\nassert spectrum.mean.shape == (2, 283)\n"
+        f"{alone.code.replace(', trust_remote_code=True', '')}\n"
+        "np.savez('here.npz', mean=spectrum.mean, sigma=spectrum.sigma)\n"
+        "assert not [name for name in sys.modules if name.startswith('transformers_modules')]\n",
+        "masked-card": f"{COMMANDS}for command in {masked!r}:\n    call(*command)\n",
+        "predictions": PREDICTIONS,
+        "training": TRAINING,
+    }
+    return published.scenes(codes, "home")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(published: Published, here: dict[str, str]) -> dict[str, str]:
+    """What went wrong in the scenes of somebody who has not: each card's own example, of five models."""
+    codes = {repo_id.split("/")[1]: blocks(published.card(repo_id), "python")[0].code
+             for repo_id in (SPECTRA, TINY, MASKED, TUNED, CALIBRATED)}  # fmt: skip
+    codes["ariel-spectra"] += "\nnp.savez('alone.npz', mean=spectrum.mean, sigma=spectrum.sigma)\n"
+    for name in ("ariel-tuned", "ariel-calibrated"):
+        codes[name] += "\nassert torch.isfinite(spectrum.mean).all() and (spectrum.sigma > 0).all()\n"
+    return published.scenes(codes, "stranger", package=False, token=None)
 
 
 def blocks(text: str, language: str) -> list[Block]:
@@ -102,47 +157,38 @@ def test_a_second_push_of_the_same_checkpoint_sends_nothing(published: Published
     assert published.said.count("published: ") == 3
 
 
-def test_the_cards_example_runs_without_the_package_and_gives_the_same_bits(published: Published) -> None:
-    alone, _ = blocks(published.card(SPECTRA), "python")
-    keep = "\nnp.savez('alone.npz', mean=spectrum.mean, sigma=spectrum.sigma)\n"
-    said = published.run(alone.code + keep, "stranger", package=False, token=None)
-    assert "['ok']" in said.stdout
+def test_the_cards_example_runs_without_the_package_and_gives_the_same_bits(
+    published: Published, elsewhere: dict[str, str]
+) -> None:
+    assert "ariel-spectra" not in elsewhere, elsewhere["ariel-spectra"]
+    alone = blocks(published.card(SPECTRA), "python")[0]
     names: dict[str, object] = {}
     local = alone.code.replace(SPECTRA, str(Path(__file__).parents[1] / "modeling_ariel/released"))
     with one_thread():
         exec(local.replace(", trust_remote_code=True", ""), names)
-    with np.load(published.folder / "alone.npz") as found:
+    assert names["spectrum"].status == ["ok"]  # type: ignore[attr-defined]
+    with np.load(published.folder / "ariel-spectra/alone.npz") as found:
         for name in ("mean", "sigma"):
             assert torch.equal(torch.from_numpy(found[name]), getattr(names["spectrum"], name)), name
 
 
-def test_the_cards_other_examples_run_with_the_package_and_no_code_of_the_hub(published: Published) -> None:
-    text = published.card(SPECTRA)
-    alone, here = blocks(text, "python")
-    commands = [line.split()[1:] for block in blocks(text, "bash") for line in block.lines]
-    assert [command[0] for command in commands] == ["simulate", "predict"]
-    compare = alone.code.replace(", trust_remote_code=True", "")
-    code = (
-        f"{COMMANDS}for command in {commands!r}:\n    call(*command)\n"
-        f"{here.code}\nimport sys\nassert spectrum.mean.shape == (2, 283)\n{compare}\n"
-        "np.savez('here.npz', mean=spectrum.mean, sigma=spectrum.sigma)\n"
-        "assert not [name for name in sys.modules if name.startswith('transformers_modules')]\n"
-    )
-    published.run(code, token=None)
-    assert len(read_predictions(published.folder / "predictions.parquet").planet_id) == 4
-    with np.load(published.folder / "alone.npz") as one, np.load(published.folder / "here.npz") as two:
+def test_the_cards_other_examples_run_with_the_package_and_no_code_of_the_hub(
+    published: Published, here: dict[str, str], elsewhere: dict[str, str]
+) -> None:
+    assert "card" not in here, here["card"]
+    assert len(read_predictions(published.folder / "card/predictions.parquet").planet_id) == 4
+    with (
+        np.load(published.folder / "ariel-spectra/alone.npz") as one,
+        np.load(published.folder / "card/here.npz") as two,
+    ):
         assert np.array_equal(one["mean"], two["mean"])
         assert np.array_equal(one["sigma"], two["sigma"])
 
 
-def test_the_cards_of_other_models_run_too(published: Published) -> None:
-    tiny, masked = published.card(TINY), published.card(MASKED)
-    (commands,) = blocks(masked, "bash")
-    words = [line.split()[1:] for line in commands.lines]
-    assert [command[0] for command in words] == ["simulate", "finetune"]
-    published.run(f"{COMMANDS}for command in {words!r}:\n    call(*command)\n", cwd="masked-curves")
-    alone = blocks(tiny, "python")[0].code + blocks(masked, "python")[0].code
-    published.run(alone, "stranger", package=False, token=None)
+def test_the_cards_of_other_models_run_too(here: dict[str, str], elsewhere: dict[str, str]) -> None:
+    assert "masked-card" not in here, here["masked-card"]
+    for name in ("ariel-tiny", "ariel-masked", "ariel-tuned", "ariel-calibrated"):
+        assert name not in elsewhere, elsewhere[name]
 
 
 def test_the_released_cards_own_examples_run_in_a_checkout(
@@ -161,68 +207,91 @@ def test_the_released_cards_own_examples_run_in_a_checkout(
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
+PREDICTIONS = f"""{COMMANDS}
+quick = ("--workers", 1, "--device", "cpu")
+call("predict", "{CURVES}", "--model", "{TINY}", "--out", "hub/p.parquet", "--revision", "v1",
+     "--dataset-revision", "v1", *quick)
+call("predict", "../curves", "--model", "../tiny", "--out", "here/p.parquet", *quick)
+call("evaluate", "hub/p.parquet", "{CURVES}", "--dataset-revision", "v1")
+call("retrieve", "{CURVES}", "--out", "retrieved/p.parquet", "--limit", 1, "--prior", "none")
+import numpy as np
+from ariel_scripts._datasets import wavelengths_of
+np.save("axis.npy", wavelengths_of("{CURVES}", "simulated"))
+"""
+
+
 def test_predictions_by_hub_ids_at_a_revision_are_those_of_the_folders_and_say_the_commits(
-    published: Published,
+    published: Published, here: dict[str, str]
 ) -> None:
-    published.run(
-        f"{COMMANDS}quick = ('--workers', 1, '--device', 'cpu')\n"
-        f"call('predict', '{CURVES}', '--model', '{SPECTRA}', '--out', 'hub/p.parquet', '--revision', 'v1', "
-        "'--dataset-revision', 'v1', *quick)\n"
-        "call('predict', 'curves', '--out', 'here/p.parquet', *quick)\n"
-        f"call('evaluate', 'hub/p.parquet', '{CURVES}', '--dataset-revision', 'v1')\n"
-        f"call('retrieve', '{CURVES}', '--out', 'retrieved/p.parquet', '--limit', 1, '--prior', 'none')\n"
-        "import numpy as np\nfrom ariel_scripts._datasets import wavelengths_of\n"
-        f"np.save('axis.npy', wavelengths_of('{CURVES}', 'simulated'))\n"
-    )
-    hub, here = (read_predictions(published.folder / name / "p.parquet") for name in ("hub", "here"))
-    assert np.array_equal(hub.mu, here.mu)
-    assert np.array_equal(hub.sigma, here.sigma)
-    record = json.loads((published.folder / "hub/p.run.json").read_text())["metrics"]
+    assert "predictions" not in here, here["predictions"]
+    folder = published.folder / "predictions"
+    hub, local = (read_predictions(folder / name / "p.parquet") for name in ("hub", "here"))
+    assert np.array_equal(hub.mu, local.mu)
+    assert np.array_equal(hub.sigma, local.sigma)
+    record = json.loads((folder / "hub/p.run.json").read_text())["metrics"]
     dataset = {"name": CURVES, "commit": published.commit("dataset", CURVES, "v1")}
     assert record["dataset"] == dataset
-    assert record["sources"] == [{"name": SPECTRA, "commit": published.commit("model", SPECTRA, "v1")}]
-    assert record["sources"][0]["commit"] != published.commit("model", SPECTRA)
-    evaluated = json.loads((published.folder / "hub/p.evaluation.run.json").read_text())
+    assert record["sources"] == [{"name": TINY, "commit": published.commit("model", TINY, "v1")}]
+    assert record["sources"][0]["commit"] != published.commit("model", TINY)
+    evaluated = json.loads((folder / "hub/p.evaluation.run.json").read_text())
     assert evaluated["metrics"]["truth"] == dataset
-    retrieved = json.loads((published.folder / "retrieved/p.run.json").read_text())
+    retrieved = json.loads((folder / "retrieved/p.run.json").read_text())
     assert retrieved["metrics"]["dataset"] == {"name": CURVES, "commit": published.commit("dataset", CURVES)}
     # of the dataset's card, which says the axis of 2024; without one they would be 2025's
-    assert np.allclose(np.load(published.folder / "axis.npy"), planets.wavelengths_um("2024"), atol=1e-6)
+    assert np.allclose(np.load(folder / "axis.npy"), planets.wavelengths_um("2024"), atol=1e-6)
     assert not np.allclose(planets.wavelengths_um("2024"), planets.wavelengths_um("2025"), atol=1e-6)
 
 
-def test_a_model_fine_tuned_and_calibrated_from_hub_ids_goes_back_with_its_own_card(published: Published) -> None:
-    tuned = "observer/ariel-tuned"
-    published.run(
-        f"{COMMANDS}_model_release.check_alone = lambda *_: None\n"
-        f"call('finetune', '{CURVES}', '--model', '{TINY}', '--revision', 'v1', '--out', 'tuned', '--physics', 'none', "
-        "'--steps', 2, '--evaluate-every', 2, '--batch-size', 2, '--tracker', 'none', '--validation', 0.2, "
-        "'--prior', 'simulated', '--spectra', 'simulated', '--groups', 0, '--swap', 0)\n"
-        f"call('push', 'model', '{tuned}', 'tuned/model')\n"
-        f"call('calibrate', '{TINY}', '{CURVES}', '--out', 'calibrated', '--split', 'train', '--workers', 1)\n"
-    )
-    sent = published.hub.files("model", tuned)
+TRAINING = f"""{COMMANDS}
+call("finetune", "{CURVES}", "--model", "{TINY}", "--revision", "v1", "--out", "tuned", "--physics", "none",
+     "--steps", 2, "--evaluate-every", 2, "--batch-size", 2, "--tracker", "none", "--validation", 0.2,
+     "--prior", "simulated", "--spectra", "simulated", "--groups", 0, "--swap", 0)
+call("push", "model", "{TUNED}", "tuned/model")
+call("calibrate", "{TINY}", "{CURVES}", "--out", "calibrated", "--split", "train", "--workers", 1)
+_model_release.check_alone = lambda *_: None
+call("push", "model", "{CALIBRATED}", "calibrated")
+"""
+
+
+def test_a_model_fine_tuned_from_hub_ids_goes_back_with_its_own_card(
+    published: Published, here: dict[str, str]
+) -> None:
+    assert "training" not in here, here["training"]
+    sent = published.hub.files("model", TUNED)
     assert json.loads(sent["config.json"])["auto_map"] == AUTO_MAP
     record = json.loads(sent["training.json"])
-    start = {"name": TINY, "commit": published.commit("model", TINY), "layouts": ["simulated"]}
+    start = {"name": TINY, "commit": published.commit("model", TINY, "v1"), "layouts": ["simulated"]}
     data = {"source": CURVES, "commit": published.commit("dataset", CURVES), "split": "train", "layouts": ["simulated"]}
     assert record["base"] == start
     assert {name: record["data"][name] for name in data} == data
     card = ModelCard(sent["README.md"].decode())
     assert (card.data.base_model, card.data.datasets, card.data.license) == (TINY, [CURVES], "apache-2.0")
     assert {result.metric_type for result in card.data.eval_results} >= {"score_2024", "log_likelihood"}
-    calibrated = json.loads((published.folder / "calibrated/calibration.json").read_text())
-    assert calibrated["model"] == {"name": TINY, "commit": start["commit"]}
-    assert calibrated["layouts"] == ["simulated"]
-    assert json.loads((published.folder / "calibrated/config.json").read_text())["auto_map"] == AUTO_MAP
+
+
+def test_a_model_calibrated_from_hub_ids_goes_back_with_a_card_that_tells_whose_weights_it_has(
+    published: Published, here: dict[str, str]
+) -> None:
+    assert "training" not in here, here["training"]
+    sent = published.hub.files("model", CALIBRATED)
+    record = json.loads(sent["calibration.json"])
+    start = published.commit("model", TINY)
+    assert record["model"] == {"name": TINY, "commit": start}
+    assert record["layouts"] == ["simulated"]
+    assert json.loads(sent["config.json"])["auto_map"] == AUTO_MAP
+    assert {"coverage.png", "z.png"} <= set(sent)
+    card = ModelCard(sent["README.md"].decode())
+    assert (card.data.base_model, card.data.license) == (TINY, "apache-2.0")
+    assert f"The weights are those of {TINY} at {start[:12]}" in card.text
+    assert "validation, before calibration" in card.text
 
 
 # --- what is not there ---------------------------------------------------------------------------------------------
 
 ASK = """
 from ariel_scripts._hub import locate_dataset, locate_model
-from ariel_scripts._datasets import open_split
-import sys
+import logging
+logging.basicConfig(level=logging.WARNING)
 for kind, name, revision in {wanted!r}:
     try:
         print((locate_model if kind == "model" else locate_dataset)(name, revision))
@@ -266,36 +335,46 @@ def test_ids_and_revisions_that_are_not_there_are_named_in_a_line(published: Pub
         "runs/some/model: expected a model folder or a Hub id (OWNER/NAME), found neither",
         "observer/gated: the model is gated on the Hub: ask for access on its page, then log in (hf auth login)",
         "observer/gated: the dataset is gated on the Hub: ask for access on its page, then log in (hf auth login)",
-        "observer/broken: expected a model folder or a Hub id, found no such folder; the Hub answers 503, and its "
-        "cache has no complete copy",
-        "observer/broken: the Hub answers 503: planned failure",
+        *(
+            f"observer/broken: expected a {kind} folder or a Hub id, found no such folder; the Hub answers 503, and "
+            "its cache has no complete copy"
+            for kind in ("model", "dataset")
+        ),
     ]
 
 
-def test_without_the_hub_what_was_fetched_is_read_and_the_rest_is_refused(published: Published) -> None:
-    fetch = f"from huggingface_hub import snapshot_download as fetch\nfetch('{CURVES}', repo_type='dataset')\n"
-    known, unknown = [("model", TINY, None), ("dataset", CURVES, None)], [("model", SPECTRA, None)]
-    published.run(fetch + ASK.format(wanted=known), "traveller")
-    read = f"print(len(list(open_split('{CURVES}', 'train'))))\n"
-    done = published.run(ASK.format(wanted=[*known, *unknown]) + read, "traveller", HF_HUB_OFFLINE="1")
-    model, dataset, refused, rows = done.stdout.splitlines()
-    assert published.commit("model", TINY) in model
-    assert published.commit("dataset", CURVES) in dataset
+def test_without_the_hub_whole_copies_are_read_with_a_warning_and_the_rest_is_refused(published: Published) -> None:
+    fetch = (
+        "from huggingface_hub import HfApi, hf_hub_download, snapshot_download\n"
+        f"snapshot_download('{CURVES}', repo_type='dataset')\n"
+        "for name in ('README.md', 'data/light_curves/train-00000-of-00002.parquet'):\n"
+        f"    hf_hub_download('{HALVES}', name, repo_type='dataset')\n"
+    )
+    move = f"HfApi().upload_file(repo_id='{MOVING}', path_in_repo='config.json', path_or_fileobj=b'{{\"a\": 1}}')\n"
+    before = published.commit("model", MOVING)
+    published.run(fetch + ASK.format(wanted=[("model", TINY, None), ("model", MOVING, None)]) + move, "traveller")
+    published.hub.faults.append(Fault(f"GET /api/models/{MOVING}*", 503, times=99))
+    moved = published.run(ASK.format(wanted=[("model", MOVING, None)]), "traveller")
+    assert before != published.commit("model", MOVING)
+    assert before in moved.stdout.splitlines()[-1]
+    assert f"{MOVING}: the Hub answers 503: the copy in its cache is read, commit {before[:12]}" in moved.stderr
+
+    wanted = [("model", TINY, None), ("dataset", CURVES, None), ("dataset", HALVES, None), ("model", SPECTRA, None)]
+    read = f"from ariel_scripts._datasets import open_split\nprint(len(list(open_split('{CURVES}', 'train'))))\n"
+    done = published.run(ASK.format(wanted=wanted) + read, "traveller", HF_HUB_OFFLINE="1")
+    model, dataset, half, refused, rows = done.stdout.splitlines()
+    known = {TINY: published.commit("model", TINY), CURVES: published.commit("dataset", CURVES)}
+    for (name, commit), line in zip(known.items(), (model, dataset), strict=True):
+        assert commit in line
+        said = f"{name}: the Hub isn't asked (HF_HUB_OFFLINE): the copy in its cache is read, commit {commit[:12]}"
+        assert said in done.stderr
+    assert half == (
+        f"{HALVES}: expected a complete copy in the Hub's cache, found no "
+        "data/light_curves/train-00001-of-00002.parquet, 4 of the 7 rows of split train; fetch it where the Hub "
+        f"answers: hf download {HALVES} --repo-type dataset --revision {published.commit('dataset', HALVES)}"
+    )
     assert refused == (
         f"{SPECTRA}: expected a model folder or a Hub id, found no such folder; the Hub isn't asked (HF_HUB_OFFLINE), "
         "and its cache has no complete copy"
     )
     assert rows == str(len(POPULATION))
-    assert "the Hub can't be reached: the copy in its cache is read" in done.stderr
-
-
-def test_a_revision_of_a_folder_or_of_nothing_is_an_error(tmp_path: Path) -> None:
-    for wanted, said in (({"dataset_revision": "v1"}, "--dataset-revision v1: expected a dataset"),
-                         ({"revision": "v1"}, "--revision v1: expected a model")):  # fmt: skip
-        nothing = dict.fromkeys(("dataset", "dataset_revision", "model", "revision"))
-        with pytest.raises(ValueError, match=f"{said} on the Hub, found none given"):
-            _training_options.locate({**nothing, **wanted})
-    with pytest.raises(ValueError, match=r"--dataset-revision v1: expected a dataset on the Hub, found the folder"):
-        _hub.locate_dataset(str(tmp_path), "v1")
-    with pytest.raises(ValueError, match=r"--revision v1: expected a model on the Hub, found the folder"):
-        _hub.locate_model("released", "v1")
