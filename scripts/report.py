@@ -100,7 +100,10 @@ class Options:
 
 def write_report(options: Options, run: Run) -> None:
     """Write the page of ``options``; what was found out goes into the ``run`` record."""
-    import plotly
+    try:
+        import plotly
+    except ImportError as error:
+        raise RuntimeError("ariel report: expected Plotly, found none: pip install 'ariel-hf[report]'") from error
 
     from ariel_scripts._common import config_hash, git_commit, versions
     from ariel_scripts._hub import locate_dataset
