@@ -1,4 +1,4 @@
-"""One planet's raw folder as a zip: unpacked to a private folder that is removed, reduced like any other planet.
+"""One planet's raw folder as a zip: unpacked to a private folder, reduced like any other planet.
 
 The archive holds the folder as the challenge has it, with one planet of one split (2025's layout; 2024's alike):
 
@@ -13,13 +13,21 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-import threading
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from upload_limits import DAMAGED, MAX_FRAMES, MAX_UNPACKED_BYTES, UploadError, check_members, copy_member
+from upload_limits import (
+    DAMAGED,
+    MAX_FRAMES,
+    MAX_UNPACKED_BYTES,
+    UploadError,
+    check_members,
+    copy_member,
+    opened,
+    whole,
+)
 
 from hf_dataset import raw, reduction
 
@@ -27,26 +35,20 @@ Row = dict[str, Any]
 
 MOST_VISITS = 4
 N_BINS = 375
-WAIT_S = 120.0
-_AT_A_TIME = threading.Semaphore(1)  # reductions: a full planet needs 0.6 GB
 _OTHER_TABLES = ("sample_submission.csv", "simulation_truth.parquet")  # of the whole challenge, and not needed
 
 
-def read_raw_zip(path: Path) -> list[Row]:
-    """Rows of the planet's visits, the first with a `raw_view`; UploadError in a sentence where there can be none."""
-    if not _AT_A_TIME.acquire(timeout=WAIT_S):
-        raise UploadError(f"{path.name}: the Space is busy with other raw folders: please try again in a minute.")
+def read_raw_zip(path: Path, private: Path) -> list[Row]:
+    """Rows of the planet's visits, the first with a `raw_view`; unpacked to the folder ``private``.
+
+    UploadError in a sentence where there can be none. Their `name` says which planet of which file.
+    """
     try:
-        with tempfile.TemporaryDirectory(prefix="ariel-upload-") as private:
-            try:
-                root = _unpack(path, Path(private))
-                return _reduced(path.name, root)
-            except UploadError:
-                raise
-            except DAMAGED as error:
-                raise UploadError(f"{path.name}: {_plain(str(error), private)}") from None
-    finally:
-        _AT_A_TIME.release()
+        return _reduced(path, _unpack(path, private))
+    except (UploadError, MemoryError):
+        raise
+    except DAMAGED as error:
+        raise UploadError(_plain(str(error), str(private))) from None
 
 
 def _plain(message: str, private: str) -> str:
@@ -58,44 +60,38 @@ def _plain(message: str, private: str) -> str:
 
 def _unpack(path: Path, private: Path) -> Path:
     """The raw folder of the archive; a folder around it is fine."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
-        raise UploadError(f"{path.name}: expected a whole zip archive, found a damaged one.") from None
-    with archive:
+    with whole("a whole zip archive"), opened(path) as archive:
         left = MAX_UNPACKED_BYTES
-        for member in check_members(path.name, archive, _OTHER_TABLES):
+        for member in check_members(archive, _OTHER_TABLES):
             left -= copy_member(archive, member, private / member.filename, left)
     places = [private, *(one for one in private.iterdir() if one.is_dir() and one.name not in raw.SPLITS)]
     roots = [place for place in places if any((place / split).is_dir() for split in raw.SPLITS)]
     if len(roots) != 1:
         names = ", ".join(sorted(one.name for one in private.iterdir())[:6])
-        raise UploadError(
-            f"{path.name}: expected a raw folder with train/PLANET or test/PLANET, found {names or 'nothing'}."
-        )
+        raise UploadError(f"expected a raw folder with train/PLANET or test/PLANET, found {names or 'nothing'}.")
     return roots[0]
 
 
-def _reduced(name: str, root: Path) -> list[Row]:
+def _reduced(path: Path, root: Path) -> list[Row]:
     from raw_view import look
 
     folder = raw.open_folder(root)
     planets = [(split, planet) for split in folder.splits for planet in folder.planets(split)]
     if len(planets) != 1:
-        raise UploadError(f"{name}: expected one planet, found {len(planets)}.")
+        raise UploadError(f"expected one planet, found {len(planets)}.")
     split, planet = planets[0]
     visits = folder.visits(split, planet)
     if not 1 <= len(visits) <= MOST_VISITS:
-        raise UploadError(f"{name}: expected 1 to {MOST_VISITS} visits of planet {planet}, found {len(visits)}.")
+        raise UploadError(f"expected 1 to {MOST_VISITS} visits of planet {planet}, found {len(visits)}.")
     rows: list[Row] = []
     for number in visits:
         visit = folder.visit(split, planet, number)
         frames = visit.n_frames(raw.AIRS)
         if frames > MAX_FRAMES:
-            raise UploadError(f"{name}: expected at most {MAX_FRAMES:,} AIRS-CH0 frames, found {frames:,}.")
+            raise UploadError(f"expected at most {MAX_FRAMES:,} AIRS-CH0 frames, found {frames:,}.")
         bins = min(N_BINS, frames // 2)
         row, _ = reduction.reduce_visit(visit, reduction.ReductionOptions(n_bins=bins))
-        row |= {"wavelength": np.asarray(folder.wavelengths), "name": f"planet {planet} of {Path(name).stem[:40]}"}
+        row |= {"wavelength": np.asarray(folder.wavelengths), "name": f"planet {planet} of {path.stem[:40]}"}
         if frames < 11_250:
             note = f"Visit {number}: {frames:,} of the usual 11,250 AIRS-CH0 frames, {bins} time bins."
             row["notes"] = (note,)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -24,7 +25,16 @@ MAX_BINS, MIN_BINS = 7_000, 40  # of a visit
 FITTED_BINS = 500  # more are averaged: the fit's time and memory grow with the cube and the square of their number
 MAX_CHANNELS = 2_000  # given; the model has 283
 MAX_VISITS = 10
+MAX_LINE_BYTES = 65_536  # of the first lines of a CSV file
+MAX_COLUMNS = 500  # of a CSV file, those of other names included
+MAX_HDUS = 100  # of a FITS file
+MAX_DIRECTORY_BYTES = 500_000  # of a zip archive's list of its files: 200 take some 20 kB, and the ignored come on top
 MAX_FRAMES = 12_000  # AIRS-CH0 frames of a raw visit
+READ_SECONDS, RAW_SECONDS = 40.0, 240.0  # for reading a file; a raw folder is reduced in it
+START_SECONDS = 30.0  # more for the first file of a process
+READ_BYTES = 3_000 * MB  # of memory for it: a whole raw planet takes 1 GB
+AT_ONCE = 2  # files read at a time, of which one raw folder
+WAIT_S = 120.0  # for those of other users
 MIN_SHARE = 0.5  # of the model's channels that must be there: below it the fit does not try
 
 NESTED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst", ".npz")
@@ -33,7 +43,7 @@ NESTED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst", "
 # what readers of formats raise where bytes are not what their headers say
 DAMAGED = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, RuntimeError,
-    MemoryError, SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile, pa.ArrowException,
+    SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile, pa.ArrowException,
 )  # fmt: skip
 
 
@@ -45,6 +55,19 @@ def brief(error: BaseException) -> str:
     """A reader's own error as part of a sentence: the beginning of its first line."""
     lines = str(error).strip().splitlines()
     return lines[0][:120].strip().rstrip(".") if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def whole(what: str, *more: type[BaseException]) -> Iterator[None]:
+    """Reader's errors, and those of ``more``, as UploadErrors that expected ``what``; memory's are left as they are."""
+    try:
+        yield
+    except (UploadError, MemoryError):
+        raise
+    except UnicodeDecodeError:
+        raise UploadError("expected text in UTF-8, found other bytes.") from None
+    except (*DAMAGED, *more) as error:
+        raise UploadError(f"expected {what}, found {brief(error)}.") from None
 
 
 def size_of(path: Path) -> int:
@@ -59,43 +82,71 @@ def size_of(path: Path) -> int:
     return size
 
 
-def check_members(name: str, archive: zipfile.ZipFile, ignored: Iterable[str] = ()) -> list[zipfile.ZipInfo]:
+def opened(path: Path) -> zipfile.ZipFile:
+    """The archive, refused before its directory is read where that is larger than any with so few files can be."""
+    size = _directory_bytes(path)
+    if size > MAX_DIRECTORY_BYTES:
+        raise UploadError(
+            f"expected at most {MAX_MEMBERS} files in the archive, found a list of files of {size / 1e6:.1f} MB."
+        )
+    return zipfile.ZipFile(path)
+
+
+def _directory_bytes(path: Path) -> int:
+    """Bytes that an archive's list of files has, as the record at its end says; 0 where there is no such record.
+
+    The largest that any such record there says: a comment may hold another, and zip64's comes before it.
+    """
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(file.tell() - 65_557 - 76, 0))  # a comment has up to 65,535 bytes
+        tail = file.read()
+    found = [0]
+    for signature, layout, most in ((b"PK\x05\x06", "<12xL", 0xFFFFFFFF), (b"PK\x06\x06", "<40xQ", None)):
+        place = tail.rfind(signature)
+        while place >= 0:
+            if place + struct.calcsize(layout) <= len(tail):
+                (size,) = struct.unpack_from(layout, tail, place)
+                found += [size] * (size != most)
+            place = tail.rfind(signature, 0, place)
+    return max(found)
+
+
+def check_members(archive: zipfile.ZipFile, ignored: Iterable[str] = ()) -> list[zipfile.ZipInfo]:
     """The files of an archive, refused where they could leave their folder, fill the disk or hide something.
 
     Everything is read off the archive's directory, before anything is unpacked; `copy_member` counts again.
     """
     members = [one for one in archive.infolist() if not one.is_dir() and not _is_ignored(one.filename, ignored)]
     if not members:
-        raise UploadError(f"{name}: expected files in the archive, found none.")
+        raise UploadError("expected files in the archive, found none.")
     if len(members) > MAX_MEMBERS:
-        raise UploadError(f"{name}: expected at most {MAX_MEMBERS} files in the archive, found {len(members)}.")
+        raise UploadError(f"expected at most {MAX_MEMBERS} files in the archive, found {len(members)}.")
     seen: set[str] = set()
     for one in members:
         shown = one.filename[:80]
         path = PurePosixPath(one.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in one.filename or ":" in one.filename:
-            raise UploadError(f"{name}: expected paths inside the archive's folder, found {shown!r}.")
+            raise UploadError(f"expected paths inside the archive's folder, found {shown!r}.")
         kind = stat.S_IFMT(one.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             what = "a link" if kind == stat.S_IFLNK else "a special file"
-            raise UploadError(f"{name}: expected plain files in the archive, found {what}, {shown!r}.")
+            raise UploadError(f"expected plain files in the archive, found {what}, {shown!r}.")
         if one.flag_bits & 0x1:
-            raise UploadError(f"{name}: expected an archive without a password, found {shown!r} encrypted.")
+            raise UploadError(f"expected an archive without a password, found {shown!r} encrypted.")
         if path.suffix.lower() in NESTED:
-            raise UploadError(f"{name}: expected no archives in the archive, found {shown!r}.")
+            raise UploadError(f"expected no archives in the archive, found {shown!r}.")
         if one.filename.lower() in seen:
-            raise UploadError(f"{name}: expected each file once in the archive, found {shown!r} twice.")
+            raise UploadError(f"expected each file once in the archive, found {shown!r} twice.")
         seen.add(one.filename.lower())
         if one.file_size > RATIO_FROM and one.file_size > MAX_RATIO * max(one.compress_size, 1):
             raise UploadError(
-                f"{name}: expected files packed to 1/{MAX_RATIO:g} or more, found {shown!r} packed to "
+                f"expected files packed to 1/{MAX_RATIO:g} or more, found {shown!r} packed to "
                 f"1/{one.file_size / max(one.compress_size, 1):.0f}: a zip bomb?"
             )
     total = sum(one.file_size for one in members)
     if total > MAX_UNPACKED_BYTES:
-        raise UploadError(
-            f"{name}: expected at most {MAX_UNPACKED_BYTES // MB} MB unpacked, found {total / MB:.0f} MB."
-        )
+        raise UploadError(f"expected at most {MAX_UNPACKED_BYTES // MB} MB unpacked, found {total / MB:.0f} MB.")
     return members
 
 
@@ -113,6 +164,6 @@ def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path,
         while block := source.read(1 << 20):
             written += len(block)
             if written > min(left, member.file_size):
-                raise UploadError(f"{target.name}: expected the size that the archive states, found more.")
+                raise UploadError(f"expected {target.name} of the size that the archive states, found more.")
             out.write(block)
     return written

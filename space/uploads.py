@@ -5,20 +5,21 @@
 
 The minimal format is a table with a row a time and wavelength: `time_h, wavelength_um, flux, flux_err`, and optionally
 `visit` and the star table's columns (space/README.md, "Your own light curves"). Nothing is executed: no pickle, no
-remote code, and what a file states about its size is checked before it is read.
+remote code; what a file states about its size is checked before it is read, and it is read by another process with
+limits on memory and time (`upload_process`).
 """
 
 from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rebin import rebinned
-from upload_formats import read_csv, read_fits, read_npz, read_parquet, write_example
+from upload_examples import write_example
 from upload_limits import (
     FITTED_BINS,
     MAX_BINS,
@@ -31,9 +32,12 @@ from upload_limits import (
     MB,
     MIN_BINS,
     MIN_SHARE,
+    RAW_SECONDS,
+    READ_SECONDS,
     UploadError,
     size_of,
 )
+from upload_process import read_apart
 
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.visits_ariel import FeatureError, match_channels
@@ -50,20 +54,21 @@ __all__ = [
 
 Row = dict[str, Any]
 
-READERS: Mapping[str, tuple[tuple[str, ...], bytes, Callable[[Path], list[Row]] | None]] = {
-    "CSV": ((".csv", ".txt"), b"", read_csv),
-    "Parquet": ((".parquet", ".pq"), b"PAR1", read_parquet),
-    "FITS": ((".fits", ".fit", ".fts"), b"SIMPLE  =", read_fits),
-    "NPZ": ((".npz",), b"PK", read_npz),
-    "zip": ((".zip",), b"PK", None),
+KINDS: Mapping[str, tuple[tuple[str, ...], bytes]] = {  # endings of names, first bytes
+    "CSV": ((".csv", ".txt"), b""),
+    "Parquet": ((".parquet", ".pq"), b"PAR1"),
+    "FITS": ((".fits", ".fit", ".fts"), b"SIMPLE  ="),
+    "NPZ": ((".npz",), b"PK"),
+    "zip": ((".zip",), b"PK"),
 }
-EXTENSIONS = tuple(suffix for suffixes, _, _ in READERS.values() for suffix in suffixes)
+EXTENSIONS = tuple(suffix for suffixes, _ in KINDS.values() for suffix in suffixes)
 LIMITS_TEXT = (
     "CSV, Parquet or FITS table with `time_h`, `wavelength_um`, `flux`, `flux_err` (optionally `visit`, `Rs`, …); "
     "NPZ with `time`, `flux`, `flux_err`, `wavelength`; FITS images of the same names; a row of the dataset; or one "
     f"planet's raw folder as zip. Up to {MAX_TABLE_BYTES // MB} MB (zip {MAX_UPLOAD_BYTES // MB} MB, "
     f"{MAX_UNPACKED_BYTES // MB} MB unpacked), {MIN_BINS} to {MAX_BINS:,} time bins, {MAX_CHANNELS:,} channels, "
-    f"{MAX_VISITS} visits of one planet. Files are deleted after use."
+    f"{MAX_VISITS} visits of one planet, read within {READ_SECONDS:.0f} s (zip {RAW_SECONDS:.0f} s). Files are deleted "
+    "after use."
 )
 
 
@@ -76,28 +81,24 @@ def read_upload(path: str | Path) -> list[Row]:
     path = Path(path)
     size = size_of(path)
     kind = _kind(path)
-    _, magic, reader = READERS[kind]
+    _, magic = KINDS[kind]
     with path.open("rb") as file:
         begin = file.read(512)
     if not begin.startswith(magic) or (kind == "CSV" and _is_no_text(begin)):
         raise UploadError(f"{path.name}: expected a {kind} file, as its name says, found {_looks_like(begin)}.")
-    if reader is None:
-        from raw_upload import read_raw_zip
-
-        return read_raw_zip(path)
-    if size > MAX_TABLE_BYTES:
+    if kind != "zip" and size > MAX_TABLE_BYTES:
         raise UploadError(
             f"{path.name}: expected at most {MAX_TABLE_BYTES // MB} MB of light curves, found {size / MB:.0f} MB."
         )
     try:
-        rows = reader(path)
+        rows = read_apart(kind, path)
     except UploadError as error:
         raise UploadError(f"{path.name}: {error}") from None
-    return _checked(path.name, rows)
+    return rows if kind == "zip" else _checked(path.name, rows)
 
 
 def _kind(path: Path) -> str:
-    for kind, (suffixes, _, _) in READERS.items():
+    for kind, (suffixes, _) in KINDS.items():
         if path.suffix.lower() in suffixes:
             return kind
     found = f"{path.suffix!r}" if path.suffix else "a name without one"
