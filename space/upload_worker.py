@@ -20,7 +20,7 @@ from upload_limits import MAX_UNPACKED_BYTES, MB, UploadError
 Row = dict[str, Any]
 
 ARRAYS, VIEW = "rows.npz", "view.npz"
-RETIRED_ABOVE = 500 * MB  # of memory held at some time: the next file gets a fresh process
+RETIRED_ABOVE = 500 * MB  # of memory held after a file: the next gets a fresh process
 
 logger = logging.getLogger("upload_worker")
 
@@ -121,16 +121,15 @@ def _allow(seconds: float) -> None:
 
 
 def _held() -> int:
-    """Most memory that this process has held [bytes]; 0 where it is not known."""
+    """Memory that this process holds [bytes]; 0 where Linux does not say it."""
     try:
-        import resource
-    except ImportError:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def serve(jobs: TextIO, answers: TextIO) -> None:
-    """Answer jobs until there are no more, or until one has made this process large."""
+    """Answer jobs until there are no more, or until one has left this process large."""
     for line in jobs:
         found = answer(json.loads(line))
         found["last"] = _held() > RETIRED_ABOVE
