@@ -4,8 +4,11 @@ Sundararajan et al. 2017 (arXiv:1703.01365): the gradient of an output along the
 input, averaged, times the difference. Summed over the input it is what the output changes from one to the other
 (completeness), which is checked for every planet.
 
-The baseline is the light curve without any light missing. The classical fit is held as it is: attributed is what the
-network makes of the light curve beyond it.
+The network reads the data twice: as the light curve and, where it corrects a classical fit, as the residual of that
+fit. Both go the way together. The baseline is 0 for both: what the extractor gives for light that never leaves its
+level, and a fit that leaves nothing. As the extractor measures each channel from its median in units of its error, the
+share a of the way is the light curve with its transit, drift and noise a times as large. The spectrum of the fit
+itself, with its error, is held as it is: attributed is what the network makes of the data beyond it.
 """
 
 from __future__ import annotations
@@ -21,13 +24,15 @@ from torch import Tensor
 
 STEPS = 48  # misses at most a few parts in a thousand of the change; 24 missed up to 6 %
 OUTPUTS = ("depth", "sigma")
+READINGS = ("light curve", "residual of the fit")  # the second only where the model has a fit
+_AT_A_TIME = 2**24  # numbers that go through the network at once: memory, not the answer, depends on it
 
 
 @dataclass
 class Attribution:
     """Of one planet: ``time`` (V, T) [h] of its visits and their ``white`` light (V, T), relative [%]; for each of
-    OUTPUTS ``by_time`` (V, T) and ``by_channel`` (C,), summed over the others, ``total`` change from the baseline and
-    ``missed``, how much of it the sums lack.
+    OUTPUTS ``by_time`` (V, T) and ``by_channel`` (C,), summed over the others, ``by_reading`` of READINGS, ``total``
+    change from the baseline and ``missed``, how much of it the sums lack.
 
     Units: depth [ppm], the mean over channels; sigma [%], the mean of ln sigma over channels.
     """
@@ -37,6 +42,7 @@ class Attribution:
     white: np.ndarray
     by_time: dict[str, np.ndarray]
     by_channel: dict[str, np.ndarray]
+    by_reading: dict[str, dict[str, float]]
     total: dict[str, float]
     missed: dict[str, float]
 
@@ -54,10 +60,14 @@ def integrated_gradients(
     root = 0.5 * (points + 1.0)
     shape = (steps, *(1,) * x.ndim)
     along, share = (torch.as_tensor(a, dtype=x.dtype).reshape(shape).to(x.device) for a in (root**2, root * weights))
-    at = (baseline + along * (x - baseline)).detach().requires_grad_(True)
-    outputs = function(at).sum(0)  # each row rests on its own input alone
-    slopes = [torch.autograd.grad(output, at, retain_graph=True)[0] for output in outputs]
-    return torch.stack([(share * slope).double().sum(0) for slope in slopes]) * (x - baseline).double()
+    size = max(1, _AT_A_TIME // x.numel())
+    parts = []
+    for where, weight in zip(along.split(size), share.split(size), strict=True):
+        at = (baseline + where * (x - baseline)).detach().requires_grad_(True)
+        outputs = function(at).sum(0)  # each row rests on its own input alone
+        slopes = [torch.autograd.grad(output, at, retain_graph=True)[0] for output in outputs]
+        parts.append(torch.stack([(weight * slope).double().sum(0) for slope in slopes]))
+    return torch.stack(parts).sum(0) * (x - baseline).double()
 
 
 def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int = STEPS) -> Attribution:
@@ -67,34 +77,43 @@ def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int =
 
     model = member.model
     inputs = {name: value.to(member.device) for name, value in member.extractor(rows).items() if name != "labels"}
+    names = ["light_curve"]
     with torch.no_grad():
         if model.config.physics == "residual":
             found = fit(fit_inputs(inputs), model.physics.wavelength.double())
             inputs |= classical_inputs(model.physics.summarise(found, inputs["planet"]))
-    curve = inputs.pop("light_curve")
+            names.append("residual")
+    time, white = inputs["time"].cpu().numpy(), white_light(inputs.pop("flux"), inputs["valid"])
+    for fitted in ("flux_err", "star"):  # with the flux only for the fit, which is done
+        del inputs[fitted]
+    curve = inputs["light_curve"]
+    read = torch.stack([inputs.pop(name).to(curve.dtype) for name in names])  # (R, V, T, C)
+    read = torch.where(inputs["valid"].bool(), read, torch.zeros_like(read))
 
-    def answer(light_curves: Tensor) -> Tensor:
-        """Of as many copies of the planet as there are ``light_curves`` (S, V, T, C)."""
-        copies = len(light_curves)
+    def answer(readings: Tensor) -> Tensor:
+        """Of as many copies of the planet as there are ``readings`` (S, R, V, T, C)."""
+        copies = len(readings)
         given = {name: value.repeat(copies, *(1,) * (value.ndim - 1)) for name, value in inputs.items()}
         given["planet"] = torch.arange(copies, device=curve.device).repeat_interleave(len(curve))
-        spectrum = model(light_curve=light_curves.flatten(0, 1), **given)
+        given |= {name: readings[:, place].flatten(0, 1) for place, name in enumerate(names)}
+        spectrum = model(**given)
         depth, sigma = spectrum.mean.double(), spectrum.sigma.double()
         return torch.stack([1e6 * depth.mean(1), 100.0 * sigma.log().mean(1)], 1)
 
-    dark = torch.zeros_like(curve)
+    nothing = torch.zeros_like(read)
     with torch.enable_grad():
-        maps = integrated_gradients(answer, curve, dark, steps).cpu().numpy()
+        maps = integrated_gradients(answer, read, nothing, steps).cpu().numpy()
     with torch.no_grad():
-        ends = answer(torch.stack([dark, curve])).cpu().numpy()
-    named = dict(zip(OUTPUTS, maps, strict=True))
+        ends = answer(torch.stack([nothing, read])).cpu().numpy()
+    named = dict(zip(OUTPUTS, maps, strict=True))  # (R, V, T, C) each
     total = dict(zip(OUTPUTS, map(float, ends[1] - ends[0]), strict=True))
     return Attribution(
         planet,
-        inputs["time"].cpu().numpy(),
-        white_light(inputs["flux"], inputs["valid"]),
-        {name: found.sum(2) for name, found in named.items()},
-        {name: found.sum((0, 1)) for name, found in named.items()},
+        time,
+        white,
+        {name: found.sum((0, 3)) for name, found in named.items()},
+        {name: found.sum((0, 1, 2)) for name, found in named.items()},
+        {name: dict(zip(READINGS, map(float, found.sum((1, 2, 3))), strict=False)) for name, found in named.items()},
         total,
         {name: total[name] - float(found.sum()) for name, found in named.items()},
     )

@@ -9,9 +9,9 @@ import numpy as np
 
 from ariel_scripts import _report_figures as figures
 from ariel_scripts import _report_statistics as statistics
+from ariel_scripts._report_attribution_figures import attribution_figures
 from ariel_scripts._report_attributions import Attribution
 from ariel_scripts._report_data import Array, Entry, Study
-from ariel_scripts._report_sections import LIMITS
 from ariel_scripts._report_statistics import PPM
 from ariel_scripts._report_text import Section
 
@@ -93,11 +93,14 @@ def embed(method: str, latent: Array, seed: int) -> tuple[tuple[str, str], Array
 def attributions(study: Study, found: Sequence[tuple[Entry, Attribution]]) -> Section:
     """Integrated gradients with the penalties of the predicted spectrum."""
     intro = (
-        "What in the light curve moved the network's answer, by integrated gradients from a light curve without any "
-        "light missing; the classical fit that it starts from is held as it is. Positive parts raise the depth (or σ), "
-        "negative ones lower it; together they sum to the whole change. Good models look at the transit and just "
-        "beside it. Below, by wavelength, with the physics penalties of the predicted spectrum; crosses mark channels "
-        "beyond their limit (roughness 1.5, dotted at 1; others 0)."
+        "What in the data moved the network's answer, by integrated gradients from light that never leaves its level. "
+        "The network reads the data as the light curve and, where it corrects a classical fit, as the residual of that "
+        "fit: both are counted, and summed. The fit's spectrum and error are held as they are: this is what the "
+        "network makes of the data beyond them. A channel's level is its median, which in long transits lies inside "
+        "the transit: then light outside it counts as well. Positive parts raise the depth (or σ), negative ones lower "
+        "it; together they sum to the whole change. Good models look at the transit and just beside it. Below, by "
+        "wavelength, with the physics penalties of the predicted spectrum; crosses mark channels beyond their limit "
+        "(roughness 1.5, dotted at 1; others 0)."
     )
     section = Section("attributions", "Attributions", intro, [] if found else [NO_MODEL])
     units = {"depth": "ppm", "sigma": "%"}
@@ -105,16 +108,20 @@ def attributions(study: Study, found: Sequence[tuple[Entry, Attribution]]) -> Se
         row = int(np.flatnonzero(study.planets == one.planet)[0])
         terms = statistics.penalty_terms(entry.mu[row : row + 1], entry.sigma[row : row + 1])
         name = f" · {entry.name}" if len(study.entries) > 1 else ""
-        sums = "; ".join(
-            f"{key} changes by {one.total[key]:.3g} {units[key]} on average over channels, of which the parts' sum "
-            f"misses {one.missed[key]:.1g}"
-            for key in one.total
-        ).replace("-", "−")
+        sums = "; ".join(_sum(one, key, units[key]) for key in one.total).replace("-", "−")
         by_time = {key: list(values) for key, values in one.by_time.items()}
         title, caption = f"Planet {one.planet}{name}", f"{sums.capitalize()}."
-        pair = figures.attributions(
+        pair = attribution_figures(
             title, caption, study.wavelength, list(one.time), by_time, list(one.white), one.by_channel,
-            {key: values[0] for key, values in terms.items()}, LIMITS, units,
+            {key: values[0] for key, values in terms.items()}, statistics.PENALTIES, units,
         )  # fmt: skip
         section.parts += [f'<h3><a href="#planet-{one.planet}">Planet {one.planet}</a>{html.escape(name)}</h3>', *pair]
     return section
+
+
+def _sum(one: Attribution, key: str, unit: str) -> str:
+    """In words what an output changes by, through which reading of the data, and what the parts' sum misses."""
+    change = f"{key} changes by {one.total[key]:.3g} {unit} on average over channels"
+    if len(one.by_reading[key]) > 1:
+        change += " (" + ", ".join(f"{value:.3g} by the {name}" for name, value in one.by_reading[key].items()) + ")"
+    return f"{change}, of which the parts' sum misses {one.missed[key]:.1g}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any
 
-from ariel_scripts._report_figures import Figure
+from ariel_scripts._report_plotly import Figure
 from ariel_scripts._report_script import SCRIPT
 from ariel_scripts._report_style import STYLE
 from ariel_scripts._report_text import Section

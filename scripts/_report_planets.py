@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ariel_scripts import _report_figures as figures
+from ariel_scripts import _report_plotly as plotly
 from ariel_scripts import _report_statistics as statistics
 from ariel_scripts._report_data import Array, Entry, Study
 from ariel_scripts._report_statistics import PPM
@@ -81,7 +82,7 @@ def planet_data(study: Study) -> dict[str, Any]:
     """What the page's script draws planets from."""
     several = len(study.entries) > 1
     titles = ["transit depth, ppm", "(μ − truth)/σ"] if len(study.labelled) else ["transit depth, ppm"]
-    layout = figures.spectral_layout(study.wavelength, titles, (2.4, 1) if len(titles) > 1 else None)
+    layout = plotly.spectral_layout(study.wavelength, titles, (2.4, 1) if len(titles) > 1 else None)
     if len(titles) > 1:
         layout["yaxis2"]["autorangeoptions"] = {"include": [-3, 3]}
         for value in (-2, 2):
@@ -89,12 +90,12 @@ def planet_data(study: Study) -> dict[str, Any]:
                                      "y1": value, "line": {"color": "§muted", "width": 1, "dash": "dot"}})  # fmt: skip
     return {
         "ids": study.planets.tolist(),
-        "wavelength": figures.packed(study.wavelength),
-        "truth": figures.packed(PPM * study.truth) if len(study.labelled) else None,
+        "wavelength": plotly.packed(study.wavelength),
+        "truth": plotly.packed(PPM * study.truth) if len(study.labelled) else None,
         "entries": [
-            {"name": figures.label(entry.name), "mu": figures.packed(PPM * entry.mu),
-             "sigma": figures.packed(PPM * entry.sigma), "wide": not several,
-             "dash": figures.DASHES[place % len(figures.DASHES)]}
+            {"name": plotly.label(entry.name), "mu": plotly.packed(PPM * entry.mu),
+             "sigma": plotly.packed(PPM * entry.sigma), "wide": not several,
+             "dash": plotly.DASHES[place % len(plotly.DASHES)]}
             for place, entry in enumerate(study.entries)
         ],
         "layout": layout,

@@ -9,12 +9,19 @@ import numpy as np
 from ariel_scripts import _report_figures as figures
 from ariel_scripts import _report_statistics as statistics
 from ariel_scripts._report_data import Array, Study
+from ariel_scripts._report_plotly import band_name, label
 from ariel_scripts._report_statistics import PPM
-from ariel_scripts._report_text import NAMES, NO_TRUTH, Section, named_estimate, number, table, with_interval
+from ariel_scripts._report_text import (
+    NAMES,
+    NO_TRUTH,
+    PENALTY_NAMES,
+    Section,
+    named_estimate,
+    number,
+    table,
+    with_interval,
+)
 from modeling_ariel.uncertainty_ariel import coverage_curve, z_histogram
-
-LIMITS = {"negative_depth": 0.0, "roughness": 1.5, "sigma_below_floor": 0.0}  # violated beyond; 1.5: noise of 1 sigma
-
 
 # --- score ---------------------------------------------------------------------------------------------------------
 
@@ -74,7 +81,7 @@ def comparison(study: Study, seed: int) -> Section:
         x, y = (np.clip(values, -0.5, 1.0) for values in (before, after))
         title = f"{other.name} against {first.name}, planet by planet"
         caption = "Above the line the other entry is better. Scores of lost planets are drawn at −0.5. Click a planet."
-        names = (f"score 2024, {figures.label(first.name)}", f"score 2024, {figures.label(other.name)}")
+        names = (f"score 2024, {label(first.name)}", f"score 2024, {label(other.name)}")
         section.parts.append(
             figures.scatter(title, caption, (names[0], x), (names[1], y), which, {"": np.full(len(which), np.nan)},
                             diagonal=True)
@@ -127,7 +134,7 @@ def wavelengths(study: Study, seed: int) -> Section:
         for name, inside in statistics.bands(study.wavelength).items():
             found = statistics.errors(*(values[:, inside] for values in study.judged(entry)), seed=seed)
             cells = [str(int(inside.sum())), *(named_estimate(key, found) for key in keys)]
-            rows.append([figures.band_name(name), *cells])
+            rows.append([band_name(name), *cells])
         heading = f"<h3>Bands{f' · {html.escape(entry.name)}' if len(study.entries) > 1 else ''}</h3>"
         section.parts.append(heading + table(["band", "channels", *(NAMES[key] for key in keys)], rows))
     return section
@@ -162,9 +169,10 @@ def shapes(study: Study) -> Section:
     """Smoothness, power and physics penalties."""
     intro = (
         "Whether predicted spectra look like spectra. Power over AIRS channels tells broad features (left) from fine "
-        "structure and noise (right). Roughness is the scatter between neighbouring channels. The penalties are 0 or "
-        "small where nothing is wrong: depths below 0 and σ below 1 ppm count by their size; roughness in σ is below 1 "
-        "for smooth spectra and 1.5 where neighbours scatter by their own σ."
+        "structure and noise (right). Roughness is the scatter between neighbouring channels. Of the penalties, "
+        "roughness in σ is below 1 for smooth spectra and 1.5 where neighbours scatter by their own σ, and σ below "
+        "1 ppm counts by its size (models of this package stop there before calibration). Depths below 0 are cut at 0 "
+        "before they are written, so how far below they were is not known: given is the share of channels at 0."
     )
     known = study.labelled
     curves: list[tuple[str, Array, int | None, str]] = []
@@ -185,12 +193,12 @@ def shapes(study: Study) -> Section:
         rows.append([entry.name, number(smooth, 2), number(residual, 2)])
         terms = statistics.penalty_terms(entry.mu, entry.sigma)
         cells = []
-        for name, limit in LIMITS.items():
+        for name, limit in statistics.PENALTIES.items():
             each = np.nanmean(terms[name], 1)
             cells += [f"{each.mean():.3g}", str(int((each > limit).sum()))]
         penalties.append([entry.name, *cells])
     head = ["", "roughness of μ (median), ppm", "of μ − truth, ppm"]
-    named = [cell for name in LIMITS for cell in (name.replace("_", " "), "planets beyond")]
+    named = [cell for name in statistics.PENALTIES for cell in (PENALTY_NAMES[name], "planets beyond")]
     return Section(
         "shapes",
         "Smoothness and penalties",

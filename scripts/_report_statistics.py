@@ -191,19 +191,22 @@ def roughness(values: Array) -> Array:
     return np.sqrt((bend**2).mean(1) / 1.5)
 
 
-PENALTIES = ("negative_depth", "roughness", "sigma_below_floor")
+PENALTIES = {"cut_at_0": 0.0, "roughness": 1.5, "sigma_below_floor": 0.0}  # violated beyond; 1.5: noise of 1 sigma
 
 
 def penalty_terms(mu: Array, sigma: Array, floor_ppm: float = 1.0) -> dict[str, Array]:
-    """What each channel (P, C) adds to the physics penalties of `losses_ariel.physics_penalties`: their means.
+    """What each channel (P, C) adds to the PENALTIES of a planet: their means.
 
-    Roughness has no value (NaN) for FGS1 and the two ends of AIRS, which lack a neighbour.
+    Roughness and sigma are those of `losses_ariel.physics_penalties`. Its third, the size of depths below 0, can't be
+    known here: predictions are cut at 0 before they are written. ``cut_at_0`` is 1 where that was done (or where a
+    depth is exactly 0 otherwise). Roughness has no value (NaN) for FGS1 and the two ends of AIRS, which lack a
+    neighbour.
     """
     s = np.maximum(sigma, scoring.SIGMA_FLOOR)
     bend = np.full(mu.shape, np.nan)
     bend[:, 2:-1] = (mu[:, 2:-1] - 0.5 * (mu[:, 1:-2] + mu[:, 3:])) / s[:, 2:-1]
     return {
-        "negative_depth": np.maximum(-mu / s, 0.0) ** 2,
+        "cut_at_0": (mu <= 0.0).astype(np.float64),
         "roughness": bend**2,
         "sigma_below_floor": np.maximum(1.0 - s * PPM / floor_ppm, 0.0) ** 2,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ariel_scripts._report_figures import Figure
+from ariel_scripts._report_plotly import Figure
 from ariel_scripts._report_statistics import Estimate
 
 NO_TRUTH = "The planets of this split have no known spectra: nothing can be compared with the truth here."
@@ -25,6 +25,7 @@ NAMES = {
     "z_mean": "mean z",
     "z_spread": "spread of z",
 }
+PENALTY_NAMES = {"cut_at_0": "cut at 0", "roughness": "roughness", "sigma_below_floor": "σ below 1 ppm"}
 DIGITS = {"score_2024": 3, "score_2025": 3, "z_mean": 2, "z_spread": 2}  # of the others 1
 
 
