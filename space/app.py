@@ -13,9 +13,7 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 
 import argparse
-import functools
 import logging
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +22,7 @@ from endpoints import Endpoints
 from handlers import SIZES, Handlers, told
 from inference import Engine
 from links import LIMITS, VIEWS
-from page import ABOUT, CSS, HEAD, IS_DARK, SAVE_PICTURE, SHOW_LINK, THEME
+from page import ABOUT, CSS, FETCH_LATE_ANSWERS, HEAD, IS_DARK, SAVE_PICTURE, SHOW_LINK, THEME
 from spectrum import UNITS
 from uploads import EXTENSIONS, LIMITS_TEXT, MAX_UPLOAD_BYTES
 
@@ -47,7 +45,7 @@ def build_app(engine: Engine) -> gr.Blocks:
         )
         page = SimpleNamespace(
             subject=gr.State(time_to_live=2 * HOUR), view=gr.State(VIEWS[0]), dark=gr.State(False),
-            last=gr.State(time_to_live=2 * HOUR),
+            last=gr.State(time_to_live=2 * HOUR), asked=gr.State(0),
         )  # fmt: skip
         _menu(page, engine)
         with gr.Tabs(elem_id="views") as page.tabs:
@@ -98,7 +96,7 @@ def _menu(page: SimpleNamespace, engine: Engine) -> None:
 
 
 def _spectrum_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("Spectrum", id=VIEWS[0], render_children=True) as page.spectrum_tab:
+    with gr.Tab("Spectrum", id=VIEWS[0]) as page.spectrum_tab:
         with gr.Row():
             page.unit = gr.Radio([(UNIT_NAMES[unit], unit) for unit in ("ppm", "depth", "rp_rs", "scale_heights")],
                                  value="ppm", label="Unit", scale=2, min_width=280, elem_id="unit")  # fmt: skip
@@ -114,7 +112,7 @@ def _spectrum_tab(page: SimpleNamespace) -> None:
 
 
 def _curves_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("Light curves", id=VIEWS[1], render_children=True) as page.curves_tab:
+    with gr.Tab("Light curves", id=VIEWS[1]) as page.curves_tab:
         page.visit = gr.Radio([("visit 1", 0)], value=0, label="Visit", visible=False, elem_id="visit")
         page.bands = gr.CheckboxGroup([], label="Bands", elem_id="bands")
         page.curves = gr.Plot(show_label=False, elem_id="curves-plot", elem_classes="plot")
@@ -129,7 +127,7 @@ def _curves_tab(page: SimpleNamespace) -> None:
 
 
 def _why_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("Why this σ", id=VIEWS[2], render_children=True) as page.why_tab:
+    with gr.Tab("Why this σ", id=VIEWS[2]) as page.why_tab:
         page.parts = gr.Plot(show_label=False, elem_id="parts-plot", elem_classes="plot")
         gr.Markdown("### Where the precision comes from: parts of the data hidden in turn")
         page.why_words = gr.Markdown(elem_classes="words", elem_id="why-words")
@@ -140,7 +138,7 @@ def _why_tab(page: SimpleNamespace) -> None:
 
 
 def _what_if_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("What if", id=VIEWS[3], render_children=True) as page.what_if_tab:
+    with gr.Tab("What if", id=VIEWS[3]) as page.what_if_tab:
         gr.Markdown("The same planet observed again under other conditions; simulator, fit and network run anew.")
         with gr.Row():
             page.noise = gr.Slider(*LIMITS["noise"], value=1, step=0.5, label="Noise, × the usual", elem_id="noise",
@@ -162,7 +160,11 @@ def _what_if_tab(page: SimpleNamespace) -> None:
 
 
 def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
-    """Who triggers what. Only the visible view is computed; of choices made meanwhile, the last one is."""
+    """Who triggers what. Choices only say what is wanted, at once; one event computes the visible view.
+
+    A choice made while that event runs makes it run once more at its end, with everything as it is then: neither can
+    an answer overtake a newer one, nor is the last choice lost, nor do two answers of a session keep both workers.
+    """
     whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
     inputs = [page.subject, page.view, page.dark, page.last, page.unit, page.resolution, page.visit, page.bands]
     inputs += [page.step, *whatifs]
@@ -177,32 +179,34 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     plots = [page.spectrum, page.curves, page.image, page.parts, page.occlusion, page.what_if]
     private: dict[str, Any] = {"api_visibility": "private"}
 
-    answers = {"concurrency_limit": WORKERS, "concurrency_id": "answers", "show_progress_on": plots, **private}
-    address = {"fn": None, "inputs": page.query, "outputs": page.link, "js": SHOW_LINK, **private}
-
-    def show(event: Callable[..., Any], **options: Any) -> None:
-        event(told(handlers.show), inputs, [*outputs, page.query], **answers, **options).then(**address)
+    controls = (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs)
+    gr.on(
+        [page.asked.change, *(control.input for control in controls)], told(handlers.show), inputs,
+        [*outputs, page.query], trigger_mode="always_last", concurrency_limit=WORKERS, concurrency_id="answers",
+        show_progress_on=plots, **private,
+    ).then(None, page.query, page.link, js=SHOW_LINK, **private)  # fmt: skip
 
     opened = [page.subject, page.view, page.dark, page.planet, page.tabs, page.unit, page.resolution, page.visit]
-    opened += [*whatifs, page.status]
+    opened += [*whatifs, page.status, page.asked]
     dark = gr.Checkbox(visible=False)
-    show(app.load(told(handlers.open_page), dark, opened, js=IS_DARK, **private).then)
+    app.load(told(handlers.open_page), dark, opened, js=IS_DARK, **private)
 
-    chosen = [page.subject, page.planet, page.visit, page.last, page.status]
-    show(page.planet.input(told(handlers.choose), page.planet, chosen, **private).then)
-    show(page.random.click(told(handlers.choose_random), None, chosen, **private).then)
-    show(page.hardest.click(told(handlers.choose_hardest), page.subject, chosen, **private).then)
-    show(page.best.click(told(handlers.choose_best), page.subject, chosen, **private).then)
-    show(page.upload.upload(told(handlers.bring), [page.upload, page.subject], chosen, **private).success)
-
-    tabs = (page.spectrum_tab, page.curves_tab, page.why_tab, page.what_if_tab)
-    for name, tab in zip(VIEWS, tabs, strict=True):
-        select = told(functools.partial(handlers.select, name))
-        tab.select(select, inputs, [page.view, *outputs, page.query], **answers).then(**address)
-    for control in (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs):
-        show(control.input, trigger_mode="always_last")
+    chosen = [page.subject, page.planet, page.visit, page.last, page.status, page.asked]
+    page.planet.input(told(handlers.choose), page.planet, chosen, trigger_mode="always_last", **private)
+    page.random.click(told(handlers.choose_random), None, chosen, **private)
+    page.hardest.click(told(handlers.choose_hardest), page.subject, chosen, **private)
+    page.best.click(told(handlers.choose_best), page.subject, chosen, **private)
+    page.upload.upload(told(handlers.bring), [page.upload, page.subject], chosen, **private)
+    # of the tabs together: a tab's own event also comes when the page is built, and may be answered after the link's
+    page.tabs.select(
+        told(handlers.select), None, [page.view, page.asked], trigger_mode="multiple", concurrency_limit=1, **private
+    )
     page.example_kind.input(told(handlers.example), page.example_kind, page.example, concurrency_limit=1, **private)
     page.png.click(None, page.query, None, js=SAVE_PICTURE, **private)
+
+    nudge = gr.Button(visible="hidden", elem_id="nudge")
+    nudge.click(lambda: None, trigger_mode="multiple", concurrency_limit=None, show_progress="hidden", **private)
+    app.load(None, js=FETCH_LATE_ANSWERS, **private)
 
 
 def _publish(endpoints: Endpoints) -> None:

@@ -10,9 +10,10 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from handlers import Handlers, Subject, taken, told
+from handlers import Handlers, Subject, told
 from links import Settings
 from spectrum import Spectrum
+from uploads import read_upload
 
 
 class Endpoints:
@@ -45,7 +46,7 @@ class Endpoints:
         """Spectrum of light curves of one's own, in the formats that the page takes."""
         if not file:
             raise ValueError("file: expected light curves, found nothing")
-        return answer(self._engine.spectrum(taken(file)).binned(resolution), unit)
+        return answer(self._engine.spectrum(read_upload(file)).binned(resolution), unit)
 
     def light_curves(self, planet: str, visit: int = 0) -> dict:
         """Light curves of a visit (0: the first) by band: flux relative to the star, error, fit with drift, drift."""

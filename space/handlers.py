@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,10 +23,9 @@ import gradio as gr
 import plotly.graph_objects as go
 import words
 from gradio.components.plot import PlotData
-from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 from inference import Engine
-from links import Settings, from_query, to_query
+from links import VIEWS, Settings, from_query, to_query
 from records import PlanetInfo
 from spectrum import Spectrum
 from theme import Theme, theme_of
@@ -94,6 +94,7 @@ class Handlers:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._seeds = itertools.count(1)
+        self._asked = itertools.count(1)  # a new number asks for the visible view
 
     # --- choosing ------------------------------------------------------------------------------------------------
 
@@ -148,12 +149,13 @@ class Handlers:
             settings.missing_from,
             settings.missing_width,
             trouble + self.status(subject),
+            next(self._asked),
         )
 
     def choose(self, planet: str | None) -> tuple[Any, ...]:
-        """A planet of the menu: subject, menu, first visit, no last what-if, status."""
+        """A planet of the menu: subject, menu, first visit, no last what-if, status, and its view is asked for."""
         subject = self.subject(planet if planet else self.engine.planets()[0].planet_id)
-        return subject, str(subject.planet_id), 0, None, self.status(subject)
+        return subject, str(subject.planet_id), 0, None, self.status(subject), next(self._asked)
 
     def choose_random(self) -> tuple[Any, ...]:
         """Any planet."""
@@ -175,14 +177,15 @@ class Handlers:
     def bring(self, path: str | None, subject: Subject) -> tuple[Any, ...]:
         """Light curves of one's own; where they are refused, what was shown stays and the status says why."""
         if not path:
-            return subject, gr.skip(), gr.skip(), gr.skip(), self.status(subject)
+            return subject, gr.skip(), gr.skip(), gr.skip(), self.status(subject), gr.skip()
         try:
-            rows = taken(path)
+            rows = read_upload(path)
         except ValueError as error:
-            return subject, gr.skip(), gr.skip(), gr.skip(), f"⚠ This file was not taken. {words.literal(str(error))}"
+            message = f"⚠ This file was not taken. {words.literal(str(error))}"
+            return subject, gr.skip(), gr.skip(), gr.skip(), message, gr.skip()
         name = str(rows[0].get("name") or "Your light curves")
         found = Subject(None, name, rows)
-        return found, None, 0, None, self.status(found)
+        return found, None, 0, None, self.status(found), next(self._asked)
 
     def example(self, kind: str) -> Any:
         """A file to start from: csv, parquet, fits, npz, or zip for a raw folder."""
@@ -282,11 +285,9 @@ class Handlers:
             missing_um=missing,
         )
 
-    def select(self, name: str, subject: Subject | None, view: str, *others: Any) -> tuple[Any, ...]:
-        """Another tab: its name and what `show` gives; nothing where the page opened on it and shows it already."""
-        if name == view:
-            return (gr.skip(),) * (sum(SIZES.values()) + 2)
-        return name, *self.show(subject, name, *others)
+    def select(self, event: gr.SelectData) -> tuple[Any, ...]:
+        """Another tab: its name, and its view is asked for."""
+        return VIEWS[event.index], next(self._asked)
 
     def show(
         self,
@@ -327,16 +328,9 @@ class Handlers:
 SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3}  # outputs of each view
 
 
-def taken(path: str) -> list[dict[str, Any]]:
-    """Rows of an uploaded file, which is deleted from the server's upload folder as soon as it is read."""
-    try:
-        return read_upload(path)
-    finally:
-        if Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
-            Path(path).unlink(missing_ok=True)
-
-
 def _csv(found: Spectrum, unit: str, name: str) -> str:
-    """The table as a file in Gradio's cache, which is emptied by the app's `delete_cache`."""
-    content = found.table(unit).to_csv(index=False).encode()
-    return save_bytes_to_cache(content, name, get_upload_folder())
+    """The table as a file in a folder of its own, so that nobody downloads it half written by another's request."""
+    folder = Path(get_upload_folder()) / f"table-{secrets.token_hex(16)}"
+    folder.mkdir(parents=True)
+    found.table(unit).to_csv(folder / name, index=False)
+    return str(folder / name)

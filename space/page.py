@@ -46,6 +46,18 @@ SHOW_LINK = """(query) => {
   return location.origin + location.pathname + (query ? '?' + query : '');
 }"""
 
+# Gradio's page closes its stream of answers when the server says that none is outstanding. A question asked in that
+# moment is answered into no stream: it waits on the server until the page asks anything else. So where something has
+# been outstanding for some seconds, the page asks for nothing at all, which opens the stream again.
+FETCH_LATE_ANSWERS = """() => {
+  let waiting = 0;
+  setInterval(() => {
+    const shown = document.querySelector('[data-testid="status-tracker"]:not(.hide)');
+    waiting = shown ? waiting + 1 : 0;
+    if (waiting % 3 === 0 && shown) document.querySelector('#nudge')?.click();
+  }, 1000);
+}"""
+
 SAVE_PICTURE = """async (query) => {
   const plot = document.querySelector('#spectrum-plot .js-plotly-plot');
   if (!plot || !window.Plotly) return;

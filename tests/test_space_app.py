@@ -173,10 +173,25 @@ def test_a_file_of_another_ending_or_too_large_is_not_even_taken(client: Client,
 # --- users ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_upload_is_deleted_when_it_is_read_and_seen_by_nobody_else(client: Client, address: str, mine: Path) -> None:
-    before = {path for path in Path(get_upload_folder()).rglob("*.npz")}
+def test_users_with_the_same_file_each_get_its_spectrum(address: str, mine: Path) -> None:
+    """Gradio keeps equal uploads under one path: who reads first must not take the file from the others."""
+    users = 5
+    barrier = threading.Barrier(users)
+
+    def ask(_: int) -> Any:
+        client = Client(address, verbose=False)
+        barrier.wait(60)
+        return [client.predict(handle_file(str(mine)), "ppm", 0, api_name="/upload") for _ in range(2)]
+
+    with ThreadPoolExecutor(users) as pool:
+        answers = [answer for both in pool.map(ask, range(users)) for answer in both]
+    expected = engine().spectrum(uploads.read_upload(mine)).table("ppm")
+    for answer in answers:
+        same(answer, expected)
+
+
+def test_an_upload_is_seen_by_nobody_else(client: Client, address: str, mine: Path) -> None:
     client.predict(handle_file(str(mine)), "ppm", 0, api_name="/upload")
-    assert {path for path in Path(get_upload_folder()).rglob("*.npz")} <= before
     other = Client(address, verbose=False)
     assert "mine" not in json.dumps(other.predict(api_name="/planets"))
     with pytest.raises(AppError):
@@ -185,19 +200,19 @@ def test_an_upload_is_deleted_when_it_is_read_and_seen_by_nobody_else(client: Cl
 
 def test_handlers_keep_nothing_of_a_session(handlers: Handlers, mine: Path) -> None:
     state = set(vars(handlers))
-    subject, *_, status = handlers.bring(str(mine), handlers.subject(planet()))
+    subject, *_, status, _ = handlers.bring(str(mine), handlers.subject(planet()))
     assert set(vars(handlers)) == state
     assert "mine" in status
     assert subject.planet_id is None
-    assert mine.exists(), "only files of the server's upload folder are deleted"
 
 
 def test_a_refused_upload_leaves_what_was_shown(handlers: Handlers, tmp_path: Path) -> None:
     before = handlers.subject(planet())
-    subject, *_, status = handlers.bring(str(bad_files(tmp_path)["columns"][0]), before)
+    subject, *_, status, asked = handlers.bring(str(bad_files(tmp_path)["columns"][0]), before)
     assert subject is before
     assert "was not taken" in status
     assert "expected columns" in status
+    assert asked == gr.skip(), "nothing is computed anew"
 
 
 def test_users_at_a_time_each_get_their_own(address: str) -> None:

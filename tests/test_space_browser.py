@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import uploads
+from app import WORKERS
 from gradio_client import Client
 from space_scenes import engine, planet
 from space_server import ARGUMENTS, CHROMIUM, serving
@@ -296,3 +298,57 @@ def test_screenshots_of_every_view(browser: Any, address: str, tmp_path: Path, w
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             text = page.evaluate(f"getComputedStyle(document.querySelector('#{PLOTS[view]} [class$=tick] text')).fill")
             assert text == ("rgb(209, 213, 219)" if theme == "dark" else "rgb(55, 65, 81)")
+
+
+# --- answers that arrive late --------------------------------------------------------------------------------------
+
+
+def test_a_link_s_view_appears_though_every_worker_is_busy_when_it_opens(
+    page: Any, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the page asks for while it is built waits in the queue; it must not take the place of what the link says."""
+    free = threading.Event()
+    reliability = engine().reliability()
+    monkeypatch.setattr(engine(), "reliability", lambda: free.wait(60) and reliability)
+    busy = [Client(address, verbose=False).submit(api_name="/reliability") for _ in range(WORKERS)]
+    page.goto(f"{address}/?planet={planet()}&view=what-if")
+    page.wait_for_selector("#noise")  # the tab of the link is selected, its answer is waited for
+    page.wait_for_timeout(2000)
+    free.set()
+    for job in busy:
+        job.result(60)
+    page.wait_for_selector("#what-if-plot .main-svg")
+    address_says(page, "view=what-if")
+
+
+LATE_CLOSE = """
+// The stream of answers says "close" later than the server means it, as on a slow line.
+const fetch_ = window.fetch;
+window.fetch = async (...all) => {
+  const answer = await fetch_(...all);
+  const url = all[0]?.url || String(all[0]);
+  if (!url.includes('/queue/data') || !answer.body) return answer;
+  const late = new TransformStream({
+    async transform(chunk, controller) {
+      const text = new TextDecoder().decode(chunk);
+      const place = text.lastIndexOf('data:', text.indexOf('close_stream'));
+      if (!text.includes('close_stream')) { controller.enqueue(chunk); return; }
+      const encoder = new TextEncoder();
+      if (place > 0) controller.enqueue(encoder.encode(text.slice(0, place)));
+      await new Promise(done => setTimeout(done, 700));
+      controller.enqueue(encoder.encode(text.slice(place)));
+    }
+  });
+  return new Response(answer.body.pipeThrough(late), {headers: answer.headers, status: answer.status});
+};
+"""
+
+
+def test_answers_are_shown_though_the_stream_they_come_by_is_closed_late(page: Any, address: str) -> None:
+    """Gradio's page may take a stream for open that the server has closed: an answer then waits to be fetched."""
+    page.add_init_script(LATE_CLOSE)
+    visit(page, address, f"planet={planet()}&view=why", "why")
+    for name, view in (("Spectrum", "spectrum"), ("What if", "what-if")):
+        page.get_by_role("tab", name=name).click()
+        page.wait_for_selector(f"#{PLOTS[view]} .main-svg")
+        address_says(page, f"view={view}" if view != "spectrum" else rf"planet={planet()}$")
