@@ -47,7 +47,8 @@ class Entry:
 @dataclass
 class Study:
     """Planets (P,) with the ``truth`` (P, C) [depth], NaN where unlabelled, the ``star`` tables (P, 7), the
-    ``calibration`` logs of all visits, and the ``entries`` compared; ``wavelength`` (C,) [um].
+    ``calibration`` logs of all visits, and the ``entries`` compared; ``wavelength`` (C,) [um]; ``listed``: whether the
+    page has a table of planets, to which figures lead.
     """
 
     dataset: str
@@ -60,6 +61,7 @@ class Study:
     calibration: dict[int, list[Any]]
     entries: list[Entry] = field(default_factory=list)
     left_out: dict[str, list[int]] = field(default_factory=dict)
+    listed: bool = True
 
     @property
     def labelled(self) -> NDArray[np.int64]:
@@ -70,6 +72,11 @@ class Study:
         """Truth, mean and sigma of the labelled planets."""
         which = self.labelled
         return (self.truth[which], *entry.rows(which))
+
+    @property
+    def click(self) -> str:
+        """What a caption says where a point leads to its planet."""
+        return " Click a planet." if self.listed else ""
 
     def star_column(self, name: str) -> Array:
         """A column (P,) of the star table."""

@@ -22,10 +22,11 @@ NO_MODEL = "<p>Predictions from a file come without their model: give --model to
 def embeddings(study: Study, methods: Sequence[str], seed: int) -> Section:
     """The network's states of all planets in two dimensions."""
     intro = (
-        "How the network sees the planets: the mean of its temporal tokens for each planet, in two dimensions. Groups "
-        "that share a colour are told apart by the network; bad scores that gather in one place name a kind of planet "
-        "that training lacks. PCA is a rotation, its axes and distances mean something; in t-SNE and UMAP only "
-        "neighbours do. Click a planet."
+        "How the network sees the planets: the mean of its tokens for each planet, the star's and those of all times, "
+        "in two dimensions. Groups that share a colour are told apart by the network; bad scores that gather in one "
+        "place name a kind of planet that training lacks. Every number of a state is scaled to a spread of 1 over the "
+        "planets; then PCA only rotates: its axes and distances mean something, in t-SNE and UMAP only neighbours "
+        f"do.{study.click}"
     )
     section = Section("embeddings", "Latents", intro)
     known = [entry for entry in study.entries if entry.latent is not None]
@@ -115,7 +116,10 @@ def attributions(study: Study, found: Sequence[tuple[Entry, Attribution]]) -> Se
             title, caption, study.wavelength, list(one.time), by_time, list(one.white), one.by_channel,
             {key: values[0] for key, values in terms.items()}, statistics.PENALTIES, units,
         )  # fmt: skip
-        section.parts += [f'<h3><a href="#planet-{one.planet}">Planet {one.planet}</a>{html.escape(name)}</h3>', *pair]
+        heading = f"Planet {one.planet}"
+        if study.listed:
+            heading = f'<a href="#planet-{one.planet}">{heading}</a>'
+        section.parts += [f"<h3>{heading}{html.escape(name)}</h3>", *pair]
     return section
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -14,6 +16,7 @@ from ariel_scripts._report_script import SCRIPT
 from ariel_scripts._report_style import STYLE
 from ariel_scripts._report_text import Section
 
+INNER_PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/,'\"]+/)+([^\s/,'\"]+)")  # an absolute one in a longer text
 PAGE = Template(
     """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>$title</title>
@@ -63,6 +66,21 @@ def embedded(data: Any) -> str:
     """JSON that can stand in a <script> element whatever it holds; NaN and infinities are null."""
     text = json.dumps(_plain(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def without_folders(value: Any) -> Any:
+    """Facts of a run with absolute paths cut to their last part: where they lie is nobody's business who gets the page.
+
+    The record beside the page keeps them.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_folders(item) for item in value]
+    if isinstance(value, (str, Path)):
+        text = str(value)
+        return f"…/{Path(text).name}" if Path(text).is_absolute() else INNER_PATH.sub(r"…/\1", text)
+    return value
 
 
 def _plain(value: Any) -> Any:

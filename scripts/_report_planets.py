@@ -132,7 +132,7 @@ def calibration(study: Study) -> Section:
         last = found["after"] if np.isfinite(found["after"]).any() else found["before"]
         if step in ("hits", "fill", "extraction") and np.isfinite(last).any():
             quantities.setdefault(f"{step}: {name.replace('_', ' ')}", {})[instrument] = last
-    caption = "Mean over a planet's visits. Click a planet."
+    caption = f"Mean over a planet's visits.{study.click}"
     section.parts.append(figures.strip("Planet by planet", caption, quantities, study.planets))
     head = ["step", "quantity", "before (median)", "after (median)", "after, from … to …"]
     section.parts.append(f"<details><summary>All steps</summary>{table(head, rows)}</details>")

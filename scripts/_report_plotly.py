@@ -52,7 +52,7 @@ def _base64(array: NDArray[Any]) -> str:
 
 def label(text: str) -> str:
     """Text that comes from data, as Plotly shows it letter by letter."""
-    return html.escape(str(text)).replace("§", "&#167;")
+    return html.escape(str(text), quote=False).replace("§", "&#167;")  # it decodes no &quot;
 
 
 def band_name(name: str) -> str:

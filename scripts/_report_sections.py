@@ -23,6 +23,9 @@ from ariel_scripts._report_text import (
 )
 from modeling_ariel.uncertainty_ariel import coverage_curve, z_histogram
 
+FEW = 20  # planets: a bootstrap of fewer knows too little of the tails
+
+
 # --- score ---------------------------------------------------------------------------------------------------------
 
 
@@ -38,6 +41,11 @@ def summary(study: Study, seed: int) -> Section:
     if not len(study.labelled):
         section.parts.append(f"<p>{NO_TRUTH}</p>")
         return section
+    if len(study.labelled) < FEW:
+        section.parts.append(
+            f'<p class="warning">Only {len(study.labelled)} planets with known spectra: intervals over fewer than '
+            f"{FEW} planets, here and below, are too narrow.</p>"
+        )
     found = {entry.name: statistics.summary(*study.judged(entry), seed) for entry in study.entries}
     head = ["", *found]
     section.parts.append(
@@ -80,7 +88,7 @@ def comparison(study: Study, seed: int) -> Section:
         rows.append([other.name, *cells])
         x, y = (np.clip(values, -0.5, 1.0) for values in (before, after))
         title = f"{other.name} against {first.name}, planet by planet"
-        caption = "Above the line the other entry is better. Scores of lost planets are drawn at −0.5. Click a planet."
+        caption = f"Above the line the other entry is better. Scores of lost planets are drawn at −0.5.{study.click}"
         names = (f"score 2024, {label(first.name)}", f"score 2024, {label(other.name)}")
         section.parts.append(
             figures.scatter(title, caption, (names[0], x), (names[1], y), which, {"": np.full(len(which), np.nan)},
@@ -156,7 +164,7 @@ def likelihood(study: Study) -> Section:
     """The heat map of log-likelihoods."""
     intro = (
         "Where the score is lost: how much of the log-likelihood of every true depth is missing from the ideal answer, "
-        "the truth with σ of 10 ppm. Planets are sorted by what the first entry loses; a click shows the planet."
+        f"the truth with σ of 10 ppm. Planets are sorted by what the first entry loses.{study.click}"
     )
     losses = {entry.name: statistics.lost(*study.judged(entry)) for entry in study.entries}
     order = np.argsort(-losses[study.entries[0].name].sum(1), kind="stable")
@@ -175,6 +183,7 @@ def shapes(study: Study) -> Section:
         "before they are written, so how far below they were is not known: given is the share of channels at 0."
     )
     known = study.labelled
+    same = known if len(known) else np.arange(len(study.planets))  # μ is compared with the truth of the same planets
     curves: list[tuple[str, Array, int | None, str]] = []
     rows, penalties = [], []
     frequency, _ = statistics.power(np.zeros((1, len(study.wavelength) - 1)))
@@ -183,13 +192,13 @@ def shapes(study: Study) -> Section:
         curves.append(("truth", statistics.power(truth)[1], None, "solid"))
         rows.append(["truth", number(np.median(statistics.roughness(truth)), 2), "–"])
     for place, entry in enumerate(study.entries):
-        curves.append((f"{entry.name}: μ", statistics.power(PPM * entry.mu[:, 1:])[1], place, "solid"))
+        curves.append((f"{entry.name}: μ", statistics.power(PPM * entry.mu[same, 1:])[1], place, "solid"))
         residual = np.nan
         if len(known):
             errors = PPM * (entry.mu[known, 1:] - study.truth[known, 1:])
             curves.append((f"{entry.name}: μ − truth", statistics.power(errors)[1], place, "dot"))
             residual = float(np.median(statistics.roughness(errors)))
-        smooth = np.median(statistics.roughness(PPM * entry.mu[:, 1:]))
+        smooth = np.median(statistics.roughness(PPM * entry.mu[same, 1:]))
         rows.append([entry.name, number(smooth, 2), number(residual, 2)])
         terms = statistics.penalty_terms(entry.mu, entry.sigma)
         cells = []
@@ -204,5 +213,5 @@ def shapes(study: Study) -> Section:
         "Smoothness and penalties",
         intro,
         [figures.power_spectra(frequency, curves), table(head, rows),
-         "<h3>Physics penalties, mean over planets</h3>" + table(["", *named], penalties)],
+         f"<h3>Physics penalties, mean over all {len(study.planets)} planets</h3>" + table(["", *named], penalties)],
     )  # fmt: skip

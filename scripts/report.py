@@ -108,7 +108,7 @@ def write_report(options: Options, run: Run) -> None:
     from ariel_scripts._common import config_hash, git_commit, versions
     from ariel_scripts._hub import locate_dataset
     from ariel_scripts._report_data import add_entries, read_study
-    from ariel_scripts._report_page import page
+    from ariel_scripts._report_page import page, without_folders
     from ariel_scripts._report_planets import planet_data
     from hf_dataset import output
 
@@ -118,6 +118,7 @@ def write_report(options: Options, run: Run) -> None:
     with run.timed("predictions"):
         given = _predictions(options, where)
     add_entries(study, given)
+    study.listed = "planets" not in options.skip
     with run.timed("sections"):
         sections, failed = make_sections(study, options, where)
     run.metrics.update(planets=len(study.planets), labelled=len(study.labelled), left_out=study.left_out, failed=failed)
@@ -133,9 +134,9 @@ def write_report(options: Options, run: Run) -> None:
         "seconds": {name: round(seconds, 1) for name, seconds in run.durations.items()},
     }
     with run.timed("page"):
-        shown = planet_data(study) if "planets" not in options.skip else {"ids": [], "entries": []}
+        shown = planet_data(study) if study.listed else {"ids": [], "entries": []}
         name = where.name if where.commit else Path(where.name).name
-        text = page(f"Spectra of {name}", _about(study), sections, shown, known)
+        text = page(f"Spectra of {name}", _about(study), sections, shown, without_folders(known))
         output.write_bytes(options.out, text.encode())
     run.metrics["bytes"] = len(text.encode())
     run.status = "incomplete" if failed else "done"

@@ -21,7 +21,7 @@ from tiny_models import BINS, IDS, POPULATION, save_model
 from ariel_scripts import _predictor, _report_network, _report_predictions, report
 from ariel_scripts._common import Run
 from ariel_scripts._report_data import Entry, Study, names_of
-from ariel_scripts._report_page import embedded, page
+from ariel_scripts._report_page import embedded, page, without_folders
 from ariel_scripts._report_planets import step_values
 from ariel_scripts._report_plotly import Figure, label, packed
 from ariel_scripts._report_text import Section
@@ -93,6 +93,25 @@ def test_text_from_data_cannot_become_markup_or_script() -> None:
     assert [tag for tag, _ in seen.tags].count("script") == 3
     assert seen.data["planets"]["entries"] == [{"name": bad}]
     assert not any(text.startswith("§") for text in [seen.data["figures"][0]["variants"][0]["data"][0]["name"]])
+
+
+def test_text_from_data_is_drawn_as_it_is() -> None:
+    assert label('"a" & b') == '"a" &amp; b'
+
+
+def test_a_page_to_pass_on_does_not_say_where_things_lie() -> None:
+    known = {
+        "dataset": "/home/me/curves, split train",
+        "command": {"out": Path("/home/me/r.html"), "models": ["/home/me/run/model", "observer/model", "run/model"]},
+        "predictions": [{"command": "ariel predict /home/me/curves --out=/tmp/p.parquet", "of": "https://x.org/a/b"}],
+        "seed": 0,
+    }
+    assert without_folders(known) == {
+        "dataset": "…/curves, split train",
+        "command": {"out": "…/r.html", "models": ["…/model", "observer/model", "run/model"]},
+        "predictions": [{"command": "ariel predict …/curves --out=…/p.parquet", "of": "https://x.org/a/b"}],
+        "seed": 0,
+    }
 
 
 def test_names_tell_sources_apart_by_as_little_of_their_paths_as_that_takes() -> None:
@@ -237,7 +256,25 @@ def test_models_and_files_are_compared_in_pairs(written: Callable[..., Seen], tm
     assert seen.data["planets"]["ids"] == IDS[1:]
     about = " ".join(seen.text)
     assert "has no prediction for 1 planets" in about
+    assert "Only 6 planets with known spectra" in about
     assert [entry["name"] for entry in seen.data["planets"]["entries"]] == ["plain", "&lt;b&gt;wide"]
+
+
+def test_a_page_without_its_table_of_planets_leads_to_none(written: Callable[..., Seen]) -> None:
+    links = [{attributes.get("href") for _, attributes in written(skip=skip).tags if attributes.get("href")}
+             for skip in (frozenset[str](), frozenset({"planets"}))]  # fmt: skip
+    assert any(str(link).startswith("#planet-") for link in links[0])
+    assert not any(str(link).startswith("#planet-") for link in links[1])
+    assert "Click a planet" not in " ".join(written(skip=frozenset({"planets"})).text)
+
+
+def test_the_folders_of_the_run_are_in_its_record_and_not_on_the_page(
+    written: Callable[..., Seen], dataset: Path, tmp_path: Path
+) -> None:
+    text = " ".join(written(attributions=0).text)
+    for folder in (dataset.parent, tmp_path):
+        assert str(folder) not in text
+    assert f"…/{dataset.name}" in text
 
 
 def test_predictions_alone_need_no_model_and_unlabelled_planets_no_truth(

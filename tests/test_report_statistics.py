@@ -8,6 +8,10 @@ import torch
 
 from ariel_scripts import _report_statistics as statistics
 from ariel_scripts._predictor import _part
+from ariel_scripts._report_data import Entry, Study
+from ariel_scripts._report_plotly import Figure
+from ariel_scripts._report_sections import shapes
+from hf_dataset.simulation.planets import wavelengths_um
 from modeling_ariel import scoring_ariel as scoring
 from modeling_ariel.losses_ariel import physics_penalties
 from modeling_ariel.uncertainty_ariel import Moments
@@ -140,3 +144,22 @@ def test_what_is_lost_against_the_ideal_is_what_the_score_lacks() -> None:
     np.testing.assert_allclose(lost.sum(1), terms[:, 1] - terms[:, 0], rtol=1e-9)
     exact = statistics.lost(truth, truth, np.full_like(truth, 1e-5))
     np.testing.assert_allclose(exact, 0.0, atol=1e-9)
+
+
+def test_the_power_of_predictions_is_that_of_the_planets_whose_truth_it_is_drawn_with() -> None:
+    truth, mu, sigma = draws(4)
+    truth[2:] = np.nan
+
+    def drawn(mu: np.ndarray) -> list[object]:
+        star, entry = np.full((4, 7), np.nan), Entry("a", "a", mu, sigma)
+        study = Study("d", "train", wavelengths_um("2025"), np.arange(4), np.ones(4, int), truth, star,
+                      {i: [] for i in range(4)}, [entry])  # fmt: skip
+        figure, table, _ = shapes(study).parts
+        assert isinstance(figure, Figure)
+        return [figure.variants, table]
+
+    noisy = mu.copy()
+    noisy[2:] *= np.random.default_rng(1).random((2, CHANNELS))
+    assert drawn(noisy) == drawn(mu)
+    noisy[0] = noisy[0, ::-1] ** 2
+    assert drawn(noisy) != drawn(mu)
