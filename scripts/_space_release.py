@@ -20,17 +20,23 @@ import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from ariel_scripts._origin import licence_of
 from ariel_scripts._release import Item, Release
+from hf_dataset.contents import read_contents
 
 PACKAGES = ("hf_dataset", "modeling_ariel")
-OWNED = ("README.md", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**")
+OWNED = ("README.md", "LICENSE", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**")
 CHECKPOINT = "modeling_ariel/released"
 HEADER = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license")
 SAMPLE = """
-import sample
+import json, sample
+from inference import Engine
 folder = sample.ensure()
-if not (folder / sample.SCORES).is_file():
-    sample.write_scores(folder)
+scores = folder / sample.SCORES
+engine = Engine.open(dataset=str(folder), background=False)
+known = json.loads(scores.read_text()).get("model_sha256", engine.network.digest) if scores.is_file() else None
+if known != engine.network.digest:
+    engine.rank_all()  # no ranking yet, or another checkpoint's
 print(folder)
 """
 SAMPLE_SECONDS = 900  # simulating and scoring the sample takes about two minutes on two cores
@@ -52,6 +58,9 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
     items += [Item(name, path) for name, path in sorted(modules.items())]
     items += [Item(f"{CHECKPOINT}/{path.name}", path) for path in _checkpoint()]
     sample = sample_folder(folder)
+    _check_licence(folder / "README.md", str(header["license"]), sample)
+    if (licence := _package_root() / "LICENSE").is_file():
+        items.append(Item("LICENSE", licence))
     items += [
         Item(f"sample_data/{path.relative_to(sample).as_posix()}", path)
         for path in sorted(sample.rglob("*"))
@@ -157,6 +166,16 @@ def _header(folder: Path) -> dict[str, Any]:
     if header["sdk"] != "gradio":
         raise ValueError(f"{path}: sdk: expected gradio, found {header['sdk']}")
     return header
+
+
+def _check_licence(path: Path, stated: str, sample: Path) -> None:
+    """The header's licence is the one that the checkpoint and the rows of the sample have."""
+    for what, needed in (
+        ("the checkpoint", licence_of(_package_root() / CHECKPOINT)),
+        ("the sample", read_contents(sample).licence),
+    ):
+        if stated != needed:
+            raise ValueError(f"{path}: license: expected {needed}, which {what} has, found {stated}")
 
 
 def _check_requirements(path: Path, sources: list[Path], header: dict[str, Any]) -> None:

@@ -139,7 +139,9 @@ def _why_tab(page: SimpleNamespace) -> None:
 
 def _what_if_tab(page: SimpleNamespace) -> None:
     with gr.Tab("What if", id=VIEWS[3]) as page.what_if_tab:
-        gr.Markdown("The same planet observed again under other conditions; simulator, fit and network run anew.")
+        gr.Markdown(
+            "The same planet observed under other conditions; fit and network run anew, the simulator where it can."
+        )
         with gr.Row():
             page.noise = gr.Slider(*LIMITS["noise"], value=1, step=0.5, label="Noise, × the usual", elem_id="noise",
                                    min_width=200)  # fmt: skip

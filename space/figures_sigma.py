@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from records import Attribution, Reliability
 from spectrum import FGS1_BELOW_UM, Spectrum
-from theme import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, YELLOW, Theme, dress, shade
+from theme import GREEN, ORANGE, PURPLE, RED, Theme, dress, shade
 
 PPM = 1e6
 
@@ -99,12 +99,12 @@ def reliability_figure(found: Reliability, theme: Theme) -> go.Figure:
         x=stated, y=found.covered, mode="lines", line={"color": RED, "width": 2.5}, name="all channels",
         hovertemplate="stated %{x:.0%}<br>found %{y:.0%}<extra></extra>",
     )  # fmt: skip
-    colours = (SKY, GREEN, PURPLE, YELLOW, BLUE, ORANGE, theme.text)
+    colours = (theme.classical, GREEN, PURPLE, theme.ink, RED, theme.points, theme.text)
     dashes = ("dash", "dot", "dashdot", "longdash", "longdashdot", "dash", "dot")
     for number, (name, covered) in enumerate(found.by_band.items()):
         figure.add_scatter(
             x=stated, y=covered, mode="lines", name=name, visible="legendonly" if number > 6 else True,
-            line={"color": colours[number % 7], "dash": dashes[number % 7], "width": 1.3},
+            line={"color": colours[number % 7], "dash": dashes[number % 7], "width": 1.8},
             hovertemplate=f"{name}: stated %{{x:.0%}}<br>found %{{y:.0%}}<extra></extra>",
         )  # fmt: skip
     dress(figure, theme, 480)

@@ -24,13 +24,13 @@ import plotly.graph_objects as go
 import words
 from gradio.components.plot import PlotData
 from gradio.utils import get_upload_folder
-from inference import Engine
+from inference import Engine, EngineError
 from links import VIEWS, Settings, from_query, to_query
 from records import PlanetInfo
 from spectrum import Spectrum
 from theme import Theme, theme_of
 from uploads import example, read_upload
-from what_if import what_if
+from what_if import simulated_case, what_if
 
 logger = logging.getLogger(__name__)
 
@@ -116,8 +116,10 @@ class Handlers:
             visits = f"{len(subject.rows)} visit{'s' * (len(subject.rows) > 1)}"
             return f"**{words.literal(subject.name)}** · {visits} · yours, seen by you alone"
         info = self.engine.info(subject.planet_id)
-        parts = [f"**{subject.name}**", f"{info.n_visits} visit{'s' * (info.n_visits > 1)}"]
-        if info.note and "visits" not in info.note:
+        parts = [f"**{subject.name}**"]
+        if "visits" not in info.note:
+            parts.append(f"{info.n_visits} visit{'s' * (info.n_visits > 1)}")
+        if info.note:
             parts.append(info.note)
         if info.star_temperature == info.star_temperature:
             parts.append(f"star {info.star_temperature:,.0f} K")
@@ -170,6 +172,8 @@ class Handlers:
         return self._next(self.engine.best(), subject)
 
     def _next(self, ranked: list[PlanetInfo], subject: Subject | None) -> tuple[Any, ...]:
+        if not ranked:
+            raise ValueError("ranking: expected planets that can be predicted, found none")
         ids = [info.planet_id for info in ranked]
         place = ids.index(subject.planet_id) + 1 if subject and subject.planet_id in ids else 0
         return self.choose(str(ids[place % len(ids)]))
@@ -246,14 +250,20 @@ class Handlers:
     def why_view(self, subject: Subject, theme: Theme) -> tuple[Any, ...]:
         """Parts of σ, occlusion, words; reliability, words."""
         rows = self.rows(subject)
-        spectrum, why, reliability = self.engine.spectrum(rows), self.engine.why(rows), self.engine.reliability()
+        spectrum, why = self.engine.spectrum(rows), self.engine.why(rows)
+        try:
+            reliability = self.engine.reliability()
+            curve: Any = plot(figures_sigma.reliability_figure(reliability, theme), "reliability")
+            told_of = words.of_reliability(reliability)
+        except EngineError as error:  # neither recorded with the checkpoint nor to be measured: no truths are known
+            curve, told_of = None, f"Not known: {words.literal(str(error))}."
         file = f"sigma-{subject.planet_id or 'upload'}"
         return (
             plot(figures_sigma.parts_figure(spectrum, theme), file),
             plot(figures_sigma.occlusion_figure(why, theme), file),
             words.of_why(why, spectrum),
-            plot(figures_sigma.reliability_figure(reliability, theme), "reliability"),
-            words.of_reliability(reliability),
+            curve,
+            told_of,
         )
 
     def what_if_view(self, subject: Subject, settings: Settings, last: Asked | None, theme: Theme) -> tuple[Any, ...]:
@@ -266,9 +276,10 @@ class Handlers:
             before = last.answer
         unit = settings.unit if settings.unit in now.units else "ppm"
         figure = figures.comparison_figure(now, before, observed, unit, theme)
+        anew = simulated_case(self.engine, rows if subject.planet_id is None else subject.planet_id) is not None
         return (
             plot(figure, f"what-if-{subject.planet_id or 'upload'}"),
-            words.of_what_if(now, observed),
+            f"{words.of_what_if(now, observed)}\n\n{words.of_conditions(anew, len(rows))}",
             Asked(subject.name, settings.conditions, now),
         )
 

@@ -15,6 +15,8 @@ CSS = """
 #head p, #status p { margin: 0.1rem 0; }
 #status { border-left: 4px solid var(--primary-500); padding: 0.2rem 0.8rem; min-height: 2.2rem; }
 #status.trouble { border-left-color: #D55E00; }
+/* every tab in sight: the bar wraps, so that nothing hides behind a menu */
+#views .tab-container { overflow-x: visible; }
 #menu { align-items: flex-end; }
 #menu button { min-height: 44px; }
 .words table { font-size: 0.9rem; display: table; width: auto; border: none !important; }
@@ -28,6 +30,7 @@ button:focus-visible, input:focus-visible { outline: 3px solid var(--primary-500
 footer { opacity: 0.8; }
 @media (max-width: 640px) {
   .gradio-container { padding: 4px !important; }
+  #views .tab-container button { padding: 0 7px !important; font-size: 0.84rem; }
   .js-plotly-plot .modebar { display: none; }
   .words td, .words th { padding: 0.15rem 0.35rem !important; }
 }
@@ -82,8 +85,9 @@ curves without a network: transit fit, known populations of orbits and drifts, G
 curves alone* is that fit before any prior. Where the truth is known (simulated planets) it is drawn in black or white,
 and the panel below counts the error in σ: two thirds of the points should lie inside the darker stripe.
 
-**API.** The link *Use via API* at the bottom lists the endpoints `/planets`, `/spectrum`, `/light_curves`, `/why`,
-`/what_if`, `/reliability` and `/upload`; each answers with plain numbers:
+**API.** The link *Use via API* at the bottom (on a phone: `?view=api` behind the address) lists the endpoints
+`/planets`, `/spectrum`, `/light_curves`, `/why`, `/what_if`, `/reliability` and `/upload`; each answers with plain
+numbers:
 
 ```python
 from gradio_client import Client
@@ -92,6 +96,6 @@ answer = Client(URL).predict(planet, "ppm", 50, api_name="/spectrum")
 answer["table"][0]  # wavelength_um, mean_ppm, sigma_ppm, classical_mean_ppm, … of the first bin
 ```
 
-**Links.** The address always names planet, view and settings: copy it to share what you see. Uploads stay with you and
-are forgotten within two hours.
+**Links.** The address always names planet, view and settings: copy it to share what you see. Uploads stay with you: the
+file is deleted within one and a half hours, what was computed of it is forgotten within two hours of its last use.
 """

@@ -84,13 +84,18 @@ def of_why(found: Attribution, spectrum: Spectrum) -> str:
     """Where the width of the band comes from."""
     share = float(np.median(found.epistemic_share))
     epistemic = f"{share:.0%}" if share >= 0.01 else "less than 1 %"
-    part = int(np.argmax(found.time_sigma))
-    low, high = found.time_edges_h[part : part + 2]
-    band = found.band_names[int(np.argmax(found.band_sigma))]
-    return (
-        f"Median σ {np.median(spectrum.sigma) * PPM:.0f} ppm; {epistemic} of the variance is epistemic, the rest "
-        f"noise. Most of the precision comes from {low:.1f}–{high:.1f} h and from {band}.\n\n{found.method}"
+    text = (
+        f"Median σ {np.median(spectrum.sigma) * PPM:.0f} ppm; {epistemic} of the variance is epistemic (spread over "
+        "dropout), the rest noise and what the fit and its priors leave open."
     )
+    time, rest = np.expm1(found.time_sigma), np.expm1(found.band_rest_sigma)
+    if np.max(time, initial=0.0) > 0:
+        low, high = found.time_edges_h[(part := int(np.argmax(time))) : part + 2]
+        text += f" Of stretches of time, {low:.1f}–{high:.1f} h matters most: without it σ grows by {time[part]:.0%}."
+    if np.max(rest, initial=0.0) >= 0.005:
+        band = int(np.argmax(rest))
+        text += f" Of bands, {found.band_names[band]}: without it σ elsewhere grows by {rest[band]:.0%}."
+    return f"{text}\n\n{found.method}"
 
 
 def of_reliability(found: Reliability) -> str:
@@ -98,6 +103,16 @@ def of_reliability(found: Reliability) -> str:
     return (
         f"{found.source[:1].upper()}{found.source[1:]}. Spread of (μ − truth)/σ: **{found.z_spread:.2f}**; 1 says that "
         "the error bars are honest, more that they are too small."
+    )
+
+
+def of_conditions(anew: bool, n_visits: int) -> str:
+    """What may be asked of a planet: anything of a simulated one, of measured light curves only to lose something."""
+    if anew:
+        return "This planet is simulated anew with the same random draws: only what you ask for differs."
+    return (
+        "These light curves cannot be simulated anew, so they can only lose: noise from × 1 up, at most "
+        f"{n_visits} transit{'s' * (n_visits > 1)}, channels hidden; the drift stays as it is."
     )
 
 

@@ -117,6 +117,7 @@ def test_the_versions_in_the_header_are_those_tested_here(repository: Path) -> N
         ("README.md", "sdk: gradio", "sdk: docker", "expected gradio, found docker"),
         ("README.md", "app_file: app.py", "app_file: main.py", "expected a file of the folder, found main.py"),
         ("README.md", "license: apache-2.0\n", "", "missing license"),
+        ("README.md", "license: apache-2.0", "license: mit", "license: expected apache-2.0, which the checkpoint has"),
         ("README.md", "---\ntitle", "title", "expected a YAML header"),
         ("requirements.txt", "torch==2.13.0", "torch>=2", "expected an exact version from PyPI, found 'torch>=2'"),
         ("requirements.txt", "torch==2.13.0", "torch @ https://example.org/torch.whl", "expected an exact version"),
@@ -131,6 +132,38 @@ def test_a_space_that_would_not_start_is_refused(space: Path, file: str, old: st
     with pytest.raises(ValueError, match=file) as error:
         space_release(space, REPO)
     assert message in str(error.value)
+
+
+def test_what_it_carries_has_the_licence_that_its_header_states(
+    space: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint trained on the challenge's data, put in the released one's place, cannot go out as apache-2.0."""
+    monkeypatch.setattr(_space_release, "sample_folder", lambda folder: sample)
+    monkeypatch.setattr(_space_release, "licence_of", lambda folder: "cc-by-nc-sa-4.0")
+    with pytest.raises(ValueError, match=r"expected cc-by-nc-sa-4\.0, which the checkpoint has, found apache-2\.0"):
+        space_release(space, REPO)
+
+
+def test_a_ranking_by_another_checkpoint_is_made_anew(
+    repository: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    source = tmp_path / "space"
+    shutil.copytree(repository / "space", source, ignore=shutil.ignore_patterns("__pycache__"))
+    (source / "sample.py").write_text(
+        (source / "sample.py").read_text() + f"\n\ndef ensure(*_):\n    return Path({str(tmp_path / 'made')!r})\n"
+    )
+    shutil.copytree(sample, tmp_path / "made")
+    scores = tmp_path / "made" / "scores.json"
+    scores.write_text('{"model_sha256": "another", "planets": {}}')
+    # the ranking itself takes half a minute: here it only says that it was asked for
+    (source / "inference.py").write_text(
+        (source / "inference.py").read_text() + "\n\nEngine.rank_all = lambda self: self.catalogue.write_scores({})\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    assert _space_release.sample_folder(source) == tmp_path / "made"
+    assert scores.read_text().strip() == "{}"
 
 
 def test_a_sample_that_cannot_be_made_is_said(space: Path, monkeypatch: pytest.MonkeyPatch) -> None:
