@@ -14,6 +14,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio i
 
 import argparse
 import logging
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,7 @@ from endpoints import Endpoints
 from handlers import SIZES, Handlers, told
 from inference import Engine
 from links import LIMITS, VIEWS
-from page import ABOUT, CSS, FETCH_LATE_ANSWERS, HEAD, IS_DARK, SAVE_PICTURE, SHOW_LINK, THEME
+from page import ABOUT, CSS, HEAD, IS_DARK, KEEP_UP, SAVE_PICTURE, SHOW_LINK, THEME, preload
 from spectrum import UNITS
 from uploads import EXTENSIONS, LIMITS_TEXT, MAX_UPLOAD_BYTES
 
@@ -208,7 +209,7 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
 
     nudge = gr.Button(visible="hidden", elem_id="nudge")
     nudge.click(lambda: None, trigger_mode="multiple", concurrency_limit=None, show_progress="hidden", **private)
-    app.load(None, js=FETCH_LATE_ANSWERS, **private)
+    app.load(None, js=KEEP_UP, **private)
 
 
 def _publish(endpoints: Endpoints) -> None:
@@ -236,11 +237,19 @@ def open_engine() -> Engine:
     return Engine.open(**setting, background=True)  # type: ignore[arg-type]
 
 
+def warm_up(engine: Engine) -> None:
+    """Compute the spectrum that a page without a link opens on: the first visitor does not wait for it."""
+    try:
+        engine.spectrum(engine.visits(engine.planets()[0].planet_id))
+    except Exception:  # a background thread; whoever asks for the planet is told
+        logging.getLogger(__name__).exception("the first planet could not be predicted")
+
+
 def launch(app: gr.Blocks, port: int | None = None, **options: Any) -> Any:
     """Serve the app; what else it is told goes to Gradio."""
     return app.launch(
         server_port=port, theme=THEME, css=CSS, max_file_size=MAX_UPLOAD_BYTES, show_error=True, ssr_mode=False,
-        footer_links=["api", "settings"], max_threads=16, **options,
+        footer_links=["api", "settings"], max_threads=16, head=preload(), **options,
     )  # fmt: skip
 
 
@@ -249,4 +258,6 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=None, help="of the server; default GRADIO_SERVER_PORT or 7860")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("sample").setLevel(logging.INFO)  # a checkout's first start makes the sample
-    launch(build_app(open_engine()), parser.parse_args().port)
+    port, engine = parser.parse_args().port, open_engine()
+    threading.Thread(target=warm_up, args=(engine,), daemon=True).start()
+    launch(build_app(engine), port)

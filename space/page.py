@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
@@ -36,6 +38,13 @@ footer { opacity: 0.8; }
 }
 """
 
+
+def preload() -> str:
+    """A line of the page's head by which Plotly's script is fetched and read while the first answer is computed."""
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    return "".join(f'<link rel="modulepreload" href="./assets/{path.name}">' for path in assets.glob("PlotlyPlot-*.js"))
+
+
 IS_DARK = "() => [document.body.classList.contains('dark')]"
 
 # The address bar follows what is shown; on the Hub the page around this one is told, as its documentation asks.
@@ -52,9 +61,21 @@ SHOW_LINK = """(query) => {
 # Gradio's page closes its stream of answers when the server says that none is outstanding. A question asked in that
 # moment is answered into no stream: it waits on the server until the page asks anything else. So where something has
 # been outstanding for some seconds, the page asks for nothing at all, which opens the stream again.
-FETCH_LATE_ANSWERS = """() => {
+# The same clock names the figures for those who hear the page.
+KEEP_UP = """() => {
+  const names = {
+    'spectrum-plot': 'Spectrum with its error band, residuals below', 'curves-plot': 'Light curves with fit',
+    'image-plot': 'Time by wavelength', 'detector-plot': 'Detector before and after the step',
+    'spot-plot': 'FGS1 with its aperture', 'parts-plot': 'Parts of sigma over wavelength',
+    'occlusion-plot': 'What hiding data does', 'reliability-plot': 'Stated and found coverage',
+    'what-if-plot': 'Spectrum and sigma under other conditions',
+  };
   let waiting = 0;
   setInterval(() => {
+    for (const plot of document.querySelectorAll('.plot .js-plotly-plot:not([role])')) {
+      plot.setAttribute('role', 'figure');
+      plot.setAttribute('aria-label', names[plot.closest('.plot').id] + '; described in the text beside it');
+    }
     const shown = document.querySelector('[data-testid="status-tracker"]:not(.hide)');
     waiting = shown ? waiting + 1 : 0;
     if (waiting % 3 === 0 && shown) document.querySelector('#nudge')?.click();
