@@ -62,13 +62,14 @@ KINDS: Mapping[str, tuple[tuple[str, ...], bytes]] = {  # endings of names, firs
     "zip": ((".zip",), b"PK"),
 }
 EXTENSIONS = tuple(suffix for suffixes, _ in KINDS.values() for suffix in suffixes)
+EXAMPLE_BINS = 125  # of the examples: a CSV of 2 MB
 LIMITS_TEXT = (
     "CSV, Parquet or FITS table with `time_h`, `wavelength_um`, `flux`, `flux_err` (optionally `visit`, `Rs`, …); "
     "NPZ with `time`, `flux`, `flux_err`, `wavelength`; FITS images of the same names; a row of the dataset; or one "
     f"planet's raw folder as zip. Up to {MAX_TABLE_BYTES // MB} MB (zip {MAX_UPLOAD_BYTES // MB} MB, "
     f"{MAX_UNPACKED_BYTES // MB} MB unpacked), {MIN_BINS} to {MAX_BINS:,} time bins, {MAX_CHANNELS:,} channels, "
     f"{MAX_VISITS} visits of one planet, read within {READ_SECONDS:.0f} s (zip {RAW_SECONDS:.0f} s). Files are deleted "
-    "after use."
+    "within one and a half hours."
 )
 
 
@@ -220,4 +221,5 @@ def example(kind: str, path: str | Path | None = None) -> Path:
 
         return write_raw_example(path)
     case = next(case for case in sample.cases().values() if not case.note)
-    return write_example(kind, sample.observe(case), np.asarray(_extractor().wavelength), path)
+    rows = [{**row, **rebinned(row, EXAMPLE_BINS)} for row in sample.observe(case)]
+    return write_example(kind, rows, np.asarray(_extractor().wavelength), path)
