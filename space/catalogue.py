@@ -8,6 +8,7 @@ whole.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,8 @@ from records import PlanetInfo, RawView
 from hf_dataset.output import Folder, folder, open_binary, read_json
 from hf_dataset.rows import rows_of
 from hf_dataset.shards import find_shards
+
+logger = logging.getLogger(__name__)
 
 ROWS_KEPT = 32  # planets whose rows stay decoded, 1 MB a visit
 _INDEX = ("planet_id", "visit", "layout", "Ts", "spectrum")
@@ -163,7 +166,8 @@ class Catalogue:
                 group = file.read_row_group(place.group, use_threads=False)
                 row = next(iter(rows_of(group.slice(place.row, 1))))
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise CatalogueError(f"{self.name}: {place.shard.name}: cannot be read: {error}") from error
+            logger.warning("%s: %s", place.shard, error)  # paths and addresses are not for users
+            raise CatalogueError(f"{self.name}: {place.shard.name}: cannot be read at present") from error
         for name, value in row.items():
             if isinstance(value, np.ndarray):
                 row[name] = value = np.array(value)  # of this row alone, not a view of its group

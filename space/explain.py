@@ -24,8 +24,9 @@ PATCHES = 15  # half an hour each of a visit of 7.5 h
 TOGETHER = 3  # bins averaged for the fits
 FEWEST_BINS = 60  # of a fit: below it nothing is averaged
 METHOD = (
-    "Each fifteenth of the visit and each band is hidden in turn from fit and network, both are run again, "
-    "and the answer is compared with the one from all data."
+    "Each fifteenth of every visit and each band is hidden in turn from fit and network, both are run again, "
+    "and the answer is compared with the one from all data. The residuals that the network sees are those of the fit "
+    "to all data, less what is hidden."
 )
 
 Features = Mapping[str, Tensor]
@@ -50,18 +51,18 @@ def attribution(network: Network, name: str, features: Features, answer: Answer,
         answer: with all data.
         fit: makes the fits of features.
     """
-    wavelength, bins = network.wavelength_um, features["time"].shape[1]
-    patches = [part for part in np.array_split(np.arange(bins), PATCHES) if part.size]
+    wavelength, own = network.wavelength_um, lengths(features)
+    patches = [[np.array_split(np.arange(n), PATCHES)[place] for n in own] for place in range(PATCHES)]  # of each visit
     bands = {label: edges for label, edges in BANDS.items() if _inside(wavelength, edges).any()}
     time = features["time"][0].double().numpy()
-    edges = np.array([time[part[0]] for part in patches] + [time[-1]])
+    edges = np.array([time[part[0][0]] for part in patches] + [time[own[0] - 1]])
     variance = answer.spectrum.sigma**2
     shares = [getattr(answer.spectrum, f"sigma_{part}") ** 2 / variance for part in ("aleatoric", "epistemic")]
     in_time, in_bands, method = np.zeros((len(patches), 2)), np.zeros((len(bands), 4)), METHOD
     if answer.spectrum.status in (OK, PARTIAL):
         insides = [_inside(wavelength, edge) for edge in bands.values()]
-        nothing = np.zeros((bins, wavelength.size), bool)
-        masks = [nothing, *(nothing | np.isin(np.arange(bins), part)[:, None] for part in patches)]
+        nothing = np.zeros(tuple(features["valid"].shape), bool)
+        masks = [nothing, *(_hide(nothing, patch) for patch in patches)]
         whole, *found = _without(network, features, answer, fit, [*masks, *(nothing | inside for inside in insides)])
         for place in range(len(patches)):
             in_time[place] = _change(whole, found[place], np.ones(wavelength.size, bool))
@@ -75,7 +76,7 @@ def attribution(network: Network, name: str, features: Features, answer: Answer,
         time_edges_h=edges,
         time_shift=in_time[:, 0],
         time_sigma=in_time[:, 1],
-        white_flux=_white(features, patches),
+        white_flux=_white(features, [patch[0] for patch in patches]),
         band_names=tuple(bands),
         band_edges_um=np.array([[max(low, wavelength[0]), high] for low, high in bands.values()]),
         band_shift=in_bands[:, 0],
@@ -89,6 +90,19 @@ def attribution(network: Network, name: str, features: Features, answer: Answer,
     )
 
 
+def lengths(features: Features) -> list[int]:
+    """Time bins of each visit; those after the last one with data are the extractor's padding to the longest visit."""
+    return [int(np.flatnonzero(seen)[-1]) + 1 for seen in features["valid"].numpy().any(2)]
+
+
+def _hide(nothing: np.ndarray, patch: Sequence[np.ndarray]) -> np.ndarray:
+    """(V, T, C) true in the patch's bins of each visit."""
+    hidden = nothing.copy()
+    for mask, part in zip(hidden, patch, strict=True):
+        mask[part] = True
+    return hidden
+
+
 def _inside(wavelength: np.ndarray, edges: tuple[float, float]) -> np.ndarray:
     return (wavelength >= edges[0]) & (wavelength < edges[1])
 
@@ -96,7 +110,7 @@ def _inside(wavelength: np.ndarray, edges: tuple[float, float]) -> np.ndarray:
 def _without(
     network: Network, features: Features, answer: Answer, fit: Fit, hidden: Sequence[np.ndarray]
 ) -> list[_Hidden]:
-    """The answers without what each of ``hidden`` (T, C) says; all fits are made in one go."""
+    """The answers without what each of ``hidden`` (V, T, C) says; all fits are made in one go."""
     visits = len(features["valid"])
     seen = [features["valid"] & ~torch.tensor(mask) for mask in hidden]
     together = {name: torch.cat([value] * len(seen)) for name, value in features.items() if len(value) == visits}

@@ -15,8 +15,9 @@ import hashlib
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Timeout
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,6 +87,7 @@ class Engine:
 
     def __init__(self, network: Network, catalogue: Catalogue, workers: int) -> None:
         self.network, self.catalogue = network, catalogue
+        self._workers = workers
         self._pool = ThreadPoolExecutor(workers, "fit")
         self._fits: Memo[ClassicalFit] = Memo(FITS_KEPT)
         self._answers: Memo[Answer] = Memo(ANSWERS_KEPT)
@@ -260,11 +262,15 @@ class Engine:
 
     def fits(self, features: Features) -> ClassicalFit:
         """The classical fit of each visit of features, known or made now; EngineError where the queue is too long."""
-        return self._in_pool(self._known_fit, self._batches(features, 1))
+        batches = self._batches(features, 1)
+        return self._in_pool(self._known_fit, batches, len(batches))
 
     def _fresh_fits(self, features: Features) -> ClassicalFit:
-        """Fits that nobody will ask for again, some at a time, which share their search for the transit."""
-        return self._in_pool(self._fit, self._batches(features, FITS_TOGETHER))
+        """Fits that nobody will ask for again, some at a time, which share their search for the transit.
+
+        No more than one batch a thread is under way, so that another user's fit waits for one and not for all of them.
+        """
+        return self._in_pool(self._fit, self._batches(features, FITS_TOGETHER), self._workers)
 
     def _batches(self, features: Features, size: int) -> list[Features]:
         inputs = self.network.fit_inputs(features)
@@ -273,14 +279,24 @@ class Engine:
             for start in range(0, len(features["time"]), size)
         ]
 
-    def _in_pool(self, make: Callable[[Features], ClassicalFit], batches: Sequence[Features]) -> ClassicalFit:
-        waiting = [self._pool.submit(make, batch) for batch in batches]
+    def _in_pool(
+        self, make: Callable[[Features], ClassicalFit], batches: Sequence[Features], at_once: int
+    ) -> ClassicalFit:
+        waiting: deque[Future[ClassicalFit]] = deque()
+        found = []
         try:
-            return concatenate([future.result(timeout=WAIT_S) for future in waiting])
+            for batch in batches:
+                if len(waiting) == at_once:
+                    found.append(waiting.popleft().result(timeout=WAIT_S))
+                waiting.append(self._pool.submit(make, batch))
+            while waiting:
+                found.append(waiting.popleft().result(timeout=WAIT_S))
         except Timeout:
+            raise EngineError("the Space is busy with other fits: please try again in a minute") from None
+        finally:
             for future in waiting:
                 future.cancel()
-            raise EngineError("the Space is busy with other fits: please try again in a minute") from None
+        return concatenate(found)
 
     def _known_fit(self, batch: Features) -> ClassicalFit:
         digest = hashlib.sha256()
@@ -295,7 +311,7 @@ class Engine:
     # --- ranking -------------------------------------------------------------------------------------------------
 
     def rank_all(self) -> None:
-        """Predict the first planets and keep their scores, beside the sample too."""
+        """Predict the first planets and keep their scores, the released checkpoint's beside the sample too."""
         with self._ranking:
             for planet in self._first_planets():
                 if planet.planet_id in self._ranks:
@@ -306,7 +322,8 @@ class Engine:
                     logger.warning("planet %d is not ranked: %s", planet.planet_id, error)
             if not self._ranked.is_set():
                 planets = {str(planet): vars(rank) for planet, rank in self._ranks.items()}
-                self.catalogue.write_scores({"model_sha256": self.network.digest, "planets": planets})
+                if self.network.released:
+                    self.catalogue.write_scores({"model_sha256": self.network.digest, "planets": planets})
                 self._ranked.set()
 
     def _rank_quietly(self) -> None:

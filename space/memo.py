@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -12,12 +13,16 @@ Value = TypeVar("Value")
 
 
 class Memo(Generic[Value]):
-    """The ``size`` results used last, by a key of their content. Errors are not kept."""
+    """The ``size`` results used last, by a key of their content. Errors are not kept.
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    A result that nobody has asked for in ``seconds`` goes when somebody asks for any.
+    """
+
+    def __init__(self, size: int, seconds: float = 7200.0) -> None:
+        self.size, self.seconds = size, seconds
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, Future[Value]] = OrderedDict()
+        self._known: OrderedDict[Hashable, Future[Value]] = OrderedDict()  # used last comes last
+        self._used: dict[Hashable, float] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -25,21 +30,23 @@ class Memo(Generic[Value]):
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The result of ``make()``, of an earlier call with this key, or of one that another thread is at."""
         with self._lock:
-            future = self._known.get(key)
+            now = time.monotonic()
+            future = self._known.pop(key, None)
+            if future is not None and self._used[key] < now - self.seconds:
+                future = None
             mine = future is None
-            if future is None:
-                future = self._known[key] = Future()
-                while len(self._known) > self.size:
-                    self._known.popitem(last=False)
-            else:
-                self._known.move_to_end(key)
+            future = self._known[key] = future or Future()
+            self._used[key] = now
+            while len(self._known) > self.size or self._used[next(iter(self._known))] < now - self.seconds:
+                oldest, _ = self._known.popitem(last=False)
+                del self._used[oldest]
         if mine:
             try:
                 future.set_result(make())
             except BaseException as error:
                 with self._lock:
                     if self._known.get(key) is future:
-                        del self._known[key]
+                        del self._known[key], self._used[key]
                 future.set_exception(error)
                 raise
         return future.result()

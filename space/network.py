@@ -41,8 +41,9 @@ class Answer:
 class Network:
     """A checkpoint, its twin that is always in training mode for dropout samples, and the feature extractor."""
 
-    def __init__(self, source: str, revision: str | None, model: Any, extractor: Any) -> None:
+    def __init__(self, source: str, revision: str | None, model: Any, extractor: Any, released: bool = False) -> None:
         self.source, self.revision, self.model, self.extractor = source, revision, model.eval(), extractor
+        self.released = released  # the checkpoint that comes with the package
         if model.config.physics != "residual":
             raise ModelError(f"{source}: expected a model with physics='residual', found {model.config.physics!r}")
         dropout = max(model.config.hidden_dropout_prob, model.config.attention_probs_dropout_prob)
@@ -58,7 +59,7 @@ class Network:
         """A checkpoint folder or Hub id, default the released one; ModelError where it is none. No remote code runs."""
         import modeling_ariel
 
-        if source is None:
+        if released := source is None:
             source = str(Path(str(modeling_ariel.__file__)).parent / "released")
         if revision is not None and Path(source).is_dir():
             raise ModelError(f"model revision {revision}: expected a model on the Hub, found the folder {source}")
@@ -72,7 +73,7 @@ class Network:
             raise ModelError(f"{source}: expected a checkpoint, found: {error}") from error
         if missing := sorted(info["missing_keys"]):
             raise ModelError(f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights")
-        return cls(source, revision, model, extractor)
+        return cls(source, revision, model, extractor, released)
 
     def fit_inputs(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the classical fit takes of the extractor's tensors."""
@@ -95,7 +96,7 @@ class Network:
             found = self.model(**inputs)
             samples = self._samples(inputs, seed)
         mean, sigma = (_numpy(value)[0] for value in (found.mean, found.sigma))
-        correlation, share = self._correlation(classical)
+        correlation = self._correlation(classical)
         deviation = (samples - samples.mean(0)) * _numpy(self.model.calibration.scale)
         epistemic_covariance = deviation.T @ deviation / len(samples)
         epistemic = np.minimum(np.sqrt(epistemic_covariance.diagonal()), sigma)
@@ -120,7 +121,7 @@ class Network:
             fit_depth=_numpy(classical.depth)[0],
             fit_sigma=_numpy(classical.depth_sigma)[0],
             covariance=correlation * np.outer(aleatoric, aleatoric) + _bounded(epistemic_covariance, epistemic),
-            classical_covariance=share * np.outer(classical_sigma, classical_sigma),
+            classical_covariance=correlation * np.outer(classical_sigma, classical_sigma),
             fit_covariance=_numpy(classical.covariance)[0],
             epistemic_covariance=_bounded(epistemic_covariance, epistemic),
             has_data=seen,
@@ -144,14 +145,13 @@ class Network:
             torch.manual_seed(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:7], "big"))
             return np.stack([_numpy(self.sampler(**inputs).mean)[0] for _ in range(SAMPLES)])
 
-    def _correlation(self, classical: ClassicalPosterior) -> tuple[np.ndarray, np.ndarray]:
-        """Correlations (C, C) of the classical posterior's errors, which the network's are taken to keep; twice."""
+    def _correlation(self, classical: ClassicalPosterior) -> np.ndarray:
+        """Correlations (C, C) of the classical posterior's errors, which the network's are taken to keep."""
         prior = self.model.physics.spectrum_prior().prior()
         _, spread = prior.posterior(classical.depth, classical.covariance)
         covariance = _numpy(spread)[0]
         size = np.sqrt(covariance.diagonal())
-        correlation = covariance / np.outer(size, size)
-        return correlation, correlation
+        return covariance / np.outer(size, size)
 
 
 def given(classical: ClassicalPosterior) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from upload_limits import (
     DAMAGED,
     MAX_FRAMES,
     MAX_UNPACKED_BYTES,
+    MB,
     UploadError,
     check_members,
     copy_member,
@@ -35,6 +37,8 @@ Row = dict[str, Any]
 
 MOST_VISITS = 4
 N_BINS = 375
+MAX_CSV_BYTES = 5 * MB  # the star table of all planets has 0.1 MB
+MAX_ROWS, MAX_VALUES = 200_000, 160_000_000  # of a Parquet file; FGS1's signal has 135,000 × 1,024
 _OTHER_TABLES = ("sample_submission.csv", "simulation_truth.parquet")  # of the whole challenge, and not needed
 
 
@@ -63,13 +67,30 @@ def _unpack(path: Path, private: Path) -> Path:
     with whole("a whole zip archive"), opened(path) as archive:
         left = MAX_UNPACKED_BYTES
         for member in check_members(archive, _OTHER_TABLES):
-            left -= copy_member(archive, member, private / member.filename, left)
+            target = private / member.filename
+            if target.suffix == ".csv" and member.file_size > MAX_CSV_BYTES:
+                raise UploadError(f"expected at most {MAX_CSV_BYTES // MB} MB in {target.name}, found more.")
+            left -= copy_member(archive, member, target, left)
+            if target.suffix == ".parquet":
+                _check_values(target)
     places = [private, *(one for one in private.iterdir() if one.is_dir() and one.name not in raw.SPLITS)]
     roots = [place for place in places if any((place / split).is_dir() for split in raw.SPLITS)]
     if len(roots) != 1:
         names = ", ".join(sorted(one.name for one in private.iterdir())[:6])
         raise UploadError(f"expected a raw folder with train/PLANET or test/PLANET, found {names or 'nothing'}.")
     return roots[0]
+
+
+def _check_values(path: Path) -> None:
+    """Refuse a table that unpacks to more than a raw signal has, however small it is packed."""
+    with whole(f"a whole Parquet file {path.name}"):
+        footer = pq.read_metadata(path)
+    values = footer.num_rows * footer.num_columns
+    if footer.num_rows > MAX_ROWS or values > MAX_VALUES:
+        raise UploadError(
+            f"expected at most {MAX_ROWS:,} rows and {MAX_VALUES:,} values in {path.name}, found "
+            f"{footer.num_rows:,} and {values:,}."
+        )
 
 
 def _reduced(path: Path, root: Path) -> list[Row]:

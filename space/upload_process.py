@@ -66,9 +66,7 @@ def _turn(places: threading.BoundedSemaphore) -> Iterator[None]:
 
 def _ask(job: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of a process that waits, or of a new one."""
-    with _lock:
-        reader = _idle.pop() if _idle else None
-    reader = reader or _Reader()
+    reader = _waiting() or _Reader()
     keep = False
     try:
         found = reader.ask(job)
@@ -80,6 +78,17 @@ def _ask(job: Mapping[str, Any]) -> dict[str, Any]:
                 _idle.append(reader)
         else:
             reader.close()
+
+
+def _waiting() -> _Reader | None:
+    """A process that waits; those that the system has ended meanwhile are put away."""
+    with _lock:
+        while _idle:
+            reader = _idle.pop()
+            if reader.alive:
+                return reader
+            reader.close()
+    return None
 
 
 @atexit.register
@@ -106,6 +115,11 @@ class _Reader:
         self._jobs: IO[str] = self._process.stdin  # type: ignore[assignment]
         self._answers: IO[str] = self._process.stdout  # type: ignore[assignment]
         self._start = START_SECONDS
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
 
     def ask(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """The answer; {"failed": "time"} where it did not come in time, "memory" where the process ended over it."""

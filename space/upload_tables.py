@@ -140,7 +140,7 @@ def read_csv(path: Path) -> list[Row]:
         first = _fields(file)
         if not first:
             raise UploadError("expected rows of data, found none.")
-        if any(first[len(names) :]):
+        if len(first) < len(names) or any(first[len(names) :]):
             raise UploadError(f"expected {len(names)} values a row, as the header says, found {len(first)}.")
         file.seek(start)
         places = {name: names.index(name) for name in (*NEEDED, *OPTIONAL) if name in names}

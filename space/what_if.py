@@ -1,8 +1,8 @@
 """What if there had been more noise, more transits, another drift, channels missing? Observe again and see.
 
 Planets of the bundled sample are simulated anew by `hf_dataset.simulation.fast`, with the same draws, so that only what
-was asked differs. Of other light curves nothing can be taken away but data: noise is added, channels and visits are
-left out.
+was asked differs. Of other light curves, and of those reduced from raw frames, nothing can be taken away but data:
+noise is added, channels and visits are left out.
 """
 
 from __future__ import annotations
@@ -76,15 +76,14 @@ def observe(
     """
     _check(noise, transits, drift, missing_um, bins)
     rows = engine.visits(planet) if isinstance(planet, int | np.integer) else [dict(row) for row in planet]
-    simulated = isinstance(planet, int | np.integer) and engine.catalogue.is_sample
-    case = sample.cases().get(int(planet)) if simulated else None  # type: ignore[call-overload]
+    case = simulated_case(engine, planet)
     n_transits = len(rows) if transits is None else int(transits)
     usual = noise == 1.0 and drift == 1.0 and n_transits <= len(rows)
     if case is not None and not (usual and bins is None):
         made = sample.observe(case, noise, drift, n_transits, tuple(missing_um), bins or sample.N_BINS)
         return _noted(made, _words(noise, n_transits, drift, missing_um, bins, "Simulated anew"))
     if drift != 1.0:
-        raise WhatIfError("drift: expected a planet of the simulated sample, found light curves whose drift is given")
+        raise WhatIfError("drift: expected a planet that is simulated as light curves, found some whose drift is given")
     if n_transits > len(rows):
         raise WhatIfError(
             f"transits: expected at most the {len(rows)} observed, as these light curves are not simulated, found "
@@ -96,6 +95,18 @@ def observe(
     if usual and n_transits == len(rows) and not missing_um and bins is None:
         return changed
     return _noted(changed, _words(noise, n_transits, drift, missing_um, bins, "The same light curves"))
+
+
+def simulated_case(engine: Engine, planet: int | Sequence[Row]) -> sample.Case | None:
+    """The case of a planet that can be simulated anew; None where data can only be taken away.
+
+    That is so of everything but the sample, and of its planet with raw frames too: simulated as light curves it would
+    have another noise and other draws, and what was asked would not be all that differs.
+    """
+    if not (isinstance(planet, int | np.integer) and engine.catalogue.is_sample):
+        return None
+    case = sample.cases().get(int(planet))
+    return None if case is None or case.raw_frames is not None else case
 
 
 def _check(noise: float, transits: int | None, drift: float, missing_um: Sequence[Range], bins: int | None) -> None:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pytest
 import sample
-from catalogue import ROWS_KEPT
-from inference import MOLECULES, CatalogueError, Engine, EngineError, Spectrum, SpectrumError
+import torch
+from inference import MOLECULES, Engine, EngineError, Spectrum, SpectrumError
 from memo import Memo
-from network import ModelError
-from space_scenes import engine, planet, sample_folder
+from space_scenes import engine, planet
 
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-
-if TYPE_CHECKING:
-    from local_hub import LocalHub
 
 
 @pytest.fixture(scope="module")
@@ -48,136 +42,6 @@ def test_importing_the_engine_imports_no_gradio_and_no_scripts(repository: Path)
         check=True,
     )
     assert done.stdout.strip() == "[]"
-
-
-# --- the sample and the catalogue ------------------------------------------------------------------------------------
-
-
-def test_the_sample_has_24_planets_some_hard_and_all_labelled() -> None:
-    planets = engine().planets()
-    assert len(planets) == 24
-    assert all(found.labelled for found in planets)
-    notes = " ".join(found.note for found in planets)
-    for word in ("noisy", "strong drift", "missing", "two visits", "raw frames", "cut off", "gap"):
-        assert word in notes
-    assert sum(path.stat().st_size for path in sample_folder().rglob("*") if path.is_file()) < 20e6
-
-
-def test_the_sample_of_the_same_code_is_the_same() -> None:
-    case = sample.cases()[planet("strong drift")]
-    again, stored = sample.observe(case)[0], engine().visits(case.planet.planet_id)[0]
-    for name in ("time", "flux", "flux_err", "valid"):
-        np.testing.assert_array_equal(again[name], stored[name])
-
-
-def test_a_sample_made_by_somebody_else_first_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(stage: Path) -> None:
-        (stage / sample.RECORD).write_text(f"{threading.get_ident()}")
-        time.sleep(0.05)
-
-    monkeypatch.setattr(sample, "_write", write)
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: sample.ensure(tmp_path / "made"), range(4)))
-    assert {path.name for path in found} == {"made"}
-    assert [path.name for path in tmp_path.iterdir()] == ["made"]
-
-
-def test_a_folder_with_other_files_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="expected a new or empty folder"):
-        sample.make(tmp_path)
-
-
-def test_planets_are_found_by_id_and_by_words() -> None:
-    some = planet("two visits")
-    assert [found.planet_id for found in engine().search(str(some))] == [some]
-    assert all("noisy" in found.note for found in engine().search("NOISY"))
-    assert len(engine().search("")) == 24
-    assert engine().search("no such planet") == []
-
-
-def test_a_random_planet_is_the_same_for_the_same_seed() -> None:
-    assert engine().random(5) == engine().random(5)
-    assert len({engine().random(seed).planet_id for seed in range(40)}) > 10
-
-
-def test_a_planet_that_is_not_there_is_named() -> None:
-    with pytest.raises(CatalogueError, match="expected one of its 24 planets, found 17"):
-        engine().visits(17)
-
-
-def test_rows_of_the_dataset_cannot_be_written_to() -> None:
-    row = engine().visits(planet())[0]
-    with pytest.raises(ValueError, match="read-only"):
-        row["flux"][0, 0] = 1.0
-
-
-def test_few_rows_are_in_memory_whatever_was_asked() -> None:
-    for found in engine().planets():
-        engine().visits(found.planet_id)
-    assert len(engine().catalogue._rows) <= ROWS_KEPT
-
-
-@pytest.mark.parametrize("dataset", ["nobody/nothing", "/no/such/folder"])
-def test_a_dataset_that_is_not_there_is_an_error(dataset: str) -> None:
-    with pytest.raises(CatalogueError, match="expected a dataset folder or an id on the Hub"):
-        Engine.open(dataset=dataset)
-
-
-def test_a_folder_without_shards_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match="found no shards with rows"):
-        Engine.open(dataset=str(tmp_path))
-
-
-def test_a_revision_of_a_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match="expected a Hub id, found the folder"):
-        Engine.open(dataset=str(tmp_path), dataset_revision="v1")
-    with pytest.raises(ModelError, match="expected a checkpoint"):
-        Engine.open(model=str(tmp_path), dataset=str(sample_folder()))
-
-
-HUB_CODE = """
-import json, sys
-sys.path[:0] = json.loads(sys.argv[1])
-from huggingface_hub import HfApi
-from inference import Engine
-for kind, folder in (("dataset", sys.argv[2]), ("model", sys.argv[3])):
-    HfApi().create_repo("observer/space", repo_type=kind)
-    HfApi().upload_folder(repo_id="observer/space", repo_type=kind, folder_path=folder)
-engine = Engine.open(model="observer/space", dataset="observer/space", model_revision="main", dataset_revision="main")
-rows = engine.visits(int(sys.argv[4]))
-about = {**engine.about, "shape": rows[0]["flux"].shape, "sum": float(rows[0]["flux"].sum(dtype="f8"))}
-about["planets_calibrated_on"] = engine.reliability().n_planets
-for wrong in ({"dataset": "observer/space", "dataset_revision": "v9"}, {"dataset": "observer/nothing"}):
-    try:
-        Engine.open(**wrong)
-    except ValueError as error:
-        about[wrong["dataset"]] = str(error)
-print(json.dumps(about))
-"""
-
-
-def test_a_dataset_and_a_model_on_the_hub_are_opened_without_fetching_all(
-    hub: LocalHub, repository: Path, tmp_path: Path
-) -> None:
-    paths, folder = [str(repository / "space"), str(repository)], str(sample_folder())
-    script = tmp_path / "client.py"
-    script.write_text(HUB_CODE)
-    model = str(repository / "modeling_ariel/released")
-    done = hub.run([str(script), json.dumps(paths), folder, model, str(planet())], tmp_path / "home")
-    about = json.loads(done.stdout.splitlines()[-1])
-    row = engine().visits(planet())[0]
-    assert about["planets"] == 24
-    assert about["shape"] == [375, 283]
-    assert about["sum"] == float(row["flux"].sum(dtype="f8"))
-    assert about["model_sha256"] == engine().network.digest
-    assert len(about["dataset_revision"]) == 40
-    assert about["planets_calibrated_on"] == engine().reliability().n_planets
-    assert about["observer/space"] == "observer/space: expected a branch, tag or commit, found no 'v9'"
-    assert "found none of that name" in about["observer/nothing"]
-    fetched = hub.calls("GET */resolve/*.parquet")
-    assert fetched
-    assert {call.status for call in fetched} == {206}  # parts, never the file
 
 
 # --- spectra ---------------------------------------------------------------------------------------------------------
@@ -381,77 +245,6 @@ def test_the_raw_planet_has_its_detector_images() -> None:
     assert engine().raw_view(planet()) is None
 
 
-# --- reasons ---------------------------------------------------------------------------------------------------------
-
-
-def test_hiding_ingress_and_egress_widens_sigma_most() -> None:
-    some = planet()
-    found = engine().why(engine().visits(some))
-    where = sample.cases()[some].planet
-    middle = 0.5 * (found.time_edges_h[1:] + found.time_edges_h[:-1])
-    contact = np.abs(np.abs(middle - where.t0) - 0.5 * where.duration) < 0.6
-    assert contact.any()
-    assert found.time_sigma[contact].max() == found.time_sigma.max() > 0.05
-    assert np.median(found.time_sigma[~contact]) < 0.5 * found.time_sigma.max()
-    in_transit = np.abs(middle - where.t0) < 0.4 * where.duration
-    assert found.white_flux[in_transit].mean() < found.white_flux[~in_transit].mean()
-
-
-def test_a_hidden_band_is_less_well_known() -> None:
-    found = engine().why(engine().visits(planet()))
-    assert len(found.band_names) == len(found.band_sigma) == 7
-    assert (found.band_sigma > found.band_rest_sigma).all()
-    assert found.band_sigma[found.band_names.index("H2O 2.7")] > 0.3
-    np.testing.assert_allclose(found.aleatoric_share + found.epistemic_share, 1.0)
-
-
-def test_the_reliability_is_the_one_recorded_with_the_checkpoint(repository: Path) -> None:
-    record = json.loads((repository / "modeling_ariel/released/calibration.json").read_text())
-    found = engine().reliability()
-    assert found.n_planets == len(record["planets"])
-    assert found.covered[found.stated == 0.9] == record["after"]["coverage"]["overall"]["0.9"][0]
-    assert set(found.by_band) == set(record["after"]["coverage"]) - {"overall"}
-
-
-def test_without_a_record_the_reliability_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Engine(engine().network, engine().catalogue, workers=1)
-    few = [engine().info(planet()), engine().info(planet("two visits"))]
-    monkeypatch.setitem(other.__dict__, "_stored_reliability", None)
-    monkeypatch.setattr(other, "_first_planets", lambda: few)
-    monkeypatch.setattr(other, "spectrum", engine().spectrum)
-    found = other.reliability()
-    assert found.n_planets == 2
-    assert (np.diff(found.covered) >= 0).all()
-    assert found.source.startswith("2 planets of")
-
-
-def test_planets_are_ranked_by_scores_kept_beside_the_sample(tmp_path: Path) -> None:
-    folder = shutil.copytree(sample_folder(), tmp_path / "sample")
-    ids = list(sample.cases())
-    ranks = {str(p): {"score": n / 24, "sigma_ppm": 30.0} for n, p in enumerate(ids)}
-    kept = {"model_sha256": engine().network.digest, "planets": ranks}
-    (folder / sample.SCORES).write_text(json.dumps(kept))
-    one = Engine.open(dataset=str(folder))
-    assert [found.planet_id for found in one.hardest(2)] == ids[:2]
-    assert [found.planet_id for found in one.best(2)] == ids[:-3:-1]
-    assert one.best(1)[0].score == 23 / 24
-    (folder / sample.SCORES).write_text(json.dumps({**kept, "model_sha256": "another"}))
-    other = Engine.open(dataset=str(folder))
-    assert other.info(ids[0]).score is None
-
-
-def test_scores_are_made_and_kept_where_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = shutil.copytree(sample_folder(), tmp_path / "sample")
-    (folder / sample.SCORES).unlink(missing_ok=True)
-    one = Engine.open(dataset=str(folder))
-    few = [one.info(planet()), one.info(planet("FGS1 missing"))]
-    monkeypatch.setattr(one, "_first_planets", lambda: few)
-    monkeypatch.setattr(one, "spectrum", engine().spectrum)
-    assert len(one.hardest()) == 2
-    assert one.hardest(1)[0].score < one.best(1)[0].score
-    assert set(json.loads((folder / sample.SCORES).read_text())["planets"]) == {str(p.planet_id) for p in few}
-
-
 # --- many users ------------------------------------------------------------------------------------------------------
 
 
@@ -496,18 +289,36 @@ def test_molecular_bands_lie_where_the_channels_are() -> None:
             assert ((engine().wavelength_um >= low) & (engine().wavelength_um <= high)).sum() > 5
 
 
-def test_a_planet_that_cannot_be_predicted_is_left_out_of_the_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Engine(engine().network, engine().catalogue, workers=1)
-    good, bad = engine().info(planet()), engine().info(planet("FGS1 missing"))
+def test_what_nobody_asks_for_in_its_time_is_forgotten() -> None:
+    memo = Memo[int](5, seconds=0.02)
+    assert [memo.get("a", lambda: 1), memo.get("a", lambda: 2)] == [1, 1]
+    time.sleep(0.05)
+    assert memo.get("b", lambda: 3) == 3
+    assert len(memo) == 1  # "a" is gone though there was room
+    time.sleep(0.05)
+    assert memo.get("b", lambda: 4) == 4
 
-    def visits(planet_id: int) -> list:
-        if planet_id == bad.planet_id:
-            raise CatalogueError("its shard is cut")
-        return engine().visits(planet_id)
 
-    monkeypatch.setattr(one, "_first_planets", lambda: [bad, good])
-    monkeypatch.setattr(one, "visits", visits)
-    monkeypatch.setattr(one, "spectrum", engine().spectrum)
-    monkeypatch.setattr(one.catalogue, "write_scores", lambda content: None)
-    one._ranks.clear()
-    assert [found.planet_id for found in one.hardest()] == [good.planet_id]
+def test_a_long_explanation_lets_other_fits_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = Engine(engine().network, engine().catalogue, workers=1)
+    features = fresh._features(engine().visits(planet()))
+    done = fresh.fits(features)
+    order: list[str] = []
+    began = threading.Event()
+
+    def fit(batch: Any) -> Any:
+        order.append("own" if len(batch["time"]) == 1 else "explanation")
+        began.set()
+        time.sleep(0.05)
+        return done.select(torch.zeros(len(batch["time"]), dtype=torch.long))
+
+    monkeypatch.setattr(fresh, "_fit", fit)
+    fresh._fits = Memo(5)
+    many = {name: value.repeat_interleave(60, 0) for name, value in features.items() if len(value) == 1}
+    with ThreadPoolExecutor(1) as pool:
+        explanation = pool.submit(fresh._fresh_fits, many)
+        assert began.wait(10)
+        fresh.fits(features)
+        explanation.result()
+    assert order.count("explanation") == 10
+    assert order.index("own") <= 2

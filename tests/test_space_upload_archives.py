@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import upload_limits
 from raw_upload import write_raw_example
@@ -130,6 +132,16 @@ def test_a_raw_folder_with_something_wrong_names_it(
     change: Callable[[Members], Members], message: str, raw_zip: Path, tmp_path: Path
 ) -> None:
     refused(packed(tmp_path / "bad.zip", change(members_of(raw_zip)), zipfile.ZIP_STORED), message)
+
+
+def test_a_small_table_that_unpacks_to_much_is_refused_by_its_footer(raw_zip: Path, tmp_path: Path) -> None:
+    members = members_of(raw_zip)
+    pq.write_table(pa.table({"a": pa.array(np.zeros(1_000_000, np.int8))}), tmp_path / "bomb.parquet")
+    members["raw/axis_info.parquet"] = (tmp_path / "bomb.parquet").read_bytes()
+    path = packed(tmp_path / "bomb.zip", members, zipfile.ZIP_STORED)
+    refused(path, "expected at most 200,000 rows and 160,000,000 values in axis_info.parquet, found 1,000,000")
+    members["raw/wavelengths.csv"] = b"1.0,2.0\n" * 700_000
+    refused(packed(tmp_path / "long.zip", members, zipfile.ZIP_STORED), "expected at most 5 MB in wavelengths.csv|axis")
 
 
 def test_nothing_of_an_archive_is_left_behind(raw_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from inference import Spectrum
 from space_scenes import engine, planet
-from what_if import WhatIfError, observe, what_if
+from what_if import WhatIfError, observe, simulated_case, what_if
 
 
 def ask(note: str = "", **conditions: Any) -> Spectrum:
@@ -108,7 +108,7 @@ def test_visits_bins_and_channels_are_left_out_of_them() -> None:
     [
         ({"noise": 0.5}, "noise: expected 1 or more, as noise cannot be taken out"),
         ({"transits": 3}, "transits: expected at most the 1 observed"),
-        ({"drift": 2.0}, "drift: expected a planet of the simulated sample"),
+        ({"drift": 2.0}, "drift: expected a planet that is simulated as light curves"),
         ({"noise": 0.0}, "noise: expected 0.1 to 20, found 0"),
         ({"noise": float("nan")}, "noise: expected 0.1 to 20, found nan"),
         ({"transits": 11}, "transits: expected 1 to 10, found 11"),
@@ -126,3 +126,14 @@ def test_what_cannot_be_made_is_said(conditions: dict[str, Any], message: str, r
 def test_nothing_left_is_refused() -> None:
     with pytest.raises(ValueError, match="expected valid data"):
         ask(missing_um=[(0.0, 5.0)])
+
+
+def test_a_planet_seen_through_raw_frames_differs_only_by_what_is_asked() -> None:
+    raw = planet("raw")
+    assert simulated_case(engine(), raw) is None
+    assert simulated_case(engine(), planet()) is not None
+    assert simulated_case(engine(), engine().visits(planet())) is None
+    (given,), (hidden,) = engine().visits(raw), observe(engine(), raw, missing_um=[(3.0, 3.2)])
+    np.testing.assert_array_equal(hidden["flux"], given["flux"])  # not another realisation
+    with pytest.raises(WhatIfError, match="drift: expected a planet that is simulated as light curves"):
+        observe(engine(), raw, drift=1.5)
