@@ -225,11 +225,13 @@ class Handlers:
         raw = self.engine.raw_view(rows if subject.planet_id is None else subject.planet_id)
         file = f"light-curves-{subject.planet_id or 'upload'}"
         visits = gr.Radio(
-            choices=[(f"visit {number + 1}", number) for number in range(len(rows))], value=visit, visible=len(rows) > 1
+            choices=[(f"visit {number + 1}", number) for number in range(len(rows))],
+            visible=len(rows) > 1,
+            **_corrected(settings.visit, visit),
         )
         common = (
             visits,
-            gr.CheckboxGroup(choices=names, value=chosen),
+            gr.CheckboxGroup(choices=names, **_corrected(bands, chosen)),
             plot(figures_curves.band_figure(found, chosen, theme), file),
             plot(figures_curves.image_figure(found, theme), file),
             words.of_curves(found),
@@ -237,11 +239,13 @@ class Handlers:
         )
         if raw is None:
             return (*common, gr.Radio(visible=False), gr.Plot(visible=False), gr.Plot(visible=False))
-        step = min(int(step or 0), len(raw.pairs) - 1)
+        asked, step = step, min(int(step or 0), len(raw.pairs) - 1)
         return (
             *common,
             gr.Radio(
-                choices=[(name, number) for number, (name, _, _) in enumerate(raw.pairs)], value=step, visible=True
+                choices=[(name, number) for number, (name, _, _) in enumerate(raw.pairs)],
+                visible=True,
+                **_corrected(asked, step),
             ),
             gr.Plot(plot(figures_curves.step_figure(raw, step, theme), "detector"), visible=True),
             gr.Plot(plot(figures_curves.spot_figure(raw, theme), "fgs1"), visible=True),
@@ -337,6 +341,11 @@ class Handlers:
 
 
 SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3}  # outputs of each view
+
+
+def _corrected(asked: Any, possible: Any) -> dict[str, Any]:
+    """A control's value where it cannot stay; one that can is left alone: by now its user may have chosen another."""
+    return {} if asked == possible else {"value": possible}
 
 
 def _csv(found: Spectrum, unit: str, name: str) -> str:

@@ -251,6 +251,19 @@ def test_only_the_visible_view_is_computed(handlers: Handlers, view: str) -> Non
     assert f"planet={planet()}" in outputs[-1]
 
 
+def test_an_answer_leaves_choices_alone_that_it_can_keep(handlers: Handlers) -> None:
+    """While it was computed its user may have chosen another step or band: it must not put the old one back."""
+    subject = handlers.subject(planet("raw frames"))
+    place = SIZES["spectrum"]
+    _, bands, *_, step = shown(handlers, subject, "light-curves", step=None)[place : place + 7]
+    assert (bands.value, step.value) == (["AIRS-CH0 white light", "FGS1"], 0)
+    chosen = shown(handlers, subject, "light-curves", step=3, bands=["FGS1"])[place : place + 7]
+    assert [chosen[index]._constructor_args[0].get("value") for index in (0, 1, 6)] == [None, None, None]
+    beyond = shown(handlers, subject, "light-curves", step=99, visit=7)[place : place + 7]
+    assert beyond[0].value == 0
+    assert beyond[6].value < 99
+
+
 def test_the_table_to_download_is_the_api_s(handlers: Handlers) -> None:
     outputs = shown(handlers, handlers.subject(planet()), "spectrum", unit="rp_rs", resolution=50)
     expected = engine().spectrum(engine().visits(planet())).binned(50).table("rp_rs")
