@@ -26,6 +26,7 @@ from huggingface_hub.utils import parse_ratelimit_headers
 from huggingface_hub.utils._http import default_client_factory
 
 LONGEST_WAIT = 300  # s; the Hub counts requests over five minutes
+CLOSED = "client has been closed"
 PAUSES = (1, 2, 4)  # s before a call is repeated after a server's error or a lost connection
 
 logger = logging.getLogger(__name__)
@@ -109,9 +110,20 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def root_of(error: BaseException) -> BaseException:
-    """The answer or lost connection behind an error that a thread of huggingface_hub wrapped; else the error."""
+    """The answer or lost connection behind an error that a thread of huggingface_hub wrapped; else what began it."""
     known = (HfHubHTTPError, HTTPError, TooLongAWaitError)
-    return next((found for found in causes(error) if isinstance(found, known)), error)
+    chain = list(causes(error))
+    return next((found for found in chain if isinstance(found, known)), chain[-1])
+
+
+def is_lost(root: BaseException) -> bool:
+    """Whether an error without an answer is a lost connection.
+
+    huggingface_hub closes the client of all its threads when one cannot connect: the others then fail as `CLOSED` says
+    or on a socket that is gone.
+    """
+    of_socket = isinstance(root, OSError) and root.filename is None
+    return isinstance(root, HTTPError) or of_socket or CLOSED in str(root)
 
 
 def status_of(error: BaseException) -> int | None:
@@ -132,7 +144,7 @@ def reason(error: BaseException) -> str:
     status, response = status_of(error), getattr(root, "response", None)
     if response is None:
         text = " ".join(str(root).split()) or type(root).__name__
-        return f"no answer from the Hub ({text})" if isinstance(root, HTTPError) else text
+        return f"no answer from the Hub ({text})" if is_lost(root) else text
     said = getattr(root, "server_message", None) or getattr(response, "reason_phrase", "")
     return f"the Hub answered {status} ({' '.join(str(said).split())})"
 
@@ -164,7 +176,7 @@ def advice(error: BaseException, target: str, user: str | None) -> str:
         return f"Somebody else changed {target} meanwhile."
     if status is not None and status >= 500:
         return "The Hub has a problem of its own: try again later."
-    if status is None and isinstance(root, HTTPError):
+    if status is None and is_lost(root):
         return "Is the network up, and HF_ENDPOINT right?"
     if isinstance(root, json.JSONDecodeError):
         return "The Hub's answer was not what this version of huggingface_hub reads: try again later."

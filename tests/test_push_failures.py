@@ -18,7 +18,7 @@ from local_hub import READ_TOKEN, VISITOR_TOKEN, Fault, LocalHub
 from push_scenes import FILES, REPO, pushed, traffic
 
 from ariel_scripts import _hub_errors
-from ariel_scripts._hub_errors import LONGEST_WAIT, PublishError
+from ariel_scripts._hub_errors import LONGEST_WAIT, PublishError, failure
 
 pytestmark = pytest.mark.usefixtures("online")
 
@@ -210,6 +210,17 @@ def test_the_server_stops_during_a_large_file_and_the_same_push_sends_only_what_
     assert len(hub.uploads()) == 7
     assert repo.tags == {"v1": first.commit, "v2": done.commit}
     assert {path: hub.files("dataset", REPO)[path] for path in large} == large
+
+
+@pytest.mark.parametrize(
+    "began", [RuntimeError("Cannot send a request, as the client has been closed."), OSError(9, "x")]
+)
+def test_a_thread_whose_client_another_thread_closed_has_lost_its_connection(began: Exception) -> None:
+    wrapped = RuntimeError("Error while uploading 'a' to the Hub.")
+    wrapped.__cause__ = began
+    said = str(failure("dataset a/b", "me", wrapped, "Nothing was published."))
+    assert said.startswith("dataset a/b: Error while uploading 'a' to the Hub. no answer from the Hub (")
+    assert said.endswith("Is the network up, and HF_ENDPOINT right? Nothing was published.")
 
 
 def test_a_server_that_is_gone_when_the_commit_is_sent_leaves_it_open_whether_it_was_made(
