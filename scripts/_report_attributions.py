@@ -14,6 +14,7 @@ itself, with its error, is held as it is: attributed is what the network makes o
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -154,4 +155,5 @@ def rows_of(where: Any, split: str, planets: list[int]) -> dict[int, list[dict[s
             left -= 1
             if not left:
                 break
+    gc.collect()  # a stream left early and not collected makes Arrow's threads hang the end of a process (arrow#45214)
     return {planet: sorted(rows, key=lambda row: int(row["visit"])) for planet, rows in found.items()}
