@@ -319,7 +319,7 @@ flux = sample[0]["flux"]  # (T, C) [e-/exposure]
 white = flux[:, 1:].sum(axis=1)  # the light curve of all AIRS-CH0 channels together, (T,)
 
 curves = load_dataset("{name}", split="{split}", streaming=True)  # all planets; rows come as they are read
-first = next(iter(curves))
+known = sum(spectrum is not None for spectrum in curves["spectrum"])  # planets with a truth, without all their curves
 ```
 
 `load_dataset("{name}", split="{split}")` without `streaming` has random access, from a cache that it fills first.

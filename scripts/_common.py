@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import gc
 import hashlib
 import importlib.metadata
 import inspect
@@ -105,6 +106,8 @@ def with_common_options(main: Callable[..., Any]) -> Callable[..., Any]:
             what = f"unexpected {type(error).__name__}: {error}"
             logger.error("%s (--verbose shows where)", what, exc_info=shared["verbose"])
             raise typer.Exit(EXIT_FAILED) from None
+        finally:
+            gc.collect()  # a stream of `datasets` left early and not collected can hang Python's exit (arrow#45214)
 
     signature, hints = inspect.signature(main), get_type_hints(main, include_extras=True)
     parameters = [

@@ -40,6 +40,7 @@ PACKAGES = ("hf_dataset", "modeling_ariel", "ariel_scripts")
 
 # Python started with -I -S knows the standard library alone; its site-packages are added here, without what .pth files
 # would add: this checkout.
+AT_THE_END = "\nimport gc; gc.collect()\n"  # else a stream left early may hang the exit (arrow#45214)
 WITHOUT_PACKAGES = """\
 import importlib.util, sys
 sys.path.append({site!r})
@@ -243,6 +244,8 @@ class LocalHub:
         raise where the exit code is not 0. cwd: where it runs, by default `home`, which is made.
         """
         home.mkdir(parents=True, exist_ok=True)
+        if isinstance(what, str):
+            what += AT_THE_END
         argv = ["-c", what] if isinstance(what, str) else [str(part) for part in what]
         if not package:
             said = {
