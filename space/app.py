@@ -200,10 +200,12 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     page.hardest.click(told(handlers.choose_hardest), page.subject, chosen, **private)
     page.best.click(told(handlers.choose_best), page.subject, chosen, **private)
     page.upload.upload(told(handlers.bring), [page.upload, page.subject], chosen, **private)
-    # of the tabs together: a tab's own event also comes when the page is built, and may be answered after the link's
+    # of the tabs together: a tab's own event also comes when the page is built, and may be answered after the link's;
+    # progress is shown on the figures, as KEEP_UP sees by it that something is outstanding
     page.tabs.select(
-        told(handlers.select), None, [page.view, page.asked], trigger_mode="multiple", concurrency_limit=1, **private
-    )
+        told(handlers.select), None, [page.view, page.asked], trigger_mode="multiple", concurrency_limit=1,
+        show_progress_on=plots, **private,
+    )  # fmt: skip
     page.example_kind.input(told(handlers.example), page.example_kind, page.example, concurrency_limit=1, **private)
     page.png.click(None, page.query, None, js=SAVE_PICTURE, **private)
 
