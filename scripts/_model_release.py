@@ -13,8 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +101,7 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
 
     stage: the files as they will be sent. folder: named in errors.
     """
+    from ariel_scripts._models import one_thread
     from ariel_scripts._predict_alone import predict
     from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 
@@ -204,16 +203,3 @@ def predicted_alone(stage: Path, kind: str, curves: dict[str, np.ndarray], folde
         raise ValueError(f"{folder}: expected a model that loads where this package is not installed: {last[0]}")
     with np.load(work / "answer.npz", allow_pickle=False) as answer:
         return dict(answer)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: sums are taken in the same order in every process."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

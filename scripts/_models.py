@@ -98,6 +98,19 @@ def quiet() -> Iterator[None]:
         library.set_verbosity(level)
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: sums have one order in every process, and a small network is no slower."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def open_extractor(checkpoint: str | Located | None, wavelength: Sequence[float] | None) -> Any:
     """The feature extractor of a checkpoint, or a new one, for these channels."""
     from transformers.utils import FEATURE_EXTRACTOR_NAME

@@ -13,9 +13,8 @@ itself, with its error, is held as it is: attributed is what the network makes o
 
 from __future__ import annotations
 
-import contextlib
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,17 +117,6 @@ def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int =
         total,
         {name: total[name] - float(found.sum()) for name, found in named.items()},
     )
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: a small network is no faster on more, and far slower where other work wants the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def white_light(flux: Tensor, valid: Tensor) -> np.ndarray:

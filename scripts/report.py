@@ -237,8 +237,9 @@ def _attributed(study: Study, options: Options, where: Located) -> list[tuple[An
     """Attributions of a few planets to the light curves that each model read."""
     from tqdm import tqdm
 
+    from ariel_scripts._models import one_thread
     from ariel_scripts._predictor import choose_device, load_member
-    from ariel_scripts._report_attributions import attribute, one_thread, rows_of
+    from ariel_scripts._report_attributions import attribute, rows_of
 
     if not options.models:
         return []

@@ -17,7 +17,7 @@ from local_hub import Fault, LocalHub
 from test_model_release import saved
 from tiny_models import BINS, POPULATION
 
-from ariel_scripts._model_release import one_thread
+from ariel_scripts._models import one_thread
 from hf_dataset import publish, shards
 from hf_dataset.simulation import fast, planets
 from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining
