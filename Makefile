@@ -2,18 +2,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
+# Where there is an NVIDIA GPU the same lock installs PyPI's CUDA build of torch; that is not tested here.
+CPU := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check $(CPU)
+# Both, for pip before and since 25.3: what builds packages is locked too.
+LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster check format bench throughput truth models clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth models clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-$(VENV)/.installed: pyproject.toml constraints-cpu.txt
+$(VENV)/.installed: pyproject.toml requirements.lock constraints-cpu.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
+	$(LOCKED) $(BIN)/python $(PIP_INSTALL) -e '.[dev]'
 	touch $@
 
 quickstart: $(VENV)/.installed ## simulate raw planets, build the dataset, get spectra two ways, score, submit; a page of results
@@ -32,8 +36,16 @@ test-browser: $(VENV)/.installed ## the Space and the report in headless Chromiu
 	$(BIN)/python -m pytest -m browser -rs
 
 test-cluster: $(VENV)/.installed ## one build on every engine: two Ray nodes, Slurm, S3; all on this machine (needs root for Slurm)
-	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[cluster]'
+	$(LOCKED) $(BIN)/python $(PIP_INSTALL) -e '.[cluster]'
 	$(BIN)/python -m pytest -m cluster -rs
+
+test-latest: ## the default tests with the newest releases of all dependencies, in an environment of its own
+	$(PYTHON) -m venv --clear .venv-latest
+	.venv-latest/bin/python $(PIP_INSTALL) -e '.[dev]'
+	OMP_NUM_THREADS=1 .venv-latest/bin/python -m pytest -n 2
+
+lock: $(VENV)/.installed ## write requirements.lock anew from the newest releases, and the Space's versions from it
+	$(BIN)/python .ci/lock.py
 
 check: $(VENV)/.installed ## lint, format and types
 	$(BIN)/ruff check .
@@ -58,4 +70,4 @@ models: $(VENV)/.installed ## train and score every stage of the model on given 
 	OMP_NUM_THREADS=2 $(BIN)/python bench/models.py $(TRUTHS)
 
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) quickstart bench/out *.egg-info build
+	rm -rf $(VENV) .venv-latest quickstart bench/out *.egg-info build

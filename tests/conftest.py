@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from base_system import BEYOND, base_path
 
 if TYPE_CHECKING:
     from local_hub import LocalHub
@@ -19,6 +22,25 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's job in the background, and all that tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+PATH = os.environ["PATH"]
+BASE_PATH = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Default tests, and what they are collected with, see the programs of the base system alone."""
+    folder = Path(tempfile.mkdtemp(prefix="ariel-programs-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder))
+    os.environ["PATH"] = config.stash[BASE_PATH] = base_path(folder, PATH)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that is marked as needing more sees all programs of this machine, its fixtures too."""
+    beyond = any(item.get_closest_marker(name) for name in BEYOND)
+    os.environ["PATH"] = PATH if beyond else item.config.stash[BASE_PATH]
+    return (yield)
+
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL = REPOSITORY.parent / "shared" / "real"
@@ -54,6 +76,25 @@ def same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     from hf_dataset import plan
 
     monkeypatch.setattr(plan, "code_version", lambda: CODE)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins of sbatch, which notes its scripts, and of squeue, which shows the file returned."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    queue = tmp_path / "queue"
+    queue.write_text("")
+    scripts = {
+        "sbatch": f'for last; do :; done; echo "$@" >> {tmp_path}/sbatch; cat "$last" >> {tmp_path}/sbatch; '
+        f"echo '7_0 PENDING' > {queue}; echo Submitted batch job 7",
+        "squeue": f'echo "$@" > {tmp_path}/asked; cat {queue}',
+    }
+    for name, text in scripts.items():
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return queue
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 from datasets import load_dataset
-from datatrove.executor.slurm import SlurmPipelineExecutor
 from typer.testing import CliRunner, Result
 
 from ariel_scripts._common import with_common_options
@@ -177,10 +176,8 @@ def test_the_raw_folder_is_recorded_so_that_it_is_found_from_elsewhere(
     assert recorded_root(tmp_path / "out") == simulated.resolve()
 
 
-def test_a_build_handed_to_a_queue_is_recorded_as_submitted(
-    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(SlurmPipelineExecutor, "run", lambda self: None)
+@pytest.mark.usefixtures("slurm")
+def test_a_build_handed_to_a_queue_is_recorded_as_submitted(simulated: Path, tmp_path: Path) -> None:
     options = ["--engine", "slurm", "--engine-options", "{time: 1:00:00, partition: cpu}"]
     result = ariel(simulated, tmp_path / "out", *options, "--strict")
     assert result.exit_code == 0, result.output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -117,25 +116,6 @@ def submit(root: Path, out: Path, **changes: Any) -> build.BuildSummary:
     own = {"time": "1:00:00", "partition": "cpu", "mem_per_cpu_gb": 1}
     options = BuildOptions(**{"engine": "slurm", "engine_options": own, "planets_per_shard": 1, **changes})
     return build.build_dataset(root, out, options, open_folder=open_fake, reduce_visit=reduce_fake)
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins of sbatch, which notes its scripts, and of squeue, which shows the file returned."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    queue = tmp_path / "queue"
-    queue.write_text("")
-    scripts = {
-        "sbatch": f'for last; do :; done; echo "$@" >> {tmp_path}/sbatch; cat "$last" >> {tmp_path}/sbatch; '
-        f"echo '7_0 PENDING' > {queue}; echo Submitted batch job 7",
-        "squeue": f'echo "$@" > {tmp_path}/asked; cat {queue}',
-    }
-    for name, text in scripts.items():
-        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return queue
 
 
 def test_a_build_whose_jobs_are_queued_is_refused_and_goes_on_when_they_have_gone(tmp_path: Path, slurm: Path) -> None:

@@ -97,18 +97,9 @@ def test_made_twice_it_has_the_same_bytes(release: Release, repository: Path) ->
     ]
 
 
-def test_the_versions_in_the_header_are_those_tested_here(repository: Path) -> None:
-    import gradio
-
+def test_its_header_has_what_a_space_needs(repository: Path) -> None:
     header = yaml.safe_load((repository / "space" / "README.md").read_text().split("---")[1])
-    assert header["sdk_version"] == gradio.__version__
     assert set(HEADER) <= set(header)
-    for line in (repository / "space" / "requirements.txt").read_text().splitlines():
-        name, _, version = line.partition("==")
-        if version:
-            from importlib.metadata import version as installed
-
-            assert installed(name).partition("+")[0] == version, name
 
 
 @pytest.mark.parametrize(
