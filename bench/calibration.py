@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ariel_scripts._common import run_record, run_script
+from ariel_scripts.command_line import run_record, run_script
 
 HERE = Path(__file__).resolve().parent
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
@@ -38,7 +38,7 @@ def decode(root: Path) -> None:
     """Decode the same pixels as the chain does, in blocks as it does, and nothing else."""
     import numpy as np
 
-    from hf_dataset import exposures
+    from hf_dataset.reduction import exposures
 
     visit = first_visit(root)
     for instrument, pixels in np.load(root / "pixels.npz").items():
@@ -51,10 +51,12 @@ def note_pixels(root: Path) -> dict[str, str]:
     """Write down which pixels the chain uses, for `decode`; how many of how many."""
     import numpy as np
 
-    from hf_dataset import exposures, raw, reduction
+    from hf_dataset.raw import layouts
+    from hf_dataset.reduction import exposures
+    from hf_dataset.reduction import visit as reduction
 
     visit, pixels, counts = first_visit(root), {}, {}
-    for name in raw.INSTRUMENTS:
+    for name in layouts.INSTRUMENTS:
         found = exposures.calibrate_visit(visit, name, reduction.ReductionOptions())
         rows, columns = np.nonzero(found.read)
         width = visit.shape(name)[1]
@@ -66,7 +68,7 @@ def note_pixels(root: Path) -> dict[str, str]:
 
 def chain(root: Path, threads: int = 1) -> dict[str, Any]:
     """One row of the dataset from raw frames; seconds of its steps."""
-    from hf_dataset import reduction
+    from hf_dataset.reduction import visit as reduction
 
     _, report = reduction.reduce_visit(first_visit(root), reduction.ReductionOptions(), threads)
     return dict(report["seconds"])
@@ -76,7 +78,7 @@ def start_kernel() -> None:
     """Load the machine code of the kernel, or compile it."""
     import numpy as np
 
-    from hf_dataset import extraction, kernel
+    from hf_dataset.reduction import extraction, kernel
 
     one, f32 = np.ones(1), np.float32
     given = np.zeros((1, 6), f32), np.zeros((1, 2), f32), np.ones(1, f32)
@@ -97,9 +99,9 @@ def recipe(root: Path) -> None:
 
 def first_visit(root: Path):
     """The first visit of the first train planet."""
-    from hf_dataset import raw
+    from hf_dataset.raw import layouts
 
-    folder = raw.open_folder(root)
+    folder = layouts.open_folder(root)
     planet = folder.planets("train")[0]
     return folder.visit("train", planet, folder.visits("train", planet)[0])
 
@@ -108,7 +110,6 @@ def measured(name: str, root: Path) -> dict[str, Any]:
     """In the measured process: wall and CPU seconds of the work, peak resident GB, and what it returns."""
     import pandas  # noqa: F401  # imported before the clock starts
 
-    from hf_dataset import reduction  # noqa: F401
 
     since = time.perf_counter(), cpu_seconds()
     start_kernel()

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ariel_scripts._common import run_record, run_script
+from ariel_scripts.command_line import run_record, run_script
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 HERE = Path(__file__).resolve().parent
@@ -96,7 +96,7 @@ def fit_depths(row: dict[str, Any], curve: Any) -> tuple[Any, Any]:
 
 def measure(visit: Any, planet: Any, changes: dict[str, Any]) -> dict[str, float]:
     """Bias of the depth [% of it] and noise of one setting on one planet."""
-    from hf_dataset import reduction
+    from hf_dataset.reduction import visit as reduction
     from hf_dataset.simulation import transits
 
     row, report = reduction.reduce_visit(visit, reduction.ReductionOptions(**changes))
@@ -149,12 +149,12 @@ def main(
 
     Example: python bench/detector_settings.py --only foreground
     """
-    from hf_dataset import raw
+    from hf_dataset.raw import layouts
 
     results: dict[str, dict[str, dict[str, float]]] = {}
     with run_record(out, "bench-detector-settings", {"only": only}, name="detector_settings_run.json") as run:
         for name, (folder, planet) in make_planets(root).items():
-            visit = raw.open_folder(folder).visit("train", planet.planet_id, 0)
+            visit = layouts.open_folder(folder).visit("train", planet.planet_id, 0)
             chosen = {key: value for key, value in SETTINGS.items() if only in key or key == "defaults"}
             results[name] = {}
             for key, changes in chosen.items():

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ariel_scripts._common import run_script
+from ariel_scripts.command_line import run_script
 
 TABLE_SIGMA = (3e-3, 2e-3)  # trust in b and ln speed: the simulated table is exact
 ORDER_3 = (5e-3, 3e-3, 1e-3)
@@ -32,13 +32,13 @@ def main(
     import torch
     from tqdm import tqdm
 
-    from ariel_scripts._judges import FoldedJudge, folded_priors
-    from ariel_scripts.evaluate import read_truth_csv
-    from ariel_scripts.score_table import LAYOUT, exact_depths, fit_row, simulate
+    from ariel_scripts.commands.evaluate import read_truth_csv
+    from ariel_scripts.commands.score_table import LAYOUT, exact_depths, fit_row, simulate
+    from ariel_scripts.prediction.classical import FoldedJudge, folded_priors
     from hf_dataset.simulation.planets import wavelengths_um
-    from modeling_ariel.retrieval_ariel import FitSettings
-    from modeling_ariel.scoring_ariel import align, summary
-    from modeling_ariel.spectrum_prior_ariel import PLAIN
+    from modeling_ariel.retrieval import FitSettings
+    from modeling_ariel.scoring import align, summary
+    from modeling_ariel.spectrum_prior import PLAIN
 
     spectra = dict(islice(read_truth_csv(truths).items(), planets))
     priors = folded_priors(spectra, PLAIN, 5, seed)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ariel_scripts._common import run_record, run_script, write_json
+from ariel_scripts.command_line import run_record, run_script, write_json
 
 HERE = Path(__file__).resolve().parent
 RELEASED = HERE.parent / "modeling_ariel/released"
@@ -24,7 +24,7 @@ _BATCH = 8
 
 def cases(count: int, seed: int) -> dict[str, tuple[list[Any], Callable[[dict[str, Any]], None] | None, Any]]:
     """Planets, a change of their rows, and settings of the light curves, by name."""
-    from ariel_scripts.simulate import _population
+    from ariel_scripts.commands.simulate import _population
     from hf_dataset.simulation import fast
     from hf_dataset.simulation.planets import sample_planets
 
@@ -128,7 +128,7 @@ def judge(
 
 def numbers(truth: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
     """RMSE and median sigma [ppm], coverage, spread of z."""
-    from modeling_ariel.scoring_ariel import coverage, rmse, z_scores
+    from modeling_ariel.scoring import coverage, rmse, z_scores
 
     mean = mean.clip(0.0)
     return {

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ariel_scripts._common import run_record, run_script, write_json
+from ariel_scripts.command_line import run_record, run_script, write_json
 
 logger = logging.getLogger("ariel")
 
@@ -173,7 +173,7 @@ class Bench:
 
     def zero_shot(self, name: str, checkpoint: Path) -> dict[str, Any]:
         """Scores of a checkpoint that no given spectrum has touched, in the same folds; from the cache of fits."""
-        from ariel_scripts._spectrum_runs import scores, write_spectra
+        from ariel_scripts.training.spectrum_runs import scores, write_spectra
         from hf_dataset.splits import grouped_folds
 
         path = self.out / f"{name}-zero-shot.parquet"
@@ -187,7 +187,7 @@ class Bench:
 
     def from_fits(self, checkpoint: Path) -> tuple[Any, np.ndarray, np.ndarray]:
         """The given spectra's planets with a checkpoint's mean and sigma (P, C)."""
-        from ariel_scripts._spectrum_runs import Spectra
+        from ariel_scripts.training.spectrum_runs import Spectra
 
         planets, extractor = self.fitted_planets(checkpoint)
         chosen, model = list(range(len(planets))), self.opened(checkpoint)
@@ -196,10 +196,10 @@ class Bench:
 
     def fitted_planets(self, checkpoint: Path) -> tuple[Any, Any]:
         """Planets with the given spectra and their fits, from the cache, and a checkpoint's feature extractor."""
-        from ariel_scripts._datasets import open_curves, wavelengths_of
-        from ariel_scripts._fits import fitted
-        from ariel_scripts._models import open_extractor
-        from ariel_scripts._planets import read_planets
+        from ariel_scripts.opening.datasets import open_curves, wavelengths_of
+        from ariel_scripts.opening.models import open_extractor
+        from ariel_scripts.training.fits import fitted
+        from ariel_scripts.training.planets import read_planets
 
         wavelength = wavelengths_of(str(self.labelled), "2024")
         extractor = open_extractor(str(checkpoint), wavelength)
@@ -208,7 +208,7 @@ class Bench:
     @staticmethod
     def opened(checkpoint: Path) -> Any:
         """A model for prediction."""
-        from ariel_scripts._models import open_model
+        from ariel_scripts.opening.models import open_model
         from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
         return open_model(ArielForSpectrumPrediction, str(checkpoint), None).eval()
@@ -216,7 +216,7 @@ class Bench:
     @staticmethod
     def classical(planets: Any, chosen: list[int], model: Any) -> Any:
         """The classical posterior of planets by a model's own prior and populations."""
-        from ariel_scripts._planets import Classical
+        from ariel_scripts.training.planets import Classical
 
         return Classical.of(planets, chosen, model.physics, [model.physics.spectrum_prior()] * len(chosen), False)
 
@@ -228,7 +228,7 @@ class Bench:
         """
         import torch
 
-        from ariel_scripts._spectrum_runs import Spectra, scores
+        from ariel_scripts.training.spectrum_runs import Spectra, scores
 
         path, each = self.out / "limit.npz", []
         planets, extractor = self.fitted_planets(tuned / "fold-0/model")
@@ -253,7 +253,7 @@ class Bench:
         import torch
         from tqdm import tqdm
 
-        from ariel_scripts.score_table import exact_depths, simulate
+        from ariel_scripts.commands.score_table import exact_depths, simulate
         from hf_dataset.simulation.planets import wavelengths_um
 
         wavelength, found = torch.as_tensor(wavelengths_um("2024")), []
@@ -264,9 +264,9 @@ class Bench:
 
     def aligned(self, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
         """Truth, mean, sigma (P, C) of a predictions file, and its planets."""
-        from ariel_scripts.evaluate import read_truth_csv
-        from modeling_ariel.predictions_ariel import read_predictions
-        from modeling_ariel.scoring_ariel import align
+        from ariel_scripts.commands.evaluate import read_truth_csv
+        from modeling_ariel.predictions import read_predictions
+        from modeling_ariel.scoring import align
 
         found = read_predictions(path)
         planets, y, mu, sigma = align(read_truth_csv(self.truths), found.planet_id, found.mu, found.sigma)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from modeling_ariel.limb_darkening_ariel import limb_darkening_prior
-from modeling_ariel.retrieval_ariel import ClassicalFit, FitSettings, fit
-from modeling_ariel.white_light_ariel import WhiteFit, fit_white, shape_prior
+from modeling_ariel.limb_darkening import limb_darkening_prior
+from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit
+from modeling_ariel.white_light import WhiteFit, fit_white, shape_prior
 
 WINDOW_H = 7.5
 EXPOSURES, ROWS = 15, 16  # of planet 1103775's curves: exposures a bin, detector rows summed

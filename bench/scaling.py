@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 from throughput import make_folder
 
-from hf_dataset import lineage, raw, schema
-from hf_dataset.build import build_dataset
-from hf_dataset.output import folder
-from hf_dataset.plan import BuildOptions, describe, make_plan
-from hf_dataset.raw import RawVisit
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.report import finish
-from hf_dataset.shards import DATA_DIR
+from hf_dataset import schema
+from hf_dataset.build.plan import BuildOptions, describe, make_plan
+from hf_dataset.build.report import finish
+from hf_dataset.build.run import build_dataset
+from hf_dataset.folders import folder
+from hf_dataset.raw import layouts
+from hf_dataset.raw.layouts import RawVisit
+from hf_dataset.reduction.visit import ReductionOptions
 from hf_dataset.simulation import instrument, planets
+from hf_dataset.store import lineage
+from hf_dataset.store.shards import DATA_DIR
 
 
 def reduce_to_noise(visit: RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,7 +67,7 @@ def main(n_planets: int) -> None:
         one = instrument.write_folder(Path(scratch) / "one", planets.sample_planets(1, 1, "2025"), "2025", 120)
         root, out = make_folder(one, Path(scratch) / "raw", n_planets), folder(Path(scratch) / "out")
         options = BuildOptions(workers=1)
-        opened = timed(f"open the folder of {n_planets} planets", lambda: raw.open_folder(root))
+        opened = timed(f"open the folder of {n_planets} planets", lambda: layouts.open_folder(root))
         plan = timed("plan", lambda: make_plan(opened, root, out, options))
         timed("describe (sizes of all input)", lambda: describe(plan, opened, plan.shards, 1))
         summary = timed(

@@ -20,7 +20,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from ariel_scripts._common import run_record, run_script
+from ariel_scripts.command_line import run_record, run_script
 
 HERE = Path(__file__).resolve().parent
 FULL_FRAMES, N_DISTINCT = 11_250, 5
@@ -102,7 +102,16 @@ def measure(root: Path, out: Path, build: Build) -> Measured:
     shutil.rmtree(out, ignore_errors=True)
     if build.cold:
         drop_from_cache(root)
-    command = [sys.executable, "-m", "ariel_scripts.build_dataset", root, out, "--workers", build.workers, "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "ariel_scripts.commands.build_dataset",
+        root,
+        out,
+        "--workers",
+        build.workers,
+        "--quiet",
+    ]
     if build.planets_per_shard:
         command += ["--planets-per-shard", build.planets_per_shard]
     began, together = time.perf_counter(), 0

@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ariel_scripts._common import run_record, run_script
+from ariel_scripts.command_line import run_record, run_script
 
 HERE = Path(__file__).resolve().parent
 FULL_FRAMES = 11_250
@@ -39,15 +39,16 @@ def recover(case: Case) -> dict[str, object]:
     """Simulate, reduce and fit one planet; errors of its depths in σ."""
     import torch
 
-    from hf_dataset import raw, reduction
+    from hf_dataset.raw import layouts
+    from hf_dataset.reduction import visit as reduction
     from hf_dataset.simulation import instrument, planets
-    from modeling_ariel.retrieval_ariel import fit
+    from modeling_ariel.retrieval import fit
 
     torch.set_num_threads(1)
     planet = planets.sample_planets(case.index + 1, case.seed, case.layout)[case.index]
     with tempfile.TemporaryDirectory() as root:
         instrument.write_folder(root, [planet], case.layout, case.frames, seed=case.seed)
-        folder = raw.open_folder(root)
+        folder = layouts.open_folder(root)
         visit = folder.visit("train", planet.planet_id, 0)
         row, _ = reduction.reduce_visit(visit, reduction.ReductionOptions())
         wavelengths = torch.as_tensor(folder.wavelengths)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
-from .visits_ariel import (
+from .visits import (
     STAR_COLUMNS,
     Array,
     FeatureError,

@@ -24,11 +24,11 @@ from transformers.utils import ModelOutput
 
 from .configuration_ariel import ArielConfig
 from .feature_extraction_ariel import ArielFeatureExtractor
-from .layers_ariel import ArielEncoder, ArielPatchEmbedding, patch_centres, time_embedding
-from .losses_ariel import gaussian_nll, masked_patch_loss, score_loss
-from .masking_ariel import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
-from .physics_ariel import STAR, ArielPhysics, ClassicalPosterior
-from .uncertainty_ariel import SigmaCalibration
+from .layers import ArielEncoder, ArielPatchEmbedding, patch_centres, time_embedding
+from .losses import gaussian_nll, masked_patch_loss, score_loss
+from .masking import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
+from .physics import STAR, ArielPhysics, ClassicalPosterior
+from .uncertainty import SigmaCalibration
 
 _FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept

@@ -19,13 +19,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
-from endpoints import Endpoints
-from handlers import SIZES, Handlers, told
-from inference import Engine
-from links import LIMITS, VIEWS
-from page import ABOUT, CSS, HEAD, IS_DARK, KEEP_UP, SAVE_PICTURE, SHOW_LINK, THEME, preload
-from spectrum import UNITS
-from uploads import EXTENSIONS, LIMITS_TEXT, MAX_UPLOAD_BYTES
+
+from engine.inference import Engine
+from engine.spectrum import UNITS
+from page.endpoints import Endpoints
+from page.handlers import SIZES, Handlers, told
+from page.head import ABOUT, CSS, HEAD, IS_DARK, KEEP_UP, SAVE_PICTURE, SHOW_LINK, THEME, preload
+from page.links import LIMITS, VIEWS
+from uploads.reading import EXTENSIONS, LIMITS_TEXT, MAX_UPLOAD_BYTES
 
 WORKERS = 2  # answers computed at a time: the cores of a basic Space
 QUEUE = 100  # requests that wait; more are told to come back

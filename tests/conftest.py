@@ -73,7 +73,7 @@ def same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sources may be edited while builds are tested."""
     from fake_folder import CODE
 
-    from hf_dataset import plan
+    from hf_dataset.build import plan
 
     monkeypatch.setattr(plan, "code_version", lambda: CODE)
 

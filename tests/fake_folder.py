@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from hf_dataset import schema
-from hf_dataset.raw import RawDataError
-from hf_dataset.reduction import ReductionOptions
+from hf_dataset.raw.layouts import RawDataError
+from hf_dataset.reduction.visit import ReductionOptions
 
 CODE = {"ariel-hf": "0", "source": "tested"}
 TRAIN, TEST = {1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}, {101: 1, 102: 2}  # visits of each planet

@@ -6,11 +6,11 @@ import sys
 
 from fake_folder import CODE, open_fake, reduce_slowly
 
-from ariel_scripts._common import set_up_logging
-from hf_dataset import plan
-from hf_dataset.build import build_dataset
-from hf_dataset.plan import BuildOptions
-from hf_dataset.reduction import ReductionOptions
+from ariel_scripts.command_line import set_up_logging
+from hf_dataset.build import plan
+from hf_dataset.build.plan import BuildOptions
+from hf_dataset.build.run import build_dataset
+from hf_dataset.reduction.visit import ReductionOptions
 
 if __name__ == "__main__":
     set_up_logging()

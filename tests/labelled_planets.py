@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ariel_scripts._fits import classical_fit
-from ariel_scripts._planets import Curves, Planets
+from ariel_scripts.training.fits import classical_fit
+from ariel_scripts.training.planets import Curves, Planets
 
 CHANNELS, BINS, SHARED = 283, 30, 23
 SMALL = ("hidden_size=16", "num_hidden_layers=1", "num_attention_heads=2", "intermediate_size=16", "patch_bins=5",

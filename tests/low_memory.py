@@ -7,13 +7,14 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from hf_dataset import raw, reduction
+from hf_dataset.raw import layouts
+from hf_dataset.reduction import visit as reduction
 
 BLOCK, SPARE = 1 << 16, 16  # bytes; blocks left free when all others are taken: too few for any frames
 
 
 def reduce_in_little_memory(
-    visit: raw.RawVisit, options: reduction.ReductionOptions
+    visit: layouts.RawVisit, options: reduction.ReductionOptions
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """`reduce_visit`, which from the third planet on gets next to no memory."""
     if visit.planet_id >= visit.folder.planets(visit.split)[2]:

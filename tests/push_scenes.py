@@ -8,10 +8,10 @@ from typing import Any
 from huggingface_hub import HfApi
 from local_hub import WRITE_TOKEN, LocalHub
 
-from ariel_scripts._push_plan import Wishes
-from ariel_scripts._release import Item, Release
-from ariel_scripts._upload import Published
-from ariel_scripts.push import push
+from ariel_scripts.commands.push import push
+from ariel_scripts.publishing.push_plan import Wishes
+from ariel_scripts.publishing.release import Item, Release
+from ariel_scripts.publishing.upload import Published
 
 REPO = "observer/curves"
 OWNED = ("README.md", "data/*.parquet")

@@ -8,8 +8,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import sample
-from inference import Engine
+from engine import sample
+from engine.inference import Engine
 
 
 @cache

@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from uploads import UploadError, read_upload
+
+from uploads.reading import UploadError, read_upload
 
 
 def refused(path: Path, message: str) -> None:

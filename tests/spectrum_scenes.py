@@ -16,11 +16,11 @@ from hf_dataset.simulation import fast, planets
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
-from modeling_ariel.nuisance_prior_ariel import NuisancePrior
-from modeling_ariel.physics_ariel import ClassicalPosterior
-from modeling_ariel.posterior_ariel import ScaleMixture
-from modeling_ariel.retrieval_ariel import ClassicalFit, fit
-from modeling_ariel.spectrum_prior_ariel import MIXTURE, SpectrumPrior
+from modeling_ariel.physics import ClassicalPosterior
+from modeling_ariel.populations import NuisancePrior
+from modeling_ariel.posterior import ScaleMixture
+from modeling_ariel.retrieval import ClassicalFit, fit
+from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
 
 KEEP = np.r_[0, 1:283:12]  # FGS1 and every 12th AIRS channel
 WAVELENGTH = planets.wavelengths_um("2025")[KEEP]

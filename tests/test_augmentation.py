@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset
 from labelled_planets import BINS, CHANNELS, planets, spectra, transit
 
-from ariel_scripts._augmentation import (
+from ariel_scripts.training.augmentation import (
     Augmentation,
     Spectra,
     channel_levels,
@@ -22,16 +22,16 @@ from ariel_scripts._augmentation import (
     scaled_features,
     standardise,
 )
-from ariel_scripts._examples import AugmentedPlanets, Collect, SimulatedCurves, StreamedCurves, place_of
-from ariel_scripts._folds import learned_prior
-from ariel_scripts._planets import Classical
-from ariel_scripts._training import LoopSettings, MicroBatches
+from ariel_scripts.training.examples import AugmentedPlanets, Collect, SimulatedCurves, StreamedCurves, place_of
+from ariel_scripts.training.folds import learned_prior
+from ariel_scripts.training.loop import LoopSettings, MicroBatches
+from ariel_scripts.training.planets import Classical
 from hf_dataset.schema import features
 from hf_dataset.simulation import fast
 from hf_dataset.simulation.planets import sample_planets
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.physics_ariel import ArielPhysics
+from modeling_ariel.physics import ArielPhysics
 
 PLAIN = Augmentation(real_noise=1.0, swap=0.0)
 

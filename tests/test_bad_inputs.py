@@ -33,12 +33,15 @@ from bad_table_cases import table_cases
 from spoiled_folders import BINS, EVERYTHING, SAME, TRUE, VISITS, Case
 from typer.testing import CliRunner
 
-from ariel_scripts._common import with_common_options
-from ariel_scripts.build_dataset import main
-from hf_dataset import build, publish, raw, reduction
-from hf_dataset.plan import BuildOptions
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.shards import find_shards
+from ariel_scripts.command_line import with_common_options
+from ariel_scripts.commands.build_dataset import main
+from hf_dataset.build import run
+from hf_dataset.build.plan import BuildOptions
+from hf_dataset.raw import layouts
+from hf_dataset.reduction import visit as reduction
+from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.store import description
+from hf_dataset.store.shards import find_shards
 
 CASES = [*signal_cases(), *calibration_cases(), *table_cases(), *folder_cases()]
 OPTIONS = BuildOptions(reduction=ReductionOptions(n_bins=BINS), workers=1, planets_per_shard=8)
@@ -64,7 +67,7 @@ class Recall:
         self.known: dict[Any, Any] = {}
         self.afresh: set[tuple[int, int]] = set()
 
-    def __call__(self, visit: raw.RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    def __call__(self, visit: layouts.RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
         if (visit.planet_id, visit.visit) in self.afresh:
             return reduction.reduce_visit(visit, options)
         try:
@@ -73,7 +76,7 @@ class Recall:
                 visit.folder.star(visit.split, visit.planet_id),
                 visit.folder.truth(visit.split, visit.planet_id),
                 visit.folder.axes,
-                [visit.adc(name) for name in raw.INSTRUMENTS],
+                [visit.adc(name) for name in layouts.INSTRUMENTS],
             ]
             told += [visit.folder.airs_wavelengths, visit.folder.wavelengths, visit.folder.simulated]
         except ValueError:
@@ -100,7 +103,7 @@ def recall() -> Recall:
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "make_executor", Here)
+    monkeypatch.setattr(run, "make_executor", Here)
 
 
 def rows_of(out: Path) -> Rows:
@@ -114,10 +117,10 @@ def unspoiled(folders: Path, recall: Recall) -> dict[str, Rows]:
     """The rows of both folders as they are."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "make_executor", Here)
+        patch.setattr(run, "make_executor", Here)
         for layout in VISITS:
             out = folders / f"out {layout}"
-            summary = build.build_dataset(folders / layout, out, OPTIONS, reduce_visit=recall)
+            summary = run.build_dataset(folders / layout, out, OPTIONS, reduce_visit=recall)
             assert not summary.failures
             found[layout] = rows_of(out)
             assert set(found[layout]) == {(planet, visit) for _, planet, visit in VISITS[layout]}
@@ -148,7 +151,7 @@ def build_case(
 ) -> tuple[Rows, list[dict[str, Any]], str | None]:
     """(rows, entries of the visits left out, the error that ended the build)."""
     try:
-        summary = build.build_dataset(root, out, OPTIONS, reduce_visit=recall)
+        summary = run.build_dataset(root, out, OPTIONS, reduce_visit=recall)
     except (ValueError, OSError, RuntimeError) as error:  # what the command turns into exit code 1
         return {}, [], str(error)
     return rows_of(out), summary.failures, None
@@ -178,7 +181,7 @@ def test_a_bad_input_gives_a_right_row_or_is_refused_by_name(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(publish, "write_card", lambda *arguments, **options: None)
+    monkeypatch.setattr(description, "write_card", lambda *arguments, **options: None)
     root = spoil.copy_of(folders / case.layout, place / "raw")
     case.spoil(root)
     recall.afresh = set() if case.of_tables else set(case.visits)
@@ -225,13 +228,13 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 ) -> None:
     root = spoil.copy_of(folders / "2025", place / "raw")
 
-    def meanwhile(visit: raw.RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    def meanwhile(visit: layouts.RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
         result = recall(visit, options)
         if visit.name == "planet 7 visit 0":
             spoil.put(spoil.signal(root), spoil.signal(root).read_bytes())
         return result
 
-    summary = build.build_dataset(root, place / "out", OPTIONS, reduce_visit=meanwhile)
+    summary = run.build_dataset(root, place / "out", OPTIONS, reduce_visit=meanwhile)
     [entry] = summary.failures
     check_message(
         entry["error"],
@@ -258,7 +261,7 @@ def test_what_may_not_be_read_is_named(
     try:
         if user == 0:
             os.seteuid(65534)
-        summary = build.build_dataset(root, place / "out", OPTIONS, reduce_visit=recall)
+        summary = run.build_dataset(root, place / "out", OPTIONS, reduce_visit=recall)
     finally:
         os.seteuid(user)
         path.chmod(0o755)
@@ -297,7 +300,7 @@ def test_the_command_says_what_is_wrong_and_ends_with_the_documented_exit_code(
     change(root)
     recall.afresh = {(7, 0)}
     monkeypatch.setattr(
-        build.build_dataset, "__kwdefaults__", {**build.build_dataset.__kwdefaults__, "reduce_visit": recall}
+        run.build_dataset, "__kwdefaults__", {**run.build_dataset.__kwdefaults__, "reduce_visit": recall}
     )
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(with_common_options(main))
@@ -317,7 +320,15 @@ def test_the_installed_command_leaves_out_the_bad_and_keeps_the_good(
     root = spoil.copy_of(folders / "2025", place / "raw")
     spoil.cut(spoil.signal(root), lambda n: n // 2)
     spoil.replace_by(spoil.calibration(root, "flat", visit=1), os.mkfifo)
-    command = [sys.executable, "-m", "ariel_scripts.build_dataset", str(root), str(place / "out"), "--bins", str(BINS)]
+    command = [
+        sys.executable,
+        "-m",
+        "ariel_scripts.commands.build_dataset",
+        str(root),
+        str(place / "out"),
+        "--bins",
+        str(BINS),
+    ]
     done = subprocess.run(
         [*command, "--strict", "--workers", "1"], capture_output=True, text=True, timeout=120, check=False
     )

@@ -27,20 +27,22 @@ from fake_folder import CODE, TRAIN, make_row, open_fake, reduce_fake, reduce_un
 from filelock import FileLock
 from huggingface_hub import DatasetCard
 
-from hf_dataset import build, inputs, lineage, plan, progress, raw
-from hf_dataset.build import BuildError
-from hf_dataset.executors import WorkerKilled
-from hf_dataset.plan import BuildOptions, make_plan
-from hf_dataset.progress import ProgressBar, ProgressLines, progress_path
-from hf_dataset.raw import RawDataError
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.shards import ShardName, find_shards
+from hf_dataset.build import plan, progress, run
+from hf_dataset.build.executors import WorkerKilled
+from hf_dataset.build.plan import BuildOptions, make_plan
+from hf_dataset.build.progress import ProgressBar, ProgressLines, progress_path
+from hf_dataset.build.run import BuildError
+from hf_dataset.build.worker import BuildShards, build_shard
+from hf_dataset.raw import inputs, layouts
+from hf_dataset.raw.layouts import RawDataError
+from hf_dataset.reduction.visit import ReductionOptions
 from hf_dataset.splits import is_validation
-from hf_dataset.worker import BuildShards, build_shard
+from hf_dataset.store import lineage
+from hf_dataset.store.shards import ShardName, find_shards
 
 BINS = 8
 CODE_VERSION = plan.code_version.__wrapped__  # without its cache
-fake_build = partial(build.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
+fake_build = partial(run.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
 pytestmark = pytest.mark.usefixtures("same_code")
 
 
@@ -184,12 +186,12 @@ def test_a_dry_run_refuses_the_output_that_a_build_would(root: Path, tmp_path: P
     (tmp_path / "out" / "data").mkdir(parents=True)
     for out, message in ((tmp_path / "out", "found data"), (root, "other than the raw folder")):
         with pytest.raises(BuildError, match=message):
-            build.dry_run(root, out, options(), open_folder=open_fake)
+            run.dry_run(root, out, options(), open_folder=open_fake)
 
 
 def test_what_has_no_planets_number_is_named_once(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "train" / "notes").mkdir()
-    folder = raw.ChallengeFolder(root, "2025", ("train", "test"))
+    folder = layouts.ChallengeFolder(root, "2025", ("train", "test"))
     make_plan(folder, root, tmp_path / "out", options())
     assert caplog.text.count("left out, as no planet's number: notes") == 1
 
@@ -204,7 +206,7 @@ def test_a_second_build_of_the_same_folder_is_refused(root: Path, tmp_path: Path
 
 def test_a_dry_run_tells_what_would_be_built_and_writes_nothing(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    text = build.dry_run(root, out, options(validation_fraction=0.5), open_folder=open_fake)
+    text = run.dry_run(root, out, options(validation_fraction=0.5), open_folder=open_fake)
     assert re.search(r"train: \d planets", text)
     assert re.search(r"validation: \d planets", text)
     assert "test: 2 planets, 3 visits in 1 shards" in text
@@ -283,7 +285,7 @@ def test_a_manifest_names_input_settings_and_code_of_its_shard(root: Path, tmp_p
 def test_the_codes_version_changes_with_a_source_that_makes_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = Path(build.__file__).parent
+    sources = Path(run.__file__).parent
     versions = []
     for name in ("nothing", "reduction", "report"):
         copy = shutil.copytree(sources, tmp_path / name)
@@ -343,7 +345,7 @@ def test_a_build_that_is_stopped_goes_on_to_the_same_bytes(large: Path, tmp_path
         assert "shards are finished and kept: run the same command again to go on" in log
         assert not list((out / "data").rglob(".*"))
 
-    build.build_dataset(large, out, options(), open_folder=open_fake, reduce_visit=reduce_fake)
+    run.build_dataset(large, out, options(), open_folder=open_fake, reduce_visit=reduce_fake)
     assert not list((out / "data").rglob(".*"))
     assert kept == {
         path.name: path.stat().st_mtime_ns for path in (out / "manifest").glob("*.json") if path.name in kept
@@ -380,7 +382,7 @@ def test_a_full_disk_stops_the_build_and_keeps_what_is_finished(
     large: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "out"
-    limited = partial(build.build_dataset, open_folder=open_fake, reduce_visit=reduce_until_full)
+    limited = partial(run.build_dataset, open_folder=open_fake, reduce_visit=reduce_until_full)
     with pytest.raises(OSError, match="File too large"):
         limited(large, out, options())
     assert re.search(r"stopped by OSError.*; [1-9]\d? of 12 shards are finished and kept", caplog.text)
@@ -391,7 +393,7 @@ def test_progress_counts_each_visit_once_though_a_task_begins_anew_and_lines_are
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(progress, "POLL_S", 0.01)
-    caplog.set_level(logging.DEBUG, logger="hf_dataset.progress")
+    caplog.set_level(logging.DEBUG, logger="hf_dataset.build.progress")
     shard = plan.Shard(ShardName("train", 0, 1), "train", tuple((planet, 0) for planet in range(4)))
     entries = [{"planet_id": planet, "visit": 0, "seconds": 0.1, "node": "first"} for planet in range(4)]
     with ProgressBar(tmp_path, [shard]):

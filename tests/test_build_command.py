@@ -14,14 +14,15 @@ import typer
 from datasets import load_dataset
 from typer.testing import CliRunner, Result
 
-from ariel_scripts._common import with_common_options
-from ariel_scripts.build_dataset import main
-from hf_dataset import build, raw
-from hf_dataset.plan import BuildOptions
-from hf_dataset.publish import read_wavelengths
-from hf_dataset.reduction import ReductionOptions, reduce_visit
+from ariel_scripts.command_line import with_common_options
+from ariel_scripts.commands.build_dataset import main
+from hf_dataset.build import run
+from hf_dataset.build.plan import BuildOptions
+from hf_dataset.raw import layouts
+from hf_dataset.reduction.visit import ReductionOptions, reduce_visit
 from hf_dataset.simulation import instrument, planets
-from hf_dataset.verify import recorded_root
+from hf_dataset.store.description import read_wavelengths
+from hf_dataset.store.verify import recorded_root
 
 FRAMES, BINS = 120, 20
 
@@ -56,7 +57,7 @@ def test_the_command_makes_a_dataset_of_what_the_reduction_gives(
     simulated, out = request.getfixturevalue(layout), tmp_path / "out"
     result = ariel(simulated, out, "--bins", BINS)
     assert result.exit_code == 0, result.output
-    folder = raw.open_folder(simulated)
+    folder = layouts.open_folder(simulated)
     np.testing.assert_allclose(read_wavelengths(out), folder.wavelengths, atol=1e-6)
     dataset = load_dataset(str(out), cache_dir=str(tmp_path / "cache")).with_format("numpy")
     assert {split: len(set(rows["planet_id"])) for split, rows in dataset.items()} == {"train": n_planets, "test": 1}
@@ -73,7 +74,7 @@ def test_the_command_makes_a_dataset_of_what_the_reduction_gives(
 
 def test_a_cut_file_is_named_left_out_and_strict_exits_with_1(simulated: Path, tmp_path: Path) -> None:
     root = shutil.copytree(simulated, tmp_path / "raw folder")
-    planet = raw.open_folder(root).planets("train")[0]
+    planet = layouts.open_folder(root).planets("train")[0]
     path = sorted((root / "train" / str(planet)).glob("FGS1_signal*"))[0]
     path.write_bytes(path.read_bytes()[:5000])
     result = ariel(root, tmp_path / "out", "--bins", BINS, "--strict")
@@ -142,7 +143,7 @@ def test_a_time_stays_the_text_that_slurm_reads(
     how: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[BuildOptions] = []
-    monkeypatch.setattr(build, "dry_run", lambda root, out, options: told.append(options))
+    monkeypatch.setattr(run, "dry_run", lambda root, out, options: told.append(options))
     config = tmp_path / "config.yaml"
     config.write_text("engine_options:\n  time: 12:00:00\n  cpus_per_task: 2\n" if how == "config" else "{}")
     result = ariel(tmp_path, tmp_path / "out", "--dry-run", "--config", config, *options)
@@ -153,7 +154,7 @@ def test_a_time_stays_the_text_that_slurm_reads(
 def test_planets_come_from_a_file_and_options_from_a_config_that_the_command_line_overrides(
     simulated: Path, tmp_path: Path
 ) -> None:
-    planet = raw.open_folder(simulated).planets("train")[1]
+    planet = layouts.open_folder(simulated).planets("train")[1]
     (tmp_path / "ids.txt").write_text(f"{planet}\n")
     config = tmp_path / "build.yaml"
     config.write_text(f"planets: [{planet}]\nbins: 10\nreduction: {{extraction: optimal}}\nworkers: 1\n")

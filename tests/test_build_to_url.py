@@ -17,18 +17,20 @@ from datasets import load_dataset
 from fake_folder import make_row, open_fake, reduce_fake, reduce_until_full, set_visit, write_folder
 from object_store import ShelfFileSystem, ShelfPath
 
-from hf_dataset import build, lineage, locks, output, plan
-from hf_dataset.build import BuildError
-from hf_dataset.executors import WorkerKilled
-from hf_dataset.lineage import BuildConflict
-from hf_dataset.plan import BuildOptions
-from hf_dataset.publish import read_wavelengths
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.shards import find_shards
+from hf_dataset import folders
+from hf_dataset.build import locks, plan, run
+from hf_dataset.build.executors import WorkerKilled
+from hf_dataset.build.plan import BuildOptions
+from hf_dataset.build.run import BuildError
+from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.store import lineage
+from hf_dataset.store.description import read_wavelengths
+from hf_dataset.store.lineage import BuildConflict
+from hf_dataset.store.shards import find_shards
 
 BINS = 8
 TIMES = ("seconds", "cpu_seconds", "peak_mb", "node")
-url_build = partial(build.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
+url_build = partial(run.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
 pytestmark = pytest.mark.usefixtures("same_code")
 
 
@@ -101,9 +103,9 @@ def test_a_url_begun_with_other_settings_is_refused_until_restart(root: Path, tm
     with pytest.raises(BuildConflict, match=r"reduction.n_bins was 8, is 9"):
         url_build(root, url(out), options(reduction=ReductionOptions(n_bins=9)))
     url_build(root, url(out), options(reduction=ReductionOptions(n_bins=9), restart=True))
-    assert [len(paths) for paths in find_shards(output.folder(url(out))).values()] == [1, 3]
+    assert [len(paths) for paths in find_shards(folders.folder(url(out))).values()] == [1, 3]
     assert not lineage.unfinished(
-        plan.make_plan(open_fake(root), root, output.folder(url(out)), options(reduction=ReductionOptions(9))),
+        plan.make_plan(open_fake(root), root, folders.folder(url(out)), options(reduction=ReductionOptions(9))),
         open_fake(root),
     )
 
@@ -156,13 +158,13 @@ def test_a_lease_is_renewed_and_one_that_was_taken_over_stops_its_build(
 ) -> None:
     monkeypatch.setattr(locks, "RENEW_S", 0.01)
     lease = tmp_path / "lock"
-    with locks.hold(output.folder(url(lease))):
+    with locks.hold(folders.folder(url(lease))):
         first = json.loads(lease.read_text())["until"]
         wait_for(lambda: json.loads(lease.read_text())["until"] > first)
     assert not lease.exists()
     with (
         pytest.raises(locks.FolderInUse, match="taken over by a build on elsewhere"),
-        locks.hold(output.folder(url(lease))),
+        locks.hold(folders.folder(url(lease))),
     ):
         wait_for(lambda: held(lease, 100))  # again and again, as a renewal under way may overwrite it
     assert lease.exists()
@@ -181,7 +183,7 @@ def test_a_lease_outlives_a_failing_renewal_and_stops_its_build_when_it_is_void(
         return upload(*arguments, **options)
 
     monkeypatch.setattr(ShelfFileSystem, "pipe_file", pipe_file)
-    with locks.hold(output.folder(url(lease))):
+    with locks.hold(folders.folder(url(lease))):
         fails.set()
         wait_for(lambda: "the lease could not be renewed: could not connect" in caplog.text)
         first = json.loads(lease.read_text())["until"]
@@ -190,7 +192,7 @@ def test_a_lease_outlives_a_failing_renewal_and_stops_its_build_when_it_is_void(
     monkeypatch.setattr(locks, "LEASE_S", 0.1)
     with (
         pytest.raises(locks.FolderInUse, match=r"could not be renewed for 0.1 s \(could not connect\)"),
-        locks.hold(output.folder(url(lease))),
+        locks.hold(folders.folder(url(lease))),
     ):
         wait_for(fails.set)  # which returns None: until the build is stopped
 
@@ -202,7 +204,7 @@ def test_a_lost_lease_stops_a_build_in_the_background_where_the_shell_ignores_si
     lease = tmp_path / "lock"
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with pytest.raises(locks.FolderInUse, match="was taken over"), locks.hold(output.folder(url(lease))):
+        with pytest.raises(locks.FolderInUse, match="was taken over"), locks.hold(folders.folder(url(lease))):
             wait_for(lambda: held(lease, 100))
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
@@ -220,9 +222,9 @@ def test_progress_of_a_url_counts_every_visit_and_logs_failures_once(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     set_visit(root, "train", 3, 1, "bad")
-    caplog.set_level(logging.DEBUG, logger="hf_dataset.progress")
+    caplog.set_level(logging.DEBUG, logger="hf_dataset.build.progress")
     url_build(root, url(tmp_path / "curves"), options())
-    lines = [record.getMessage() for record in caplog.records if record.name == "hf_dataset.progress"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "hf_dataset.build.progress"]
     assert len(lines) == 11
     assert len([line for line in lines if re.match("planet 3 visit 1 left out", line)]) == 1
 

@@ -13,19 +13,21 @@ import pytest
 import torch
 from tiny_models import BINS, POPULATION, save_model
 
-from ariel_scripts import _models, _predictor, _reliability, calibrate
-from ariel_scripts._model_card import model_card
-from ariel_scripts._origin import licence_of
-from hf_dataset import publish, shards
+from ariel_scripts.commands import calibrate
+from ariel_scripts.opening import models
+from ariel_scripts.opening.provenance import licence_of
+from ariel_scripts.prediction import predictor, reliability
+from ariel_scripts.publishing.model_card import model_card
 from hf_dataset.simulation import fast, planets
+from hf_dataset.store import description, shards
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.predictions_ariel import Predictions, write_predictions
+from modeling_ariel.predictions import Predictions, write_predictions
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few bootstrap draws of the scores."""
-    monkeypatch.setattr(_reliability, "N_SCORE_DRAWS", 20)
+    monkeypatch.setattr(reliability, "N_SCORE_DRAWS", 20)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def validation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int
     out = tmp_path_factory.mktemp("validation")
     rows = list(fast.simulate_rows(planets.sample_planets(30, 8, "2025"), visits=1, n_bins=8, seed=1))
     shards.write_rows(out, "validation", rows, n_bins=8)
-    publish.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
+    description.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
     return out, {int(row["planet_id"]): np.asarray(row["spectrum"], np.float64) for row in rows}
 
 
@@ -60,7 +62,7 @@ def made_up(path: Path, truths: dict[int, np.ndarray], spread: float, digest: st
 
 
 def digest_of(model: Path) -> str:
-    return _predictor.load_member(str(model), None, torch.device("cpu")).digest
+    return predictor.load_member(str(model), None, torch.device("cpu")).digest
 
 
 def call_calibrate(model: Path, dataset: Path, out: Path, **options: Any) -> dict[str, Any]:
@@ -142,7 +144,7 @@ def test_a_models_card_does_not_go_with_it_where_its_sigma_is_another(
     given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(carded))
     call_calibrate(carded, dataset, tmp_path / "out", predictions=given)
     assert not (tmp_path / "out/README.md").exists()
-    _models.add_code(tmp_path / "out")
+    models.add_code(tmp_path / "out")
     card = model_card(tmp_path / "out", "observer/calibrated", {"training.json", "coverage.png"})
     assert "as the network gives it" not in card
     assert "before calibration" not in card  # no scores are recorded
@@ -200,7 +202,7 @@ def test_calibrate_predicts_where_no_predictions_are_given_and_few_planets_are_w
 ) -> None:
     dataset = tmp_path / "curves"
     shards.write_rows(dataset, "train", fast.simulate_rows(POPULATION[:6], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
-    publish.write_card(dataset, planets.wavelengths_um("2025"), "Simulated.", {})
+    description.write_card(dataset, planets.wavelengths_um("2025"), "Simulated.", {})
     caplog.set_level(logging.WARNING)
     found = call_calibrate(model, dataset, tmp_path / "out", split="train", method="groups", n_groups=3)
     assert len(found["planets"]) == 6

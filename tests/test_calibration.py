@@ -10,21 +10,22 @@ import plain_calibration
 import pytest
 from tolerances import assert_close
 
-from hf_dataset import calibration, raw
-from hf_dataset.calibration import Frames, Pixel, Readout
-from hf_dataset.raw import AIRS, FGS1
+from hf_dataset.raw import layouts
+from hf_dataset.raw.layouts import AIRS, FGS1
+from hf_dataset.reduction import calibration
+from hf_dataset.reduction.calibration import Frames, Pixel, Readout
 
 NO_MASK = np.zeros((1, 1, 1), bool)
 
 
 @pytest.fixture(scope="module")
-def real_visit(real: Path, tmp_path_factory: pytest.TempPathFactory) -> raw.RawVisit:
+def real_visit(real: Path, tmp_path_factory: pytest.TempPathFactory) -> layouts.RawVisit:
     """The real planet 342072318, its 50 frames put back to 50 × pixels."""
     root = frames.real_folder(real, tmp_path_factory.mktemp("real"))
-    return raw.open_folder(root).visit("train", frames.PLANET, 0)
+    return layouts.open_folder(root).visit("train", frames.PLANET, 0)
 
 
-def run_steps(visit: raw.RawVisit, instrument: str, dtype: type) -> tuple[dict[str, Frames], dict[str, np.ndarray]]:
+def run_steps(visit: layouts.RawVisit, instrument: str, dtype: type) -> tuple[dict[str, Frames], dict[str, np.ndarray]]:
     """Every step's output of the package's chain on the real frames, and of the plain version."""
     shape = visit.shape(instrument)
     counts = visit.read(instrument, range(shape[0]), range(shape[1]))
@@ -47,7 +48,7 @@ def run_steps(visit: raw.RawVisit, instrument: str, dtype: type) -> tuple[dict[s
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("instrument", [AIRS, FGS1])
 def test_every_step_on_the_real_planet_agrees_with_the_plain_float64_version(
-    real_visit: raw.RawVisit, instrument: str, dtype: type
+    real_visit: layouts.RawVisit, instrument: str, dtype: type
 ) -> None:
     outputs, plain = run_steps(real_visit, instrument, dtype)
     assert outputs["adc"].data.shape == (50, *real_visit.shape(instrument))
@@ -67,7 +68,7 @@ def test_every_step_on_the_real_planet_agrees_with_the_plain_float64_version(
 
 @pytest.mark.parametrize("instrument", [AIRS, FGS1])
 def test_the_read_frame_is_the_noise_of_one_read_as_the_real_scatter_shows(
-    real_visit: raw.RawVisit, instrument: str
+    real_visit: layouts.RawVisit, instrument: str
 ) -> None:
     outputs, plain = run_steps(real_visit, instrument, np.float64)
     exposures, variance = outputs["flat"].data, outputs["flat"].variance
@@ -80,7 +81,7 @@ def test_the_read_frame_is_the_noise_of_one_read_as_the_real_scatter_shows(
     assert np.median(scatter) / np.median(predicted) == pytest.approx(1.0, abs=0.04)
 
 
-def test_the_hot_pixels_of_the_real_planet_are_those_of_the_organisers_clip(real_visit: raw.RawVisit) -> None:
+def test_the_hot_pixels_of_the_real_planet_are_those_of_the_organisers_clip(real_visit: layouts.RawVisit) -> None:
     for instrument in (AIRS, FGS1):
         dark = real_visit.calibration(instrument).dark
         np.testing.assert_array_equal(calibration.sigma_clip(dark), plain_calibration.hot_pixels(dark))
@@ -113,7 +114,7 @@ def test_adc_inverts_the_organisers_encoding_to_within_a_count() -> None:
 def test_negative_values_survive_every_step() -> None:
     rng = np.random.default_rng(0)
     counts = frames.encode(rng.normal(0, 30, (400, 4, 5)))
-    neutral = raw.CalibrationFrames(
+    neutral = layouts.CalibrationFrames(
         np.zeros((4, 5)), np.zeros((4, 5), bool), np.ones((4, 5)), np.full((4, 5), 30.0),
         np.array([0.0, 1, 0, 0, 0, 0])[:, None, None] * np.ones((6, 4, 5)),
     )  # fmt: skip
@@ -153,7 +154,7 @@ def test_the_variance_of_an_exposure_is_its_scatter_read_photon_dark_and_lineari
     # measured charge x with true charge 1.2 x: photon noise is of the true charge, read noise of the measured
     coefficients = np.array([0.0, 1.2, 0, 0, 0, 0])[:, None, None] * np.ones((6, *shape))
     flat = np.full(shape, 0.8)
-    neutral = raw.CalibrationFrames(
+    neutral = layouts.CalibrationFrames(
         np.full(shape, dark), np.zeros(shape, bool), flat, np.full(shape, read), coefficients
     )
     start = rng.poisson((rate * 0.8 + dark) * 0.1, (n, *shape))
@@ -184,7 +185,7 @@ def test_a_pixel_that_cannot_be_flat_fielded_is_masked_and_stays_finite() -> Non
 def test_a_non_finite_calibration_value_flags_its_pixel_only(kind: str) -> None:
     values = {name: np.ones((2, 3)) for name in ("dark", "flat", "read")} | {"linear_corr": np.ones((6, 2, 3))}
     values[kind][..., 1, 2] = np.nan
-    flags = calibration.find_bad_pixels(raw.CalibrationFrames(dead=np.zeros((2, 3), bool), **values))
+    flags = calibration.find_bad_pixels(layouts.CalibrationFrames(dead=np.zeros((2, 3), bool), **values))
     expected = np.zeros((2, 3), np.uint8)
     expected[1, 2] = Pixel.UNCALIBRATED
     np.testing.assert_array_equal(flags, expected)
@@ -241,7 +242,7 @@ def test_a_row_without_any_good_pixel_stays_masked_and_finite() -> None:
     assert np.isfinite(out.data).all()
 
 
-def test_the_log_holds_parameters_and_effect_of_each_step_but_no_seconds(real_visit: raw.RawVisit) -> None:
+def test_the_log_holds_parameters_and_effect_of_each_step_but_no_seconds(real_visit: layouts.RawVisit) -> None:
     log = calibration.StepLog()
     shape = real_visit.shape(FGS1)
     calibration_frames = real_visit.calibration(FGS1)

@@ -30,7 +30,7 @@ from spectrum_scenes import (
 )
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 
-from ariel_scripts._models import open_model, save_model
+from ariel_scripts.opening.models import open_model, save_model
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining, ArielForSpectrumPrediction, ArielModel

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from ariel_scripts._common import run_record, run_script
+from ariel_scripts.command_line import run_record, run_script
 
 
 def main(

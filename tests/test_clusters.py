@@ -40,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(*words: object, prefix: tuple[object, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     """`ariel build-dataset`, in a process of its own, in the repository; in a cluster where `prefix` starts one."""
     settings = ["--bins", BINS, "--planets-per-shard", 2]
-    command = [*prefix, sys.executable, "-m", "ariel_scripts.build_dataset", *words, *settings]
+    command = [*prefix, sys.executable, "-m", "ariel_scripts.commands.build_dataset", *words, *settings]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         [str(word) for word in command],
@@ -96,8 +96,8 @@ KILLED = """
 import logging, sys
 from pathlib import Path
 from fake_folder import open_fake, reduce_fake, set_visit, write_folder
-from hf_dataset.build import build_dataset
-from hf_dataset.plan import BuildOptions
+from hf_dataset.build.run import build_dataset
+from hf_dataset.build.plan import BuildOptions
 logging.basicConfig(level=logging.WARNING)
 root, out = write_folder(Path(sys.argv[1]) / "raw", dict.fromkeys(range(1, 9), 1)), Path(sys.argv[1]) / "out"
 options = BuildOptions(engine="ray", workers=1, planets_per_shard=2, engine_options={"mem_per_cpu_gb": 1})
@@ -143,7 +143,7 @@ def test_a_slurm_task_that_is_killed_leaves_the_others_and_is_made_by_the_next_r
     root: Path, local: dict[str, bytes], repository: Path, tmp_path: Path
 ) -> None:
     """The first job of the array is cancelled before it begins; card and report say that its shard is missing."""
-    out, build = tmp_path / "curves", f"{sys.executable} -m ariel_scripts.build_dataset"
+    out, build = tmp_path / "curves", f"{sys.executable} -m ariel_scripts.commands.build_dataset"
     words = f"{root} {out} --bins {BINS} --planets-per-shard 2 --config configs/build-slurm.yaml"
     own = f"--engine-option tasks_per_job=1 --engine-option venv_path={Path(sys.prefix) / 'bin/activate'}"
     script = tmp_path / "cancelled.sh"

@@ -19,8 +19,8 @@ from fake_folder import WAVELENGTHS, make_row
 from local_hub import LocalHub
 
 from hf_dataset import splits
-from hf_dataset.publish import wavelengths_in, write_card
-from hf_dataset.shards import write_rows
+from hf_dataset.store.description import wavelengths_in, write_card
+from hf_dataset.store.shards import write_rows
 
 BINS, REPO = 10, "observer/curves"
 VISITS = [(planet, visit) for planet in range(1, 11) for visit in range(2)]

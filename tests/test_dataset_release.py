@@ -19,17 +19,18 @@ from fake_folder import WAVELENGTHS, make_row, open_fake, reduce_fake, set_visit
 from huggingface_hub import DatasetCard
 from typer.testing import CliRunner, Result
 
-from ariel_scripts._common import with_common_options
-from ariel_scripts._dataset_release import OWNED, dataset_release
-from ariel_scripts._release import check
-from ariel_scripts.verify import main as verify_command
-from hf_dataset import locks, schema
-from hf_dataset.build import build_dataset
-from hf_dataset.plan import BuildOptions
-from hf_dataset.publish import read_wavelengths, write_card
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.shards import ShardWriter, write_rows
-from hf_dataset.verify import verify
+from ariel_scripts.command_line import with_common_options
+from ariel_scripts.commands.verify import main as verify_command
+from ariel_scripts.publishing.dataset_release import OWNED, dataset_release
+from ariel_scripts.publishing.release import check
+from hf_dataset import schema
+from hf_dataset.build import locks
+from hf_dataset.build.plan import BuildOptions
+from hf_dataset.build.run import build_dataset
+from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.store.description import read_wavelengths, write_card
+from hf_dataset.store.shards import ShardWriter, write_rows
+from hf_dataset.store.verify import verify
 
 BINS, REPO = 8, "observer/curves"
 
@@ -274,7 +275,7 @@ def without_a_column(out: Path) -> None:
 
 
 def not_finite(out: Path) -> None:
-    from hf_dataset import shards
+    from hf_dataset.store import shards
 
     row = make_row(3, 0, BINS, "simulated")
     row["flux"][2, 5] = float("nan")
@@ -282,7 +283,7 @@ def not_finite(out: Path) -> None:
 
 
 def negative_depth(out: Path) -> None:
-    from hf_dataset import shards
+    from hf_dataset.store import shards
 
     row = make_row(3, 0, BINS, "simulated")
     row["spectrum"][7] = -0.01

@@ -19,16 +19,16 @@ from datatrove.pipeline.base import PipelineStep
 from fake_folder import open_fake, reduce_fake, set_visit, write_folder
 from threadpoolctl import threadpool_info
 
-from ariel_scripts import build_dataset as command
-from hf_dataset import build, submissions
-from hf_dataset.build import BuildError
-from hf_dataset.executors import ENGINES, ProcessExecutor, make_executor
-from hf_dataset.lineage import STATE_DIR
-from hf_dataset.plan import BuildOptions, make_plan
-from hf_dataset.ray_executor import RayExecutor
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.report import NothingBuiltError
-from hf_dataset.worker import BuildShards, one_thread, peak_mb
+from ariel_scripts.commands import build_dataset as command
+from hf_dataset.build import run, submissions
+from hf_dataset.build.executors import ENGINES, ProcessExecutor, make_executor
+from hf_dataset.build.plan import BuildOptions, make_plan
+from hf_dataset.build.ray_executor import RayExecutor
+from hf_dataset.build.report import NothingBuiltError
+from hf_dataset.build.run import BuildError
+from hf_dataset.build.worker import BuildShards, one_thread, peak_mb
+from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.store.lineage import STATE_DIR
 
 KINDS = {
     "local": ProcessExecutor,
@@ -102,7 +102,7 @@ def test_a_build_on_slurm_submits_the_shards_and_then_the_card(
     options = BuildOptions(
         engine="slurm", engine_options={"time": "1:00:00", "partition": "cpu"}, planets_per_shard=1, workers=2
     )
-    summary = build.build_dataset(root, tmp_path / "out", options, open_folder=open_fake, reduce_visit=reduce_fake)
+    summary = run.build_dataset(root, tmp_path / "out", options, open_folder=open_fake, reduce_visit=reduce_fake)
     assert summary.waiting
     [last] = submitted
     assert (last.tasks, last.depends.tasks, last.depends.workers) == (1, 3, 2)
@@ -112,10 +112,10 @@ def test_a_build_on_slurm_submits_the_shards_and_then_the_card(
     assert (tmp_path / "out/README.md").exists()
 
 
-def submit(root: Path, out: Path, **changes: Any) -> build.BuildSummary:
+def submit(root: Path, out: Path, **changes: Any) -> run.BuildSummary:
     own = {"time": "1:00:00", "partition": "cpu", "mem_per_cpu_gb": 1}
     options = BuildOptions(**{"engine": "slurm", "engine_options": own, "planets_per_shard": 1, **changes})
-    return build.build_dataset(root, out, options, open_folder=open_fake, reduce_visit=reduce_fake)
+    return run.build_dataset(root, out, options, open_folder=open_fake, reduce_visit=reduce_fake)
 
 
 def test_a_build_whose_jobs_are_queued_is_refused_and_goes_on_when_they_have_gone(tmp_path: Path, slurm: Path) -> None:

@@ -11,7 +11,7 @@ import detector_frames as frames
 import pytest
 import typer
 
-from ariel_scripts import download, explore
+from ariel_scripts.commands import download, explore
 
 
 @pytest.mark.parametrize("layout", ["2024", "2025"])
@@ -58,11 +58,11 @@ def test_a_dry_run_prints_a_command_for_each_file_and_fetches_none(
 
 
 def test_files_of_a_planet_are_those_the_reader_looks_for(tmp_path: Path) -> None:
-    from hf_dataset import raw
+    from hf_dataset.raw import layouts
 
     for year in ("2024", "2025"):
         root = frames.random_folder(tmp_path / year, year)
-        expected = {str(path.relative_to(root)) for path in raw.open_folder(root).visit("train", 7, 0).files()}
+        expected = {str(path.relative_to(root)) for path in layouts.open_folder(root).visit("train", 7, 0).files()}
         assert expected <= set(download.file_plan(year, "train", [7], 1))
 
 

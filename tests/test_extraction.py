@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_dataset import extraction
+from hf_dataset.reduction import extraction
 
 ROWS = np.arange(32)[:, None]
 

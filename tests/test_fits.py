@@ -11,14 +11,14 @@ import pytest
 import torch
 from datasets import Dataset
 
-from ariel_scripts import _fits
-from ariel_scripts._augmentation import move_depth
-from ariel_scripts._planets import read_planets
+from ariel_scripts.training import fits
+from ariel_scripts.training.augmentation import move_depth
+from ariel_scripts.training.planets import read_planets
 from hf_dataset.schema import features
 from hf_dataset.simulation import fast
 from hf_dataset.simulation import planets as population
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.retrieval_ariel import fit
+from modeling_ariel.retrieval import fit
 
 BINS = 125
 WAVELENGTH = population.wavelengths_um("2024")
@@ -35,7 +35,7 @@ def curves() -> Dataset:
 
 @pytest.fixture(scope="module")
 def table(curves: Dataset) -> Any:
-    return _fits.fitted(curves, WAVELENGTH, piece=2)
+    return fits.fitted(curves, WAVELENGTH, piece=2)
 
 
 def test_a_fit_has_its_depths_and_a_failed_one_its_status(curves: Dataset, table: Any) -> None:
@@ -49,7 +49,7 @@ def test_a_fit_has_its_depths_and_a_failed_one_its_status(curves: Dataset, table
 
 def test_failed_fits_are_named(curves: Dataset, table: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        _fits._warn_of_failures(table)
+        fits._warn_of_failures(table)
     assert f"planets {curves[2]['planet_id']} visit 0 (no_transit)" in caplog.text
 
 
@@ -58,13 +58,13 @@ def test_fits_are_not_made_twice(curves: Dataset, table: Any, monkeypatch: pytes
     from datasets import load_from_disk
 
     curves.select([0]).save_to_disk(tmp_path / "curves")
-    first = _fits.fitted(load_from_disk(tmp_path / "curves"), WAVELENGTH)
+    first = fits.fitted(load_from_disk(tmp_path / "curves"), WAVELENGTH)
 
     def never(*arguments: object) -> None:
         raise AssertionError("a fit was made again")
 
-    monkeypatch.setattr(_fits, "fit", never)
-    again = _fits.fitted(load_from_disk(tmp_path / "curves"), WAVELENGTH)
+    monkeypatch.setattr(fits, "fit", never)
+    again = fits.fitted(load_from_disk(tmp_path / "curves"), WAVELENGTH)
     assert again["fit_depth"][:] == first["fit_depth"][:]
 
 

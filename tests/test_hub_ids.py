@@ -17,11 +17,11 @@ from local_hub import Fault, LocalHub
 from test_model_release import saved
 from tiny_models import BINS, POPULATION
 
-from ariel_scripts._models import one_thread
-from hf_dataset import publish, shards
+from ariel_scripts.opening.models import one_thread
 from hf_dataset.simulation import fast, planets
+from hf_dataset.store import description, shards
 from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining
-from modeling_ariel.predictions_ariel import read_predictions
+from modeling_ariel.predictions import read_predictions
 
 SPECTRA, TINY, MASKED = "observer/ariel-spectra", "observer/ariel-tiny", "observer/ariel-masked"
 TUNED, CALIBRATED, MOVING = "observer/ariel-tuned", "observer/ariel-calibrated", "observer/ariel-moving"
@@ -83,7 +83,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     for name, n_bins, rows_per_shard in (("curves", BINS, 64), ("halves", 8, 4)):
         rows = list(fast.simulate_rows(POPULATION, visits=1, n_bins=n_bins, seed=1))
         shards.write_rows(folder / name, "train", rows, n_bins, rows_per_shard)
-        publish.write_card(folder / name, planets.wavelengths_um("2024"), "Simulated.", {})
+        description.write_card(folder / name, planets.wavelengths_um("2024"), "Simulated.", {})
     with LocalHub() as hub:
         said = hub.run(
             f"{COMMANDS}"
@@ -215,7 +215,7 @@ call("predict", "../curves", "--model", "../tiny", "--out", "here/p.parquet", *q
 call("evaluate", "hub/p.parquet", "{CURVES}", "--dataset-revision", "v1")
 call("retrieve", "{CURVES}", "--out", "retrieved/p.parquet", "--limit", 1, "--prior", "none")
 import numpy as np
-from ariel_scripts._datasets import wavelengths_of
+from ariel_scripts.opening.datasets import wavelengths_of
 np.save("axis.npy", wavelengths_of("{CURVES}", "simulated"))
 """
 
@@ -289,7 +289,7 @@ def test_a_model_calibrated_from_hub_ids_goes_back_with_a_card_that_tells_whose_
 # --- what is not there ---------------------------------------------------------------------------------------------
 
 ASK = """
-from ariel_scripts._hub import locate_dataset, locate_model
+from ariel_scripts.opening.hub import locate_dataset, locate_model
 import logging
 logging.basicConfig(level=logging.WARNING)
 for kind, name, revision in {wanted!r}:
@@ -360,7 +360,7 @@ def test_without_the_hub_whole_copies_are_read_with_a_warning_and_the_rest_is_re
     assert f"{MOVING}: the Hub answers 503: the copy in its cache is read, commit {before[:12]}" in moved.stderr
 
     wanted = [("model", TINY, None), ("dataset", CURVES, None), ("dataset", HALVES, None), ("model", SPECTRA, None)]
-    read = f"from ariel_scripts._datasets import open_split\nprint(len(list(open_split('{CURVES}', 'train'))))\n"
+    read = f"from ariel_scripts.opening.datasets import open_split\nprint(len(list(open_split('{CURVES}', 'train'))))\n"
     done = published.run(ASK.format(wanted=wanted) + read, "traveller", HF_HUB_OFFLINE="1")
     model, dataset, half, refused, rows = done.stdout.splitlines()
     known = {TINY: published.commit("model", TINY), CURVES: published.commit("dataset", CURVES)}

@@ -19,12 +19,14 @@ from matplotlib.table import Table
 from matplotlib.text import Text
 from typer.testing import CliRunner
 
-from ariel_scripts import _inspection, cli, inspect_
-from hf_dataset.build import build_dataset
-from hf_dataset.plan import BuildOptions
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.rows import DamagedDataset, find_row
+from ariel_scripts import cli
+from ariel_scripts.commands import inspect
+from ariel_scripts.pages import inspection
+from hf_dataset.build.plan import BuildOptions
+from hf_dataset.build.run import build_dataset
+from hf_dataset.reduction.visit import ReductionOptions
 from hf_dataset.simulation import instrument, planets
+from hf_dataset.store.rows import DamagedDataset, find_row
 
 FRAMES, BINS = 120, 60
 
@@ -66,12 +68,12 @@ def test_the_command_writes_a_page_of_1600_by_1200_pixels(built: Path, planet: i
 
 
 @pytest.fixture(scope="module")
-def gathered(built: Path, planet: int) -> _inspection.Inspection:
-    return inspect_.gather(built / "out", planet, 0, built / "raw")
+def gathered(built: Path, planet: int) -> inspection.Inspection:
+    return inspect.gather(built / "out", planet, 0, built / "raw")
 
 
-def test_every_panel_is_on_the_page_with_units(gathered: _inspection.Inspection, planet: int) -> None:
-    said = texts(_inspection.draw(gathered))
+def test_every_panel_is_on_the_page_with_units(gathered: inspection.Inspection, planet: int) -> None:
+    said = texts(inspection.draw(gathered))
     for part in (f"planet {planet}, visit 0 (train)", "AIRS-CH0: mean raw exposure", "FGS1: mean raw exposure", "trace",
                  "aperture", "annulus", "relative flux", "residual [ppm]", "residual RMS", "over their white curve",
                  "wavelength [µm]", "shift [10⁻³ px]", "time from the first exposure [h]", "noise of a bin [ppm]",
@@ -79,8 +81,8 @@ def test_every_panel_is_on_the_page_with_units(gathered: _inspection.Inspection,
         assert part in said, part
 
 
-def test_legends_cover_no_points_and_the_trace_is_seen_on_its_own(gathered: _inspection.Inspection) -> None:
-    page = _inspection.draw(gathered)
+def test_legends_cover_no_points_and_the_trace_is_seen_on_its_own(gathered: inspection.Inspection) -> None:
+    page = inspection.draw(gathered)
     FigureCanvasAgg(page).draw()
     of_trace, of_pointing = [], []
     for axis in page.findobj(Axes):
@@ -98,22 +100,20 @@ def test_legends_cover_no_points_and_the_trace_is_seen_on_its_own(gathered: _ins
     assert min(of_pointing) >= 0
 
 
-def test_the_page_holds_the_numbers_of_row_and_report(gathered: _inspection.Inspection, built: Path) -> None:
+def test_the_page_holds_the_numbers_of_row_and_report(gathered: inspection.Inspection, built: Path) -> None:
     report = json.loads((built / "out/report.json").read_text())
     airs = report["visits"][0]["report"]["quality"]["AIRS-CH0"]
     cells = {row[0]: row for row in gathered.table}
-    assert cells["drift [% of flux]"][1] == inspect_.short(airs["drift_percent"])
+    assert cells["drift [% of flux]"][1] == inspect.short(airs["drift_percent"])
     assert cells["hits [pixel samples]"][1] == str(airs["hit_samples"])
-    assert cells["drift [% of flux]"][2] == inspect_.short(
-        report["distribution"]["AIRS-CH0"]["drift_percent"]["median"]
-    )
+    assert cells["drift [% of flux]"][2] == inspect.short(report["distribution"]["AIRS-CH0"]["drift_percent"]["median"])
     truth = dict(gathered.parameters)
     depth, error = (float(part.split()[0].replace(",", "")) for part in truth["depth, AIRS"].split("±"))
     true = float(truth["true depth"].split()[0].replace(",", ""))
     assert abs(depth - true) < 5 * error + 0.02 * true
     airs_image, spot = gathered.images["AIRS-CH0"], gathered.images["FGS1"]
-    assert isinstance(airs_image, _inspection.RawImage)
-    assert isinstance(spot, _inspection.RawImage)
+    assert isinstance(airs_image, inspection.RawImage)
+    assert isinstance(spot, inspection.RawImage)
     assert airs_image.mean.shape == (32, 356)
     assert airs_image.centre == pytest.approx(np.full(356, 15.54), abs=0.6)
     assert spot.centre == pytest.approx([15.5, 15.8], abs=0.8)
@@ -121,7 +121,7 @@ def test_the_page_holds_the_numbers_of_row_and_report(gathered: _inspection.Insp
     assert inside == pytest.approx(gathered.flux[:, 1 + 320 - 150].mean(), rel=0.05)
 
 
-def test_the_white_model_leaves_residuals_of_the_size_of_the_errors(gathered: _inspection.Inspection) -> None:
+def test_the_white_model_leaves_residuals_of_the_size_of_the_errors(gathered: inspection.Inspection) -> None:
     assert not isinstance(gathered.bands, str)
     for band in gathered.bands:
         scatter = np.std((band.flux - band.model)[band.good]) / np.median(band.error)
@@ -131,45 +131,45 @@ def test_the_white_model_leaves_residuals_of_the_size_of_the_errors(gathered: _i
 
 def test_without_raw_frames_the_rest_is_drawn_and_the_panels_say_why(built: Path, planet: int, tmp_path: Path) -> None:
     shutil.copytree(built / "out", tmp_path / "out")
-    page = inspect_.gather(tmp_path / "out", planet, 0, None)
-    said = texts(_inspection.draw(page))
+    page = inspect.gather(tmp_path / "out", planet, 0, None)
+    said = texts(inspection.draw(page))
     assert said.count("--root gives it") == 1
     assert "mean raw exposure" not in said
     assert "residual RMS" in said
     page.images["FGS1"] = "another reason"
-    assert "--root gives it, if there is one. another reason" in texts(_inspection.draw(page))
+    assert "--root gives it, if there is one. another reason" in texts(inspection.draw(page))
     (tmp_path / "other/train/5").mkdir(parents=True)
     (tmp_path / "other/adc_info.csv").write_text("")
-    page = inspect_.gather(tmp_path / "out", planet, 0, tmp_path / "other")
+    page = inspect.gather(tmp_path / "out", planet, 0, tmp_path / "other")
     assert f"expected planet {planet}, found none" in str(page.images["FGS1"])
 
 
 def test_a_dataset_without_a_report_is_drawn_by_its_light_curves(built: Path, planet: int, tmp_path: Path) -> None:
     shutil.copytree(built / "out", tmp_path / "out")
     (tmp_path / "out/report.json").unlink()
-    page = inspect_.gather(tmp_path / "out", planet, 0, None)
+    page = inspect.gather(tmp_path / "out", planet, 0, None)
     cells = {row[0]: row for row in page.table}
     assert cells[""] == ["", "AIRS-CH0", "FGS1"]  # no run to stand beside
     assert float(cells["channel noise [of predicted]"][1]) == pytest.approx(1.0, abs=0.15)
     assert cells["worst channel [of predicted]"][2] == "–"
-    assert "of the light curves alone" in texts(_inspection.draw(page))
+    assert "of the light curves alone" in texts(inspection.draw(page))
 
 
 def test_flat_and_empty_light_curves_are_drawn_and_said_to_have_no_transit(
-    gathered: _inspection.Inspection, built: Path, planet: int
+    gathered: inspection.Inspection, built: Path, planet: int
 ) -> None:
     row = find_row(built / "out", planet, 0)[1]
     rng = np.random.default_rng(0)
     flat = row["flux"].mean(axis=0) + row["flux_err"] * rng.standard_normal(row["flux"].shape)
-    bands, said = inspect_.fit_white_curves({**row, "flux": flat}, gathered.wavelengths)
+    bands, said = inspect.fit_white_curves({**row, "flux": flat}, gathered.wavelengths)
     assert dict(said)["transit"] == "none found"
     assert len(bands) == 2
     dead = {**row, "valid": np.zeros_like(row["valid"])}
-    bands, said = inspect_.fit_white_curves(dead, gathered.wavelengths)
+    bands, said = inspect.fit_white_curves(dead, gathered.wavelengths)
     assert "expected most channels to have data" in str(bands)
     from dataclasses import replace
 
-    _inspection.draw(replace(gathered, bands=bands, valid=dead["valid"], noise_ratio=np.full(283, np.nan)))
+    inspection.draw(replace(gathered, bands=bands, valid=dead["valid"], noise_ratio=np.full(283, np.nan)))
 
 
 def test_what_stands_out_is_marked_in_the_table() -> None:
@@ -177,7 +177,7 @@ def test_what_stands_out_is_marked_in_the_table() -> None:
     flags = [{"planet_id": planet, "visit": 0, "instrument": "FGS1", "figure": figure}
              for planet, figure in ((7, "drift_percent"), (8, "jitter_rms_px[0]"))]  # fmt: skip
     distribution = {"FGS1": {"drift_percent": {"median": 0.1}}}
-    rows, flagged = inspect_.figure_rows(report, {"distribution": distribution, "stand_out": flags})
+    rows, flagged = inspect.figure_rows(report, {"distribution": distribution, "stand_out": flags})
     [(row, column)] = flagged
     assert (rows[row][0], rows[row][column], rows[row][column + 1]) == ("drift [% of flux]", "3.00", "0.100")
 
@@ -216,7 +216,7 @@ def test_a_damaged_dataset_is_said_to_be_one_for_verify(built: Path, planet: int
 
 
 def test_the_command_file_runs_by_itself_and_hides_no_module_of_python(repository: Path) -> None:
-    command = [sys.executable, repository / "scripts/inspect_.py", "--help"]
+    command = [sys.executable, repository / "scripts/ariel_scripts/commands/inspect.py", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "one PNG" in done.stdout

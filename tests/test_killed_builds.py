@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from low_memory import reduce_in_little_memory
 
-from hf_dataset.build import build_dataset
-from hf_dataset.plan import BuildOptions
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.shards import find_shards
+from hf_dataset.build.plan import BuildOptions
+from hf_dataset.build.run import build_dataset
+from hf_dataset.reduction.visit import ReductionOptions
 from hf_dataset.simulation import instrument, planets
+from hf_dataset.store.shards import find_shards
 
 N_PLANETS, FRAMES, BINS, PER_SHARD, WORKERS = 6, 120, 20, 2, 2
 
@@ -44,7 +44,7 @@ def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
 
 def start(root: Path, out: Path) -> subprocess.Popen[str]:
     """The command in a process group of its own, as a terminal would have it."""
-    command = [sys.executable, "-m", "ariel_scripts.build_dataset", root, out]
+    command = [sys.executable, "-m", "ariel_scripts.commands.build_dataset", root, out]
     settings = {"--bins": BINS, "--workers": WORKERS, "--planets-per-shard": PER_SHARD}
     words = [str(word) for word in (*command, *(part for pair in settings.items() for part in pair))]
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)

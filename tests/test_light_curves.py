@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_dataset import light_curves
+from hf_dataset.reduction import light_curves
 
 
 def transit(n: int, depth: float, ingress: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from modeling_ariel.losses_ariel import (
+from modeling_ariel.losses import (
     HUBER_THRESHOLD,
     REFERENCE,
     LossError,
@@ -19,7 +19,7 @@ from modeling_ariel.losses_ariel import (
     physics_penalties,
     score_loss,
 )
-from modeling_ariel.scoring_ariel import REFERENCE_2024, SCORES
+from modeling_ariel.scoring import REFERENCE_2024, SCORES
 
 Array = NDArray[np.float64]
 

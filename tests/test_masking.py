@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling_ariel.masking_ariel import (
+from modeling_ariel.masking import (
     BANDS,
     STRATEGIES,
     MaskError,
@@ -22,7 +22,7 @@ from modeling_ariel.masking_ariel import (
     random_mask,
     snr_mask,
 )
-from modeling_ariel.scoring_ariel import BANDS as JUDGED_BANDS
+from modeling_ariel.scoring import BANDS as JUDGED_BANDS
 
 WAVELENGTH = torch.cat([torch.tensor([0.7]), torch.linspace(1.952, 3.895, 47)])
 

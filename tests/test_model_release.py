@@ -14,13 +14,14 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny
 
-from ariel_scripts import _model_release, _models
-from ariel_scripts._machine_paths import without_paths
-from ariel_scripts._model_card import GENERATED, model_card, usage
-from ariel_scripts._model_release import OWNED, model_release
-from ariel_scripts._models import add_code
-from ariel_scripts._origin import calibrated_layouts, layouts_of, licence_of
-from ariel_scripts._release import Release, check
+from ariel_scripts.opening import models
+from ariel_scripts.opening.models import add_code
+from ariel_scripts.opening.provenance import calibrated_layouts, layouts_of, licence_of
+from ariel_scripts.publishing import model_release as _model_release
+from ariel_scripts.publishing.machine_paths import without_paths
+from ariel_scripts.publishing.model_card import GENERATED, model_card, usage
+from ariel_scripts.publishing.model_release import OWNED, model_release
+from ariel_scripts.publishing.release import Release, check
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining, ArielForSpectrumPrediction
 
@@ -59,7 +60,7 @@ def saved(folder: Path, kind: Any = ArielForSpectrumPrediction, record: dict[str
     """A tiny model as `ariel finetune` leaves it."""
     torch.manual_seed(0)
     config = tiny(physics="none", decoder_hidden_size=16)
-    _models.save_model(kind(config), folder, ArielFeatureExtractor(wavelength=config.wavelength))
+    models.save_model(kind(config), folder, ArielFeatureExtractor(wavelength=config.wavelength))
     (folder / "training.json").write_text(json.dumps(TRAINING if record is None else record))
     return folder
 
@@ -190,7 +191,7 @@ def test_a_model_that_does_not_load_elsewhere_or_answers_otherwise_is_refused(
             path = folder / "modeling_ariel.py"
             path.write_text(path.read_text() + line)
 
-        monkeypatch.setattr(_models, "add_code", with_more)
+        monkeypatch.setattr(models, "add_code", with_more)
 
     add("\nimport hf_dataset\n")
     with pytest.raises(

@@ -29,12 +29,12 @@ from spectrum_scenes import (
 )
 from torch import Tensor
 
-from modeling_ariel import scoring_ariel
+from modeling_ariel import scoring
 from modeling_ariel.configuration_ariel import ArielConfig
-from modeling_ariel.masking_ariel import MaskError, noise_shape
+from modeling_ariel.masking import MaskError, noise_shape
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.posterior_ariel import combine_visits
-from modeling_ariel.retrieval_ariel import RetrievalError
+from modeling_ariel.posterior import combine_visits
+from modeling_ariel.retrieval import RetrievalError
 
 FLOAT = {"rtol": 2e-5, "atol": 2e-6}
 
@@ -93,7 +93,7 @@ def test_the_log_likelihood_is_that_of_the_float64_score_and_the_loss_its_mean()
     model, batch = spectrum_model(), prepared()
     out = predict(model, batch)
     truth, mean, sigma = (x.double().numpy() for x in (batch["labels"], out.mean, out.sigma))
-    expected = scoring_ariel.log_likelihood(truth, mean, sigma)
+    expected = scoring.log_likelihood(truth, mean, sigma)
     np.testing.assert_allclose(out.log_likelihood, expected.sum(1), rtol=1e-5)
     assert float(out.loss) == pytest.approx(-expected.mean(), rel=1e-5)
     batch["labels"][1, 4:] = torch.nan
@@ -109,7 +109,7 @@ def test_the_log_likelihood_is_that_of_the_float64_score_and_the_loss_its_mean()
 def test_the_score_as_a_loss_is_what_the_float64_score_lacks_of_one(year: str) -> None:
     model, batch = spectrum_model(stirred=0.01, loss=f"score_{year}"), prepared()
     out = predict(model, batch)
-    score = scoring_ariel.SCORES[year](*(x.double().numpy() for x in (batch["labels"], out.mean, out.sigma)))
+    score = scoring.SCORES[year](*(x.double().numpy() for x in (batch["labels"], out.mean, out.sigma)))
     assert 0 < score < 1
     assert float(out.loss) == pytest.approx(1 - score, rel=1e-5)
 
@@ -122,7 +122,7 @@ def test_calibration_scales_the_answer_and_its_likelihood_but_not_the_loss_of_tr
     torch.testing.assert_close(after.sigma, before.sigma * model.calibration.scale)
     assert torch.equal(after.mean, before.mean)
     assert torch.equal(after.loss, before.loss)
-    expected = scoring_ariel.log_likelihood(*(x.double().numpy() for x in (batch["labels"], after.mean, after.sigma)))
+    expected = scoring.log_likelihood(*(x.double().numpy() for x in (batch["labels"], after.mean, after.sigma)))
     np.testing.assert_allclose(after.log_likelihood, expected.sum(1), rtol=1e-5)
 
 

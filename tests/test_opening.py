@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 from tiny_models import POPULATION
 
-from ariel_scripts import _hub, _training_options
-from ariel_scripts._cached import check_whole
-from ariel_scripts._datasets import wavelengths_of
-from hf_dataset import publish, shards
+from ariel_scripts.opening import hub
+from ariel_scripts.opening.cache import check_whole
+from ariel_scripts.opening.datasets import wavelengths_of
+from ariel_scripts.training import options
 from hf_dataset.simulation import fast, planets
+from hf_dataset.store import description, shards
 
 
 def test_a_copy_is_whole_only_where_names_of_shards_or_a_card_say_so(tmp_path: Path) -> None:
     rows = list(fast.simulate_rows(POPULATION, visits=1, n_bins=8, seed=1))
     (shard,) = shards.write_rows(tmp_path / "a", "train", rows, 8)
-    publish.write_card(tmp_path / "a", planets.wavelengths_um("2024"), "Simulated.", {})
+    description.write_card(tmp_path / "a", planets.wavelengths_um("2024"), "Simulated.", {})
     check_whole(tmp_path / "a", "it")
     card = tmp_path / "a/README.md"
     text = card.read_text()
@@ -58,8 +59,8 @@ def test_a_revision_of_a_folder_or_of_nothing_is_an_error(tmp_path: Path) -> Non
                          ({"revision": "v1"}, "--revision v1: expected a model")):  # fmt: skip
         nothing = dict.fromkeys(("dataset", "dataset_revision", "model", "revision"))
         with pytest.raises(ValueError, match=f"{said} on the Hub, found none given"):
-            _training_options.locate({**nothing, **wanted})
+            options.locate({**nothing, **wanted})
     with pytest.raises(ValueError, match=r"--dataset-revision v1: expected a dataset on the Hub, found the folder"):
-        _hub.locate_dataset(str(tmp_path), "v1")
+        hub.locate_dataset(str(tmp_path), "v1")
     with pytest.raises(ValueError, match=r"--revision v1: expected a model on the Hub, found the folder"):
-        _hub.locate_model("released", "v1")
+        hub.locate_model("released", "v1")

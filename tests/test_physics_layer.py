@@ -19,11 +19,11 @@ from spectrum_scenes import (
     prior,
 )
 
-from modeling_ariel.nuisance_prior_ariel import NuisancePrior, Shared
-from modeling_ariel.physics_ariel import ArielPhysics
-from modeling_ariel.posterior_ariel import ScaleMixture
-from modeling_ariel.predictions_ariel import combine_visits
-from modeling_ariel.spectrum_prior_ariel import MIXTURE, PLAIN, SpectrumPrior
+from modeling_ariel.physics import ArielPhysics
+from modeling_ariel.populations import NuisancePrior, Shared
+from modeling_ariel.posterior import ScaleMixture
+from modeling_ariel.predictions import combine_visits
+from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 
 
 def layer(prior_too: bool = True) -> ArielPhysics:

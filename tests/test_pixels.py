@@ -9,16 +9,18 @@ import detector_frames as frames
 import numpy as np
 import pytest
 
-from hf_dataset import exposures, pixels, raw, reduction
-from hf_dataset.raw import AIRS, FGS1
-from hf_dataset.reduction import ReductionOptions
+from hf_dataset.raw import layouts
+from hf_dataset.raw.layouts import AIRS, FGS1
+from hf_dataset.reduction import exposures, pixels
+from hf_dataset.reduction import visit as reduction
+from hf_dataset.reduction.visit import ReductionOptions
 from hf_dataset.simulation import instrument, planets
 
 OPTIONS = ReductionOptions(n_bins=25)
 PLACES = {"centred": (0, 0, 0), "towards a corner": (-6, 7, 6), "at an edge": (9, 0, -9)}
 
 
-def star_folder(root: Path, airs_rows: int = 0, fgs1_rows: int = 0, fgs1_columns: int = 0) -> raw.RawVisit:
+def star_folder(root: Path, airs_rows: int = 0, fgs1_rows: int = 0, fgs1_columns: int = 0) -> layouts.RawVisit:
     """A constant star with noise, moved by whole pixels."""
     rng = np.random.default_rng(3)
     airs, fgs1 = frames.star_light(100, 100)
@@ -27,7 +29,7 @@ def star_folder(root: Path, airs_rows: int = 0, fgs1_rows: int = 0, fgs1_columns
     frames.write_planet(
         root, "2025", 7, frames.read_pairs(rng.poisson(airs), rng), frames.read_pairs(rng.poisson(fgs1), rng)
     )
-    return raw.open_folder(root).visit("train", 7, 0)
+    return layouts.open_folder(root).visit("train", 7, 0)
 
 
 def box_depths(row: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +41,7 @@ def box_depths(row: dict) -> tuple[np.ndarray, np.ndarray]:
     return box / base, np.sqrt(inverse[4] ** 2 @ row["flux_err"].astype(np.float64) ** 2) / base
 
 
-def largest_change(visit: raw.RawVisit, options: ReductionOptions, other: ReductionOptions) -> float:
+def largest_change(visit: layouts.RawVisit, options: ReductionOptions, other: ReductionOptions) -> float:
     """Largest difference of a channel's depth between two reductions, in units of its error.
 
     Of a box of any depth the constant star has: what scales with the depth is measured for one of 2 %.
@@ -111,7 +113,7 @@ def test_single_precision_and_the_pixels_left_out_move_no_depth_of_a_full_planet
 def moves_no_depth(root: Path, n_frames: int) -> None:
     """Neither moves a depth by 1 % of its error, one of 2 % included."""
     instrument.write_folder(root, planets.sample_planets(1, 0, "2025"), "2025", n_frames, seed=2)
-    folder = raw.open_folder(root)
+    folder = layouts.open_folder(root)
     visit = folder.visit("train", folder.planets("train")[0], 0)
     double = ReductionOptions(dtype="float64")
     assert largest_change(visit, ReductionOptions(), double) < 0.01

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from modeling_ariel.least_squares_ariel import Bound, LinearSolution, LinearSystem, solve, truncated_root
-from modeling_ariel.light_curve_model_ariel import B2
-from modeling_ariel.nuisance_prior_ariel import NuisancePrior, PopulationError, Shared
-from modeling_ariel.retrieval_ariel import ClassicalFit
-from modeling_ariel.white_light_ariel import POPULATION_B2_SIGMA
+from modeling_ariel.least_squares import Bound, LinearSolution, LinearSystem, solve, truncated_root
+from modeling_ariel.light_curve_model import B2
+from modeling_ariel.populations import NuisancePrior, PopulationError, Shared
+from modeling_ariel.retrieval import ClassicalFit
+from modeling_ariel.white_light import POPULATION_B2_SIGMA
 
 SHARED, CHANNELS = 6, 4
 NO_BOUND = -60.0  # in sigmas of the prior: a bound that nothing is near

@@ -7,8 +7,8 @@ import torch
 from spectrum_scenes import CHANNELS, fits, prior
 from torch import Tensor
 
-from modeling_ariel.posterior_ariel import ScaleMixture, VisitPosterior, combine_visits
-from modeling_ariel.spectrum_prior_ariel import MIXTURE, PLAIN, PriorError, SpectrumPrior
+from modeling_ariel.posterior import ScaleMixture, VisitPosterior, combine_visits
+from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, PriorError, SpectrumPrior
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 

@@ -14,16 +14,17 @@ import torch
 import typer
 from tiny_models import BINS, IDS, POPULATION, save_model, tiny
 
-from ariel_scripts import _predictor, evaluate, predict, submit
-from ariel_scripts._fit_pool import FitPool
-from ariel_scripts._parts import Part, Parts
-from ariel_scripts.predict import Job
-from hf_dataset import publish, shards
+from ariel_scripts.commands import evaluate, predict, submit
+from ariel_scripts.commands.predict import Job
+from ariel_scripts.prediction import predictor
+from ariel_scripts.prediction.fit_pool import FitPool
+from ariel_scripts.prediction.resuming import Part, Parts
 from hf_dataset.simulation import fast, planets
+from hf_dataset.store import description, shards
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.predictions_ariel import Predictions, read_predictions
-from modeling_ariel.uncertainty_ariel import Moments
+from modeling_ariel.predictions import Predictions, read_predictions
+from modeling_ariel.uncertainty import Moments
 
 DARK = POPULATION[3].planet_id  # both of its visits have no light at all
 
@@ -36,7 +37,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for row in (rows[6], rows[7], rows[9]):
         row["flux"] = np.zeros_like(row["flux"])
     shards.write_rows(out, "train", rows[::2] + rows[1::2], n_bins=BINS)
-    publish.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
+    description.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
     return out
 
 
@@ -53,7 +54,7 @@ def job(dataset: Path, model: Path, tmp_path: Path) -> Job:
 @pytest.fixture(autouse=True)
 def _same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sources may be edited while predictions are tested."""
-    monkeypatch.setattr(_predictor, "code_digest", lambda: "code")
+    monkeypatch.setattr(predictor, "code_digest", lambda: "code")
 
 
 def record(path: Path) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path)
         out = tmp_path / name
         swapped = [{**row, "spectrum": rows[other]["spectrum"]} for row, other in zip(rows, spectra, strict=True)]
         shards.write_rows(out, "train", swapped, n_bins=BINS)
-        publish.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
+        description.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
         predict.predict(replace(job, dataset=str(out), out=tmp_path / f"{name}.parquet"))
         answers.append(content(read_predictions(tmp_path / f"{name}.parquet")))
     for right, other in zip(*answers, strict=True):
@@ -126,7 +127,7 @@ def test_a_planet_whose_fit_fails_gets_its_status_and_the_priors_answer(tmp_path
     noise = np.random.default_rng(0).normal(1e4, 10, rows[1]["flux"].shape)
     rows[1] |= {"flux": noise.astype(np.float32), "flux_err": np.full_like(rows[1]["flux"], 10.0)}
     shards.write_rows(tmp_path / "curves", "train", rows, n_bins=BINS)
-    publish.write_card(tmp_path / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
+    description.write_card(tmp_path / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
     torch.manual_seed(0)
     model = ArielForSpectrumPrediction(tiny())
     model.save_pretrained(tmp_path / "model")
@@ -175,7 +176,7 @@ def test_an_ensemble_is_the_mixture_of_its_members(job: Job, model: Path, tmp_pa
 def test_parts_of_members_that_were_sampled_add_up() -> None:
     one = Moments(np.array([1.0]), np.array([5.0]), np.array([3.0]), np.array([4.0]))
     two = Moments(np.array([3.0]), np.array([13.0]), np.array([5.0]), np.array([12.0]))
-    found = _predictor._ensemble([one, two])
+    found = predictor._ensemble([one, two])
     assert found.mean == 2.0
     assert found.aleatoric**2 == pytest.approx((9 + 25) / 2)
     assert found.epistemic**2 == pytest.approx((16 + 144) / 2 + 1)
@@ -199,7 +200,7 @@ def test_calibration_scales_the_whole_sigma_of_dropout_samples(job: Job, model: 
 def test_a_full_device_halves_the_batch_and_an_answer_that_is_not_finite_is_refused(
     job: Job, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job, original = replace(job, batch="8"), _predictor._sampled
+    job, original = replace(job, batch="8"), predictor._sampled
 
     def small(member: Any, features: dict[str, torch.Tensor], samples: int, seed: tuple[int, ...]) -> Moments:
         if len(features["time"]) > 4:
@@ -208,14 +209,14 @@ def test_a_full_device_halves_the_batch_and_an_answer_that_is_not_finite_is_refu
 
     predict.predict(job)
     expected = read_predictions(job.out)
-    monkeypatch.setattr(_predictor, "_sampled", small)
+    monkeypatch.setattr(predictor, "_sampled", small)
     predict.predict(job)
     found = read_predictions(job.out)
     assert "memory of cpu is full: 3 planets at a time" in caplog.text
     assert found.planet_id.tolist() == expected.planet_id.tolist()
     np.testing.assert_allclose(found.mu, expected.mu, rtol=1e-4, atol=1e-8)
     moments = Moments(*(np.array([[1.0, 2.0], [np.nan, 1.0]]) for _ in range(4)))
-    part = _predictor._part([7, 8], moments, ["ok", "ok"], {9: "dark"})
+    part = predictor._part([7, 8], moments, ["ok", "ok"], {9: "dark"})
     assert (part.planet_id, part.refused) == ([7], {9: "dark", 8: "the model's answer is not finite"})
 
 
@@ -224,17 +225,17 @@ def test_a_full_device_halves_the_batch_and_an_answer_that_is_not_finite_is_refu
 
 def interrupt(job: Job, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Run ``job`` and stop it after some batches."""
-    original, calls = _predictor.predict_planets, iter(range(after))
+    original, calls = predictor.predict_planets, iter(range(after))
 
     def stopped(*arguments: Any) -> Part:
         if next(calls, None) is None:
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(_predictor, "predict_planets", stopped)
+    monkeypatch.setattr(predictor, "predict_planets", stopped)
     with pytest.raises(KeyboardInterrupt):
         predict.predict(job)
-    monkeypatch.setattr(_predictor, "predict_planets", original)
+    monkeypatch.setattr(predictor, "predict_planets", original)
 
 
 @pytest.mark.parametrize("samples", [0, 2])
@@ -292,15 +293,15 @@ def test_the_batch_follows_memory_and_wrong_ones_are_refused(monkeypatch: pytest
     cpu = torch.device("cpu")
     sizes = []
     for memory in (1e8, 2e9, 1e12):
-        monkeypatch.setattr(_predictor, "free_bytes", lambda device, memory=memory: memory)
-        sizes.append(_predictor.batch_size("auto", cpu, 375))
-    assert sizes == [1, 13, _predictor.LARGEST_BATCH]
-    assert _predictor.batch_size("7", cpu, 375) == 7
+        monkeypatch.setattr(predictor, "free_bytes", lambda device, memory=memory: memory)
+        sizes.append(predictor.batch_size("auto", cpu, 375))
+    assert sizes == [1, 13, predictor.LARGEST_BATCH]
+    assert predictor.batch_size("7", cpu, 375) == 7
     for wrong in ("0", "-1", "many"):
         with pytest.raises(ValueError, match=f"--batch: expected auto or a number above 0, found '{wrong}'"):
-            _predictor.batch_size(wrong, cpu, 375)
+            predictor.batch_size(wrong, cpu, 375)
     with pytest.raises(ValueError, match="--device"):
-        _predictor.choose_device("abacus")
+        predictor.choose_device("abacus")
 
 
 def test_models_that_cannot_do_what_is_asked_are_refused(job: Job, tmp_path: Path) -> None:
@@ -325,7 +326,7 @@ def test_the_limit_counts_wanted_planets_only(job: Job) -> None:
 def test_fits_in_other_processes_are_the_same() -> None:
     rows = list(fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1))
     features = ArielFeatureExtractor(wavelength=planets.wavelengths_um("2025").tolist())(rows)
-    batch, wavelength = _predictor.fit_inputs(features), torch.as_tensor(planets.wavelengths_um("2025"))
+    batch, wavelength = predictor.fit_inputs(features), torch.as_tensor(planets.wavelengths_um("2025"))
     with FitPool(1, 3) as here, FitPool(2, 3) as there:
         one, two = here.fit(batch, wavelength), there.fit(batch, wavelength)
     assert one.status == two.status == ["ok"] * 3
@@ -340,7 +341,7 @@ def test_fits_in_other_processes_are_the_same() -> None:
 def test_predictions_feed_evaluate_and_submit(job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clean = tmp_path / "clean"
     shards.write_rows(clean, "train", fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
-    publish.write_card(clean, planets.wavelengths_um("2025"), "Simulated.", {})
+    description.write_card(clean, planets.wavelengths_um("2025"), "Simulated.", {})
     predict.predict(replace(job, dataset=str(clean)))
     evaluate.main(job.out, str(clean), "train", None, None)
     assert json.loads(job.out.with_suffix(".evaluation.json").read_text())["planets"] == 3

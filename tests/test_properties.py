@@ -18,11 +18,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hf_dataset import calibration, extraction, light_curves, plan, raw, raw_files, splits
-from hf_dataset.lineage import digest
-from hf_dataset.plan import BuildOptions, make_plan
-from hf_dataset.raw import FGS1, RawDataError
-from hf_dataset.reduction import ReductionOptions
+from hf_dataset import splits
+from hf_dataset.build import plan
+from hf_dataset.build.plan import BuildOptions, make_plan
+from hf_dataset.raw import files, layouts
+from hf_dataset.raw.layouts import FGS1, RawDataError
+from hf_dataset.reduction import calibration, extraction, light_curves
+from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.store.lineage import digest
 
 # the same examples every time and no deadline: a slow machine fails nothing
 steady = settings(derandomize=True, deadline=None, database=None, max_examples=50,
@@ -225,7 +228,7 @@ def test_the_chain_is_what_its_steps_say_and_forgets_what_frames_have_in_common(
     linear[0], linear[1] = rng.normal(0, 5, (2, 3)), rng.uniform(0.9, 1.1, (2, 3))
     dark, flat = rng.normal(0, 1, (2, 3)), rng.uniform(0.9, 1.1, (2, 3))
     found = calibration.calibrate(
-        counts, raw.CalibrationFrames(dark, np.zeros((2, 3), bool), flat, np.full((2, 3), 13.0), linear),
+        counts, layouts.CalibrationFrames(dark, np.zeros((2, 3), bool), flat, np.full((2, 3), 13.0), linear),
         np.zeros((2, 3), bool), calibration.Readout(gain, offset, (0.1, 4.6), convention), dtype=np.float64,
     )  # fmt: skip
     scale = gain if convention == "multiply" else 1 / gain
@@ -297,7 +300,7 @@ def test_any_pixels_in_any_order_are_those_of_the_whole_file(
     one_planet: tuple[Path, np.ndarray], rows: list[int], columns: list[int]
 ) -> None:
     root, counts = one_planet
-    visit = raw.open_folder(root).visit("train", 7, 0)
+    visit = layouts.open_folder(root).visit("train", 7, 0)
     assume(len(set(rows)) == len(rows) and len(set(columns)) == len(columns))
     np.testing.assert_array_equal(visit.read(FGS1, rows, columns), counts[:, rows][:, :, columns])
 
@@ -321,7 +324,7 @@ def test_a_flipped_bit_is_refused_or_read_as_numbers_and_under_checksums_never_c
         flipped[at // 8] ^= 1 << (at % 8)
         path.write_bytes(bytes(flipped))
         try:
-            found = raw_files.read_frame(path, " of planet 7 visit 0")
+            found = files.read_frame(path, " of planet 7 visit 0")
         except RawDataError as error:
             refused += 1
             unnamed += "flat.parquet of planet 7 visit 0: " not in str(error)

@@ -23,10 +23,11 @@ from fake_folder import WAVELENGTHS, make_row
 from huggingface_hub import DatasetCard
 from upath import UPath
 
-from hf_dataset import schema, shards
-from hf_dataset.publish import read_wavelengths, write_card
-from hf_dataset.shards import ShardWriter, find_shards, write_rows
-from modeling_ariel import scoring_ariel
+from hf_dataset import schema
+from hf_dataset.store import shards
+from hf_dataset.store.description import read_wavelengths, write_card
+from hf_dataset.store.shards import ShardWriter, find_shards, write_rows
+from modeling_ariel import scoring
 
 BINS = 12
 
@@ -141,17 +142,17 @@ def test_a_split_of_an_unknown_name_is_refused(folder: Path) -> None:
 
 def test_the_card_states_the_scores_as_they_are_computed(folder: Path) -> None:
     text = (folder / "README.md").read_text()
-    mean, sigma = scoring_ariel.REFERENCE_2024
+    mean, sigma = scoring.REFERENCE_2024
     assert f"mean {mean} and σ {sigma}" in text
-    assert f"weight {scoring_ariel.FGS1_WEIGHT_2025} on channel 0" in text
-    ideal = 1e6 * np.array([scoring_ariel.IDEAL_SIGMA_FGS1_2025, scoring_ariel.IDEAL_SIGMA_AIRS_2025])
+    assert f"weight {scoring.FGS1_WEIGHT_2025} on channel 0" in text
+    ideal = 1e6 * np.array([scoring.IDEAL_SIGMA_FGS1_2025, scoring.IDEAL_SIGMA_AIRS_2025])
     assert (
         "| ideal | μ = y, σ {:g} ppm | μ = y, σ {:g} ppm for FGS1, {:g} ppm for AIRS-CH0 |".format(
-            1e6 * scoring_ariel.IDEAL_SIGMA_2024, *ideal
+            1e6 * scoring.IDEAL_SIGMA_2024, *ideal
         )
         in text
     )
-    assert f"σ is at least {scoring_ariel.SIGMA_FLOOR}" in text
+    assert f"σ is at least {scoring.SIGMA_FLOOR}" in text
 
 
 @pytest.mark.parametrize("streaming", [False, True])

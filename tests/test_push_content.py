@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ariel_scripts._machine_paths import machine_paths, without_paths
-from ariel_scripts._release import Item, Release, check
+from ariel_scripts.publishing.machine_paths import machine_paths, without_paths
+from ariel_scripts.publishing.release import Item, Release, check
 
 MENDED = {
     "/home/jane/run": "run",

@@ -22,8 +22,8 @@ from local_hub import Fault, LocalHub
 from push_scenes import traffic
 
 from ariel_scripts.cli import call
-from hf_dataset.publish import read_wavelengths, write_card
 from hf_dataset.simulation import instrument, planets
+from hf_dataset.store.description import read_wavelengths, write_card
 
 REPO = "observer/ariel-small"
 FRAMES, BINS = 120, 20

@@ -17,8 +17,8 @@ from huggingface_hub.utils import _http
 from local_hub import READ_TOKEN, VISITOR_TOKEN, Fault, LocalHub
 from push_scenes import FILES, REPO, pushed, traffic
 
-from ariel_scripts import _hub_errors
-from ariel_scripts._hub_errors import LONGEST_WAIT, PublishError, failure
+from ariel_scripts.publishing import hub_errors
+from ariel_scripts.publishing.hub_errors import LONGEST_WAIT, PublishError, failure
 
 pytestmark = pytest.mark.usefixtures("online")
 
@@ -66,7 +66,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     clock = SimpleNamespace(sleep=waited.append)
     monkeypatch.setattr(_http, "time", clock)
-    monkeypatch.setattr(_hub_errors, "time", clock)
+    monkeypatch.setattr(hub_errors, "time", clock)
     return waited
 
 
@@ -240,9 +240,9 @@ def test_a_server_that_is_gone_when_the_commit_is_sent_leaves_it_open_whether_it
 PUSH = """
 from huggingface_hub import HfApi
 from push_scenes import release, FILES
-from ariel_scripts._common import run_script
-from ariel_scripts._push_plan import Wishes
-from ariel_scripts.push import push
+from ariel_scripts.command_line import run_script
+from ariel_scripts.publishing.push_plan import Wishes
+from ariel_scripts.commands.push import push
 def main():
     '''Push.'''
     push(HfApi(), release(FILES), Wishes())

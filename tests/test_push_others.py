@@ -11,26 +11,26 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from local_hub import Fault, LocalHub
 from push_scenes import FILES, REPO, client, pushed, release, traffic
 
-from ariel_scripts import _dataset_release, _model_release, _space_release
-from ariel_scripts._hub_errors import PublishError
-from ariel_scripts._push_plan import Wishes, make_plan
-from ariel_scripts._release import Release
+from ariel_scripts.publishing import dataset_release, model_release, space_release
+from ariel_scripts.publishing.hub_errors import PublishError
+from ariel_scripts.publishing.push_plan import Wishes, make_plan
+from ariel_scripts.publishing.release import Release
 
 pytestmark = pytest.mark.usefixtures("online")
 
 OWNED = {
     "dataset": (
-        _dataset_release.OWNED,
+        dataset_release.OWNED,
         ["README.md", "croissant.json", "report.md", "data/light_curves/train-0.parquet", "manifest/a.json"],
         ["docs/README.md", "notes.txt", "metadata/a.json", "manifest/figures/a.png", "old/report.md", "my_data/a"],
     ),
     "model": (
-        _model_release.OWNED,
+        model_release.OWNED,
         ["README.md", "model.safetensors", "config.json", "modeling_ariel.py", "old_ariel.py", "z.png"],
         ["examples/my_ariel.py", "config.json.bak", "onnx/model.safetensors", "train.py", "ariel.py"],
     ),
     "space": (
-        _space_release.OWNED,
+        space_release.OWNED,
         ["app.py", "old.py", "hf_dataset/schema.py", "hf_dataset/simulation/fast.py", "sample_data/data/a.parquet",
          "modeling_ariel/released/model.safetensors"],
         ["scripts/theirs.py", "assets/logo.png", "hf_dataset.md", "docs/README.md", "more/requirements.txt"],
@@ -170,9 +170,9 @@ def test_a_repository_or_branch_that_was_made_for_a_push_that_then_fails_is_told
 PUSH = """
 from huggingface_hub import HfApi
 from push_scenes import release, FILES
-from ariel_scripts._common import run_script
-from ariel_scripts._push_plan import Wishes
-from ariel_scripts.push import push
+from ariel_scripts.command_line import run_script
+from ariel_scripts.publishing.push_plan import Wishes
+from ariel_scripts.commands.push import push
 def main():
     '''Push.'''
     push(HfApi(), release(FILES), Wishes())
@@ -215,9 +215,9 @@ def test_the_plan_of_a_push_needs_no_xet(hub: LocalHub) -> None:
 def test_a_model_or_sample_that_takes_too_long_is_refused_with_what_to_do(
     tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_model_release, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(model_release, "PATIENCE_S", 0.01)
     with pytest.raises(ValueError, match=r"my-model: expected a process .* in 0.01 s, found it unfinished"):
-        _model_release.predicted_alone(tmp_path / "stage", "ArielForPreTraining", {}, Path("my-model"))
-    monkeypatch.setattr(_space_release, "SAMPLE_SECONDS", 0.01)
+        model_release.predicted_alone(tmp_path / "stage", "ArielForPreTraining", {}, Path("my-model"))
+    monkeypatch.setattr(space_release, "SAMPLE_SECONDS", 0.01)
     with pytest.raises(ValueError, match=r"sample.py: expected the Space's sample in 0.01 s .* push again"):
-        _space_release.sample_folder(repository / "space")
+        space_release.sample_folder(repository / "space")

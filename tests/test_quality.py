@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf_dataset import quality, raw, reduction, report_text
-from hf_dataset.raw import AIRS, FGS1
-from hf_dataset.report import BuildSummary
+from hf_dataset.build import report_text
+from hf_dataset.build.report import BuildSummary
+from hf_dataset.raw import layouts
+from hf_dataset.raw.layouts import AIRS, FGS1
+from hf_dataset.reduction import quality
+from hf_dataset.reduction import visit as reduction
 from hf_dataset.simulation import detector, instrument, planets
 
 BINS, CHANNELS = 150, 40
@@ -120,7 +123,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     for name, settings in CASES.items():
         root = instrument.write_folder(tmp_path_factory.mktemp(name) / "raw", [planet], "2025", FRAMES, 5,
                                        settings=settings)  # fmt: skip
-        visit = raw.open_folder(root).visit("train", planet.planet_id, 0)
+        visit = layouts.open_folder(root).visit("train", planet.planet_id, 0)
         found[name] = reduction.reduce_visit(visit, reduction.ReductionOptions(n_bins=150))[1]["quality"]
         plan = instrument.plan_visit(planet, 0, instrument.Cadence(FRAMES), 5, settings)
         if name == "healthy":  # its brightest pixels read some 17,000 counts
@@ -273,7 +276,7 @@ def test_the_figures_are_not_in_the_rows_bytes(tmp_path: Path) -> None:
     planet = planets.sample_planets(1, 1, "2025")
     root = instrument.write_folder(tmp_path / "raw", planet, "2025", 60, 1)
     row, _ = reduction.reduce_visit(
-        raw.open_folder(root).visit("train", planet[0].planet_id, 0), reduction.ReductionOptions(n_bins=20)
+        layouts.open_folder(root).visit("train", planet[0].planet_id, 0), reduction.ReductionOptions(n_bins=20)
     )
     for name in ("scatter_over_error", "drift_percent", "snr_per_exposure", "hit_rate"):
         assert name not in row["calibration"]

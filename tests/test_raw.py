@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hf_dataset import raw, reduction
-from hf_dataset.raw import AIRS, FGS1, RawDataError
+from hf_dataset.raw import layouts
+from hf_dataset.raw.layouts import AIRS, FGS1, RawDataError
+from hf_dataset.reduction import visit as reduction
 
 
 @pytest.fixture(params=["2024", "2025"])
@@ -25,12 +26,12 @@ def folder_2025(tmp_path: Path) -> Path:
     return frames.random_folder(tmp_path / "raw", "2025")
 
 
-def only_visit(root: Path, planet: int = 7) -> raw.RawVisit:
-    return raw.open_folder(root).visit("train", planet, 0)
+def only_visit(root: Path, planet: int = 7) -> layouts.RawVisit:
+    return layouts.open_folder(root).visit("train", planet, 0)
 
 
 def test_the_layout_is_recognised_from_what_is_there(folder: Path) -> None:
-    opened = raw.open_folder(folder)
+    opened = layouts.open_folder(folder)
     expected = "2025" if (folder / "adc_info.csv").exists() else "2024"
     assert (opened.layout, opened.splits) == (expected, ("train",))
     assert opened.planets("train") == [7, 11]
@@ -42,13 +43,13 @@ def test_every_visit_of_the_2025_layout_is_found(folder_2025: Path) -> None:
     for path in list(planet.iterdir()):
         copy = shutil.copytree if path.is_dir() else shutil.copyfile
         copy(path, planet / path.name.replace("_0", "_3"))
-    opened = raw.open_folder(folder_2025)
+    opened = layouts.open_folder(folder_2025)
     assert opened.visits("train", 7) == [0, 3]
     assert "signal_3" in opened.visit("train", 7, 3).signal_file(AIRS).name
 
 
 def test_tables_give_wavelengths_truth_star_and_adc(folder: Path) -> None:
-    opened = raw.open_folder(folder)
+    opened = layouts.open_folder(folder)
     assert opened.wavelengths.shape == (283,)
     assert opened.truth("train", 7) == pytest.approx(np.linspace(0.01, 0.011, 283))
     assert opened.truth("train", 999) is None
@@ -98,7 +99,7 @@ def test_only_the_asked_columns_of_the_file_are_decoded(folder_2025: Path, monke
 @pytest.mark.parametrize("samples", [1, 50, 10**9])
 def test_decoding_in_parts_changes_nothing(folder_2025: Path, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = only_visit(folder_2025).read(FGS1, [3, 1], [9, 4, 7])
-    monkeypatch.setattr(raw, "DECODE_SAMPLES", samples)
+    monkeypatch.setattr(layouts, "DECODE_SAMPLES", samples)
     np.testing.assert_array_equal(only_visit(folder_2025).read(FGS1, [3, 1], [9, 4, 7]), whole)
     np.testing.assert_array_equal(whole[:, ::-1, 1:2], only_visit(folder_2025).read(FGS1, [1, 3], [4]))
 
@@ -139,7 +140,7 @@ def test_only_planets_that_the_simulator_recorded_count_as_simulated(
     """A row's layout decides its licence: whatever is in doubt is the challenge's."""
     if record is not None:
         (folder_2025 / "simulation.json").write_text(record)
-    folder = raw.open_folder(folder_2025)
+    folder = layouts.open_folder(folder_2025)
     assert folder.origin("train", 7) == layout
     assert folder.simulated == ('"simulated": true' in (record or ""))
 
@@ -235,43 +236,43 @@ def test_one_corrupt_planet_does_not_stop_the_other(folder_2025: Path, what: str
 
 def test_a_folder_that_is_none_of_the_two_layouts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RawDataError, match="expected a raw challenge folder, found nothing"):
-        raw.open_folder(tmp_path / "absent")
+        layouts.open_folder(tmp_path / "absent")
     with pytest.raises(RawDataError, match=r"expected a folder train/ or test/ of planets, found an empty folder"):
-        raw.open_folder(tmp_path)
+        layouts.open_folder(tmp_path)
     (tmp_path / "train").mkdir()
     with pytest.raises(RawDataError, match=r"signal.parquet \(2024\) or …_signal_0.parquet \(2025\)"):
-        raw.open_folder(tmp_path)
+        layouts.open_folder(tmp_path)
 
 
 def test_a_split_or_planet_that_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(RawDataError, match="expected the split 'test', found train"):
-        raw.open_folder(folder).planets("test")
+        layouts.open_folder(folder).planets("test")
     with pytest.raises(RawDataError, match="expected the folder of planet 5, found none"):
-        raw.open_folder(folder).visits("train", 5)
+        layouts.open_folder(folder).visits("train", 5)
 
 
 def test_real_tables_of_both_years_are_read(real: Path) -> None:
     for year, planet in (("2024", 785834), ("2025", 34983)):
-        opened = raw.ChallengeFolder(real / f"challenge_{year}", year, ("train",))
+        opened = layouts.ChallengeFolder(real / f"challenge_{year}", year, ("train",))
         assert opened.wavelengths[1] == pytest.approx(1.9518, abs=2e-4)
         assert opened.airs_wavelengths.shape == (356,)
         gain, _ = opened.adc("train", planet, AIRS)
         assert 0.4 < gain < 2
         assert opened.star("train", planet)["star"] == (1 if year == "2024" else -1)
         assert (opened.truth("train", planet) is None) == (year == "2025")
-    assert raw.ChallengeFolder(real / "challenge_2025", "2025", ("test",)).star("test", 1103775)["Rs"] == pytest.approx(
-        0.965432
-    )
+    assert layouts.ChallengeFolder(real / "challenge_2025", "2025", ("test",)).star("test", 1103775)[
+        "Rs"
+    ] == pytest.approx(0.965432)
 
 
 def test_the_real_folders_name_their_layout(real: Path) -> None:
-    assert raw.open_folder(real / "challenge_2025").layout == "2025"
+    assert layouts.open_folder(real / "challenge_2025").layout == "2025"
     with pytest.raises(RawDataError, match=r"expected 11,392 columns .* found 1$"):
-        raw.open_folder(real / "challenge_2025").visit("train", frames.PLANET, 0).n_frames(AIRS)
+        layouts.open_folder(real / "challenge_2025").visit("train", frames.PLANET, 0).n_frames(AIRS)
 
 
 def test_wavelength_matching_puts_pixel_column_320_at_wl_2(real: Path) -> None:
     for year in ("2024", "2025"):
-        opened = raw.ChallengeFolder(real / f"challenge_{year}", year, ("train",))
+        opened = layouts.ChallengeFolder(real / f"challenge_{year}", year, ("train",))
         columns = reduction.airs_columns(opened.visit("train", frames.PLANET, 0))
         np.testing.assert_array_equal(columns, np.arange(320, 38, -1))

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sample  # of space/
 from code_blocks import Block, code_blocks
 from document_runner import REAL_PLANET, Machine, make_machine, simulated_raw
 from local_hub import LocalHub
 
-from ariel_scripts import quickstart
-from modeling_ariel.predictions_ariel import read_predictions
+from ariel_scripts.commands import quickstart
+from engine import sample
+from modeling_ariel.predictions import read_predictions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README, LOADING = REPOSITORY / "README.md", REPOSITORY / "docs/loading.md"

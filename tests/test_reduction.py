@@ -11,9 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hf_dataset import calibration, raw, reduction, schema
-from hf_dataset.raw import AIRS, FGS1
-from hf_dataset.reduction import ReductionError, ReductionOptions
+from hf_dataset import schema
+from hf_dataset.raw import layouts
+from hf_dataset.raw.layouts import AIRS, FGS1
+from hf_dataset.reduction import calibration
+from hf_dataset.reduction import visit as reduction
+from hf_dataset.reduction.visit import ReductionError, ReductionOptions
 
 N_AIRS, N_FGS1, DEPTH = 120, 240, 0.02
 OPTIONS = ReductionOptions(n_bins=30)
@@ -45,7 +48,7 @@ def planet_folder(root: Path, airs: np.ndarray, fgs1: np.ndarray, noise: bool = 
 
 
 def reduce(root: Path, options: ReductionOptions = OPTIONS) -> tuple[dict, dict]:
-    return reduction.reduce_visit(raw.open_folder(root).visit("train", 7, 0), options)
+    return reduction.reduce_visit(layouts.open_folder(root).visit("train", 7, 0), options)
 
 
 def depths(row: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +125,7 @@ def test_float32_and_float64_give_the_same_row(transit_folder: Path) -> None:
 
 
 def test_streaming_by_blocks_equals_the_steps_on_whole_arrays(transit_folder: Path) -> None:
-    visit = raw.open_folder(transit_folder).visit("train", 7, 0)
+    visit = layouts.open_folder(transit_folder).visit("train", 7, 0)
     options = replace(OPTIONS, dtype="float64", hit_threshold=0.0, pixels="all")
     streamed = reduction.calibrate_visit(visit, AIRS, options)
     calibration_frames = visit.calibration(AIRS)
@@ -138,7 +141,7 @@ def test_streaming_by_blocks_equals_the_steps_on_whole_arrays(transit_folder: Pa
 
 
 def test_only_the_columns_of_channels_and_their_margin_are_decoded(transit_folder: Path) -> None:
-    visit = raw.open_folder(transit_folder).visit("train", 7, 0)
+    visit = layouts.open_folder(transit_folder).visit("train", 7, 0)
     columns = reduction.used_columns(visit, AIRS, OPTIONS)
     assert (int(columns[0]), int(columns[-1])) == (36, 323)
 
@@ -203,7 +206,7 @@ def test_hits_in_the_raw_frames_do_not_move_the_depth(tmp_path: Path) -> None:
         3e3, 9e4, 300
     )
     root = planet_folder(tmp_path / "hit", airs, fgs1)
-    visit = raw.open_folder(root).visit("train", 7, 0)
+    visit = layouts.open_folder(root).visit("train", 7, 0)
     counts = visit.read(AIRS, range(32), range(356)).astype(float)
     counts[1::2] += hits * frames.GAIN
     frames.write_signal(visit.signal_file(AIRS), np.clip(counts, 0, 65535).astype(np.uint16))
@@ -231,7 +234,7 @@ def test_a_channel_of_dead_pixels_is_invalid_and_the_others_go_on(tmp_path: Path
 
 def test_saturated_frames_are_masked_alone_and_pixels_that_saturate_often_are_filled(tmp_path: Path) -> None:
     root = planet_folder(tmp_path / "raw", *exposures())
-    visit = raw.open_folder(root).visit("train", 7, 0)
+    visit = layouts.open_folder(root).visit("train", 7, 0)
     counts = visit.read(AIRS, range(32), range(356)).copy()
     counts[51, 16, 100] = 65535  # exposure 25, in bin 6
     counts[1::2, 16, 200] = 65535
@@ -263,7 +266,7 @@ def test_a_star_that_is_not_there_is_an_error_not_a_row(tmp_path: Path) -> None:
 
 def test_an_odd_number_of_frames_is_refused_or_the_last_left_out(tmp_path: Path) -> None:
     root = planet_folder(tmp_path / "raw", *exposures())
-    visit = raw.open_folder(root).visit("train", 7, 0)
+    visit = layouts.open_folder(root).visit("train", 7, 0)
     counts = visit.read(AIRS, range(32), range(356))
     frames.write_signal(visit.signal_file(AIRS), counts[:-1])
     with pytest.raises(ReductionError, match=r"AIRS-CH0_signal_0.parquet of planet 7 .* even number .* found 239"):
@@ -338,7 +341,7 @@ def test_the_real_planet_is_reduced_with_its_real_calibration(real: Path, tmp_pa
     at = axes.column_names.index("FGS1-axis0-h")
     pq.write_table(axes.set_column(at, "FGS1-axis0-h", axes["AIRS-CH0-axis0-h"]), root / "axis_info.parquet")
     row, report = reduction.reduce_visit(
-        raw.open_folder(root).visit("train", frames.PLANET, 0), ReductionOptions(n_bins=25)
+        layouts.open_folder(root).visit("train", frames.PLANET, 0), ReductionOptions(n_bins=25)
     )
     schema.check_row(row, 25)
     assert row["valid"].all()

@@ -14,7 +14,7 @@ from transformers import AutoFeatureExtractor, AutoModel
 import modeling_ariel.modeling_ariel  # noqa: F401  registers the classes
 from hf_dataset.simulation import fast
 from hf_dataset.simulation.planets import sample_planets
-from modeling_ariel.scoring_ariel import log_likelihood
+from modeling_ariel.scoring import log_likelihood
 
 PLANETS = 10  # of each layout: the gain of one planet scatters by 0.3 nat a channel
 

@@ -18,18 +18,20 @@ import typer
 from local_hub import LocalHub
 from tiny_models import BINS, IDS, POPULATION, save_model
 
-from ariel_scripts import _predictor, _report_network, _report_predictions, report
-from ariel_scripts._common import Run
-from ariel_scripts._report_data import Entry, Study, names_of
-from ariel_scripts._report_page import embedded, page, without_folders
-from ariel_scripts._report_planets import step_values
-from ariel_scripts._report_plotly import Figure, label, packed
-from ariel_scripts._report_text import Section
-from ariel_scripts.report import Options, write_report
-from hf_dataset import publish, shards
+from ariel_scripts.command_line import Run
+from ariel_scripts.commands import report
+from ariel_scripts.commands.report import Options, write_report
+from ariel_scripts.prediction import predictor
+from ariel_scripts.report import network, predictions
+from ariel_scripts.report.data import Entry, Study, names_of
+from ariel_scripts.report.page import embedded, page, without_folders
+from ariel_scripts.report.planets import step_values
+from ariel_scripts.report.plots import Figure, label, packed
+from ariel_scripts.report.text import Section
 from hf_dataset.simulation import fast, planets
-from modeling_ariel import scoring_ariel as scoring
-from modeling_ariel.predictions_ariel import Predictions, read_predictions, write_predictions
+from hf_dataset.store import description, shards
+from modeling_ariel import scoring
+from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
 
 CHANNELS = 283
 
@@ -139,7 +141,7 @@ def test_calibration_logs_become_numbers_by_step_and_visits_are_averaged() -> No
 
 def write_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
     shards.write_rows(folder, "train", rows, n_bins=BINS)
-    publish.write_card(folder, planets.wavelengths_um("2025"), "Simulated.", {})
+    description.write_card(folder, planets.wavelengths_um("2025"), "Simulated.", {})
     return folder
 
 
@@ -156,7 +158,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def written(dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Seen]:
     """Write a report of the dataset by the tiny model and read it; changes of its options as arguments."""
-    monkeypatch.setattr(_predictor, "code_digest", lambda: "code")  # the sources may be edited meanwhile
+    monkeypatch.setattr(predictor, "code_digest", lambda: "code")  # the sources may be edited meanwhile
     options = Options(
         str(dataset), tmp_path / "out/report.html", (str(model),), workers=1, device="cpu", attributions=1
     )
@@ -225,18 +227,18 @@ def test_a_second_report_takes_the_predictions_of_the_first_and_their_states(
     written: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(attributions=0)
-    monkeypatch.setattr(_report_predictions, "predict", lambda *_: pytest.fail("predicted again"))
+    monkeypatch.setattr(predictions, "predict", lambda *_: pytest.fail("predicted again"))
     again = written(attributions=0)
     assert any("PCA" in text for text in again.text)
 
 
 def test_states_are_the_mean_of_the_tokens_that_the_head_reads(dataset: Path, model: Path, tmp_path: Path) -> None:
-    from ariel_scripts.predict import COLUMNS, Job, _stream
+    from ariel_scripts.commands.predict import COLUMNS, Job, _stream
 
     job = Job(str(dataset), (str(model),), tmp_path / "p.parquet", batch="3", device="cpu", workers=1)
-    states = _report_predictions.predicted(job)
+    states = predictions.predicted(job)
     assert sorted(states) == IDS
-    member = _predictor.load_member(str(model), None, torch.device("cpu"))
+    member = predictor.load_member(str(model), None, torch.device("cpu"))
     row = next(row for row in _stream(str(dataset), "train", COLUMNS) if row["planet_id"] == IDS[2])
     inputs = {name: value for name, value in member.extractor([row]).items()}
     names = ("light_curve", "valid", "time", "centroid", "star_features")
@@ -295,7 +297,7 @@ def test_predictions_alone_need_no_model_and_unlabelled_planets_no_truth(
 def test_a_part_that_fails_is_said_and_loses_no_other(
     written: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    embed = _report_network.embed
+    embed = network.embed
 
     def without_umap(method: str, *rest: Any) -> Any:
         if method == "umap":
@@ -305,8 +307,8 @@ def test_a_part_that_fails_is_said_and_loses_no_other(
     def fail(*_: Any) -> None:
         raise KeyError("nobody thought of it")
 
-    monkeypatch.setattr(_report_network, "embed", without_umap)
-    monkeypatch.setattr("ariel_scripts._report_planets.calibration", fail)
+    monkeypatch.setattr(network, "embed", without_umap)
+    monkeypatch.setattr("ariel_scripts.report.planets.calibration", fail)
     run = Run("report", {})
     with caplog.at_level(logging.WARNING):
         seen = written(run, embed=("pca", "umap"), attributions=0)
@@ -371,11 +373,11 @@ def test_predictions_of_other_planets_are_an_error_and_nothing_is_written(
 def test_embeddings_have_a_point_for_each_planet_and_are_the_same_again(method: str) -> None:
     pytest.importorskip({"tsne": "sklearn", "umap": "umap"}[method])
     latent = np.random.default_rng(8).standard_normal((12, 6))
-    axes, place = _report_network.embed(method, latent, 0)
+    axes, place = network.embed(method, latent, 0)
     assert place.shape == (12, 2)
     assert np.isfinite(place).all()
     assert len(axes) == 2
-    np.testing.assert_array_equal(_report_network.embed(method, latent, 0)[1], place)
+    np.testing.assert_array_equal(network.embed(method, latent, 0)[1], place)
 
 
 def test_entries_without_states_say_so() -> None:
@@ -383,5 +385,5 @@ def test_entries_without_states_say_so() -> None:
     entry = Entry("a", "a", truth, 0.01 * truth)
     study = Study("d", "train", planets.wavelengths_um("2025"), np.arange(4), np.ones(4, int), truth, star,
                   {i: [] for i in range(4)}, [entry])  # fmt: skip
-    section = _report_network.embeddings(study, ("pca",), 0)
-    assert section.parts == [_report_network.NO_STATES]
+    section = network.embeddings(study, ("pca",), 0)
+    assert section.parts == [network.NO_STATES]

@@ -10,11 +10,12 @@ import pytest
 import torch
 from tiny_models import BINS, IDS, POPULATION, save_model
 
-from ariel_scripts import _predictor, _report_attributions, _report_network
-from ariel_scripts._report_attributions import READINGS, Attribution, attribute, integrated_gradients
-from ariel_scripts._report_data import Entry, Study
-from ariel_scripts._report_plotly import Figure
-from ariel_scripts._report_sections import shapes
+from ariel_scripts.prediction import predictor
+from ariel_scripts.report import attributions, network
+from ariel_scripts.report.attributions import READINGS, Attribution, attribute, integrated_gradients
+from ariel_scripts.report.data import Entry, Study
+from ariel_scripts.report.plots import Figure
+from ariel_scripts.report.sections import shapes
 from hf_dataset.simulation import fast, planets
 
 CHANNELS = 283
@@ -45,7 +46,7 @@ def test_steps_in_parts_give_what_they_give_at_once(monkeypatch: pytest.MonkeyPa
         return torch.stack([stack.tanh().prod(2).sum(1), stack.square().sum((1, 2))], 1)
 
     once = integrated_gradients(function, x, torch.zeros_like(x))
-    monkeypatch.setattr(_report_attributions, "_AT_A_TIME", 5 * x.numel())
+    monkeypatch.setattr(attributions, "_AT_A_TIME", 5 * x.numel())
     torch.testing.assert_close(integrated_gradients(function, x, torch.zeros_like(x)), once, rtol=1e-12, atol=0)
 
 
@@ -59,7 +60,7 @@ def row() -> dict[str, Any]:
 
 
 def member(folder: Path, physics: str) -> Any:
-    return _predictor.load_member(str(save_model(folder, physics=physics)), None, torch.device("cpu"))
+    return predictor.load_member(str(save_model(folder, physics=physics)), None, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("physics", ["none", "residual"])
@@ -114,7 +115,7 @@ def test_depths_that_were_cut_are_counted_and_marked(study: Study) -> None:
     hours = np.arange(4.0)[None]
     given = Attribution(3, hours, hours, {"depth": hours}, {"depth": one}, {"depth": {"light curve": 1.5}},
                         {"depth": 1.5}, {"depth": 0.001})  # fmt: skip
-    section = _report_network.attributions(study, [(study.entries[0], given)])
+    section = network.attributions(study, [(study.entries[0], given)])
     figure = section.parts[-1]
     assert isinstance(figure, Figure)
     traces = figure.variants["depth"]["data"]
@@ -127,7 +128,7 @@ def test_the_caption_says_through_which_reading_the_answer_changed(study: Study,
     hours = np.arange(4.0)[None]
     given = Attribution(3, hours, hours, {"depth": hours}, {"depth": np.zeros(CHANNELS)}, {"depth": readings},
                         {"depth": 1.502}, {"depth": 0.002})  # fmt: skip
-    figure = _report_network.attributions(study, [(study.entries[0], given)]).parts[1]
+    figure = network.attributions(study, [(study.entries[0], given)]).parts[1]
     assert isinstance(figure, Figure)
     assert "changes by 1.5 ppm" in figure.caption
     assert ("2 by the light curve, −0.5 by the residual of the fit" in figure.caption) == (len(readings) > 1)

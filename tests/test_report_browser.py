@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from tiny_models import BINS, POPULATION, save_model
 
-from ariel_scripts._common import Run
-from ariel_scripts.report import Options, write_report
-from hf_dataset import publish, shards
+from ariel_scripts.command_line import Run
+from ariel_scripts.commands.report import Options, write_report
 from hf_dataset.simulation import fast, planets
-from modeling_ariel.predictions_ariel import Predictions, read_predictions, write_predictions
+from hf_dataset.store import description, shards
+from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -43,7 +43,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     rows = fast.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1)
     shards.write_rows(folder / "curves", "train", [calibrated(row, i) for i, row in enumerate(rows)], n_bins=BINS)
-    publish.write_card(folder / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
+    description.write_card(folder / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
     model = save_model(folder / "model", physics="none")
     options = Options(str(folder / "curves"), folder / "report.html", (str(model),), workers=1, device="cpu",
                       embed=("pca", "tsne"), attributions=2)  # fmt: skip

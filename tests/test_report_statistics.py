@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from ariel_scripts import _report_statistics as statistics
-from ariel_scripts._predictor import _part
-from ariel_scripts._report_data import Entry, Study
-from ariel_scripts._report_plotly import Figure
-from ariel_scripts._report_sections import shapes
+from ariel_scripts.prediction.predictor import _part
+from ariel_scripts.report import statistics
+from ariel_scripts.report.data import Entry, Study
+from ariel_scripts.report.plots import Figure
+from ariel_scripts.report.sections import shapes
 from hf_dataset.simulation.planets import wavelengths_um
-from modeling_ariel import scoring_ariel as scoring
-from modeling_ariel.losses_ariel import physics_penalties
-from modeling_ariel.uncertainty_ariel import Moments
+from modeling_ariel import scoring
+from modeling_ariel.losses import physics_penalties
+from modeling_ariel.uncertainty import Moments
 
 CHANNELS = 283
 

@@ -11,10 +11,12 @@ from detector_frames import write_tables
 from fake_folder import reduce_until_full, reduce_with_a_stale_handle, set_visit, write_folder
 from test_build import contents, fake_build, options, visits
 
-from hf_dataset import inputs, output, plan
-from hf_dataset.lineage import BuildConflict
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.shards import find_shards
+from hf_dataset import folders
+from hf_dataset.build import plan
+from hf_dataset.raw import inputs
+from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.store.lineage import BuildConflict
+from hf_dataset.store.shards import find_shards
 
 pytestmark = pytest.mark.usefixtures("same_code")
 
@@ -182,7 +184,7 @@ def test_a_table_edited_while_the_build_runs_stops_it_and_no_shard_is_mixed(
 def test_what_killed_processes_left_half_written_is_swept_away_and_nothing_else(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     fake_build(root, out, options())
-    left = [output.hidden(out / name) for name in ("README.md", "manifest/train-00000-of-00003.json", "run.json")]
+    left = [folders.hidden(out / name) for name in ("README.md", "manifest/train-00000-of-00003.json", "run.json")]
     for path in left:
         path.write_text("half")
     (out / ".mine.tmp").write_text("mine")
@@ -194,7 +196,7 @@ def test_what_killed_processes_left_half_written_is_swept_away_and_nothing_else(
 def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "README.md").mkdir()
     with pytest.raises(OSError, match=r"README\.md"):
-        output.write_bytes(tmp_path / "README.md", b"card")
+        folders.write_bytes(tmp_path / "README.md", b"card")
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_ariel.predictions_ariel import combine_visits
-from modeling_ariel.retrieval_ariel import UNKNOWN_SIGMA
-from modeling_ariel.spectrum_prior_ariel import MIXTURE, PriorError, SpectrumPrior, cross_fitted_factor
+from modeling_ariel.predictions import combine_visits
+from modeling_ariel.retrieval import UNKNOWN_SIGMA
+from modeling_ariel.spectrum_prior import MIXTURE, PriorError, SpectrumPrior, cross_fitted_factor
 
 
 def population(n: int, seed: int, spread: bool = False) -> torch.Tensor:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from modeling_ariel import scoring_ariel as scoring
+from modeling_ariel import scoring
 
 
 def spectra(n: int = 6, seed: int = 0) -> np.ndarray:

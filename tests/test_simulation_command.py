@@ -13,9 +13,10 @@ import typer
 from datasets import load_dataset
 from typer.testing import CliRunner, Result
 
-from ariel_scripts._common import with_common_options
-from ariel_scripts.simulate import main
-from hf_dataset import card, raw
+from ariel_scripts.command_line import with_common_options
+from ariel_scripts.commands.simulate import main
+from hf_dataset.raw import layouts
+from hf_dataset.store import card
 
 
 def ariel(*arguments: object) -> Result:
@@ -28,10 +29,10 @@ def test_a_raw_folder_is_written_with_its_run_record(tmp_path: Path) -> None:
     out = tmp_path / "raw"
     result = ariel(out, "--layout", "2024", "--planets", 1, "--test-planets", 1, "--frames", 20, "--seed", 3)
     assert result.exit_code == 0, result.output
-    folder = raw.open_folder(out)
+    folder = layouts.open_folder(out)
     assert (folder.layout, folder.splits) == ("2024", ("train", "test"))
     visit = folder.visit("train", folder.planets("train")[0], 0)
-    assert visit.read(raw.AIRS, np.arange(2), np.arange(3)).shape == (20, 2, 3)
+    assert visit.read(layouts.AIRS, np.arange(2), np.arange(3)).shape == (20, 2, 3)
     record = json.loads((out / "run.json").read_text())
     assert (record["status"], record["seeds"]) == ("done", [3])
 

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hf_dataset import raw, reduction
+from hf_dataset.raw import layouts
+from hf_dataset.reduction import visit
 from hf_dataset.simulation import detector, fast, instrument, planets, statistics, telescope
 
 FRAMES = 60
@@ -38,7 +39,7 @@ def parquet_form(path):
 
 def test_the_reader_finds_every_planet_visit_and_truth(folder):
     root, layout, sample = folder
-    opened = raw.open_folder(root)
+    opened = layouts.open_folder(root)
     assert opened.layout == layout
     assert opened.simulated
     assert opened.planets("train") == sorted(p.planet_id for p in sample[:2])
@@ -239,14 +240,12 @@ def test_reduced_raw_frames_are_statistically_the_fast_light_curves(tmp_path):
     """Level, noise per channel, drift and depth, on three planets of 1,000 frames."""
     sample, n_bins = planets.sample_planets(3, 11, "2025"), 125
     instrument.write_folder(tmp_path, sample, "2025", 1000, seed=4)
-    folder = raw.open_folder(tmp_path)
+    folder = layouts.open_folder(tmp_path)
     truths = {row["planet_id"]: row for row in pq.read_table(tmp_path / "simulation_truth.parquet").to_pylist()}
     settings = fast.FastSettings(noise=fast.NoiseModel(airs_exposures=500))
     noise_ratio, fgs1_ratio = [], []
     for planet in sample:
-        row, _ = reduction.reduce_visit(
-            folder.visit("train", planet.planet_id, 0), reduction.ReductionOptions(n_bins=n_bins)
-        )
+        row, _ = visit.reduce_visit(folder.visit("train", planet.planet_id, 0), visit.ReductionOptions(n_bins=n_bins))
         quick, truth = fast.simulate_with_truth(planet, 0, n_bins, seed=4, settings=settings)
         level = np.median(row["flux"], axis=0) / np.median(quick["flux"], axis=0)
         assert np.median(level) == pytest.approx(1, abs=0.005)

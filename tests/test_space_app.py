@@ -14,17 +14,18 @@ import gradio as gr
 import numpy as np
 import pandas as pd
 import pytest
-import uploads
-import what_if
-from endpoints import plain
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from handlers import SIZES, Handlers, Subject, told
-from links import LIMITS, VIEWS, Settings, from_query, to_query
-from page import HEAD
 from space_scenes import engine, planet
 from space_server import serving
+
+from engine import what_if
+from page.endpoints import plain
+from page.handlers import SIZES, Handlers, Subject, told
+from page.head import HEAD
+from page.links import LIMITS, VIEWS, Settings, from_query, to_query
+from uploads import reading
 
 ENDPOINTS = {"/planets", "/spectrum", "/light_curves", "/why", "/what_if", "/reliability", "/upload"}
 
@@ -48,7 +49,7 @@ def handlers() -> Handlers:
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     """Light curves of a user."""
-    return uploads.example("npz", tmp_path / "mine.npz")
+    return reading.example("npz", tmp_path / "mine.npz")
 
 
 def table(answer: dict[str, Any]) -> pd.DataFrame:
@@ -111,7 +112,7 @@ def test_light_curves_reasons_and_reliability_are_the_engines(client: Client) ->
 
 def test_an_upload_gives_the_engines_spectrum(client: Client, mine: Path) -> None:
     found = client.predict(handle_file(str(mine)), "ppm", 0, api_name="/upload")
-    same(found, engine().spectrum(uploads.read_upload(mine)).table("ppm"))
+    same(found, engine().spectrum(reading.read_upload(mine)).table("ppm"))
     assert found["name"] == "mine"
     assert mine.exists()
 
@@ -165,7 +166,7 @@ def test_a_file_of_another_ending_or_too_large_is_not_even_taken(client: Client,
     with pytest.raises(AppError, match="Invalid file type"):
         client.predict(handle_file(str(tmp_path / "mine.pkl")), "ppm", 0, api_name="/upload")
     with (tmp_path / "large.csv").open("wb") as file:
-        file.truncate(uploads.MAX_UPLOAD_BYTES + 1)
+        file.truncate(reading.MAX_UPLOAD_BYTES + 1)
     with pytest.raises(Exception, match=r"(?i)413|too large|maximum"):
         client.predict(handle_file(str(tmp_path / "large.csv")), "ppm", 0, api_name="/upload")
 
@@ -185,7 +186,7 @@ def test_users_with_the_same_file_each_get_its_spectrum(address: str, mine: Path
 
     with ThreadPoolExecutor(users) as pool:
         answers = [answer for both in pool.map(ask, range(users)) for answer in both]
-    expected = engine().spectrum(uploads.read_upload(mine)).table("ppm")
+    expected = engine().spectrum(reading.read_upload(mine)).table("ppm")
     for answer in answers:
         same(answer, expected)
 
@@ -316,7 +317,7 @@ def test_unforeseen_errors_are_logged_and_not_shown(caplog: pytest.LogCaptureFix
 
 
 def test_text_of_a_link_or_a_file_is_shown_and_does_nothing() -> None:
-    from words import literal
+    from page.words import literal
 
     wicked = "![x](http://example.org/a.png) <img src=x> **bold** `code` [link](http://example.org)"
     shown = literal(wicked)

@@ -16,12 +16,13 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import numpy as np
 import pandas as pd
 import pytest
-import uploads
 from app import WORKERS
 from gradio_client import Client
 from space_scenes import engine, planet
 from space_server import ARGUMENTS, CHROMIUM, serving
 from test_space_app import bad_files
+
+from uploads import reading
 
 pytestmark = pytest.mark.browser
 
@@ -187,8 +188,8 @@ def test_the_page_can_be_used_by_keyboard_alone(page: Any, address: str) -> None
 
 
 def test_an_upload_is_shown_to_its_user_and_nobody_else(page: Any, browser: Any, address: str, tmp_path: Path) -> None:
-    path = uploads.example("npz", tmp_path / "night_at_the_observatory.npz")
-    expected = engine().spectrum(uploads.read_upload(path)).mean[1:] * 1e6
+    path = reading.example("npz", tmp_path / "night_at_the_observatory.npz")
+    expected = engine().spectrum(reading.read_upload(path)).mean[1:] * 1e6
     visit(page, address, f"planet={planet('strong drift')}")
     before = values(page, "spectrum", "model μ")
     page.click("#own button >> nth=0")

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import sample
-from catalogue import ROWS_KEPT
-from inference import CatalogueError, Engine
-from network import ModelError
 from space_scenes import engine, planet, sample_folder
+
+from engine import sample
+from engine.catalogue import ROWS_KEPT
+from engine.inference import CatalogueError, Engine
+from engine.network import ModelError
 
 if TYPE_CHECKING:
     from local_hub import LocalHub

@@ -6,15 +6,14 @@ import itertools
 import json
 from typing import Any
 
-import figures
-import figures_curves
-import figures_sigma
 import numpy as np
 import pytest
-from handlers import plot
-from records import Attribution, BandCurve, LightCurves, RawImage, RawView, Reliability
-from spectrum import MOLECULES, Spectrum
-from theme import DARK, LIGHT, MOLECULE_COLOURS, Theme
+
+from engine.records import Attribution, BandCurve, LightCurves, RawImage, RawView, Reliability
+from engine.spectrum import MOLECULES, Spectrum
+from page import curve_figures, figures, sigma_figures
+from page.handlers import plot
+from page.theme import DARK, LIGHT, MOLECULE_COLOURS, Theme
 
 WAVELENGTH = np.array([0.7, *np.linspace(1.95, 3.9, 40)])
 STAR = {"Rs": 1.0, "Ms": 1.0, "Ts": 5800.0, "Mp": 1.0, "e": 0.0, "P": 3.0, "sma": 9.0, "i": 89.0}
@@ -142,7 +141,7 @@ def some_curves() -> LightCurves:
 @THEMES
 def test_bands_are_drawn_with_fit_and_residuals_in_ppm(theme: Theme) -> None:
     curves = some_curves()
-    figure = figures_curves.band_figure(curves, ["FGS1", "H2O 2.7"], theme)
+    figure = curve_figures.band_figure(curves, ["FGS1", "H2O 2.7"], theme)
     texts = [note.text for note in figure.layout.annotations]
     for name, band in (("FGS1", curves.bands[1]), ("H2O 2.7", curves.bands[2])):
         assert f"<b>{name}</b> ±{1e6 * np.std(band.residual):.0f} ppm" in texts
@@ -152,7 +151,7 @@ def test_bands_are_drawn_with_fit_and_residuals_in_ppm(theme: Theme) -> None:
 
 
 def test_the_image_before_and_after_drift_removal_differs_by_the_drift() -> None:
-    figure = figures_curves.image_figure(some_curves(), LIGHT)
+    figure = curve_figures.image_figure(some_curves(), LIGHT)
     before, after, residual = (np.asarray(trace.z) for trace in figure.data)
     assert before.shape == after.shape == residual.shape == (14, 17)  # AIRS channels by 3, bins by 3
     np.testing.assert_allclose(np.nanmedian(before - after), 1e6 * 2e-3 / 1.002, rtol=0.01)
@@ -161,7 +160,7 @@ def test_the_image_before_and_after_drift_removal_differs_by_the_drift() -> None
 
 def test_averages_leave_out_what_is_not_valid() -> None:
     image = np.array([[1.0, np.nan, 3.0], [3.0, np.nan, 5.0], [np.nan, np.nan, 7.0]])
-    np.testing.assert_array_equal(figures_curves.averaged(image, 2, 2), [[2.0, 4.0], [np.nan, 7.0]])
+    np.testing.assert_array_equal(curve_figures.averaged(image, 2, 2), [[2.0, 4.0], [np.nan, 7.0]])
 
 
 def test_each_calibration_step_is_shown_before_and_after_with_trace_and_aperture() -> None:
@@ -172,14 +171,14 @@ def test_each_calibration_step_is_shown_before_and_after_with_trace_and_aperture
         "planet 1", steps, {"FGS1": RawImage("FGS1", "e-", rng.random((32, 32)).astype(np.float32))}, {},
         np.linspace(3.9, 3.7, 30), 39, np.full(356, 15.5), 5.0, 9.0, (15.0, 16.0), (8.0, 10.0, 15.0),
     )  # fmt: skip
-    figure = figures_curves.step_figure(view, 1, LIGHT)
+    figure = curve_figures.step_figure(view, 1, LIGHT)
     maps = [trace for trace in figure.data if trace.type == "heatmap"]
     for shown, image in zip(maps, steps[1:], strict=True):
         np.testing.assert_array_equal(shown.customdata, image.image)
         assert list(shown.x[[0, -1]]) == [39, 68]
     rows = {float(trace.y[0]) for trace in figure.data if trace.type == "scatter"}
     assert rows == {15.5, 10.5, 20.5, 6.5, 24.5}
-    circles = figures_curves.spot_figure(view, LIGHT).layout.shapes
+    circles = curve_figures.spot_figure(view, LIGHT).layout.shapes
     assert [(shape.x1 - shape.x0) / 2 for shape in circles] == [8.0, 10.0, 15.0]
 
 
@@ -188,7 +187,7 @@ def test_each_calibration_step_is_shown_before_and_after_with_trace_and_aperture
 
 def test_parts_occlusion_and_reliability_show_their_records() -> None:
     found = a_spectrum()
-    parts = figures_sigma.parts_figure(found, LIGHT)
+    parts = sigma_figures.parts_figure(found, LIGHT)
     np.testing.assert_allclose(drawn(parts, "whole σ")[1], 1e6 * found.sigma[1:])
     edges = np.linspace(0.0, 7.5, 4)
     why = Attribution(
@@ -198,14 +197,14 @@ def test_parts_occlusion_and_reliability_show_their_records() -> None:
         band_sigma=np.array([np.log(2.0), 0.0]), band_rest_shift=np.zeros(2), band_rest_sigma=np.log([1.1, 1.2]),
         wavelength_um=WAVELENGTH, aleatoric_share=np.full(41, 0.9), epistemic_share=np.full(41, 0.1), method="Hidden.",
     )  # fmt: skip
-    bars = [trace for trace in figures_sigma.occlusion_figure(why, LIGHT).data if trace.type == "bar"]
+    bars = [trace for trace in sigma_figures.occlusion_figure(why, LIGHT).data if trace.type == "bar"]
     assert bars[0].y[1] == pytest.approx(50.0)
     assert bars[1].y[0] == pytest.approx(100.0)
     assert list(bars[2].y) == pytest.approx([10.0, 20.0])
     stated = np.array([0.5, 0.9])
     reliability = Reliability(stated, stated + 0.02, stated - 0.05, stated + 0.05, {"FGS1": stated}, 0.96, "tests", 9)
     np.testing.assert_allclose(
-        drawn(figures_sigma.reliability_figure(reliability, DARK), "all channels")[1], stated + 0.02
+        drawn(sigma_figures.reliability_figure(reliability, DARK), "all channels")[1], stated + 0.02
     )
 
 

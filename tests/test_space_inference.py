@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sample
 import torch
-from inference import MOLECULES, Engine, EngineError, Spectrum, SpectrumError
-from memo import Memo
 from space_scenes import engine, planet
 
+from engine import sample
+from engine.inference import MOLECULES, Engine, EngineError, Spectrum, SpectrumError
+from engine.memo import Memo
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
@@ -132,7 +132,7 @@ def test_the_table_has_a_row_a_channel_in_the_unit(spectrum: Spectrum) -> None:
 
 
 def test_scores_are_the_official_ones(spectrum: Spectrum) -> None:
-    from modeling_ariel.scoring_ariel import score_2024
+    from modeling_ariel.scoring import score_2024
 
     assert spectrum.truth is not None
     expected = score_2024(spectrum.truth[None], spectrum.mean[None], spectrum.sigma[None])

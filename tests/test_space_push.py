@@ -17,9 +17,9 @@ from local_hub import LocalHub
 from space_scenes import engine, planet, sample_folder
 from space_server import started
 
-from ariel_scripts import _space_release
-from ariel_scripts._release import Release, check
-from ariel_scripts._space_release import HEADER, import_closure, space_release
+from ariel_scripts.publishing import space_release as _space_release
+from ariel_scripts.publishing.release import Release, check
+from ariel_scripts.publishing.space_release import HEADER, import_closure, space_release
 
 REPO = "observer/ariel-space"
 
@@ -69,7 +69,7 @@ def test_it_holds_the_app_the_modules_that_it_needs_the_checkpoint_and_the_sampl
     assert {"sample_data/sample.json", "sample_data/scores.json"} <= paths
     assert any(path.startswith("sample_data/data/light_curves/") for path in paths)
     assert "hf_dataset/simulation/fast.py" in paths
-    for unwanted in ("hf_dataset/build.py", "hf_dataset/ray_executor.py", "hf_dataset/worker.py"):
+    for unwanted in ("hf_dataset/build/run.py", "hf_dataset/build/ray_executor.py", "hf_dataset/build/worker.py"):
         assert unwanted not in paths
     assert not [path for path in paths if path.startswith(("tests/", "scripts/", "bench/")) or "__pycache__" in path]
 
@@ -175,8 +175,8 @@ def test_pushed_and_downloaded_it_starts_without_the_package_and_answers_the_sam
     from huggingface_hub import HfApi, snapshot_download
     from push_scenes import client
 
-    from ariel_scripts._push_plan import Wishes
-    from ariel_scripts.push import push
+    from ariel_scripts.commands.push import push
+    from ariel_scripts.publishing.push_plan import Wishes
 
     api: HfApi = client(hub)
     push(api, release, Wishes(False, None, False, None))

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import upload_limits
-from raw_upload import write_raw_example
 from space_scenes import engine, planet
 from space_uploads import packed, refused
-from uploads import UploadError, read_upload
+
+from uploads import limits
+from uploads.raw_frames import write_raw_example
+from uploads.reading import UploadError, read_upload
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +82,10 @@ def test_links_and_encrypted_files_in_an_archive_are_refused(tmp_path: Path) -> 
 
 
 def test_an_archive_too_large_unpacked_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_limits, "MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(limits, "MAX_UNPACKED_BYTES", 1000)
     path = packed(tmp_path / "large.zip", {f"{n}.bin": np.random.default_rng(n).bytes(600) for n in range(2)})
     with zipfile.ZipFile(path) as archive, pytest.raises(UploadError, match="expected at most 0 MB unpacked"):
-        upload_limits.check_members(archive)
+        limits.check_members(archive)
 
 
 def test_a_member_larger_than_it_states_is_stopped(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_member_larger_than_it_states_is_stopped(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         member = archive.infolist()[0]
         with pytest.raises(UploadError, match=r"expected a\.bin of the size that the archive states, found more"):
-            upload_limits.copy_member(archive, member, tmp_path / "out" / "a.bin", 100)
+            limits.copy_member(archive, member, tmp_path / "out" / "a.bin", 100)
 
 
 def test_a_cut_archive_is_refused(raw_zip: Path, tmp_path: Path) -> None:

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import upload_limits
-import upload_process
 from space_uploads import refused
-from upload_arrays import read_npz
-from upload_fits import read_fits
-from upload_tables import read_csv
-from uploads import UploadError, example_csv, read_upload
+
+from uploads import limits, process
+from uploads.arrays import read_npz
+from uploads.fits import read_fits
+from uploads.reading import UploadError, example_csv, read_upload
+from uploads.tables import read_csv
 
 
 @pytest.fixture
 def fresh() -> None:
     """No process waits from before."""
-    upload_process.close_idle()
+    process.close_idle()
 
 
 def held(reader: object) -> int:
@@ -50,7 +50,7 @@ def test_columns_of_other_names_take_no_memory(tmp_path: Path, fresh: None) -> N
     header = ",".join(["time_h", "wavelength_um", "flux", "flux_err", *(f"c{n}" for n in range(450))])
     (tmp_path / "padded.csv").write_text(header + "\n1,1,1,1" + ",1" * 450 + "\n" + "1,1,1,1\n" * 60_000)
     refused(tmp_path / "padded.csv", "expected each time and wavelength once")
-    (reader,) = upload_process._idle
+    (reader,) = process._idle
     assert held(reader) < 250e6  # 360 MB with the whole table filled up at once
 
 
@@ -68,7 +68,7 @@ def test_an_array_of_too_many_points_is_refused_by_its_header(tmp_path: Path, fr
     flux = np.tile(rng.integers(0, 255, 20_000, np.uint8), 6_000).reshape(100_000, 1_200)
     np.savez_compressed(tmp_path / "bomb.npz", time=np.arange(9.0), flux=flux, flux_err=flux[:1], wavelength=flux[0])
     refused(tmp_path / "bomb.npz", r"expected at most 2,000,000 points, found flux of shape \(100000, 1200\)")
-    (reader,) = upload_process._idle
+    (reader,) = process._idle
     assert held(reader) < 250e6
 
 
@@ -99,7 +99,7 @@ def test_an_archive_of_very_many_files_is_refused_before_they_are_listed(comment
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(zipfile, "ZipFile", Watched)
         with pytest.raises(UploadError, match=r"found a list of files of 0\.6 MB"):
-            upload_limits.opened(path)
+            limits.opened(path)
     assert not listed
     refused(path, "expected at most 200 files in the archive, found a list of files")
 
@@ -112,9 +112,9 @@ def test_zip64_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         with zipfile.ZipFile(path, "w") as archive:
             for number in range(100):
                 archive.writestr(zipfile.ZipInfo(f"{number}"), b"")
-    monkeypatch.setattr(upload_limits, "MAX_DIRECTORY_BYTES", 4_000)
+    monkeypatch.setattr(limits, "MAX_DIRECTORY_BYTES", 4_000)
     with pytest.raises(UploadError, match="found a list of files"):
-        upload_limits.opened(path)
+        limits.opened(path)
 
 
 # --- what is stopped while it is read --------------------------------------------------------------------------------
@@ -124,11 +124,11 @@ def test_a_file_that_takes_too_long_is_stopped_and_the_next_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None
 ) -> None:
     os.mkfifo(tmp_path / "never.csv")  # a reader waits for its first byte for ever
-    monkeypatch.setattr(upload_process, "READ_SECONDS", 1.0)
-    monkeypatch.setattr(upload_process, "START_SECONDS", 0.0)
+    monkeypatch.setattr(process, "READ_SECONDS", 1.0)
+    monkeypatch.setattr(process, "START_SECONDS", 0.0)
     with pytest.raises(UploadError, match="expected a file that is read within 1 s, found one that takes longer"):
-        upload_process.read_apart("CSV", tmp_path / "never.csv")
-    assert upload_process._idle == []
+        process.read_apart("CSV", tmp_path / "never.csv")
+    assert process._idle == []
     monkeypatch.undo()
     assert len(read_upload(example_csv())) == 1
 
@@ -136,18 +136,18 @@ def test_a_file_that_takes_too_long_is_stopped_and_the_next_is_read(
 def test_a_file_that_needs_too_much_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None
 ) -> None:
-    monkeypatch.setattr(upload_process, "READ_BYTES", 600_000_000)
+    monkeypatch.setattr(process, "READ_BYTES", 600_000_000)
     path = tmp_path / "text.csv"
     path.write_text("time_h,wavelength_um,flux,flux_err\n" + ("x" * 9 + ",") * 3 + "x\n" + "1,1,1,1\n" * 3_000_000)
     refused(path, "expected a file that is read within 0.6 GB of memory, found another")
-    upload_process.close_idle()
+    process.close_idle()
 
 
 def test_a_process_that_died_while_it_waited_is_replaced(fresh: None) -> None:
     example = example_csv()
     read_upload(example)
-    upload_process._idle[0]._process.kill()
-    upload_process._idle[0]._process.wait()
+    process._idle[0]._process.kill()
+    process._idle[0]._process.wait()
     assert len(read_upload(example)) == 1
 
 
@@ -156,20 +156,20 @@ def test_a_process_reads_many_files_and_few_read_at_a_time(fresh: None) -> None:
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda _: read_upload(example)[0]["flux"].sum(), range(12)))
     assert len(set(found)) == 1
-    assert 1 <= len(upload_process._idle) <= upload_limits.AT_ONCE
+    assert 1 <= len(process._idle) <= limits.AT_ONCE
 
 
 def test_who_waits_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_process, "WAIT_S", 0.01)
-    with upload_process._turn(upload_process._RAW):
+    monkeypatch.setattr(process, "WAIT_S", 0.01)
+    with process._turn(process._RAW):
         refused_text = "the Space is busy with other users' files"
         with pytest.raises(UploadError, match=refused_text):
-            upload_process.read_apart("zip", Path("some.zip"))
+            process.read_apart("zip", Path("some.zip"))
 
 
 def test_a_reader_knows_no_token_and_no_torch(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    environment = upload_process._environment()
+    environment = process._environment()
     assert "HF_TOKEN" not in environment
     code = (
         "import sys, upload_worker, upload_arrays, upload_parquet, upload_tables\n"

@@ -14,23 +14,22 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import upload_limits
-import uploads
 from space_scenes import engine, planet
 from space_uploads import packed, refused
-from upload_examples import long_table, write_example
-from uploads import EXTENSIONS, UploadError, example, example_csv, read_upload
 
-from hf_dataset.shards import to_table
+from hf_dataset.store.shards import to_table
+from uploads import limits, reading
+from uploads.examples import long_table, write_example
+from uploads.reading import EXTENSIONS, UploadError, example, example_csv, read_upload
 
-WAVELENGTH = np.asarray(uploads._extractor().wavelength)
+WAVELENGTH = np.asarray(reading._extractor().wavelength)
 BINS = 60
 
 
 @pytest.fixture(scope="module")
 def row() -> dict[str, Any]:
     """A simulated row of the dataset in few bins, without what a table cannot carry."""
-    import sample
+    from engine import sample
 
     (found,) = sample.observe(sample.cases()[planet()], n_bins=BINS)
     return {**found, "centroid": np.zeros((BINS, 4), np.float32)}
@@ -259,12 +258,12 @@ def test_no_garbled_file_gets_past_with_another_error(kind: str, row: dict[str, 
 def test_a_file_above_the_limit_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "huge.csv"
     with path.open("wb") as file:
-        file.truncate(upload_limits.MAX_UPLOAD_BYTES + 1)
+        file.truncate(limits.MAX_UPLOAD_BYTES + 1)
     refused(path, "expected at most 400 MB, found 400 MB")
     with path.open("wb") as file:
         file.write(b"time_h,")
-        file.truncate(upload_limits.MAX_TABLE_BYTES + 2_000_000)
-    monkeypatch.setattr(uploads, "_is_no_text", lambda begin: False)
+        file.truncate(limits.MAX_TABLE_BYTES + 2_000_000)
+    monkeypatch.setattr(reading, "_is_no_text", lambda begin: False)
     refused(path, "expected at most 50 MB of light curves, found 52 MB")
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inference import Spectrum
 from space_scenes import engine, planet
-from what_if import WhatIfError, observe, simulated_case, what_if
+
+from engine.inference import Spectrum
+from engine.what_if import WhatIfError, observe, simulated_case, what_if
 
 
 def ask(note: str = "", **conditions: Any) -> Spectrum:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sample
 import torch
-from explain import attribution
-from inference import Engine
 from space_scenes import engine, planet
+
+from engine import sample
+from engine.explain import attribution
+from engine.inference import Engine
 
 
 def test_hiding_ingress_and_egress_widens_sigma_most() -> None:

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ariel_scripts import evaluate, retrieve, submit
-from hf_dataset import publish, shards
+from ariel_scripts.commands import evaluate, retrieve, submit
 from hf_dataset.simulation import fast, planets
-from modeling_ariel.predictions_ariel import PredictionError, Predictions, read_predictions, write_predictions
+from hf_dataset.store import description, shards
+from modeling_ariel.predictions import PredictionError, Predictions, read_predictions, write_predictions
 
 BINS = 75
 
@@ -29,7 +29,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         row["flux"] = np.random.default_rng(0).normal(1e4, 10, row["flux"].shape).astype(np.float32)
         row["flux_err"] = np.full_like(row["flux"], 10.0)
     shards.write_rows(out, "train", rows, n_bins=BINS)
-    publish.write_card(out, planets.wavelengths_um("2025"))
+    description.write_card(out, planets.wavelengths_um("2025"))
     return out
 
 
@@ -134,8 +134,8 @@ def test_folds_keep_a_planets_own_truth_out_of_its_prior(dataset: Path) -> None:
     """A truth that no prior could know is not reproduced where only the prior speaks."""
     import torch
 
-    from ariel_scripts._judges import FoldedJudge, folded_priors
-    from modeling_ariel.retrieval_ariel import UNKNOWN_SIGMA
+    from ariel_scripts.prediction.classical import FoldedJudge, folded_priors
+    from modeling_ariel.retrieval import UNKNOWN_SIGMA
 
     spectra = planets.spectra(40, 1)
     spectra[7] += 0.2

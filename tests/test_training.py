@@ -18,17 +18,17 @@ from labelled_planets import SMALL, Line, Points, judge, planets, save_line
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from ariel_scripts import finetune, pretrain
-from ariel_scripts._common import with_common_options
-from ariel_scripts._folds import make_folds, make_priors
-from ariel_scripts._hub import Located
-from ariel_scripts._origin import Origin, fingerprint
-from ariel_scripts._training import LoopSettings, MicroBatches, train
-from hf_dataset import shards
+from ariel_scripts.command_line import with_common_options
+from ariel_scripts.commands import finetune, pretrain
+from ariel_scripts.opening.hub import Located
+from ariel_scripts.opening.provenance import Origin, fingerprint
+from ariel_scripts.training.folds import make_folds, make_priors
+from ariel_scripts.training.loop import LoopSettings, MicroBatches, train
 from hf_dataset.simulation import fast
 from hf_dataset.simulation.planets import sample_planets
+from hf_dataset.store import shards
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.predictions_ariel import read_predictions
+from modeling_ariel.predictions import read_predictions
 
 LOOP = LoopSettings(
     steps=12, batch_size=8, learning_rate=0.05, evaluate_every=4, objective="error", sign=-1, tracker="none", keep=2
@@ -399,7 +399,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("stage", "main"), [("pretrain", pretrain.main), ("simulated", finetune.main),
                                              ("plain", finetune.main), ("labelled", finetune.main)])  # fmt: skip
 def test_the_stages_configurations_name_options_that_there_are(repository: Path, stage: str, main: Any) -> None:
-    from ariel_scripts._common import read_yaml
+    from ariel_scripts.command_line import read_yaml
 
     values = read_yaml((repository / "configs" / f"{stage}.yaml").read_text())
     assert set(values) <= set(inspect.signature(main).parameters)

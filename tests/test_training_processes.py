@@ -17,7 +17,7 @@ from labelled_planets import SMALL
 from safetensors.torch import load_file
 
 from ariel_scripts import cli
-from modeling_ariel.predictions_ariel import read_predictions
+from modeling_ariel.predictions import read_predictions
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +91,7 @@ def test_two_processes_pretrain_as_one(repository: Path, environment: dict[str, 
 LOCATED = """
 import os
 from ariel_scripts import _training_options as options
-from ariel_scripts._hub import Located
+from ariel_scripts.opening.hub import Located
 rank = int(os.environ["RANK"])
 def found(name, revision=None):  # a branch that moves on between two questions
     return Located(name, f"cache-{rank}", f"{rank}" * 40 if revision in (None, "main") else revision)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling_ariel.transit_ariel import binned_moments, hidden_moments, quadratic_transit, separation
+from modeling_ariel.transit import binned_moments, hidden_moments, quadratic_transit, separation
 
 RADII = (0.001, 0.01, 0.1, 0.3, 0.9, 1.0, 1.3)
 

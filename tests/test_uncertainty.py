@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_model, save_model
 
-from modeling_ariel.uncertainty_ariel import (
+from modeling_ariel.uncertainty import (
     LEVELS,
     SigmaCalibration,
     UncertaintyError,

@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 from upath import UPath
 
 from ariel_scripts import cli
-from hf_dataset.build import build_dataset
-from hf_dataset.lineage import digest
-from hf_dataset.plan import BuildOptions
-from hf_dataset.reduction import ReductionOptions
-from hf_dataset.shards import ShardWriter
-from hf_dataset.verify import Verdict, verify
+from hf_dataset.build.plan import BuildOptions
+from hf_dataset.build.run import build_dataset
+from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.store.lineage import digest
+from hf_dataset.store.shards import ShardWriter
+from hf_dataset.store.verify import Verdict, verify
 
 BINS = 8
 FIRST, SECOND, TEST = (f"data/light_curves/{name}.parquet" for name in (
@@ -157,7 +157,7 @@ def other_columns(out: Path) -> None:
 
 
 def value_not_finite(out: Path) -> None:
-    from hf_dataset import shards
+    from hf_dataset.store import shards
 
     row = make_row(3, 0, BINS)
     row["flux"][2, 5] = float("nan")
@@ -288,7 +288,7 @@ def test_the_command_says_sound_or_every_difference_and_its_exit_code_tells_whic
 
 
 def test_the_command_file_runs_by_itself(copy: Path, repository: Path) -> None:
-    command = [sys.executable, repository / "scripts/verify.py", copy / "out", "-q"]
+    command = [sys.executable, repository / "scripts/ariel_scripts/commands/verify.py", copy / "out", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 

@@ -9,7 +9,7 @@ import pytest
 from small_visits import WAVELENGTH, visit
 
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.visits_ariel import FeatureError
+from modeling_ariel.visits import FeatureError
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ the two frames of a pair -> dark -> cosmic hits -> non-linearity (the inverse of
 noise -> ADC.
 
 The order follows ExoSim 2 (Mugnai et al. 2025, Experimental Astronomy), the organisers' simulator;
-`hf_dataset.calibration` undoes it in reverse.
+`hf_dataset.reduction.calibration` undoes it in reverse.
 Numbers are read off the calibration frames and the 50 frames of the real planet 342072318, unless said otherwise.
 """
 

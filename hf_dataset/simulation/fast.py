@@ -29,7 +29,7 @@ FGS1_PER_AIRS_EXPOSURE = telescope.FGS1_EXPOSURES // telescope.AIRS_EXPOSURES
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """Photon and read noise of a channel summed over an aperture, as `hf_dataset.extraction` does by default."""
+    """Photon and read noise of a channel summed over an aperture, as the reduction does by default."""
 
     read_noise: float = (
         13.3  # mean over an aperture [e- rms of one read], two reads a pair; the real maps' median is 13.0

@@ -1,0 +1,86 @@
+"""The end of a build: the card, and a report of every visit in JSON and Markdown."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hf_dataset.build import report_text
+from hf_dataset.build.plan import Plan
+from hf_dataset.build.progress import PROGRESS_DIR
+from hf_dataset.folders import remove_tree, write_bytes, write_json
+from hf_dataset.store import description, lineage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What a build made: rows by split, the entries of failed visits, and where."""
+
+    out: str
+    config_hash: str
+    shards: int
+    rows: dict[str, int] = field(default_factory=dict)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0  # of the workers together
+    waiting: bool = False  # submitted to a cluster, not finished
+
+    @classmethod
+    def submitted(cls, plan: Plan) -> BuildSummary:
+        """The summary of a build that runs elsewhere."""
+        return cls(str(plan.out), lineage.digest(plan.settings), len(plan.shards), waiting=True)
+
+
+class NothingBuiltError(RuntimeError):
+    """There is nothing to make a dataset of: shards are missing, or no visit gave a row."""
+
+
+def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
+    """Write card and report of the finished shards; NothingBuiltError where some are missing or all are empty."""
+    finished = list(lineage.read_manifests(plan))
+    if missing := len(plan.shards) - len(finished):
+        raise NothingBuiltError(f"{plan.out}: expected {len(plan.shards)} shards, {missing} are missing: run it again")
+    entries = [
+        {**entry, "split": shard.name.split, "shard": str(shard.name)}
+        for shard, manifest in finished
+        for entry in manifest["visits"]
+    ]
+    rows: dict[str, int] = {}
+    for shard, manifest in finished:
+        rows[shard.name.split] = rows.get(shard.name.split, 0) + manifest["rows"]
+    summary = BuildSummary(
+        out=str(plan.out),
+        config_hash=lineage.digest(plan.settings),
+        shards=len(plan.shards),
+        rows=rows,
+        failures=[entry for entry in entries if "error" in entry],
+        seconds=round(sum(entry["seconds"] for entry in entries), 3),
+    )
+    write_json(plan.out / "report.json", {**asdict(summary), **report_text.run_figures(entries), "visits": entries})
+    write_bytes(plan.out / "report.md", report_text.markdown(summary, entries).encode())
+    if not any(rows.values()):
+        first = f"see report.md. The first: {summary.failures[0]['error']}"
+        raise NothingBuiltError(f"{plan.out}: none of {len(entries)} visits gave a row; {first}")
+    description.write_card(plan.out, wavelengths, provenance=_provenance(plan, summary))
+    remove_tree(plan.out / lineage.STATE_DIR / PROGRESS_DIR)
+    return summary
+
+
+def _provenance(plan: Plan, summary: BuildSummary) -> dict[str, Any]:
+    """What the card says of the origin: no path or time of this machine, so that equal builds have equal cards."""
+    return {
+        "command": description.BUILD,
+        "raw folder": {"layout": plan.layout, "files in it": list(plan.tables)},
+        "settings": plan.settings,
+        "config_hash": summary.config_hash,
+        "code": plan.code,
+        "left out": [
+            {"planet_id": entry["planet_id"], "visit": entry["visit"], "reason": entry["error"]}
+            for entry in summary.failures
+        ],
+        "lineage": "manifest/*.json: input files, settings and code of every shard",
+    }

@@ -1,0 +1,187 @@
+"""Raw challenge folder → dataset folder: what goes round the steps that the workers run.
+
+    ROOT → plan (visits → shards) → workers: reduce each visit, write rows → shard + manifest → card and report
+
+A worker holds one visit and one row group at a time. Shards are finished or absent, so that a build can be stopped
+anywhere and run again; only what is missing is made. Which worker makes a shard has no influence on what is in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datatrove.executor.base import PipelineExecutor
+
+from hf_dataset import folders
+from hf_dataset.build import locks, submissions
+from hf_dataset.build.executors import WAITS, WorkerKilled, check_installed, make_executor
+from hf_dataset.build.plan import BuildOptions, Plan, Shard, describe, make_plan
+from hf_dataset.build.progress import ProgressBar, progress_path
+from hf_dataset.build.report import BuildSummary, NothingBuiltError, finish
+from hf_dataset.build.worker import BuildShards, FinishDataset, OpenFolder, ReduceVisit
+from hf_dataset.folders import Folder, remove_tree
+from hf_dataset.raw import layouts
+from hf_dataset.reduction import visit as reduction
+from hf_dataset.store import lineage
+from hf_dataset.store.lineage import STATE_DIR
+
+logger = logging.getLogger(__name__)
+
+
+class BuildError(RuntimeError):
+    """The build as a whole cannot be done; what was finished stays."""
+
+
+def build_dataset(
+    root: str | Path,
+    out: str | Folder,
+    options: BuildOptions | None = None,
+    *,
+    open_folder: OpenFolder = layouts.open_folder,
+    reduce_visit: ReduceVisit = reduction.reduce_visit,
+    on_start: Callable[[], object] | None = None,
+) -> BuildSummary:
+    """Build the dataset of the raw folder `root` in `out`, or what is missing of it.
+
+    `out` is a folder or a URL that fsspec can open. Visits that fail are in the summary, not raised. BuildConflict:
+    `out` was begun with other settings, code or input.
+    `on_start` is called when nothing speaks against the build any more and it is about to write in `out`.
+    `open_folder` and `reduce_visit` reach the workers by name: functions of an importable module.
+    """
+    root, out, options = Path(root), folders.folder(out), options or BuildOptions()
+    if options.engine != "local":  # other machines have other working directories
+        root, out = root.resolve(), out.resolve()
+    folder = open_folder(root)
+    plan = make_plan(folder, root, out, options)
+    _check_out(root, out)
+    wavelengths = folder.wavelengths
+    with _locked(out):
+        todo = list(plan.shards) if options.restart else lineage.unfinished(plan, folder)
+        executor = _executor(plan, todo, options, open_folder, reduce_visit) if todo else None
+        if on_start:
+            on_start()
+        if options.restart:
+            lineage.clear(out)
+        lineage.drop_others(plan)
+        lineage.forget(plan, todo)
+        lineage.remove_unfinished(out)
+        logger.info("%s", describe(plan, folder, todo, _workers(options, len(todo))))
+        if executor:
+            _run(executor, plan, todo, options)
+        if options.engine in WAITS or not todo:
+            with _keeping(plan, todo=()):
+                summary = finish(plan, wavelengths)
+            remove_tree(out / STATE_DIR / "logs")
+            return summary
+    return BuildSummary.submitted(plan)
+
+
+def dry_run(
+    root: str | Path, out: str | Folder, options: BuildOptions, *, open_folder: OpenFolder = layouts.open_folder
+) -> str:
+    """What `build_dataset` would do, in words; nothing is written."""
+    root, out = Path(root), folders.folder(out)
+    folder = open_folder(root)
+    plan = make_plan(folder, root, out, options)
+    _check_out(root, out)
+    todo = list(plan.shards) if options.restart else lineage.unfinished(plan, folder)
+    return describe(plan, folder, todo, _workers(options, len(todo)))
+
+
+def _workers(options: BuildOptions, n_tasks: int) -> int:
+    if options.engine != "local":
+        return options.workers or n_tasks
+    return max(1, min(options.workers or os.cpu_count() or 1, n_tasks))
+
+
+def _check_out(root: Path, out: Folder) -> None:
+    """Refuse to write over something that is not a dataset of this command, or where workers cannot write."""
+    if not isinstance(out, Path) and out.protocol == "memory":
+        raise BuildError(f"{out}: expected a folder or a URL that workers reach, found the memory of this process")
+    if isinstance(out, Path) and out.resolve() == root.resolve():
+        raise BuildError(f"{out}: expected an output folder other than the raw folder")
+    foreign = [name for name in ("README.md", "data") if (out / name).exists()]
+    if foreign and not (out / lineage.MANIFEST_DIR).exists() and not (out / STATE_DIR).exists():
+        raise BuildError(f"{out}: expected a new folder or a dataset of this command, found {' and '.join(foreign)}")
+
+
+@contextlib.contextmanager
+def _locked(out: Folder) -> Iterator[None]:
+    """Hold `out` for this process alone, and refuse it while jobs of an earlier build wait or run."""
+    try:
+        with locks.hold(out / STATE_DIR / "lock"):
+            submissions.check(out)
+            yield
+    except (locks.FolderInUse, submissions.StillQueued) as error:
+        raise BuildError(f"{out}: {error}") from None
+
+
+def _executor(
+    plan: Plan, todo: Sequence[Shard], options: BuildOptions, open_folder: OpenFolder, reduce_visit: ReduceVisit
+) -> PipelineExecutor:
+    """What makes the shards `todo` on the chosen engine, and ends the build where nobody waits for them; not started.
+
+    ValueError where this machine lacks the engine, or the engine one of its options.
+    """
+    check_installed(options.engine)
+    step = BuildShards(plan, todo, open_folder, reduce_visit)
+    own, logs = options.engine_options, str(plan.out / STATE_DIR / "logs")
+    workers = _workers(options, len(todo))
+    if options.engine in WAITS:
+        return make_executor(options.engine, [step], len(todo), workers, logs, own)
+    own = {"job_name": submissions.job_name(plan.out), **own}
+    executor = make_executor(options.engine, [step], len(todo), workers, logs, own)
+    own |= {"tasks": 1, "logging_dir": f"{own.get('logging_dir', logs)}_finish"}
+    return make_executor(options.engine, [FinishDataset(plan, open_folder)], 1, 1, logs, own, depends=executor)
+
+
+def _run(executor: PipelineExecutor, plan: Plan, todo: Sequence[Shard], options: BuildOptions) -> None:
+    """Make the shards `todo`, or hand them to a cluster."""
+    if options.engine in WAITS:
+        with _keeping(plan, todo), ProgressBar(plan.out, todo):
+            executor.run()
+    else:
+        _submit(plan, executor, options.engine, options.engine_options)
+
+
+@contextlib.contextmanager
+def _keeping(plan: Plan, todo: Sequence[Shard]) -> Iterator[None]:
+    """Whatever stops the block: tidy up, and say what is finished and what is missing."""
+    try:
+        yield
+    except NothingBuiltError:
+        raise
+    except BaseException as error:
+        n_done = sum(1 for _ in lineage.read_manifests(plan))
+        lineage.remove_unfinished(plan.out)
+        reason = "stopped" if isinstance(error, KeyboardInterrupt) else f"stopped by {type(error).__name__}: {error}"
+        if isinstance(error, (WorkerKilled, MemoryError)):
+            reason += f"; in work were {', '.join(_in_work(plan, todo)) or 'no visits'}"
+        missing = "" if n_done < len(plan.shards) else ", card and report are missing"
+        message = "%s; %d of %d shards are finished and kept%s: run the same command again to go on"
+        logger.warning(message, reason, n_done, len(plan.shards), missing)
+        raise
+
+
+def _submit(plan: Plan, executor: PipelineExecutor, engine: str, options: Mapping[str, Any]) -> None:
+    """Hand a build to a cluster, leaving word of it in `.build`."""
+    submissions.remember(plan.out, engine, options)
+    try:
+        executor.run()
+    except Exception as error:
+        submissions.forget(plan.out)
+        raise BuildError(f"the jobs could not be submitted to {engine}: {error}") from error
+
+
+def _in_work(plan: Plan, todo: Sequence[Shard]) -> Iterator[str]:
+    """The visits that workers had begun: the ones after the last line of shards that are not finished."""
+    for shard in todo:
+        path = progress_path(plan.out, shard)
+        if path.exists() and not lineage.manifest_path(plan.out, shard).exists():
+            planet, visit = shard.visits[min(path.read_bytes().count(b"\n"), len(shard.visits) - 1)]
+            yield f"planet {planet} visit {visit}"

@@ -1,0 +1,1 @@
+"""A raw challenge folder → visits: the only room that knows layouts and file names."""

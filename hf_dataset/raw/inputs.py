@@ -1,0 +1,45 @@
+"""Whether raw files are still what they were: by size and modification time, without reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hf_dataset.raw.layouts import TABLES
+
+Fingerprint = list[int] | None  # size [byte], modification time [ns]; None where the file is missing
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Size and modification time of a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def fingerprints(root: Path, files: Iterable[Path]) -> dict[str, Fingerprint]:
+    """Fingerprints of files by their path relative to `root`."""
+    return {path.relative_to(root).as_posix(): fingerprint(path) for path in files}
+
+
+def tables(root: Path) -> dict[str, Fingerprint]:
+    """Fingerprints of the tables that the raw folder `root` has, by their names."""
+    found = fingerprints(root, (root / name for name in TABLES))
+    return {name: state for name, state in found.items() if state is not None}
+
+
+def changes(then: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint]) -> list[str]:
+    """The files that have come, gone or changed, in words."""
+    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    return [f"{name}: was {said(then.get(name))}, is {said(now.get(name))}" for name in names]
+
+
+def said(state: Fingerprint) -> str:
+    """A fingerprint in words."""
+    if state is None:
+        return "no file"
+    size, time_ns = state
+    return f"{size:,} bytes of {datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec='milliseconds')}"

@@ -1,0 +1,1 @@
+"""A visit → a row: calibration, extraction and light curves, as pure functions."""

@@ -1,0 +1,1 @@
+"""What a dataset is on disk: shards, manifests, card, and whether they agree."""

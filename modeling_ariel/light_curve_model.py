@@ -1,0 +1,231 @@
+"""The light curves of all channels of a visit as a function of their parameters, with analytic derivatives.
+
+    flux[c, t] = F[c] (1 - D(t; depth[c], u[c], shape)) (1 + drift[c, t])
+
+The transit D is linear in the three intensity coefficients, and its dependence on the planet's radius, which differs
+little between channels, is interpolated between three radii: all channels cost three transits and one small matrix
+product. The drift is separable over AIRS, p(t) q(lambda), with p a sum of Legendre polynomials in time without a
+constant and q = 1 + polynomials in wavelength; FGS1, another detector, has a p(t) of its own. Or every channel has its
+own p(t) (``drift="channel"``).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .least_squares import Bound
+from .limb_darkening import channel_basis, legendre, limb_darkening_prior
+from .transit import binned_moments, intensity_coefficients, intensity_gradients
+from .white_light import ShapePrior, WhiteFit, scaled_time
+
+B2 = 1  # where b^2 stands in the shape, and in the shared parameters
+
+
+@dataclass
+class Parameters:
+    """Parameters of B visits.
+
+    ``level`` ln F (B, C); ``depth`` (B, C); ``shape`` (B, 3) t0 [h], b^2, ln speed; ``limb`` (B, L) along the columns
+    of the limb-darkening prior; ``airs_time``, ``fgs1_time`` (B, P) and ``airs_wavelength`` (B, Q) of the drift; or
+    ``channel_time`` (B, C, P) where every channel drifts by itself.
+    """
+
+    level: Tensor
+    depth: Tensor
+    shape: Tensor
+    limb: Tensor
+    airs_time: Tensor
+    fgs1_time: Tensor
+    airs_wavelength: Tensor
+    channel_time: Tensor
+
+
+@dataclass
+class Linearised:
+    """``model`` and ``transit`` (B, C, T), with derivatives as :class:`LinearSystem` takes them.
+
+    ``own`` (B, C, T, n): depth, level, own drift; ``shared`` (B, C, T, S): shape, limb darkening, drift.
+    """
+
+    model: Tensor
+    transit: Tensor
+    own: Tensor
+    shared: Tensor
+
+
+class LightCurveModel:
+    """The model of one batch of visits: constants of the batch, and the linearisation at given parameters."""
+
+    def __init__(
+        self,
+        time: Tensor,
+        wavelength: Tensor,
+        temperature: Tensor,
+        prior: ShapePrior,
+        drift: str,
+        drift_sigma: tuple[float, ...],
+        wavelength_sigma: tuple[float, ...],
+        fit_shape: bool = True,
+    ):
+        self.time, self.prior, self.drift, self.fit_shape = time, prior, drift, fit_shape
+        self.width = time.diff(dim=-1).median(-1).values
+        self.u_mean, self.u_basis, self.limb_sigma = limb_darkening_prior(wavelength, temperature)
+        self.n_time, self.n_wavelength = len(drift_sigma), len(wavelength_sigma)
+        self.polynomials = legendre(scaled_time(time), self.n_time)[1:].transpose(0, 1)  # (B, P, T)
+        basis = channel_basis(wavelength, self.n_wavelength)
+        self.is_fgs1 = basis[0] if len(basis) > 1 else torch.zeros_like(wavelength)
+        self.is_airs = 1.0 - self.is_fgs1
+        self.slopes = basis[2:] if len(basis) > 1 else wavelength.new_zeros(self.n_wavelength, 1)  # (Q, C)
+        self.drift_sigma = wavelength.new_tensor(drift_sigma)
+        self.wavelength_sigma = wavelength.new_tensor(wavelength_sigma)
+
+    def start(self, white: WhiteFit) -> Parameters:
+        """Parameters from the bands' solution, white AIRS last."""
+        batch, channels = len(white.shape), self.u_mean.shape[-1]
+        depth = white.depth[:, -1:].expand(-1, channels).clone()
+        limb = white.shape.new_zeros(batch, len(self.limb_sigma))
+        airs_time, fgs1_time = white.baseline[:, -1], torch.zeros_like(white.baseline[:, -1])
+        channel_time = airs_time[:, None].expand(-1, channels, -1).clone()
+        if len(white.depth[0]) > 1:  # columns 0 and 1 of each coefficient: FGS1, and the level of AIRS
+            depth[:, 0], fgs1_time, channel_time[:, 0] = white.depth[:, 0], white.baseline[:, 0], white.baseline[:, 0]
+            half = limb.shape[-1] // 2
+            limb[:, 0:2], limb[:, half : half + 2] = white.limb[:, :, 0], white.limb[:, :, 1]
+        return Parameters(
+            level=torch.zeros_like(depth),
+            depth=depth,
+            shape=white.shape,
+            limb=limb,
+            airs_time=airs_time,
+            fgs1_time=fgs1_time,
+            airs_wavelength=white.shape.new_zeros(batch, self.n_wavelength),
+            channel_time=channel_time,
+        )
+
+    def _transit(self, p: Parameters, around: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Transit (B, C, T), and its derivatives by depth, by shape (..., 3) and by limb columns (..., L).
+
+        ``around`` (B, C): positive depths at which the shape of the transit is taken; ``p.depth`` may be any number,
+        and the transit follows it along the tangent.
+        """
+        k = torch.sqrt(around)
+        low, high = k.amin(-1, keepdim=True) * 0.995, k.amax(-1, keepdim=True) * 1.005
+        nodes = torch.cat([low, 0.5 * (low + high), high], -1)  # (B, 3)
+        moments, by_shape, _ = binned_moments(self.time, self.width, p.shape, self.prior.rate, nodes)
+        value, slope = _lagrange(k, nodes)  # (B, C, 3) each
+        u = self.u_mean + torch.einsum("bl,lac->bac", p.limb, self.u_basis)
+        coefficients = intensity_coefficients(u[:, 0], u[:, 1])  # (B, C, 3)
+        gradients = intensity_gradients(u[:, 0], u[:, 1])
+
+        def contract(weights: Tensor, tensor: Tensor) -> Tensor:
+            """weights (B, C, node, moment) over tensor (B, node, T, moment) -> (B, C, T)."""
+            return weights.flatten(2) @ tensor.transpose(-1, -2).flatten(1, 2)
+
+        hidden = contract(value[..., None] * coefficients[:, :, None], moments)
+        by_depth = contract(slope[..., None] * coefficients[:, :, None], moments) / (2.0 * k[..., None])
+        by_shapes = [
+            contract(value[..., None] * coefficients[:, :, None], by_shape[..., axis])
+            for axis in range(by_shape.shape[-1])
+        ]
+        by_u = [contract(value[..., None] * gradient[:, :, None], moments) for gradient in gradients]
+        by_limb = torch.einsum("abct,lac->bctl", torch.stack(by_u), self.u_basis)
+        transit = 1.0 - hidden - (p.depth - around)[..., None] * by_depth
+        return transit, -by_depth, -torch.stack(by_shapes, -1), -by_limb
+
+    def drift_curves(self, p: Parameters) -> Tensor:
+        """Drift (B, C, T), relative."""
+        if self.drift == "channel":
+            return p.channel_time @ self.polynomials
+        airs = torch.einsum("bp,bpt->bt", p.airs_time, self.polynomials)
+        fgs1 = torch.einsum("bp,bpt->bt", p.fgs1_time, self.polynomials)
+        return self._profile(p)[..., None] * airs[:, None] + self.is_fgs1[:, None] * fgs1[:, None]
+
+    def _profile(self, p: Parameters) -> Tensor:
+        """q of every channel (B, C), 0 for FGS1."""
+        return self.is_airs + p.airs_wavelength @ self.slopes
+
+    def linearise(self, p: Parameters, around: Tensor, with_derivatives: bool = True) -> Linearised:
+        """Model and derivatives at ``p``; relative flux, so the level's derivative is the model itself."""
+        transit, by_depth, by_shape, by_limb = self._transit(p, around)
+        gain = p.level.exp()[..., None] * (1.0 + self.drift_curves(p))
+        model = transit * gain
+        if not with_derivatives:
+            return Linearised(model, transit, model[..., None, :0], model[..., None, :0])
+        own = [by_depth * gain, model]
+        shared = [by_shape * gain[..., None], by_limb * gain[..., None]] if self.fit_shape else []
+        lit = transit * p.level.exp()[..., None]
+        if self.drift == "channel":
+            own += [lit * polynomial[:, None] for polynomial in self.polynomials.unbind(1)]
+        else:
+            by_time = (lit * self._profile(p)[..., None])[..., None] * self.polynomials.transpose(1, 2)[:, None]
+            fgs1 = (lit * self.is_fgs1[:, None])[..., None] * self.polynomials.transpose(1, 2)[:, None]
+            airs = torch.einsum("bp,bpt->bt", p.airs_time, self.polynomials)
+            by_wavelength = (lit * airs[:, None])[..., None] * self.slopes.T[:, None]
+            shared += [by_time, fgs1, by_wavelength]
+        empty = model.new_zeros(*model.shape, 0)
+        return Linearised(model, transit, torch.stack(own, -1), torch.cat([*shared, empty], -1))
+
+    def bound(self, p: Parameters) -> Bound | None:
+        """b^2 >= 0, as a bound on its step; flat in b where the star table does not tell it, as orbits are oriented."""
+        return Bound(B2, -p.shape[:, B2], ~self.prior.known) if self.fit_shape else None
+
+    def priors(self, p: Parameters) -> tuple[Tensor, Tensor, Tensor]:
+        """Precision of own (n,) and shared (B, S) parameters, and the pull (B, S) of the shared prior."""
+        own = [1.0, 1e-2]  # depth and ln F: all but free
+        if self.drift == "channel":
+            own += (self.drift_sigma**-2).tolist()
+        value, mean, sigma = self.shared(p)
+        precision = sigma**-2
+        return value.new_tensor(own), precision, precision * (mean - value)
+
+    def shared(self, p: Parameters) -> tuple[Tensor, Tensor, Tensor]:
+        """Values (B, S) of the shared parameters, and the mean and sigma of their priors."""
+        batch = len(p.shape)
+        parts = []
+        if self.fit_shape:
+            parts.append((p.shape, self.prior.mean, self.prior.sigma))
+            parts.append((p.limb, torch.zeros_like(p.limb), self.limb_sigma.expand(batch, -1)))
+        if self.drift != "channel":
+            for value, sigma in (
+                (p.airs_time, self.drift_sigma),
+                (p.fgs1_time, self.drift_sigma),
+                (p.airs_wavelength, self.wavelength_sigma),
+            ):
+                parts.append((value, torch.zeros_like(value), sigma.expand(batch, -1)))
+        if not parts:
+            empty = p.shape.new_zeros(batch, 0)
+            return empty, empty, empty
+        value, mean, sigma = (torch.cat(group, -1) for group in zip(*parts, strict=True))
+        return value, mean, sigma
+
+    def step(self, p: Parameters, own: Tensor, shared: Tensor) -> Parameters:
+        """Parameters moved by a solution's ``own`` (B, C, n) and ``shared`` (B, S), kept within physical bounds."""
+        p = replace(p, depth=p.depth + own[..., 0], level=p.level + own[..., 1])
+        if self.drift == "channel":
+            p = replace(p, channel_time=p.channel_time + own[..., 2:])
+        sizes = [3, len(self.limb_sigma)] if self.fit_shape else []
+        sizes += [] if self.drift == "channel" else [self.n_time, self.n_time, self.n_wavelength]
+        parts = list(torch.split(shared, sizes, -1)) if sizes else []
+        if self.fit_shape:
+            move, limb = parts.pop(0), parts.pop(0)
+            shape = p.shape + move.clamp(-0.3, 0.3)
+            shape = torch.cat([shape[:, :1], shape[:, 1:2].clamp(0.0, 1.2), shape[:, 2:]], -1)
+            p = replace(p, shape=shape, limb=p.limb + limb)
+        if parts:
+            airs, fgs1, wavelength = parts
+            p = replace(
+                p,
+                airs_time=p.airs_time + airs,
+                fgs1_time=p.fgs1_time + fgs1,
+                airs_wavelength=p.airs_wavelength + wavelength.clamp(-1.0, 1.0),
+            )
+        return p
+
+
+def _lagrange(x: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """Quadratic interpolation weights (B, C, 3) of x (B, C) between nodes (B, 3), and their derivatives by x."""
+    a, b, c = (nodes[:, None, i] for i in range(3))
+    na, nb, nc = (a - b) * (a - c), (b - a) * (b - c), (c - a) * (c - b)
+    value = torch.stack([(x - b) * (x - c) / na, (x - a) * (x - c) / nb, (x - a) * (x - b) / nc], -1)
+    slope = torch.stack([(2 * x - b - c) / na, (2 * x - a - c) / nb, (2 * x - a - b) / nc], -1)
+    return value, slope

@@ -1,0 +1,209 @@
+"""The classical posterior as a layer: light curves to spectra with errors, by the fit, the populations and the prior.
+
+What it knows is kept in buffers that travel with the checkpoint: a scale-mixture prior over spectra, and populations of
+the parameters that channels share, for visits without a star table and with one. All of it runs in float64.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import initialization as init
+
+from .configuration_ariel import ArielConfig
+from .populations import NuisancePrior, Shared
+from .posterior import ScaleMixture, VisitPosterior, best_status, combine_visits
+from .retrieval import ClassicalFit, fit
+
+STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")  # columns of the star table
+_TABLE_IN_FIT = ("P", "sma", "i", "Ts")
+_SMOOTH, _FEATURES, _NUGGET = 20.0, 1.5e-4, 2e-6  # prior before any is learned: channels, depth, depth
+
+
+@dataclass
+class ClassicalPosterior:
+    """What the network starts from, P planets of B visits.
+
+    ``mean``, ``sigma`` (P, C) posterior [depth]; ``depth``, ``depth_sigma`` (P, C) before the prior over spectra;
+    ``share`` (P, K) of the prior's components; ``shared``, ``shared_sigma`` (P, S) parameters common to channels, in
+    sigmas of their population; ``residual`` (B, T, C) of the fit [sigma]; ``status`` of each planet; ``covariance``
+    (P, C, C) of ``depth``.
+    """
+
+    mean: Tensor
+    sigma: Tensor
+    depth: Tensor
+    depth_sigma: Tensor
+    share: Tensor
+    shared: Tensor
+    shared_sigma: Tensor
+    residual: Tensor | None = None
+    status: list[str] | None = None
+    covariance: Tensor | None = None
+
+
+class ArielPhysics(nn.Module):
+    """Fit, populations, prior. Its buffers stay float32 whatever the model becomes."""
+
+    wavelength: Tensor
+    prior_mean: Tensor
+    prior_common: Tensor
+    prior_features: Tensor
+    prior_common_rest: Tensor
+    prior_features_rest: Tensor
+    prior_scales: Tensor
+    prior_weights: Tensor
+    population_mean: Tensor
+    population_covariance: Tensor
+    population_used: Tensor
+    population_b_sigma: Tensor
+
+    def __init__(self, config: ArielConfig):
+        super().__init__()
+        channels, shared, components = config.n_channels, config.n_shared, config.prior_components
+        shapes = {
+            "wavelength": (channels,),
+            "prior_mean": (channels,),
+            "prior_common": (channels, channels),
+            "prior_features": (channels, channels),
+            "prior_common_rest": (channels, channels),  # what float32 loses: the quietest spectra depend on it
+            "prior_features_rest": (channels, channels),
+            "prior_scales": (components,),
+            "prior_weights": (components,),
+            "population_mean": (2, shared),
+            "population_covariance": (2, shared, shared),
+            "population_used": (2, shared),
+            "population_b_sigma": (2,),
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
+        self.config = config
+
+    def _apply(self, function, recurse: bool = True):  # type: ignore[no-untyped-def]
+        """Move, but keep float32: in bfloat16 a prior over spectra is no longer positive definite."""
+        return super()._apply(lambda t: function(t) if t.is_meta else t.to(function(t).device), recurse)
+
+    def reset(self) -> None:
+        """A wide prior over spectra, and no populations."""
+        with torch.no_grad():
+            init.copy_(self.wavelength, torch.tensor(self.config.wavelength))
+            init.constant_(self.prior_mean, self.config.depth_mean)
+            channel = torch.arange(len(self.wavelength), dtype=torch.float64)
+            smooth = torch.exp(-0.5 * ((channel[:, None] - channel) / _SMOOTH) ** 2)
+            nugget = _NUGGET**2 * torch.eye(len(channel), dtype=torch.float64)
+            init.copy_(self.prior_common, (self.config.depth_scale**2 + nugget).float())
+            init.copy_(self.prior_features, (_FEATURES**2 * (smooth + 1e-2 * torch.eye(len(channel)))).float())
+            init.zeros_(self.prior_common_rest)
+            init.zeros_(self.prior_features_rest)
+            init.ones_(self.prior_scales)
+            init.constant_(self.prior_weights, 1.0 / len(self.prior_weights))
+            init.zeros_(self.population_mean)
+            init.copy_(self.population_covariance, torch.eye(self.config.n_shared).expand(2, -1, -1))
+            init.zeros_(self.population_used)
+            init.constant_(self.population_b_sigma, math.inf)
+
+    def spectrum_prior(self) -> ScaleMixture:
+        """The prior over spectra, float64."""
+        return ScaleMixture(
+            self.prior_mean.double(),
+            self.prior_common.double() + self.prior_common_rest.double(),
+            self.prior_features.double() + self.prior_features_rest.double(),
+            self.prior_scales.double(),
+            self.prior_weights.double(),
+        )
+
+    @torch.no_grad()
+    def set_spectrum_prior(self, prior: ScaleMixture) -> None:
+        """Take another prior with as many components; ValueError where it has not."""
+        if prior.common.shape != self.prior_common.shape or len(prior.scales) != len(self.prior_scales):
+            raise ValueError(
+                f"prior: expected {len(self.prior_scales)} scales over {len(self.prior_mean)} channels, found "
+                f"{len(prior.scales)} over {len(prior.mean)}"
+            )
+        for name in ("mean", "common", "features", "scales", "weights"):
+            getattr(self, f"prior_{name}").copy_(getattr(prior, name))
+        for name in ("common", "features"):
+            exact = getattr(prior, name).double()
+            getattr(self, f"prior_{name}_rest").copy_(exact - exact.float().double())
+
+    def population(self, with_table: bool) -> NuisancePrior | None:
+        """Population of visits with or without a star table; None where none was learned."""
+        row = int(with_table)
+        index = torch.nonzero(self.population_used[row] > 0).squeeze(-1)
+        if not len(index):
+            return None
+        covariance = self.population_covariance[row].double()[index][:, index]
+        mean = self.population_mean[row].double()[index]
+        return NuisancePrior(index, mean, covariance, float(self.population_b_sigma[row]))
+
+    @torch.no_grad()
+    def set_population(self, population: NuisancePrior, with_table: bool) -> None:
+        """Take a population learned by :meth:`NuisancePrior.fit`."""
+        row, index = int(with_table), population.index
+        self.population_used[row] = 0.0
+        self.population_used[row, index] = 1.0
+        self.population_mean[row, index] = population.mean.to(self.population_mean)
+        covariance = torch.eye(self.config.n_shared).to(self.population_covariance)
+        covariance[index[:, None], index[None, :]] = population.covariance.to(covariance)
+        self.population_covariance[row] = covariance
+        self.population_b_sigma[row] = population.b_sigma
+
+    def apply_populations(self, fits: ClassicalFit) -> Shared:
+        """Depths and shared parameters of visits given the population that each belongs to."""
+        result = Shared.of(fits)
+        for with_table in (False, True):
+            rows = torch.nonzero(fits.table_known == with_table).squeeze(-1)
+            population = self.population(with_table) if len(rows) else None
+            if population is not None:
+                better = population.apply(fits.select(rows))
+                result = result.put(rows, better)
+        return result
+
+    def standardised(self, shared: Shared, table_known: Tensor) -> tuple[Tensor, Tensor]:
+        """Shared parameters (B, S) and their errors in sigmas of their population."""
+        row = table_known.long()
+        size = self.population_covariance.diagonal(dim1=1, dim2=2).double().sqrt()[row]
+        error = shared.shared_covariance.diagonal(dim1=1, dim2=2).clamp_min(0.0).sqrt()
+        return (shared.shared - self.population_mean.double()[row]) / size, error / size
+
+    def posterior(self, covariance: Tensor) -> VisitPosterior:
+        """Posteriors for depths of this covariance (P, C, C)."""
+        return VisitPosterior.prepare(self.spectrum_prior(), covariance)
+
+    def forward(
+        self, time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, star: Tensor, planet: Tensor
+    ) -> ClassicalPosterior:
+        """Light curves (B, T, C) to the posterior of P planets; ``planet`` (B,) numbers each visit's planet.
+
+        ``star`` (B, 8): the star table, NaN where unknown.
+        """
+        with torch.autocast(flux.device.type, enabled=False):
+            batch = {"time": time, "flux": flux, "flux_err": flux_err, "valid": valid}
+            batch |= {name: star[:, STAR.index(name)] for name in _TABLE_IN_FIT}
+            fits = fit(batch, self.wavelength.double())
+            return self.summarise(fits, planet)
+
+    def summarise(self, fits: ClassicalFit, planet: Tensor) -> ClassicalPosterior:
+        """Fits of visits to the posterior of their planets."""
+        visits = self.apply_populations(fits)
+        shared, error = self.standardised(visits, fits.table_known)
+        members = [torch.nonzero(planet == p).squeeze(-1) for p in range(int(planet.max()) + 1)]
+        depths, covariances = zip(
+            *(combine_visits(list(visits.depth[m]), list(visits.covariance[m])) for m in members), strict=True
+        )
+        depth, covariance = torch.stack(depths), torch.stack(covariances)
+        mean, sigma, share = self.posterior(covariance)(depth)
+        states = [[fits.status[int(visit)] for visit in m] for m in members]
+        return ClassicalPosterior(
+            mean=mean,
+            sigma=sigma,
+            depth=depth,
+            depth_sigma=covariance.diagonal(dim1=1, dim2=2).sqrt(),
+            share=share,
+            shared=torch.stack([shared[m].mean(0) for m in members]),
+            shared_sigma=torch.stack([error[m].mean(0) for m in members]),
+            residual=(fits.residual * fits.weight.sqrt()).transpose(1, 2),
+            status=[best_status(found) for found in states],
+            covariance=covariance,
+        )

@@ -1,0 +1,150 @@
+"""Posteriors of spectra under a scale-mixture prior, quick for many measured depths that share a covariance.
+
+The prior's components differ in the size s of the spectra's features alone: covariance A + s^2 F. One generalised
+eigenvalue problem, F w = lambda (A + Sigma) w, then serves every component and every depth measured with covariance
+Sigma (simultaneous diagonalisation: Golub & Van Loan, Matrix Computations, section 8.7).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .spectrum_prior import PriorError, SpectrumPrior
+
+_UNIT = 1e-4  # depths are counted in 100 ppm, so that float32 holds their squares
+
+
+@dataclass
+class ScaleMixture:
+    """``mean`` (C,), ``common`` A and ``features`` F (C, C), ``scales`` and ``weights`` (K,): N(mean, A + s^2 F)."""
+
+    mean: Tensor
+    common: Tensor
+    features: Tensor
+    scales: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, prior: SpectrumPrior, scales: tuple[float, ...]) -> "ScaleMixture":
+        """The same prior as learned with these ``scales``; PriorError where its covariances are of another family."""
+        covariances = prior.covariances.double()
+        if len(scales) != len(covariances):
+            raise PriorError(f"scales: expected {len(covariances)}, one for each covariance, found {len(scales)}")
+        s = torch.tensor(scales, dtype=torch.float64, device=covariances.device)
+        if len(scales) == 1:
+            common, features = torch.zeros_like(covariances[0]), covariances[0] / s[0] ** 2
+        else:
+            low, high = int(s.argmin()), int(s.argmax())
+            features = (covariances[high] - covariances[low]) / (s[high] ** 2 - s[low] ** 2)
+            common = covariances[low] - s[low] ** 2 * features
+        mixture = cls(prior.mean.double(), common, features, s, prior.weights.double())
+        if not torch.allclose(mixture.prior().covariances, covariances, rtol=1e-6, atol=1e-15):
+            raise PriorError("prior: expected covariances A + s^2 F, found components that differ in more than scale")
+        return mixture
+
+    def prior(self) -> SpectrumPrior:
+        """As a general mixture."""
+        covariances = self.common + self.scales[:, None, None] ** 2 * self.features
+        return SpectrumPrior(self.mean, covariances, self.weights)
+
+
+@dataclass
+class VisitPosterior:
+    """Everything about P planets' covariances that their posteriors need; depths in units of 100 ppm within.
+
+    ``basis`` (P, C, C) the eigenvectors w, ``common``, ``features`` (P, C, C) A w and F w, ``eigenvalues`` (P, C),
+    ``variance`` (P, K, C) of each component, ``mean`` (P, C), ``scales2``, ``log_weights`` (P, K).
+    """
+
+    basis: Tensor
+    common: Tensor
+    features: Tensor
+    eigenvalues: Tensor
+    variance: Tensor
+    mean: Tensor
+    scales2: Tensor
+    log_weights: Tensor
+
+    @classmethod
+    def prepare(cls, prior: ScaleMixture, covariance: Tensor) -> "VisitPosterior":
+        """For depths measured with ``covariance`` (P, C, C); float64."""
+        common, features = prior.common / _UNIT**2, prior.features / _UNIT**2
+        factor = torch.linalg.cholesky(covariance.double() / _UNIT**2 + common)
+        half = torch.linalg.solve_triangular(factor, features.expand_as(factor), upper=False)
+        symmetric = torch.linalg.solve_triangular(factor, half.transpose(-1, -2), upper=False)
+        eigenvalues, vectors = torch.linalg.eigh(0.5 * (symmetric + symmetric.transpose(-1, -2)))
+        eigenvalues = eigenvalues.clamp_min(0.0)
+        basis = torch.linalg.solve_triangular(factor.transpose(-1, -2), vectors, upper=True)
+        with_common, with_features = common @ basis, features @ basis
+        variance = []
+        for scale2 in prior.scales**2:
+            seen = (with_common + scale2 * with_features) ** 2 / (1.0 + scale2 * eigenvalues[:, None])
+            variance.append((common + scale2 * features).diagonal() - seen.sum(-1))
+        planets = len(covariance)
+        return cls(
+            basis,
+            with_common,
+            with_features,
+            eigenvalues,
+            torch.stack(variance, 1),
+            prior.mean.expand(planets, -1),
+            (prior.scales**2).expand(planets, -1),
+            prior.weights.log().expand(planets, -1),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["VisitPosterior"]) -> "VisitPosterior":
+        """The planets of all parts, whose priors may differ but for the number of components."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+
+    def to(self, dtype: torch.dtype) -> "VisitPosterior":
+        """The same in another precision; the mean spectrum stays float64."""
+        names = [name for name in self.__annotations__ if name != "mean"]
+        return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
+
+    def select(self, planets: Tensor) -> "VisitPosterior":
+        """Of these planets, given by their numbers."""
+        return VisitPosterior(*(getattr(self, name)[planets] for name in self.__annotations__))
+
+    def __call__(self, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and sigma, as ``depth``, float64, given measured depths (P, C), and the components' shares (P, K).
+
+        Depths (P, D, C) are D of each planet, which costs little more than one; the results have that axis too.
+        """
+        if depth.ndim == 2:
+            mean, sigma, share = self(depth[:, None])
+            return mean[:, 0], sigma[:, 0], share[:, 0]
+        innovation = ((depth.double() - self.mean[:, None]) / _UNIT).to(self.basis)
+        along = innovation @ self.basis  # (P, D, C)
+        scales2 = self.scales2[..., None]
+        spread = (1.0 + scales2 * self.eigenvalues[:, None])[:, None]  # (P, 1, K, C)
+        scaled = along[:, :, None] / spread
+        means = scaled @ self.common.transpose(-1, -2)[:, None]
+        means = means + scales2[:, None] * (scaled @ self.features.transpose(-1, -2)[:, None])
+        evidence = -0.5 * spread.log().sum(-1) - 0.5 * (along[:, :, None] * scaled).sum(-1)
+        share = torch.softmax(self.log_weights[:, None] + evidence, -1)  # (P, D, K)
+        mean = (share[..., None] * means).sum(2)
+        variance = (share[..., None] * (self.variance[:, None] + (means - mean[:, :, None]) ** 2)).sum(2)
+        sigma = _UNIT * variance.double().clamp_min(1e-12).sqrt()
+        return self.mean[:, None] + _UNIT * mean.double(), sigma, share.double()
+
+
+def best_status(found: Sequence[str]) -> str:
+    """Status of a planet by those of its visits' fits: the best one, as visits that failed hardly count."""
+    order = ("ok", "partial")
+    return min(found, key=lambda status: order.index(status) if status in order else len(order))
+
+
+def combine_visits(depths: Sequence[Tensor], covariances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Depth (C,) and covariance (C, C) of one planet from its visits', by inverse covariance.
+
+    A visit without a transit has an error wider than any label, so it hardly counts.
+    """
+    if len(depths) == 1:
+        return depths[0], covariances[0]
+    precisions = [torch.linalg.inv(covariance) for covariance in covariances]
+    covariance = torch.linalg.inv(torch.stack(precisions).sum(0))
+    pulled = torch.stack([p @ d for p, d in zip(precisions, depths, strict=True)]).sum(0)
+    return covariance @ pulled, 0.5 * (covariance + covariance.T)

@@ -1,0 +1,103 @@
+"""Predicted spectra as one Parquet file, a row a planet, whatever made them; and visits of one planet combined.
+
+Columns: ``planet_id`` int64, ``mu`` and ``sigma`` float32 [C] in (Rp/Rs)^2, and optionally ``sigma_aleatoric``,
+``sigma_epistemic`` and ``status`` (how the fit went).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .posterior import combine_visits as combine_visits
+
+N_CHANNELS = 283
+OPTIONAL = ("sigma_aleatoric", "sigma_epistemic", "status")
+
+
+class PredictionError(ValueError):
+    """A predictions file or array that breaks the contract."""
+
+
+@dataclass
+class Predictions:
+    """``planet_id`` (N,) int64; ``mu``, ``sigma`` (N, C) float32; ``extra`` optional columns."""
+
+    planet_id: NDArray[np.int64]
+    mu: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, source: str = "predictions") -> Predictions:
+        """Self, or PredictionError naming what is wrong and in which planet."""
+        if self.mu.shape != (len(self.planet_id), N_CHANNELS) or self.sigma.shape != self.mu.shape:
+            raise PredictionError(
+                f"{source}: expected mu and sigma of shape ({len(self.planet_id)}, {N_CHANNELS}), found "
+                f"{self.mu.shape} and {self.sigma.shape}"
+            )
+        planets, counts = np.unique(self.planet_id, return_counts=True)
+        if (counts > 1).any():
+            raise PredictionError(f"{source}: planet {planets[counts > 1][0]}: expected one row, found {counts.max()}")
+        for name, values in (("mu", self.mu), ("sigma", self.sigma)):
+            wrong = ~np.isfinite(values) | (values < 0)
+            if wrong.any():
+                row, channel = np.argwhere(wrong)[0]
+                raise PredictionError(
+                    f"{source}: planet {self.planet_id[row]}: {name}: expected finite values >= 0, found "
+                    f"{values[row, channel]} in channel {channel}"
+                )
+        return self
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write the Parquet file whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    predictions.check(str(path))
+    columns: dict[str, Any] = {"planet_id": pa.array(predictions.planet_id, pa.int64())}
+    arrays: Mapping[str, Any] = {"mu": predictions.mu, "sigma": predictions.sigma, **predictions.extra}
+    for name, values in arrays.items():
+        if name == "status":
+            columns[name] = pa.array(list(values), pa.string())
+        else:
+            flat = pa.array(np.ascontiguousarray(values, np.float32).ravel())
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, N_CHANNELS)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    pq.write_table(pa.table(columns), temporary)
+    os.replace(temporary, path)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read and check a predictions file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise PredictionError(f"{path}: expected a Parquet file of predictions: {error}") from error
+    missing = {"planet_id", "mu", "sigma"} - set(table.column_names)
+    if missing:
+        raise PredictionError(f"{path}: expected columns planet_id, mu, sigma, missing {sorted(missing)}")
+    extra = {name: _column(path, table, name) for name in OPTIONAL if name in table.column_names}
+    planet_id = np.asarray(table["planet_id"].to_pylist(), np.int64)
+    return Predictions(planet_id, _column(path, table, "mu"), _column(path, table, "sigma"), extra).check(str(path))
+
+
+def _column(path: Path, table: Any, name: str) -> Any:
+    rows = table[name].to_pylist()
+    if name == "status":
+        return rows
+    lengths = {len(row) if row is not None else 0 for row in rows}
+    if lengths - {N_CHANNELS}:
+        raise PredictionError(f"{path}: {name}: expected {N_CHANNELS} values a row, found {sorted(lengths)}")
+    return np.array(rows, np.float32).reshape(-1, N_CHANNELS)

@@ -1,0 +1,1 @@
+"""One file a command; `main` is what `ariel NAME` runs."""

@@ -1,0 +1,1 @@
+"""Datasets and models by folder or Hub id, and where they came from."""

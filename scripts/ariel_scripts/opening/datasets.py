@@ -1,0 +1,108 @@
+"""Datasets of light curves opened: a folder, a URL or a Hub id at one commit, all alike."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ariel_scripts.opening.hub import Located, hub_errors, locate_dataset
+
+logger = logging.getLogger(__name__)
+
+ModelRevision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a model on the Hub.")]
+DatasetRevision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a dataset on the Hub.")]
+
+
+def open_split(dataset: str | Located, split: str) -> Any:
+    """The split as a stream of rows: nothing is copied into a cache. ValueError where it cannot be opened."""
+    return _load(dataset, split, streaming=True)
+
+
+def open_curves(dataset: str | Located, split: str) -> Any:
+    """The split as a memory-mapped `datasets.Dataset`; ValueError where it cannot be opened."""
+    return _load(dataset, split)
+
+
+def _load(dataset: str | Located, split: str, **how: Any) -> Any:
+    import datasets
+
+    where = locate_dataset(dataset)
+    try:
+        with hub_errors("dataset", where.name, where.commit):
+            return datasets.load_dataset(**load_arguments(where), split=split, **how)
+    except (ValueError, FileNotFoundError, ConnectionError) as error:
+        raise ValueError(f"{where.name}: split {split!r} cannot be opened: {error}") from error
+
+
+def load_arguments(where: Located) -> dict[str, Any]:
+    """Arguments of `datasets.load_dataset`; the repository's default configuration, the light curves."""
+    return {"path": where.location} | ({} if where.revision is None else {"revision": where.revision})
+
+
+def count_visits(dataset: str | Located, split: str, limit: int | None) -> dict[int, int]:
+    """Number of visits of each planet of the split, of at most ``limit`` planets; ValueError where it has no rows."""
+    index: dict[int, int] = {}
+    for row in open_split(dataset, split).select_columns(["planet_id"]):
+        index[int(row["planet_id"])] = index.get(int(row["planet_id"]), 0) + 1
+    if not index:
+        raise ValueError(f"{locate_dataset(dataset).name}: split {split!r} has no rows")
+    return dict(list(index.items())[:limit])
+
+
+def read_truths(dataset: str | Located, split: str) -> dict[int, np.ndarray]:
+    """True spectra (C,) float64 of the labelled planets."""
+    truths = {}
+    for row in open_split(dataset, split).select_columns(["planet_id", "spectrum"]):
+        if row["spectrum"] is not None and len(row["spectrum"]):
+            truths[int(row["planet_id"])] = np.asarray(row["spectrum"], np.float64)
+    return truths
+
+
+def read_layouts(dataset: str | Located, split: str) -> list[str]:
+    """Where the rows come from: `2024`, `2025`, `simulated`, in order."""
+    return sorted({str(row["layout"]) for row in open_split(dataset, split).select_columns(["layout"])})
+
+
+def wavelengths_of(dataset: str | Located, layout: str) -> np.ndarray:
+    """Wavelengths (C,) [um]: from the dataset's card; where that has none, those of the layout, with a warning.
+
+    Raises:
+        ValueError: the card can't be fetched, or its wavelengths aren't sound.
+    """
+    from hf_dataset.simulation.planets import wavelengths_um
+    from hf_dataset.store.description import wavelengths_in
+
+    where = locate_dataset(dataset)
+    card = _card(where)
+    if "```json wavelengths" in card:
+        try:
+            return wavelengths_in(card)
+        except ValueError as error:
+            raise ValueError(f"{where.name}: README.md: {error}") from error
+    axis = "2024" if layout in ("2024", "given") else "2025"
+    logger.warning("%s: no wavelengths in its card: those of the challenge of %s are taken", where.name, axis)
+    return wavelengths_um(axis)
+
+
+def _card(where: Located) -> str:
+    """Text of the dataset's README.md; empty where it has none."""
+    if where.revision is None:
+        from hf_dataset.folders import folder
+
+        try:
+            return (folder(where.location) / "README.md").read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    with hub_errors("dataset", where.name, where.commit):
+        try:
+            path = hf_hub_download(where.name, "README.md", repo_type="dataset", revision=where.revision)
+        except RemoteEntryNotFoundError:
+            return ""
+    return Path(path).read_text(encoding="utf-8")

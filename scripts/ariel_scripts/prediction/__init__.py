@@ -1,0 +1,1 @@
+"""Rows of light curves → predicted planets."""

@@ -1,0 +1,307 @@
+"""Rows of light curves to a batch of predicted planets: models and their features, fits, samples, ensembles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ariel_scripts.opening.hub import Located, locate_model
+from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
+from ariel_scripts.prediction.resuming import Part
+from modeling_ariel.retrieval import OK, PARTIAL, ClassicalFit
+from modeling_ariel.uncertainty import Moments, mixture_moments
+
+logger = logging.getLogger(__name__)
+
+# Measured on CPU with 2 to 24 visits of 375 bins: 0.45 GB and 12 MB a visit for the fits; with features and network
+# 30 MB a visit is ample.
+FIXED_BYTES, BYTES_PER_BIN = 0.6e9, 30e6 / 375
+LARGEST_BATCH = 16  # more is no faster, as the fits take the time, and loses more when interrupted
+
+Planets = Sequence[tuple[int, list[dict[str, Any]]]]
+
+
+@dataclass
+class Member:
+    """A model with its feature extractor; ``digest`` is the hash of all that they hold."""
+
+    located: Located
+    model: Any
+    extractor: Any
+    digest: str
+    device: torch.device
+
+    @property
+    def source(self) -> str:
+        """The name that the model was given by."""
+        return self.located.name
+
+
+def load_members(sources: Sequence[str], revision: str | None, device: torch.device, samples: int) -> list[Member]:
+    """The models of an ensemble; ValueError where they don't fit together or can't be sampled."""
+    members = [load_member(source, revision, device) for source in sources]
+    for member in members[1:]:
+        if member.model.config.wavelength != members[0].model.config.wavelength:
+            raise ValueError(f"{member.source}: expected the channels of {members[0].source}, found others")
+    for member in members:
+        config = member.model.config
+        if samples and not max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) > 0:
+            raise ValueError(f"--samples: expected a model with dropout, found none in {member.source}")
+        check_sampling(member.located, samples)
+    return members
+
+
+def load_member(source: str, revision: str | None, device: torch.device) -> Member:
+    """Model and extractor of a folder or Hub id. The classes are this package's: no code of the Hub runs."""
+    from ariel_scripts.opening.models import quiet
+    from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+    from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+
+    located = locate_model(source, revision)
+    with quiet():
+        loaded: Any = ArielForSpectrumPrediction.from_pretrained(located.location, output_loading_info=True)
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(
+            f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights, {missing[0]} …: "
+            "fine-tune it first (ariel finetune)"
+        )
+    extractor = ArielFeatureExtractor.from_pretrained(located.location)
+    return Member(located, model.eval().to(device), extractor, model_digest(model, extractor), device)
+
+
+def model_digest(model: Any, extractor: Any) -> str:
+    """Hash of weights, buffers, configuration and the extractor's statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + str(tensor.dtype).encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    names = {"_name_or_path", "transformers_version", "auto_map", "architectures", "dtype"}
+    for settings in (model.config.to_dict(), extractor.to_dict()):
+        kept = {name: value for name, value in settings.items() if name not in names}
+        digest.update(json.dumps(kept, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def code_digest() -> str:
+    """Hash of the sources that decide a prediction."""
+    import modeling_ariel
+
+    digest = hashlib.sha256()
+    for path in (*sorted(Path(str(modeling_ariel.__file__)).parent.glob("*_ariel.py")), Path(__file__)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def check_sampling(source: Located, samples: int) -> None:
+    """Warn where a model's sigma was calibrated with another number of dropout samples."""
+    try:
+        known = json.loads((Path(source.location) / "calibration.json").read_text())["samples"]
+    except (OSError, ValueError, KeyError):
+        return
+    if known != samples:
+        logger.warning("%s: its sigma was calibrated with --samples %d, not %d", source.name, known, samples)
+
+
+# --- the machine ---------------------------------------------------------------------------------------------------
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; auto is CUDA where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"--device: expected auto, cpu or cuda, found {name!r}") from error
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"--device {name}: expected one of this machine's, cpu or cuda (float64 is needed)")
+    return device
+
+
+def batch_size(wanted: str, device: torch.device, bins: int) -> int:
+    """Planets at a time, each of ``bins`` in all of its visits together: half of what is free, or the number wanted."""
+    if wanted != "auto":
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise ValueError(f"--batch: expected auto or a number above 0, found {wanted!r}")
+        return int(wanted)
+    room = 0.5 * free_bytes(device) - FIXED_BYTES
+    return int(min(max(room / (BYTES_PER_BIN * bins), 1), LARGEST_BATCH))
+
+
+# --- predicting ----------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def predict_planets(
+    members: list[Member], planets: Planets, samples: int, seed: tuple[int, int], pool: FitPool
+) -> Part:
+    """Predictions of planets, each given as (id, rows of its visits); one that can't be read is refused."""
+    accepted: Planets = planets
+    refused: dict[int, str] = {}
+    try:
+        features = _features(members, planets)
+    except ValueError:
+        accepted, refused = _sift(members, planets)
+        if not accepted:
+            return Part(refused=refused)
+        features = _features(members, accepted)
+    try:
+        moments, status, reasons = _moments(members, features, samples, seed, pool)
+    except torch.cuda.OutOfMemoryError:
+        if len(accepted) == 1:
+            raise
+        torch.cuda.empty_cache()
+        half = len(accepted) // 2
+        logger.warning("memory of %s is full: %d planets at a time for now", members[0].device, half)
+        parts = [predict_planets(members, part, samples, seed, pool) for part in (accepted[:half], accepted[half:])]
+        return _together(parts, refused)
+    for (planet, _), state, reason in zip(accepted, status, reasons, strict=True):
+        if state not in (OK, PARTIAL):
+            logger.warning("planet %d: %s: %s; it gets the prior's answer", planet, state, reason)
+    return _part([planet for planet, _ in accepted], moments, status, refused)
+
+
+def _sift(members: list[Member], planets: Planets) -> tuple[Planets, dict[int, str]]:
+    """Planets with the visits that every extractor takes; why others have none. A lost visit is reported."""
+    accepted: list[tuple[int, list[dict[str, Any]]]] = []
+    refused: dict[int, str] = {}
+    for planet, rows in planets:
+        good, reasons = [], []
+        for row in rows:
+            try:
+                for member in members:
+                    member.extractor(row)
+                good.append(row)
+            except ValueError as error:
+                reasons.append(str(error))
+        if good:
+            accepted.append((planet, good))
+            for reason in reasons:
+                logger.warning("planet %d: one of %d visits left out: %s", planet, len(rows), reason)
+        else:
+            refused[planet] = "; ".join(reasons)
+    return accepted, refused
+
+
+def _features(members: list[Member], planets: Planets) -> list[dict[str, Tensor]]:
+    """Inputs of each model: the visits of all planets, in their order."""
+    rows = [row for _, visits in planets for row in visits]
+    return [
+        {name: value.to(member.device) for name, value in member.extractor(rows).items() if name != "labels"}
+        for member in members
+    ]
+
+
+def _moments(
+    members: list[Member], features: list[dict[str, Tensor]], samples: int, seed: tuple[int, int], pool: FitPool
+) -> tuple[Moments, list[str], list[str]]:
+    """Mean, sigma and parts (P, C) over members and samples; the status of each planet's fit and its reason."""
+    number = features[0]["planet"]
+    n_planets = int(number.max()) + 1
+    status, reasons = [OK] * n_planets, [""] * n_planets
+    found, fits = [], None
+    for place, (member, inputs) in enumerate(zip(members, features, strict=True)):
+        given: dict[str, Tensor] = {}
+        if member.model.config.physics == "residual":
+            if fits is None:
+                fits = pool.fit(fit_inputs(inputs), member.model.physics.wavelength.double())
+                reasons = [_reason(fits, number == planet) for planet in range(n_planets)]
+            classical = member.model.physics.summarise(fits, number)
+            status, given = list(classical.status), classical_inputs(classical)
+        found.append(_sampled(member, {**inputs, **given}, samples, (*seed, place)))
+    return _ensemble(found), status, reasons
+
+
+def fit_inputs(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the classical fit takes of the extractor's tensors."""
+    from modeling_ariel.physics import STAR
+
+    batch = {name: features[name] for name in ("time", "flux", "flux_err", "valid")}
+    return batch | {name: features["star"][:, STAR.index(name)] for name in ("P", "sma", "i", "Ts")}
+
+
+def _reason(fits: ClassicalFit, visits: Tensor) -> str:
+    return "; ".join(fits.reasons[int(visit)] for visit in torch.nonzero(visits) if fits.reasons[int(visit)])
+
+
+def classical_inputs(classical: Any) -> dict[str, Tensor]:
+    """A `ClassicalPosterior` as the arguments of the model that spare it the fit."""
+    names = ("mean", "sigma", "depth", "depth_sigma", "share", "shared", "shared_sigma")
+    return {**{f"classical_{name}": getattr(classical, name) for name in names}, "residual": classical.residual}
+
+
+def _sampled(member: Member, features: dict[str, Tensor], samples: int, seed: tuple[int, ...]) -> Moments:
+    """Moments (P, C) of one model over its dropout samples.
+
+    The model's calibration was fitted to the whole sigma, so its factor belongs to the spread of the means too.
+    """
+    model = member.model
+    if not samples:
+        answer = model(**features)
+        return mixture_moments(_numpy(answer.mean)[None], _numpy(answer.sigma)[None])
+    devices = [member.device] if member.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:7], "big"))
+        model.train()
+        try:
+            answers = [model(**features) for _ in range(samples)]
+        finally:
+            model.eval()
+    moments = mixture_moments(
+        np.stack([_numpy(answer.mean) for answer in answers]), np.stack([_numpy(answer.sigma) for answer in answers])
+    )
+    epistemic = moments.epistemic * _numpy(model.calibration.scale)
+    return Moments(moments.mean, np.hypot(moments.aleatoric, epistemic), moments.aleatoric, epistemic)
+
+
+def _ensemble(found: list[Moments]) -> Moments:
+    """Moments of an ensemble of members, each with parts of its own."""
+    if len(found) == 1:
+        return found[0]
+    between = mixture_moments(np.stack([m.mean for m in found]), np.stack([m.aleatoric for m in found]))
+    epistemic = np.sqrt(between.epistemic**2 + np.mean([m.epistemic**2 for m in found], 0))
+    return Moments(between.mean, np.hypot(between.aleatoric, epistemic), between.aleatoric, epistemic)
+
+
+def _part(planets: list[int], moments: Moments, status: list[str], refused: dict[int, str]) -> Part:
+    """A part, without planets whose answer isn't finite; a depth can't be negative, so such means become 0."""
+    finite: Any = np.isfinite(moments.mean + moments.sigma).all(1)
+    kept = [bool(ok) for ok in finite]
+    refused |= {planet: "the model's answer is not finite" for planet, ok in zip(planets, kept, strict=True) if not ok}
+    arrays = {
+        "mu": moments.mean.clip(0.0),
+        "sigma": moments.sigma,
+        "sigma_aleatoric": moments.aleatoric,
+        "sigma_epistemic": moments.epistemic,
+    }
+    return Part(
+        list(compress(planets, kept)),
+        {name: values[finite].astype(np.float32) for name, values in arrays.items()},
+        list(compress(status, kept)),
+        refused,
+    )
+
+
+def _together(parts: list[Part], refused: dict[int, str]) -> Part:
+    full = [part for part in parts if part.planet_id]
+    return Part(
+        [planet for part in full for planet in part.planet_id],
+        {name: np.concatenate([part.arrays[name] for part in full]) for name in (full[0].arrays if full else ())},
+        [state for part in full for state in part.status],
+        {**refused, **{planet: why for part in parts for planet, why in part.refused.items()}},
+    )
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().cpu().numpy()

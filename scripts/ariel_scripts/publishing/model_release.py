@@ -1,0 +1,205 @@
+"""A checkpoint folder → what its repository on the Hub holds: weights, JSON, the code they need, figures, card.
+
+Before anything is sent the staged files are loaded and asked for a prediction by a process without this package, and
+the answer is compared, bit for bit, with this package's own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
+from ariel_scripts.publishing.machine_paths import without_paths
+from ariel_scripts.publishing.release import Item, Release
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
+RECORDS = (TRAINING, CALIBRATION)
+FIGURES = ("training.png", "coverage.png", "z.png")
+OWNED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, "*_ariel.py")
+AUTO_CLASS = {"ArielForSpectrumPrediction": "AutoModel", "ArielForPreTraining": "AutoModelForPreTraining"}
+UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+BINS = 60  # of the light curves that it must answer to
+PATIENCE_S = 600
+
+
+def model_release(folder: str | Path, repo_id: str) -> Release:
+    """What a push of the checkpoint ``folder`` sends.
+
+    The same folder gives the same bytes, whenever it is asked for.
+
+    Raises:
+        ValueError: a file is missing or unsafe, weights are not all there or not finite, it does not predict the same
+            where this package is not installed, or its card does not fit.
+    """
+    from ariel_scripts.opening.models import add_code, checkpoint_path
+    from ariel_scripts.publishing.model_card import model_card
+
+    folder = Path(checkpoint_path(str(folder)))
+    kind = architecture(folder)
+    figures = {name: (folder / name).resolve() for name in FIGURES if (folder / name).is_file()}
+    with tempfile.TemporaryDirectory(prefix="ariel-model-") as scratch:
+        stage = Path(scratch) / "model"
+        stage.mkdir()
+        for name in (CONFIG, PREPROCESSOR, *RECORDS):
+            if (folder / name).is_file():
+                (stage / name).write_text(plain_json(folder / name), encoding="utf-8")
+        shutil.copyfile(folder / WEIGHTS, stage / WEIGHTS)
+        add_code(stage)
+        texts = {path.name: path.read_bytes() for path in sorted(stage.iterdir()) if path.name != WEIGHTS}
+        card = model_card(folder, repo_id, {*texts, *figures, WEIGHTS})
+        check_alone(stage, kind, folder)
+    contents: dict[str, Path | bytes] = {**texts, **figures, WEIGHTS: (folder / WEIGHTS).resolve(), CARD: card.encode()}
+    left_out = sorted(path.name for path in folder.iterdir() if path.name not in contents and path.suffix != ".py")
+    if left_out:
+        logger.info("%s: not part of a model, left out: %s", folder, ", ".join(left_out))
+    return Release("model", repo_id, tuple(Item(name, contents[name]) for name in sorted(contents)), OWNED)
+
+
+def architecture(folder: Path) -> str:
+    """The model's class by its config; ValueError where the folder is not a checkpoint that can be published."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: expected the folder of a model, found none")
+    if not (folder / WEIGHTS).is_file():
+        unsafe = sorted(path.name for pattern in UNSAFE for path in folder.glob(pattern))
+        found = f"found {', '.join(unsafe)}: save it as safetensors" if unsafe else "found none"
+        raise ValueError(f"{folder}: expected weights in {WEIGHTS}, {found}")
+    for name in (CONFIG, PREPROCESSOR):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: expected {name}, found none")
+    config = read_record(folder / CONFIG)
+    named = config.get("architectures") or []
+    if config.get("model_type") != "ariel" or len(named) != 1 or named[0] not in AUTO_CLASS:
+        raise ValueError(
+            f"{folder / CONFIG}: expected model_type ariel and architectures one of {', '.join(AUTO_CLASS)}, found "
+            f"{config.get('model_type')} and {named}"
+        )
+    return str(named[0])
+
+
+def plain_json(path: Path) -> str:
+    """A JSON record without this machine's folders."""
+    return json.dumps(without_paths(read_record(path)), indent=2, ensure_ascii=False) + "\n"
+
+
+# --- validation ----------------------------------------------------------------------------------------------------
+
+
+def check_alone(stage: Path, kind: str, folder: Path) -> None:
+    """Refuse a staged model that lacks weights, or that another process, without this package, loads differently.
+
+    stage: the files as they will be sent. folder: named in errors.
+    """
+    from ariel_scripts.opening.models import one_thread
+    from ariel_scripts.publishing.predict_alone import predict
+    from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+
+    with one_thread():
+        model = load_whole(stage, kind, folder)
+        curves = light_curves(model.config.wavelength)
+        expected = predict(model, ArielFeatureExtractor.from_pretrained(stage), curves)
+    check_answer(expected, folder)
+    found = predicted_alone(stage, kind, curves, folder)
+    for name, values in expected.items():
+        if name not in found or not np.array_equal(found[name], values, equal_nan=True):
+            raise ValueError(
+                f"{folder}: expected the same {name} where this package is not installed, found another: the code "
+                "sent with a model must be that of this package"
+            )
+
+
+def load_whole(stage: Path, kind: str, folder: Path) -> Any:
+    """The model; ValueError where its file lacks weights, has others, or some are not finite."""
+    import torch
+
+    from ariel_scripts.opening.models import quiet
+    from modeling_ariel import modeling_ariel as models
+
+    with quiet():
+        loaded: Any = getattr(models, kind).from_pretrained(stage, output_loading_info=True)
+    model, info = loaded
+    for what in ("missing", "unexpected", "mismatched"):
+        if names := sorted(map(str, info[f"{what}_keys"])):
+            raise ValueError(
+                f"{folder / WEIGHTS}: expected the weights of {kind}, found {len(names)} {what}: {names[0]}"
+            )
+    for name, values in model.named_parameters():
+        if not torch.isfinite(values).all():
+            raise ValueError(f"{folder / WEIGHTS}: {name}: expected finite weights, found others")
+    for name, values in model.named_buffers():
+        if torch.isnan(values).any():  # a width may be infinite: nothing is known
+            raise ValueError(f"{folder / WEIGHTS}: {name}: expected numbers, found NaN")
+    return model.eval()
+
+
+def check_answer(answer: dict[str, np.ndarray], folder: Path) -> None:
+    """Refuse a prediction that is not finite, or whose sigma is not above 0."""
+    for name in ("mean", "sigma", "reconstruction"):
+        if name in answer and not np.isfinite(answer[name]).all():
+            raise ValueError(f"{folder}: expected a finite {name} of simulated light curves, found others")
+    if "sigma" in answer and not (answer["sigma"] > 0).all():
+        raise ValueError(f"{folder}: expected sigma above 0 for simulated light curves, found others")
+
+
+def light_curves(wavelength: list[float]) -> dict[str, np.ndarray]:
+    """Columns of two simulated visits, one with a star table, in a model's channels (C,) [um]."""
+    from hf_dataset.simulation import fast
+    from hf_dataset.simulation.planets import sample_planets, wavelengths_um
+    from modeling_ariel.visits import STAR_COLUMNS
+
+    planets = [sample_planets(1, 1, layout)[0] for layout in ("2024", "2025")]
+    rows = [fast.simulate_row(planet, n_bins=BINS, seed=1) for planet in planets]
+    axis = wavelengths_um("2025")
+    nearest = np.abs(np.asarray(wavelength)[:, None] - axis).argmin(1)
+    columns = {name: np.stack([row[name] for row in rows]) for name in ("planet_id", "time", "centroid", *STAR_COLUMNS)}
+    for name in ("flux", "flux_err", "valid"):
+        columns[name] = np.stack([row[name][:, nearest] for row in rows])
+    return columns
+
+
+def predicted_alone(stage: Path, kind: str, curves: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
+    """The answer of a process that has the staged files and what they need, and not this package."""
+    work = stage.parent
+    np.savez(work / "curves.npz", **curves)  # type: ignore[arg-type]
+    paths = [str(Path(path).resolve()) for path in sys.path if path]
+    program = Path(__file__).with_name("predict_alone.py").resolve()
+    command = [sys.executable, "-I", program, stage, work / "curves.npz", work / "answer.npz", AUTO_CLASS[kind], 1]
+    environment = {
+        **os.environ,
+        "HF_HOME": str(work / "home"),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
+    for name in ("HF_MODULES_CACHE", "HF_HUB_CACHE", "TRANSFORMERS_CACHE"):
+        environment.pop(name, None)
+    try:
+        done = subprocess.run(
+            [*map(str, command), json.dumps(paths)],
+            cwd=work,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"{folder}: expected a process without this package to load the model and predict two visits in "
+            f"{PATIENCE_S} s, found it unfinished: is this machine busy, or the model too large for its memory?"
+        ) from None
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        logger.debug("%s", done.stderr)
+        raise ValueError(f"{folder}: expected a model that loads where this package is not installed: {last[0]}")
+    with np.load(work / "answer.npz", allow_pickle=False) as answer:
+        return dict(answer)

@@ -1,0 +1,211 @@
+"""The Space's folder → what its repository holds: the app, modules of this package, the checkpoint and the sample.
+
+A Space installs from PyPI only, and this package is not there. So the modules of `hf_dataset` and `modeling_ariel` that
+the app imports, directly or by one another, go with it at the same relative paths; nothing else of the package does.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from ariel_scripts.opening.provenance import licence_of
+from ariel_scripts.publishing.release import Item, Release
+from hf_dataset.store.contents import read_contents
+
+PACKAGES = ("hf_dataset", "modeling_ariel")
+OWNED = ("README.md", "LICENSE", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**")
+CHECKPOINT = "modeling_ariel/released"
+HEADER = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license")
+SAMPLE = """
+import json, sample
+from inference import Engine
+folder = sample.ensure()
+scores = folder / sample.SCORES
+engine = Engine.open(dataset=str(folder), background=False)
+known = json.loads(scores.read_text()).get("model_sha256", engine.network.digest) if scores.is_file() else None
+if known != engine.network.digest:
+    engine.rank_all()  # no ranking yet, or another checkpoint's
+print(folder)
+"""
+SAMPLE_SECONDS = 900  # simulating and scoring the sample takes about two minutes on two cores
+
+
+def space_release(folder: str | Path, repo_id: str) -> Release:
+    """Files of a Space: those of `folder`, the package's modules that they import, the checkpoint and the sample.
+
+    Raises ValueError naming the file, what was expected and what was found, where the Space would not start.
+    """
+    folder = Path(folder).resolve()
+    sources = sorted(folder.glob("*.py"))
+    header = _header(folder)
+    if not (folder / str(header["app_file"])).is_file():
+        raise ValueError(f"{folder / 'README.md'}: app_file: expected a file of the folder, found {header['app_file']}")
+    modules = import_closure(sources, _package_root())
+    _check_requirements(folder / "requirements.txt", [*sources, *modules.values()], header)
+    items = [Item(path.name, path) for path in (folder / "README.md", folder / "requirements.txt", *sources)]
+    items += [Item(name, path) for name, path in sorted(modules.items())]
+    items += [Item(f"{CHECKPOINT}/{path.name}", path) for path in _checkpoint()]
+    sample = sample_folder(folder)
+    _check_licence(folder / "README.md", str(header["license"]), sample)
+    if (licence := _package_root() / "LICENSE").is_file():
+        items.append(Item("LICENSE", licence))
+    items += [
+        Item(f"sample_data/{path.relative_to(sample).as_posix()}", path)
+        for path in sorted(sample.rglob("*"))
+        if path.is_file()
+    ]
+    return Release("space", repo_id, tuple(items), OWNED)
+
+
+# --- the package's modules -----------------------------------------------------------------------------------------
+
+
+def import_closure(sources: list[Path], root: Path) -> dict[str, Path]:
+    """Modules of the package that `sources` import, at any depth and in any function: path in the repository → file."""
+    found: dict[str, Path] = {}
+    waiting = [(path, "") for path in sources]
+    while waiting:
+        path, package = waiting.pop()
+        for name in _imported(path, package):
+            for file in _files(name, root):
+                relative = file.relative_to(root).as_posix()
+                if relative not in found:
+                    found[relative] = file
+                    waiting.append((file, relative.rsplit("/", 1)[0].replace("/", ".")))
+    return found
+
+
+def _imported(path: Path, package: str) -> Iterator[str]:
+    """Dotted names that a source imports; of `from a import b` both a and a.b, as b may be a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _files(name: str, root: Path) -> Iterator[Path]:
+    """The file of a module of the package, and the `__init__.py` of every package above it."""
+    parts = name.split(".")
+    if parts[0] not in PACKAGES:
+        return
+    for depth in range(1, len(parts) + 1):
+        place = root.joinpath(*parts[:depth])
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if file.is_file():
+                yield file
+
+
+def _package_root() -> Path:
+    """The folder in which the package's modules lie: of the checkout, or of the installation."""
+    import hf_dataset
+
+    return Path(str(hf_dataset.__file__)).resolve().parents[1]
+
+
+def _checkpoint() -> list[Path]:
+    folder = _package_root() / CHECKPOINT
+    files = sorted(path for path in folder.glob("*") if path.is_file() and path.suffix != ".py")
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise ValueError(f"{folder}: expected the released checkpoint, found {[path.name for path in files]}")
+    return files
+
+
+def sample_folder(folder: Path) -> Path:
+    """The bundled sample with its scores, made by the Space's own `sample.py` where it is not in the cache yet."""
+    if not (folder / "sample.py").is_file():
+        raise ValueError(f"{folder}: expected sample.py, which makes the Space's sample, found none")
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", SAMPLE],
+            cwd=folder,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=SAMPLE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"{folder / 'sample.py'}: expected the Space's sample in {SAMPLE_SECONDS} s (two minutes on two free "
+            "cores), found it unfinished: push again when this machine is less busy"
+        ) from None
+    if result.returncode:
+        raise ValueError(f"{folder / 'sample.py'}: expected it to make the sample, found\n{result.stderr[-2000:]}")
+    return Path(result.stdout.splitlines()[-1])
+
+
+# --- what a Space is told ------------------------------------------------------------------------------------------
+
+
+def _header(folder: Path) -> dict[str, Any]:
+    """The YAML header of the Space's README, complete."""
+    path = folder / "README.md"
+    if not path.is_file():
+        raise ValueError(f"{path}: expected the Space's README with its YAML header, found no file")
+    match = re.match(r"---\n(.*?)\n---\n", path.read_text(encoding="utf-8"), re.DOTALL)
+    header = yaml.safe_load(match[1]) if match else None
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: expected a YAML header between two lines of ---, found none")
+    if missing := [name for name in HEADER if not header.get(name)]:
+        raise ValueError(f"{path}: expected {', '.join(HEADER)} in the header, missing {', '.join(missing)}")
+    if header["sdk"] != "gradio":
+        raise ValueError(f"{path}: sdk: expected gradio, found {header['sdk']}")
+    return header
+
+
+def _check_licence(path: Path, stated: str, sample: Path) -> None:
+    """The header's licence is the one that the checkpoint and the rows of the sample have."""
+    for what, needed in (
+        ("the checkpoint", licence_of(_package_root() / CHECKPOINT)),
+        ("the sample", read_contents(sample).licence),
+    ):
+        if stated != needed:
+            raise ValueError(f"{path}: license: expected {needed}, which {what} has, found {stated}")
+
+
+def _check_requirements(path: Path, sources: list[Path], header: dict[str, Any]) -> None:
+    """Every requirement is pinned and from PyPI; everything that is imported is among them or comes with Gradio."""
+    if not path.is_file():
+        raise ValueError(f"{path}: expected the Space's pinned requirements, found no file")
+    pinned = {"gradio": str(header["sdk_version"])}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.split("#")[0].strip()
+        if not text:
+            continue
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            raise ValueError(f"{path}: expected NAME==VERSION in each line, found {text!r}") from error
+        exact = re.fullmatch(r"==[^*,]+", str(requirement.specifier))
+        if requirement.url or not exact:
+            raise ValueError(f"{path}: expected an exact version from PyPI, found {text!r}")
+        pinned[canonicalize_name(requirement.name)] = str(requirement.specifier)[2:]
+    known = importlib.metadata.packages_distributions()
+    for source in sources:
+        for name in sorted(_third_party(source)):
+            names = {canonicalize_name(distribution) for distribution in known.get(name, [name])}
+            if not names & set(pinned):
+                wanted = " or ".join(sorted(names))
+                raise ValueError(f"{path}: expected a version of {wanted}, which {source.name} imports, found none")
+
+
+def _third_party(source: Path) -> set[str]:
+    """Top-level names imported from neither the standard library, the package nor the Space's own folder."""
+    names = {name.split(".")[0] for name in _imported(source, "_") if not name.startswith("_")}
+    siblings = {path.stem for path in source.parent.glob("*.py")}
+    return names - set(sys.stdlib_module_names) - set(PACKAGES) - siblings - {""}

@@ -1,0 +1,219 @@
+"""What a report is about: the planets of a split, and what models and files predict for them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ariel_scripts.opening.hub import Located
+from modeling_ariel.predictions import Predictions, read_predictions
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+STAR = ("Rs", "Ms", "Ts", "Mp", "P", "sma", "i")
+COLUMNS = ("planet_id", "visit", "layout", "spectrum", "calibration", *STAR)
+
+
+@dataclass
+class Entry:
+    """Predictions of one model or file: ``mu``, ``sigma`` (P, C) [depth], ``aleatoric`` and ``epistemic`` or None,
+    ``status`` of each planet; ``latent`` (P, D) of the network, NaN where it is not known, or None.
+    """
+
+    name: str
+    source: str
+    mu: Array
+    sigma: Array
+    aleatoric: Array | None = None
+    epistemic: Array | None = None
+    status: list[str] | None = None
+    latent: Array | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def rows(self, which: NDArray[Any]) -> tuple[Array, Array]:
+        """``mu`` and ``sigma`` of some planets."""
+        return self.mu[which], self.sigma[which]
+
+
+@dataclass
+class Study:
+    """Planets (P,) with the ``truth`` (P, C) [depth], NaN where unlabelled, the ``star`` tables (P, 7), the
+    ``calibration`` logs of all visits, and the ``entries`` compared; ``wavelength`` (C,) [um]; ``listed``: whether the
+    page has a table of planets, to which figures lead.
+    """
+
+    dataset: str
+    split: str
+    wavelength: Array
+    planets: NDArray[np.int64]
+    visits: NDArray[np.int64]
+    truth: Array
+    star: Array
+    calibration: dict[int, list[Any]]
+    entries: list[Entry] = field(default_factory=list)
+    left_out: dict[str, list[int]] = field(default_factory=dict)
+    listed: bool = True
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """Numbers of the planets with a known spectrum."""
+        return np.flatnonzero(np.isfinite(self.truth).all(1))
+
+    def judged(self, entry: Entry) -> tuple[Array, Array, Array]:
+        """Truth, mean and sigma of the labelled planets."""
+        which = self.labelled
+        return (self.truth[which], *entry.rows(which))
+
+    @property
+    def click(self) -> str:
+        """What a caption says where a point leads to its planet."""
+        return " Click a planet." if self.listed else ""
+
+    def star_column(self, name: str) -> Array:
+        """A column (P,) of the star table."""
+        return self.star[:, STAR.index(name)]
+
+    def keep(self, which: NDArray[Any]) -> None:
+        """Drop all other planets."""
+        self.planets, self.visits = self.planets[which], self.visits[which]
+        self.truth, self.star = self.truth[which], self.star[which]
+        self.calibration = {int(planet): self.calibration[int(planet)] for planet in self.planets}
+
+
+@dataclass
+class Given:
+    """Predictions as they came, under the ``name`` that the report calls them; ``latents`` (D,) by planet, if any."""
+
+    name: str
+    source: str
+    predictions: Predictions
+    latents: dict[int, np.ndarray] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def read_study(where: Located, split: str, limit: int | None) -> Study:
+    """The first ``limit`` planets of a split, by number, without predictions."""
+    from ariel_scripts.opening.datasets import open_split, wavelengths_of
+
+    dataset = where.name
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in open_split(where, split).select_columns(list(COLUMNS)):
+        planet = int(row["planet_id"])
+        if planet in found or limit is None or len(found) < limit:
+            found.setdefault(planet, []).append(row)
+    if not found:
+        raise ValueError(f"{dataset}: split {split!r} has no rows")
+    found = dict(sorted(found.items()))  # the order of rows in a dataset is to change nothing
+    first = [rows[0] for rows in found.values()]
+    wavelength = np.asarray(wavelengths_of(where, str(first[0]["layout"])), np.float64)
+    unknown = np.full(len(wavelength), np.nan)
+    truth = [np.asarray(row["spectrum"], np.float64) if row["spectrum"] else unknown for row in first]
+    for planet, spectrum in zip(found, truth, strict=True):
+        if len(spectrum) != len(wavelength):
+            raise ValueError(
+                f"{dataset}: planet {planet}: expected a spectrum of {len(wavelength)} channels, found {len(spectrum)}"
+            )
+    return Study(
+        dataset=dataset,
+        split=split,
+        wavelength=wavelength,
+        planets=np.array(list(found), np.int64),
+        visits=np.array([len(rows) for rows in found.values()], np.int64),
+        truth=np.stack(truth),
+        star=np.array([[np.nan if row[name] is None else row[name] for name in STAR] for row in first], np.float64),
+        calibration={planet: [_log(row["calibration"]) for row in rows] for planet, rows in found.items()},
+    )
+
+
+def _log(text: str | None) -> Any:
+    try:
+        return json.loads(text or "null")
+    except ValueError:
+        return None
+
+
+def add_entries(study: Study, given: Sequence[Given]) -> None:
+    """Put predictions in the order of the planets that all of them have.
+
+    The planets that are lost so are kept by name in ``left_out``; ValueError where none is left.
+    """
+    wanted = study.planets.tolist()
+    common = set(wanted)
+    for one in given:
+        have = set(one.predictions.planet_id.tolist())
+        if missing := [planet for planet in wanted if planet not in have]:
+            study.left_out[one.name] = missing
+            logger.warning(
+                "%s: no prediction for %d of %d planets: %s", one.name, len(missing), len(wanted), missing[:5]
+            )
+        common &= have
+    if not common:
+        raise ValueError(
+            f"{study.dataset}: split {study.split!r}: expected planets that every prediction is of, found none"
+        )
+    study.keep(np.array([place for place, planet in enumerate(wanted) if planet in common]))
+    study.entries += [_entry(study, one) for one in given]
+
+
+def _entry(study: Study, given: Given) -> Entry:
+    predictions, latents = given.predictions, given.latents
+    place = {int(planet): row for row, planet in enumerate(predictions.planet_id)}
+    rows = [place[int(planet)] for planet in study.planets]
+
+    def column(key: str) -> Array | None:
+        values = predictions.extra.get(key)
+        return None if values is None else np.asarray(values, np.float64)[rows]
+
+    latent = None
+    if latents:
+        unknown = np.full(len(next(iter(latents.values()))), np.nan)
+        latent = np.stack([latents.get(int(planet), unknown) for planet in study.planets]).astype(np.float64)
+    status = predictions.extra.get("status")
+    return Entry(
+        name=given.name,
+        source=given.source,
+        mu=predictions.mu[rows].astype(np.float64),
+        sigma=np.maximum(predictions.sigma[rows].astype(np.float64), 1e-15),
+        aleatoric=column("sigma_aleatoric"),
+        epistemic=column("sigma_epistemic"),
+        status=None if status is None else [str(status[row]) for row in rows],
+        latent=latent,
+        facts=given.facts,
+    )
+
+
+def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
+    """A predictions file, and what is known of how it was made: its hash, and the record beside it."""
+    from ariel_scripts.command_line import file_hash
+    from hf_dataset import folders
+
+    facts: dict[str, Any] = {"file": path.name, "sha256": file_hash(path)}
+    record = folders.read_json(path.with_name(f"{path.stem}.run.json")) or {}
+    facts |= {name: record[name] for name in ("command", "config_hash", "seeds", "git_commit") if name in record}
+    for name, known in (("models", "model_sha256"), ("sources", "sources"), ("dataset", "dataset")):
+        if found := record.get("metrics", {}).get(name):
+            facts[known] = found
+    return read_predictions(path), facts
+
+
+def names_of(sources: Sequence[str]) -> list[str]:
+    """A short name for each source, the last part of its path, made different by as many parts as that takes."""
+    parts = [Path(source).with_suffix("").parts if source.endswith(".parquet") else Path(source).parts
+             for source in sources]  # fmt: skip
+    names = []
+    for place, own in enumerate(parts):
+        length = 1
+        others = parts[:place] + parts[place + 1 :]
+        while length < len(own) and any(other[-length:] == own[-length:] for other in others):
+            length += 1
+        names.append("/".join(own[-length:]))
+    return [f"{name} ({place + 1})" if names.count(name) > 1 else name for place, name in enumerate(names)]

@@ -1,0 +1,216 @@
+"""The report's sections on predictions as a whole: scores, errors, honesty, shapes."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+
+from ariel_scripts.report import figures, statistics
+from ariel_scripts.report.data import Array, Study
+from ariel_scripts.report.plots import band_name, label
+from ariel_scripts.report.statistics import PPM
+from ariel_scripts.report.text import (
+    NAMES,
+    NO_TRUTH,
+    PENALTY_NAMES,
+    Section,
+    named_estimate,
+    number,
+    table,
+    with_interval,
+)
+from modeling_ariel.uncertainty import coverage_curve, z_histogram
+
+FEW = 20  # planets: a bootstrap of fewer knows too little of the tails
+
+
+# --- score ---------------------------------------------------------------------------------------------------------
+
+
+def summary(study: Study, seed: int) -> Section:
+    """Both scores and the errors of each entry, with intervals."""
+    intro = (
+        "How good the spectra are, and how far the number can be trusted: in brackets the 90 % interval of a bootstrap "
+        f"over planets ({statistics.N_DRAWS} resamples). A score of 0 is the reference that answers with the mean of "
+        "all spectra, 1 is the truth with σ of 10 ppm (2025: 1 ppm for FGS1). Root mean squares are decided by the "
+        "worst planets, the median planet is the usual case. Honest σ have a spread of z of 1."
+    )
+    section = Section("summary", "Score", intro)
+    if not len(study.labelled):
+        section.parts.append(f"<p>{NO_TRUTH}</p>")
+        return section
+    if len(study.labelled) < FEW:
+        section.parts.append(
+            f'<p class="warning">Only {len(study.labelled)} planets with known spectra: intervals over fewer than '
+            f"{FEW} planets, here and below, are too narrow.</p>"
+        )
+    found = {entry.name: statistics.summary(*study.judged(entry), seed) for entry in study.entries}
+    head = ["", *found]
+    section.parts.append(
+        table(head, ([NAMES[key], *(named_estimate(key, one) for one in found.values())] for key in NAMES))
+    )
+    if len(found) > 1:
+        rows = {
+            NAMES[key]: {name: (one[key].value, one[key].low, one[key].high) for name, one in found.items()}
+            for key in ("score_2024", "score_2025")
+        }
+        caption = "Points: score; bars: 90 % interval over planets. Intervals of entries that err on the same planets "
+        caption += "may overlap and yet differ surely: see the comparison in pairs."
+        section.parts.append(figures.intervals("Scores", caption, rows))
+    return section
+
+
+def comparison(study: Study, seed: int) -> Section:
+    """Every other entry against the first, in pairs of planets."""
+    first, *others = study.entries
+    intro = (
+        f"Each entry less “{first.name}”, on the same planets: the bootstrap draws planets for both together, so that "
+        "planets that are hard for both drop out. “Better” is the share of resamples in which the score is higher."
+    )
+    section = Section("comparison", "Comparison", intro)
+    truth, mu, sigma = study.judged(first)
+    base = {year: statistics.score_terms(truth, mu, sigma, year) for year in ("2024", "2025")}
+    errors = statistics.planet_errors(truth, mu, sigma)
+    rows, which = [], study.planets[study.labelled]
+    before = statistics.planet_scores(base["2024"])
+    for other in others:
+        cells = []
+        for year in ("2024", "2025"):
+            terms = statistics.score_terms(*study.judged(other), year)
+            gap, better = statistics.score_difference(base[year], terms, seed)
+            cells += [with_interval(gap, 4), f"{100 * better:.0f} %"]
+        found = statistics.planet_errors(*study.judged(other))
+        ratio = statistics.estimate(np.stack([errors.rmse**2, found.rmse**2], 1), _rmse_ratio, seed)
+        after = statistics.planet_scores(statistics.score_terms(*study.judged(other), "2024"))
+        cells += [with_interval(ratio, 3), f"{100 * (after > before).mean():.0f} %"]
+        rows.append([other.name, *cells])
+        x, y = (np.clip(values, -0.5, 1.0) for values in (before, after))
+        title = f"{other.name} against {first.name}, planet by planet"
+        caption = f"Above the line the other entry is better. Scores of lost planets are drawn at −0.5.{study.click}"
+        names = (f"score 2024, {label(first.name)}", f"score 2024, {label(other.name)}")
+        section.parts.append(
+            figures.scatter(title, caption, (names[0], x), (names[1], y), which, {"": np.full(len(which), np.nan)},
+                            diagonal=True)
+        )  # fmt: skip
+    head = ["", "score 2024", "better", "score 2025", "better", "RMSE ratio", "planets better"]
+    section.parts.insert(0, table(head, rows))
+    return section
+
+
+def _rmse_ratio(means: Array) -> Array:
+    return np.sqrt(means[..., 1] / means[..., 0])
+
+
+# --- errors --------------------------------------------------------------------------------------------------------
+
+
+def wavelengths(study: Study, seed: int) -> Section:
+    """Errors and sigma by channel and by molecular band."""
+    intro = (
+        "Where in the spectrum the errors are, and whether σ knows: error and σ over planets for each channel, the "
+        "mean error (bias), and the spread of z; below, the same in the bands where molecules absorb. Lost planets "
+        "decide a root mean square: choose the median planet to see how the others fare."
+    )
+    section = Section("wavelengths", "Errors by wavelength", intro)
+    if not len(study.labelled):
+        middle = {entry.name: PPM * np.median(entry.sigma, 0) for entry in study.entries}
+        section.intro = "How sure the predictions are of each channel."
+        section.parts += [f"<p>{NO_TRUTH}</p>", figures.sigma_by_wavelength(study.wavelength, middle)]
+        return section
+    curves: dict[str, dict[str, dict[str, Array]]] = {"root mean square": {}, "median planet": {}}
+    for entry in study.entries:
+        truth, mu, sigma = study.judged(entry)
+        error, z = PPM * (mu - truth), (mu - truth) / sigma
+        curves["root mean square"][entry.name] = {
+            "sigma": PPM * np.sqrt((sigma**2).mean(0)),
+            "error": statistics.by_channel(error**2, root=True, seed=seed),
+            "bias": statistics.by_channel(error, seed=seed),
+            "z_spread": statistics.by_channel(z**2, root=True, seed=seed),
+        }
+        curves["median planet"][entry.name] = {
+            "sigma": PPM * np.median(sigma, 0),
+            "error": statistics.median(np.abs(error)) / statistics.MEDIAN_OF_ABS,
+            "bias": statistics.median(error),
+            "z_spread": statistics.median(np.abs(z)) / statistics.MEDIAN_OF_ABS,
+        }
+    section.parts.append(figures.errors_by_wavelength(study.wavelength, curves))
+    keys = ("rmse_ppm", "sigma_ppm", "bias_ppm", "coverage_90", "z_spread")
+    for entry in study.entries:
+        rows = []
+        for name, inside in statistics.bands(study.wavelength).items():
+            found = statistics.errors(*(values[:, inside] for values in study.judged(entry)), seed=seed)
+            cells = [str(int(inside.sum())), *(named_estimate(key, found) for key in keys)]
+            rows.append([band_name(name), *cells])
+        heading = f"<h3>Bands{f' · {html.escape(entry.name)}' if len(study.entries) > 1 else ''}</h3>"
+        section.parts.append(heading + table(["band", "channels", *(NAMES[key] for key in keys)], rows))
+    return section
+
+
+def honesty(study: Study) -> Section:
+    """Coverage curves and histograms of z."""
+    intro = (
+        "Whether σ means what it says. A stated 90 % interval should hold 90 % of the truths, and z = (μ − truth)/σ "
+        "should be distributed as N(0, 1), tails included."
+    )
+    judged = {entry.name: study.judged(entry) for entry in study.entries}
+    curves = figures.coverage({name: coverage_curve(*values) for name, values in judged.items()})
+    z = figures.z_histograms({name: z_histogram(*values) for name, values in judged.items()})
+    return Section("coverage", "Coverage and z-scores", intro, [curves, z])
+
+
+def likelihood(study: Study) -> Section:
+    """The heat map of log-likelihoods."""
+    intro = (
+        "Where the score is lost: how much of the log-likelihood of every true depth is missing from the ideal answer, "
+        f"the truth with σ of 10 ppm. Planets are sorted by what the first entry loses.{study.click}"
+    )
+    losses = {entry.name: statistics.lost(*study.judged(entry)) for entry in study.entries}
+    order = np.argsort(-losses[study.entries[0].name].sum(1), kind="stable")
+    sorted_ = {name: loss[order] for name, loss in losses.items()}
+    shown = figures.loss_map(study.wavelength, study.planets[study.labelled][order], sorted_)
+    return Section("likelihood", "Log-likelihood map", intro, [shown])
+
+
+def shapes(study: Study) -> Section:
+    """Smoothness, power and physics penalties."""
+    intro = (
+        "Whether predicted spectra look like spectra. Power over AIRS channels tells broad features (left) from fine "
+        "structure and noise (right). Roughness is the scatter between neighbouring channels. Of the penalties, "
+        "roughness in σ is below 1 for smooth spectra and 1.5 where neighbours scatter by their own σ, and σ below "
+        "1 ppm counts by its size (models of this package stop there before calibration). Depths below 0 are cut at 0 "
+        "before they are written, so how far below they were is not known: given is the share of channels at 0."
+    )
+    known = study.labelled
+    same = known if len(known) else np.arange(len(study.planets))  # μ is compared with the truth of the same planets
+    curves: list[tuple[str, Array, int | None, str]] = []
+    rows, penalties = [], []
+    frequency, _ = statistics.power(np.zeros((1, len(study.wavelength) - 1)))
+    if len(known):
+        truth = PPM * study.truth[known, 1:]
+        curves.append(("truth", statistics.power(truth)[1], None, "solid"))
+        rows.append(["truth", number(np.median(statistics.roughness(truth)), 2), "–"])
+    for place, entry in enumerate(study.entries):
+        curves.append((f"{entry.name}: μ", statistics.power(PPM * entry.mu[same, 1:])[1], place, "solid"))
+        residual = np.nan
+        if len(known):
+            errors = PPM * (entry.mu[known, 1:] - study.truth[known, 1:])
+            curves.append((f"{entry.name}: μ − truth", statistics.power(errors)[1], place, "dot"))
+            residual = float(np.median(statistics.roughness(errors)))
+        smooth = np.median(statistics.roughness(PPM * entry.mu[same, 1:]))
+        rows.append([entry.name, number(smooth, 2), number(residual, 2)])
+        terms = statistics.penalty_terms(entry.mu, entry.sigma)
+        cells = []
+        for name, limit in statistics.PENALTIES.items():
+            each = np.nanmean(terms[name], 1)
+            cells += [f"{each.mean():.3g}", str(int((each > limit).sum()))]
+        penalties.append([entry.name, *cells])
+    head = ["", "roughness of μ (median), ppm", "of μ − truth, ppm"]
+    named = [cell for name in statistics.PENALTIES for cell in (PENALTY_NAMES[name], "planets beyond")]
+    return Section(
+        "shapes",
+        "Smoothness and penalties",
+        intro,
+        [figures.power_spectra(frequency, curves), table(head, rows),
+         f"<h3>Physics penalties, mean over all {len(study.planets)} planets</h3>" + table(["", *named], penalties)],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What pretraining and fine-tuning share: options, fits, examples, the loop, its folder."""

@@ -1,0 +1,186 @@
+"""Which planets are trained on, validated on and held out; and priors over spectra learned from the right ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_dataset.splits import fraction_of, grouped_folds
+
+logger = logging.getLogger(__name__)
+
+FEWEST_FOR_PRIOR = 16
+_ALL, _SOME, _VALIDATION, _INNER = range(4)  # purposes of hashes, kept apart
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Planets of one fold: trained on, validated on, held out; ``number`` None where nothing is held out."""
+
+    number: int | None
+    train: list[int]
+    validation: list[int]
+    test: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Of its folder and in reports."""
+        return "all" if self.number is None else f"fold-{self.number}"
+
+
+def make_folds(
+    planets: Sequence[int], folds: int, chosen: str, limit: int | None, validation: float, seed: int
+) -> list[Fold]:
+    """Folds of labelled planets, by hashes of their ids.
+
+    Args:
+        planets: ids.
+        folds: how many; 0 holds nothing out.
+        chosen: "all" or the number of one.
+        limit: train and validate on so many planets outside the fold only.
+        validation: share of them that is validated on.
+        seed: of the hashes.
+    """
+    if not 0.0 < validation < 1.0:
+        raise ValueError(f"validation: expected a share between 0 and 1, found {validation}")
+    if folds == 0 and chosen != "all":
+        raise ValueError(f"fold: expected --folds too, found fold {chosen!r} of none")
+    if folds == 0:
+        return [_fold(None, list(planets), [], limit, validation, seed)]
+    if folds < 2:
+        raise ValueError(f"folds: expected 2 or more, or 0 to hold nothing out, found {folds}")
+    wanted = list(range(folds)) if chosen == "all" else [_number(chosen, folds)]
+    numbers = grouped_folds(planets, folds, seed)
+    return [
+        _fold(
+            number,
+            [planet for planet, own in zip(planets, numbers, strict=True) if own != number],
+            [planet for planet, own in zip(planets, numbers, strict=True) if own == number],
+            limit,
+            validation,
+            seed,
+        )
+        for number in wanted
+    ]
+
+
+def _number(chosen: str, folds: int) -> int:
+    if not chosen.isdigit() or int(chosen) >= folds:
+        raise ValueError(f"fold: expected all or 0 to {folds - 1}, found {chosen!r}")
+    return int(chosen)
+
+
+def _fold(
+    number: int | None, pool: list[int], test: list[int], limit: int | None, validation: float, seed: int
+) -> Fold:
+    pool = sorted(pool, key=lambda planet: fraction_of(planet, _purpose(seed, _SOME)))[:limit]
+    held = max(round(validation * len(pool)), 1)
+    if len(pool) - held < 2:
+        raise ValueError(f"planets: expected 3 or more that are labelled to train and validate on, found {len(pool)}")
+    pool = sorted(pool, key=lambda planet: fraction_of(planet, _purpose(seed, _VALIDATION)))
+    return Fold(number, sorted(pool[held:]), sorted(pool[:held]), sorted(test))
+
+
+def _purpose(seed: int, purpose: int) -> int:
+    return 1_000_000 * purpose + seed
+
+
+@dataclass
+class Priors:
+    """Priors over spectra and spectra to swap in, so that no planet meets itself.
+
+    ``train`` of each training planet, learned without those of its group; ``validation`` from training planets;
+    ``final`` from training and validation planets, which the model is saved with. ``spectra`` of each training planet.
+    """
+
+    train: list[Any]
+    validation: Any
+    final: Any
+    spectra: list[Any]
+
+
+def make_priors(
+    prior: str,
+    spectra: str,
+    truths: dict[int, NDArray[np.float64]],
+    fold: Fold,
+    groups: int,
+    kept: Any,
+    population: str,
+    seed: int,
+) -> Priors:
+    """Priors and spectra of a fold.
+
+    Args:
+        prior: "training", "simulated" or "checkpoint".
+        spectra: to swap in: "training", those of the planet's own group, or "simulated".
+        truths: (C,) of at least the training and validation planets.
+        fold: see :class:`Fold`.
+        groups: in which training planets are dealt; 0 or 1 for one prior that has seen all of them.
+        kept: the checkpoint's prior.
+        population: "2024", "2025" or "both", of simulated spectra.
+        seed: of groups and simulated spectra.
+    """
+    from ariel_scripts.training.augmentation import Spectra
+
+    for name, value, allowed in (
+        ("prior", prior, ("training", "simulated", "checkpoint")),
+        ("spectra", spectra, ("training", "simulated")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name}: expected one of {', '.join(allowed)}, found {value!r}")
+    group = _groups(fold.train, groups if prior == "training" else 0, seed)
+    by_group = {g: [p for p, own in zip(fold.train, group, strict=True) if own == g] for g in sorted(set(group))}
+    if spectra == "simulated":
+        one = Spectra(simulated_spectra(20_000, population, seed))
+        pools = dict.fromkeys(by_group, one)
+    else:
+        pools = {g: Spectra(np.stack([truths[p] for p in members])) for g, members in by_group.items()}
+    swapped = [pools[g] for g in group]
+    if prior == "simulated":
+        kept = learned_prior(simulated_spectra(2000, population, seed + 1))
+    if prior != "training" or len(fold.train) < FEWEST_FOR_PRIOR:
+        if prior == "training":
+            logger.warning(
+                "%d planets are too few for a prior over spectra (%d): the checkpoint's is kept",
+                len(fold.train),
+                FEWEST_FOR_PRIOR,
+            )
+        return Priors([kept] * len(fold.train), kept, kept, swapped)
+
+    def learn(planets: Sequence[int]) -> Any:
+        return learned_prior(np.stack([truths[planet] for planet in planets]))
+
+    without = {g: learn([p for p in fold.train if p not in set(by_group[g])] or fold.train) for g in by_group}
+    return Priors([without[g] for g in group], learn(fold.train), learn([*fold.train, *fold.validation]), swapped)
+
+
+def _groups(planets: Sequence[int], groups: int, seed: int) -> list[int]:
+    """Group of each planet; one group for all where there are too few to leave some out."""
+    if groups < 2 or len(planets) * (groups - 1) < groups * FEWEST_FOR_PRIOR:
+        return [0] * len(planets)
+    return grouped_folds(planets, groups, _purpose(seed, _INNER)).tolist()
+
+
+def learned_prior(spectra: NDArray[np.float64]) -> Any:
+    """Scale mixture learned from spectra (N, C)."""
+    import torch
+
+    from modeling_ariel.posterior import ScaleMixture
+    from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
+
+    return ScaleMixture.of(SpectrumPrior.fit(torch.as_tensor(spectra), MIXTURE), MIXTURE)
+
+
+def simulated_spectra(count: int, population: str, seed: int) -> NDArray[np.float64]:
+    """Spectra (count, C) of the simulator's population."""
+    from hf_dataset.simulation.planets import spectra
+
+    if population not in ("2024", "2025", "both"):
+        raise ValueError(f"population: expected 2024, 2025 or both, found {population!r}")
+    return spectra(count, 7_700_000 + seed, None if population == "both" else population)

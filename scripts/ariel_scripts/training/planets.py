@@ -1,0 +1,195 @@
+"""Labelled planets in memory: their light curves, what the classical fit found, and what physics says under a prior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ariel_scripts.training.augmentation import channel_levels, error_factor
+from ariel_scripts.training.fits import USABLE, classical_fit
+from modeling_ariel.physics import ArielPhysics
+from modeling_ariel.posterior import ScaleMixture, VisitPosterior, best_status
+from modeling_ariel.predictions import combine_visits
+from modeling_ariel.retrieval import ClassicalFit, concatenate
+
+Array = NDArray[np.floating[Any]]
+
+_ROWS = 16  # read at a time
+_CURVES = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum")
+_STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
+_LARGEST = 6e4  # of float16
+
+
+@dataclass
+class Curves:
+    """Light curves of V visits, small enough to keep: T bins, C channels.
+
+    ``time`` (V, T) [h]; ``light`` (V, T, C) float16, flux about its median [sigma]; ``inverse_error`` (V, T, C)
+    float16, of relative flux; ``valid`` (V, T, C); ``centroid`` (V, T, 4) and ``star_features`` (V, F), scaled;
+    ``residual`` and ``transit`` (V, T, C) float16 of the fit, where there is one.
+    """
+
+    time: NDArray[np.float32]
+    light: NDArray[np.float16]
+    inverse_error: NDArray[np.float16]
+    valid: NDArray[np.bool_]
+    centroid: NDArray[np.float32]
+    star_features: NDArray[np.float32]
+    residual: NDArray[np.float16] | None
+    transit: NDArray[np.float16] | None
+
+    def relative(self, visit: int) -> tuple[Array, Array]:
+        """Relative flux and its inverse error (T, C) float32."""
+        inverse = self.inverse_error[visit].astype(np.float32)
+        return 1.0 + self.light[visit].astype(np.float32) / np.maximum(inverse, 1e-3), inverse
+
+
+@dataclass
+class Planets:
+    """P planets of V visits: ``ids``; ``truths`` (P, C), NaN where unlabelled; ``visits``, the numbers of theirs."""
+
+    ids: list[int]
+    truths: Array
+    visits: list[list[int]]
+    curves: Curves
+    fits: ClassicalFit | None
+
+    def __len__(self) -> int:
+        """Number of planets."""
+        return len(self.ids)
+
+    def labelled(self) -> list[int]:
+        """Planets with a spectrum and, where there are fits, at least one that did not fail."""
+        return [p for p in range(len(self)) if np.isfinite(self.truths[p]).all() and self.status(p) in USABLE]
+
+    def status(self, planet: int) -> str:
+        """How the best fit of a planet ended; "ok" where nothing was fitted."""
+        if self.fits is None:
+            return "ok"
+        return best_status([self.fits.status[visit] for visit in self.visits[planet]])
+
+
+def read_planets(table: Any, extractor: Any, wanted: set[int] | None = None) -> Planets:
+    """The ``wanted`` planets (all, where None) of a dataset with or without the columns of `fitted`."""
+    fitted = "fit_depth" in table.column_names
+    columns = [*_CURVES, *_STAR] + [name for name in table.column_names if name.startswith("fit_")]
+    ids = np.asarray(table.with_format("numpy")["planet_id"][:])
+    rows = np.flatnonzero(np.isin(ids, list(wanted))) if wanted is not None else np.arange(len(ids))
+    if not len(rows):
+        raise ValueError("dataset: expected rows of the wanted planets, found none")
+    table = table.select_columns(columns).with_format("numpy")
+    parts = [_part(table[rows[start : start + _ROWS]], extractor, fitted) for start in range(0, len(rows), _ROWS)]
+    merged: dict[str, Any] = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "fits"
+    }
+    truth, planet = merged.pop("truth"), ids[rows].tolist()
+    order = list(dict.fromkeys(planet))
+    visits: dict[int, list[int]] = {identity: [] for identity in order}
+    for visit, identity in enumerate(planet):
+        visits[identity].append(visit)
+    curves = Curves(residual=merged.pop("residual", None), transit=merged.pop("transit", None), **merged)
+    truths = np.stack([truth[visits[identity][0]] for identity in order])
+    fits = concatenate([part["fits"] for part in parts]) if fitted else None
+    return Planets([int(identity) for identity in order], truths, list(visits.values()), curves, fits)
+
+
+def _part(rows: Mapping[str, Any], extractor: Any, fitted: bool) -> dict[str, Any]:
+    """Arrays of a few rows."""
+    size = len(rows["planet_id"])
+    spectra = [rows["spectrum"][i] for i in range(size)]
+    listed = [{name: rows[name][i] for name in (*_CURVES[:-1], *_STAR)} for i in range(size)]
+    features = extractor(listed, return_tensors="np")
+    flux, valid = np.asarray(features["flux"], np.float64), np.asarray(features["valid"], bool)
+    level = np.stack([channel_levels(*pair) for pair in zip(flux, valid, strict=True)])[:, None]
+    level = np.where(np.isfinite(level) & (level > 0), level, 1.0)
+    inverse = np.minimum(level / np.asarray(features["flux_err"], np.float64), _LARGEST)
+    light = np.where(valid, (flux / level - 1.0) * inverse, 0.0).clip(-_LARGEST, _LARGEST)
+    channels = flux.shape[-1]
+    truth = [np.full(channels, np.nan) if s is None or not len(s) else np.asarray(s, np.float64) for s in spectra]
+    part = {
+        "time": np.asarray(features["time"], np.float32),
+        "light": light.astype(np.float16),
+        "inverse_error": inverse.astype(np.float16),
+        "valid": valid,
+        "centroid": np.asarray(features["centroid"], np.float32),
+        "star_features": np.asarray(features["star_features"], np.float32),
+        "truth": np.stack(truth),
+    }
+    if not fitted:
+        return part
+    kept = {name: np.asarray(rows[f"fit_{name}"], np.float16) for name in ("residual", "transit")}
+    return {**part, **kept, "fits": classical_fit(rows)}
+
+
+@dataclass
+class Classical:
+    """What physics says of P planets, for any depths they might have been measured to have.
+
+    ``depth``, ``depth_sigma`` (P, C); ``posterior`` for each planet's covariance; ``factor`` (P, C, C) turns normal
+    draws into errors of depth, where asked for; ``shared``, ``shared_sigma`` (P, S).
+    """
+
+    depth: Tensor
+    depth_sigma: Tensor
+    posterior: VisitPosterior
+    factor: Tensor | None
+    shared: Tensor
+    shared_sigma: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        planets: Planets,
+        chosen: Sequence[int],
+        physics: ArielPhysics,
+        priors: Sequence[ScaleMixture],
+        with_errors: bool,
+    ) -> Classical:
+        """Of the ``chosen`` planets, the populations of ``physics`` and a prior over spectra for each planet."""
+        if planets.fits is None:
+            raise ValueError("physics='residual': expected a dataset with classical fits, found one without")
+        parts = []
+        with torch.no_grad():
+            for planet, prior in zip(chosen, priors, strict=True):
+                visits = planets.fits.select(torch.tensor(planets.visits[planet]))
+                parts.append(_one_planet(visits, physics, prior, with_errors))
+        merged: dict[str, Any] = {
+            name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != "posterior"
+        }
+        factor = merged.pop("factor", None)
+        return cls(posterior=VisitPosterior.join([part["posterior"] for part in parts]), factor=factor, **merged)
+
+    def inputs(self, places: Tensor, depth: Tensor) -> dict[str, Tensor]:
+        """The model's inputs for these planets, had their fits given ``depth`` (n, D, C), D times each: (n D, ...)."""
+        draws = depth.shape[1]
+        mean, sigma, share = self.posterior.select(places)(depth)
+        values = {
+            "classical_mean": mean.flatten(0, 1),
+            "classical_sigma": sigma.flatten(0, 1),
+            "classical_depth": depth.flatten(0, 1),
+            "classical_depth_sigma": self.depth_sigma[places].repeat_interleave(draws, 0),
+            "classical_share": share.flatten(0, 1),
+            "classical_shared": self.shared[places].repeat_interleave(draws, 0),
+            "classical_shared_sigma": self.shared_sigma[places].repeat_interleave(draws, 0),
+        }
+        return {name: value.double() for name, value in values.items()}
+
+
+def _one_planet(fits: ClassicalFit, physics: ArielPhysics, prior: ScaleMixture, with_errors: bool) -> dict[str, Any]:
+    visits = physics.apply_populations(fits)
+    shared, error = physics.standardised(visits, fits.table_known)
+    depth, covariance = combine_visits(list(visits.depth), list(visits.covariance))
+    part: dict[str, Any] = {
+        "depth": depth[None],
+        "depth_sigma": covariance.diagonal().sqrt()[None],
+        "posterior": VisitPosterior.prepare(prior, covariance[None]).to(torch.float32),
+        "shared": shared.mean(0, keepdim=True),
+        "shared_sigma": error.mean(0, keepdim=True),
+    }
+    return {**part, "factor": error_factor(covariance[None])} if with_errors else part

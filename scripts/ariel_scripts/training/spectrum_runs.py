@@ -1,0 +1,179 @@
+"""One fold of fine-tuning: physics learned from its training planets, training, predictions of the held-out ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ariel_scripts.training.augmentation import Augmentation
+from ariel_scripts.training.examples import AugmentedPlanets, Collect
+from ariel_scripts.training.folds import Fold, Priors
+from ariel_scripts.training.planets import Classical, Planets
+from modeling_ariel.populations import NuisancePrior, PopulationError
+from modeling_ariel.scoring import log_likelihood, rmse, score_2024, score_2025
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+_BATCH = 32
+_SIGMA_FLOOR = 1e-8
+
+
+@dataclass
+class FoldData:
+    """Everything of a fold that a run needs; places in ``planets`` of its parts."""
+
+    planets: Planets
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+    priors: Priors
+
+
+def places(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
+    """The fold's planets as places; those without a usable fit are not trained on or validated on."""
+    usable, where = set(planets.labelled()), {identity: place for place, identity in enumerate(planets.ids)}
+    train = [where[planet] for planet in fold.train]
+    keep = [n for n, place in enumerate(train) if place in usable]
+    kept = Priors([priors.train[n] for n in keep], priors.validation, priors.final, [priors.spectra[n] for n in keep])
+    validation = [where[planet] for planet in fold.validation if where[planet] in usable]
+    if not validation or not keep:
+        raise ValueError("dataset: expected planets whose fit did not fail to train and validate on, found none")
+    return FoldData(planets, [train[n] for n in keep], validation, [where[planet] for planet in fold.test], kept)
+
+
+def learn_populations(model: Any, data: FoldData) -> dict[str, int]:
+    """Populations of orbit, limb darkening and drift from the curves of training and validation planets.
+
+    No label is used. Where there are too few visits, those of the checkpoint stay. Returns the visits each was learned
+    from.
+    """
+    fits = data.planets.fits
+    if fits is None:
+        return {}
+    visits = [v for p in (*data.train, *data.validation) for v in data.planets.visits[p] if fits.status[v] == "ok"]
+    learned = {}
+    for with_table in (False, True):
+        rows = [visit for visit in visits if bool(fits.table_known[visit]) == with_table]
+        name = "with a star table" if with_table else "without a star table"
+        try:
+            population = NuisancePrior.fit(fits.select(torch.tensor(rows, dtype=torch.long)))
+        except PopulationError as error:
+            if rows:
+                logger.info("populations of visits %s: the checkpoint's are kept: %s", name, error)
+            continue
+        model.physics.set_population(population, with_table)
+        learned[name] = len(rows)
+    return learned
+
+
+class Spectra:
+    """Judges and predicts spectra of some planets as they were observed."""
+
+    def __init__(
+        self, planets: Planets, chosen: Sequence[int], classical: Classical | None, clip: float, physics: bool
+    ):
+        self.planets, self.chosen, self.classical, self.physics = planets, list(chosen), classical, physics
+        self.collect = Collect(planets, clip)
+
+    def predict(self, model: Any, accelerator: Any = None) -> tuple[Array, Array]:
+        """Mean and sigma (n, C) of the chosen planets, shared among processes where there is an Accelerator."""
+        rank, world = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
+        device = next(model.parameters()).device
+        found: list[tuple[int, Array, Array]] = []
+        starts = list(range(0, len(self.chosen), _BATCH))[rank::world]
+        with torch.no_grad():
+            for start in starts:
+                index = torch.arange(start, min(start + _BATCH, len(self.chosen)))
+                batch = self.collect([self.chosen[int(i)] for i in index], None, self.physics)
+                if self.physics and self.classical is not None:
+                    batch |= self.classical.inputs(index, self.classical.depth[index, None])
+                output = model(**{name: value.to(device) for name, value in batch.items()})
+                found.append((start, *(x.double().cpu().numpy() for x in (output.mean, output.sigma))))
+        if world > 1:
+            from accelerate.utils import gather_object
+
+            found = gather_object(found)
+        found.sort(key=lambda part: part[0])
+        return np.concatenate([part[1] for part in found]), np.concatenate([part[2] for part in found])
+
+    def __call__(self, model: Any, accelerator: Any) -> dict[str, float]:
+        """Scores of the chosen planets."""
+        mean, sigma = self.predict(model, accelerator)
+        return scores(self.planets.truths[self.chosen], mean, sigma)
+
+    def of_physics(self) -> dict[str, float]:
+        """Scores of the classical posterior alone."""
+        if self.classical is None:
+            return {}
+        index = torch.arange(len(self.chosen))
+        found = self.classical.inputs(index, self.classical.depth[:, None])
+        mean, sigma = found["classical_mean"].numpy(), found["classical_sigma"].numpy()
+        return scores(self.planets.truths[self.chosen], mean, sigma)
+
+
+def scores(truth: Array, mean: Array, sigma: Array) -> dict[str, float]:
+    """Both scores, the mean ln likelihood of a channel (which falls on where scores are cut off at 0) and the error."""
+    mean, sigma = np.maximum(mean, 0.0), np.maximum(sigma, _SIGMA_FLOOR)
+    return {
+        "score_2024": float(score_2024(truth, mean, sigma)),
+        "score_2025": float(score_2025(truth, mean, sigma)),
+        "log_likelihood": float(log_likelihood(truth, mean, sigma).mean()),
+        "rmse_ppm": 1e6 * float(rmse(truth, mean)),
+    }
+
+
+@dataclass
+class FoldRun:
+    """Training examples and judges of one fold."""
+
+    examples: AugmentedPlanets
+    validation: Spectra
+    test: Spectra | None
+
+
+def prepare(model: Any, data: FoldData, augmentation: Augmentation, clip: float, seed: int) -> FoldRun:
+    """What training needs, under the priors of the fold; the model is left with the final one."""
+    planets, priors, physics = data.planets, data.priors, model.physics
+    with_physics, fitted = model.config.physics == "residual", planets.fits is not None
+
+    def classical(chosen: Sequence[int], own: Sequence[Any], with_errors: bool) -> Classical | None:
+        return Classical.of(planets, chosen, physics, own, with_errors) if fitted and chosen else None
+
+    examples = AugmentedPlanets(
+        planets,
+        data.train,
+        classical(data.train, priors.train, True),
+        priors.spectra,
+        augmentation,
+        clip,
+        seed,
+        with_physics,
+    )
+
+    def judge(chosen: list[int], prior: Any) -> Spectra:
+        known = classical(chosen, [prior] * len(chosen), False) if with_physics else None
+        return Spectra(planets, chosen, known, clip, with_physics)
+
+    validation = judge(data.validation, priors.validation)
+    test = judge(data.test, priors.final) if data.test else None
+    physics.set_spectrum_prior(priors.final)
+    return FoldRun(examples, validation, test)
+
+
+def write_spectra(path: Path, planets: Planets, chosen: Sequence[int], mean: Array, sigma: Array) -> None:
+    """Predictions of the chosen planets as Parquet."""
+    from modeling_ariel.predictions import Predictions, write_predictions
+
+    order = np.argsort([planets.ids[place] for place in chosen])
+    extra = {"status": [planets.status(chosen[n]) for n in order]}
+    identity = np.array([planets.ids[chosen[n]] for n in order], np.int64)
+    mean32, sigma32 = mean[order].clip(0.0).astype(np.float32), sigma[order].astype(np.float32)
+    write_predictions(path, Predictions(identity, mean32, sigma32, extra))

@@ -1,0 +1,1 @@
+"""Planets → spectra with their reasons; no Gradio here."""

@@ -1,0 +1,366 @@
+"""The engine behind the Space, without gradio: a dataset's planets, or light curves of one's own, to spectra.
+
+    engine = Engine.open()                       # the released checkpoint and the bundled sample
+    rows = engine.visits(engine.random(0).planet_id)
+    engine.spectrum(rows).table(), engine.light_curves(rows), engine.why(rows)
+
+An engine may be used from many threads. Fits run in a few worker threads, the network one request at a time; what was
+computed is kept under a hash of the light curves themselves, so that nobody gets an answer without bringing the data.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Timeout
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.catalogue import Catalogue, CatalogueError
+from engine.light_curves import light_curves
+from engine.memo import Memo
+from engine.network import Answer, Network, freeze
+from engine.records import Attribution, BandCurve, LightCurves, PlanetInfo, RawImage, RawView, Reliability
+from engine.reliability import measured_reliability, stored_reliability
+from engine.spectrum import MOLECULES, UNIT_LABELS, UNITS, Spectrum, SpectrumError
+from modeling_ariel.retrieval import ClassicalFit, concatenate, fit
+from modeling_ariel.visits import FeatureError
+
+__all__ = [
+    "MOLECULES",
+    "UNITS",
+    "UNIT_LABELS",
+    "Attribution",
+    "BandCurve",
+    "CatalogueError",
+    "Engine",
+    "EngineError",
+    "LightCurves",
+    "PlanetInfo",
+    "RawImage",
+    "RawView",
+    "Reliability",
+    "Spectrum",
+    "SpectrumError",
+]
+
+logger = logging.getLogger(__name__)
+
+Rows = Sequence[Mapping[str, Any]]
+Features = Mapping[str, torch.Tensor]
+
+FITS_KEPT, ANSWERS_KEPT = 48, 48  # 5 MB a visit and 2 MB a planet of 375 bins: under 350 MB
+FITS_TOGETHER = 6  # of those that explain a spectrum: a second or so, after which it is another user's turn
+MOST_VISITS = 10
+WAIT_S = 120.0  # for a fit, the queue of other users' fits included
+RANKED = 24  # planets of a dataset without scores that are predicted to rank them
+
+
+class EngineError(ValueError):
+    """Light curves that the engine cannot take, or a request that it cannot do; a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """How well a planet does: its 2024 score where the truth is known, and the median σ."""
+
+    score: float | None
+    sigma_ppm: float
+
+    @property
+    def key(self) -> tuple[float, float]:
+        """Larger is better; planets without truth come by their σ."""
+        return (-np.inf if self.score is None else self.score, -self.sigma_ppm)
+
+
+class Engine:
+    """A checkpoint and a dataset, opened. Make one with `Engine.open`."""
+
+    def __init__(self, network: Network, catalogue: Catalogue, workers: int) -> None:
+        self.network, self.catalogue = network, catalogue
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, "fit")
+        self._fits: Memo[ClassicalFit] = Memo(FITS_KEPT)
+        self._answers: Memo[Answer] = Memo(ANSWERS_KEPT)
+        self._attributions: Memo[Attribution] = Memo(ANSWERS_KEPT)
+        self._ranks: dict[int, Ranked] = self._known_ranks()
+        self._ranked = threading.Event()
+        self._ranking = threading.Lock()
+        if len(self._ranks) >= min(RANKED, len(catalogue.planets())):
+            self._ranked.set()
+
+    @classmethod
+    def open(
+        cls,
+        model: str | None = None,
+        dataset: str | None = None,
+        *,
+        model_revision: str | None = None,
+        dataset_revision: str | None = None,
+        workers: int | None = None,
+        background: bool = False,
+    ) -> Engine:
+        """Open a checkpoint and a dataset.
+
+        Args:
+            model: folder or Hub id; default the checkpoint that comes with `modeling_ariel`.
+            dataset: folder, fsspec URL or Hub id; default the bundled simulated sample, made where it is not there.
+            model_revision, dataset_revision: branch, tag or commit of a Hub id.
+            workers: threads for fits; default one a core, at most 4. Torch is held to one thread in each.
+            background: rank the planets of a dataset without scores in a thread of its own, now.
+        """
+        workers = workers or min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 4)
+        torch.set_num_threads(1)  # fits of small matrices: more threads each are slower than more fits at once
+        engine = cls(Network.open(model, model_revision), Catalogue.open(dataset, dataset_revision), workers)
+        if background and not engine._ranked.is_set():
+            threading.Thread(target=engine._rank_quietly, name="ranking", daemon=True).start()
+        return engine
+
+    @property
+    def wavelength_um(self) -> np.ndarray:
+        """(C,) of the checkpoint."""
+        return self.network.wavelength_um
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is open: model, its hash, dataset, its commit, numbers of planets."""
+        return {
+            "model": self.network.source, "model_sha256": self.network.digest, "dataset": self.catalogue.name,
+            "dataset_revision": self.catalogue.revision, "planets": len(self.catalogue.planets()),
+            "simulated_sample": self.catalogue.is_sample,
+        }  # fmt: skip
+
+    # --- planets -------------------------------------------------------------------------------------------------
+
+    def planets(self) -> list[PlanetInfo]:
+        """All planets of the dataset, with scores where they are known by now."""
+        return [self._with_score(planet) for planet in self.catalogue.planets()]
+
+    def info(self, planet_id: int) -> PlanetInfo:
+        """One planet; CatalogueError where there is none of that number."""
+        return self._with_score(self.catalogue.info(planet_id))
+
+    def search(self, text: str, limit: int = 50) -> list[PlanetInfo]:
+        """Planets whose id, layout, split or note holds every word of ``text``."""
+        return [self._with_score(planet) for planet in self.catalogue.search(text, limit)]
+
+    def random(self, seed: int) -> PlanetInfo:
+        """A planet; the same for the same seed."""
+        return self._with_score(self.catalogue.random(seed))
+
+    def hardest(self, n: int = 5) -> list[PlanetInfo]:
+        """Planets with the lowest 2024 scores, worst first; without truths those with the widest σ.
+
+        Of a dataset without `scores.json`, the first 24 planets are predicted for it, once.
+        """
+        return self._by_rank()[:n]
+
+    def best(self, n: int = 5) -> list[PlanetInfo]:
+        """Planets with the highest 2024 scores, best first."""
+        return self._by_rank()[::-1][:n]
+
+    def visits(self, planet_id: int) -> list[dict[str, Any]]:
+        """Rows of a planet's visits as in the dataset; CatalogueError where there is none of that number."""
+        return self.catalogue.visits(planet_id)
+
+    # --- answers -------------------------------------------------------------------------------------------------
+
+    def spectrum(self, rows: Rows) -> Spectrum:
+        """The spectrum of one planet from the rows of its visits.
+
+        Rows are the dataset's, or any that the feature extractor takes: ``time`` (T,) [h], ``flux`` and ``flux_err``
+        (T, C), and what else is known. EngineError says what cannot be.
+        """
+        return self._answer(rows).spectrum
+
+    def light_curves(self, rows: Rows, visit: int = 0) -> LightCurves:
+        """Light curves of the visit at place ``visit`` among the rows, with the fit."""
+        if not 0 <= visit < len(rows):
+            raise EngineError(f"visit: expected 0 to {len(rows) - 1}, found {visit}")
+        features, fits, _ = self._fitted(rows)
+        row = rows[visit]
+        one = {name: features[name][visit] for name in ("time", "flux", "flux_err", "valid")}
+        number = int(row.get("visit", visit) or 0)
+        return freeze(
+            light_curves(
+                planet_name(rows), number, one, fits.select(torch.tensor([visit])), self.wavelength_um,
+                len(row["time"]), row.get("centroid"),
+            )
+        )  # fmt: skip
+
+    def why(self, rows: Rows) -> Attribution:
+        """Which times and wavelengths the mean and the precision of a spectrum come from (see `explain`)."""
+        from engine.explain import attribution
+
+        features, _, key = self._fitted(rows)
+        answer = self._answer(rows)
+
+        def make() -> Attribution:
+            return freeze(attribution(self.network, planet_name(rows), features, answer, self._fresh_fits))
+
+        return self._attributions.get(key, make)
+
+    def raw_view(self, which: int | Rows) -> RawView | None:
+        """Detector images of a planet of the dataset, or of an uploaded raw folder's rows; None without any."""
+        if isinstance(which, int | np.integer):
+            return self.catalogue.raw_view(int(which))
+        return next((row["raw_view"] for row in which if row.get("raw_view") is not None), None)
+
+    @functools.cached_property
+    def _stored_reliability(self) -> Reliability | None:
+        return stored_reliability(self.network.source, self.network.revision)
+
+    def reliability(self) -> Reliability:
+        """How often the truth is inside: as measured when the checkpoint was calibrated, or on the open dataset."""
+        return self._stored_reliability or self._measured_reliability
+
+    @functools.cached_property
+    def _measured_reliability(self) -> Reliability:
+        labelled = [planet for planet in self._first_planets() if planet.labelled]
+        if not labelled:
+            raise EngineError(f"reliability: expected planets with known truth in {self.catalogue.name}, found none")
+        spectra = [self.spectrum(self.visits(planet.planet_id)) for planet in labelled]
+        return measured_reliability(spectra, f"{len(spectra)} planets of {self.catalogue.name}")
+
+    # --- work ----------------------------------------------------------------------------------------------------
+
+    def _answer(self, rows: Rows) -> Answer:
+        features, fits, key = self._fitted(rows)
+        return self._answers.get(key, lambda: self.network.answer(planet_name(rows), rows, features, fits, key))
+
+    def _fitted(self, rows: Rows) -> tuple[dict[str, torch.Tensor], ClassicalFit, str]:
+        """Features, the fits of all visits and a hash of everything that the answer depends on."""
+        features = self._features(rows)
+        fits = self.fits(features)
+        digest = hashlib.sha256(planet_name(rows).encode())
+        for name in sorted(features):
+            digest.update(name.encode() + features[name].numpy().tobytes())
+        return features, fits, digest.hexdigest()
+
+    def _features(self, rows: Rows) -> dict[str, torch.Tensor]:
+        if not rows:
+            raise EngineError("light curves: expected at least one visit, found none")
+        if len(rows) > MOST_VISITS:
+            raise EngineError(f"light curves: expected at most {MOST_VISITS} visits of a planet, found {len(rows)}")
+        planets = {row.get("planet_id") for row in rows}
+        if len(planets) > 1:
+            raise EngineError(f"light curves: expected the visits of one planet, found those of {len(planets)}")
+        together = [{"planet_id": 0, **row} if len(rows) > 1 and row.get("planet_id") is None else row for row in rows]
+        try:
+            return dict(self.network.extractor(together))
+        except FeatureError as error:
+            raise EngineError(str(error)) from error
+
+    def fits(self, features: Features) -> ClassicalFit:
+        """The classical fit of each visit of features, known or made now; EngineError where the queue is too long."""
+        batches = self._batches(features, 1)
+        return self._in_pool(self._known_fit, batches, len(batches))
+
+    def _fresh_fits(self, features: Features) -> ClassicalFit:
+        """Fits that nobody will ask for again, some at a time, which share their search for the transit.
+
+        No more than one batch a thread is under way, so that another user's fit waits for one and not for all of them.
+        """
+        return self._in_pool(self._fit, self._batches(features, FITS_TOGETHER), self._workers)
+
+    def _batches(self, features: Features, size: int) -> list[Features]:
+        inputs = self.network.fit_inputs(features)
+        return [
+            {name: value[start : start + size] for name, value in inputs.items()}
+            for start in range(0, len(features["time"]), size)
+        ]
+
+    def _in_pool(
+        self, make: Callable[[Features], ClassicalFit], batches: Sequence[Features], at_once: int
+    ) -> ClassicalFit:
+        waiting: deque[Future[ClassicalFit]] = deque()
+        found = []
+        try:
+            for batch in batches:
+                if len(waiting) == at_once:
+                    found.append(waiting.popleft().result(timeout=WAIT_S))
+                waiting.append(self._pool.submit(make, batch))
+            while waiting:
+                found.append(waiting.popleft().result(timeout=WAIT_S))
+        except Timeout:
+            raise EngineError("the Space is busy with other fits: please try again in a minute") from None
+        finally:
+            for future in waiting:
+                future.cancel()
+        return concatenate(found)
+
+    def _known_fit(self, batch: Features) -> ClassicalFit:
+        digest = hashlib.sha256()
+        for name, tensor in batch.items():
+            digest.update(name.encode() + tensor.numpy().tobytes())
+        return self._fits.get(digest.hexdigest(), lambda: self._fit(batch))
+
+    def _fit(self, batch: Features) -> ClassicalFit:
+        with torch.no_grad():
+            return fit(dict(batch), self.network.fit_wavelength)
+
+    # --- ranking -------------------------------------------------------------------------------------------------
+
+    def rank_all(self) -> None:
+        """Predict the first planets and keep their scores, the released checkpoint's beside the sample too."""
+        with self._ranking:
+            for planet in self._first_planets():
+                if planet.planet_id in self._ranks:
+                    continue
+                try:
+                    self._ranks[planet.planet_id] = self._rank(planet.planet_id)
+                except (EngineError, CatalogueError) as error:
+                    logger.warning("planet %d is not ranked: %s", planet.planet_id, error)
+            if not self._ranked.is_set():
+                planets = {str(planet): vars(rank) for planet, rank in self._ranks.items()}
+                if self.network.released:
+                    self.catalogue.write_scores({"model_sha256": self.network.digest, "planets": planets})
+                self._ranked.set()
+
+    def _rank_quietly(self) -> None:
+        try:
+            self.rank_all()
+        except Exception:  # a background thread: the reason is logged, and asking for the hardest tries again
+            logger.exception("planets could not be ranked")
+
+    def _first_planets(self) -> list[PlanetInfo]:
+        """So many planets of the dataset, spread over it: a ranking's."""
+        planets = self.catalogue.planets()
+        return planets[:: max(len(planets) // RANKED, 1)][:RANKED]
+
+    def _rank(self, planet_id: int) -> Ranked:
+        spectrum = self.spectrum(self.visits(planet_id))
+        return Ranked(spectrum.scores().get("score_2024"), 1e6 * float(np.median(spectrum.sigma)))
+
+    def _known_ranks(self) -> dict[int, Ranked]:
+        stored = self.catalogue.read_scores()
+        if stored.get("model_sha256") != self.network.digest:
+            return {}
+        return {int(planet): Ranked(**rank) for planet, rank in stored.get("planets", {}).items()}
+
+    def _with_score(self, planet: PlanetInfo) -> PlanetInfo:
+        rank = self._ranks.get(planet.planet_id)
+        return planet if rank is None else replace(planet, score=rank.score)
+
+    def _by_rank(self) -> list[PlanetInfo]:
+        if not self._ranked.is_set():
+            self.rank_all()
+        return [self.info(planet) for planet, _ in sorted(self._ranks.items(), key=lambda item: item[1].key)]
+
+
+def planet_name(rows: Rows) -> str:
+    """What a planet's rows are called in titles."""
+    named = rows[0].get("name")
+    if named:
+        return str(named)
+    planet = rows[0].get("planet_id")
+    return "your light curves" if planet is None else f"planet {planet}"

@@ -1,0 +1,1 @@
+"""What is shown: handlers, figures, words, theme."""

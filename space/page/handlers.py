@@ -1,0 +1,354 @@
+"""What happens when something is chosen: engine in, updates of the page's components out. No layout is here.
+
+A session's state holds what is its own: the subject (a planet's id, or the rows of its upload), the view, and the last
+what-if. Nothing of a session is kept in the handlers, so users never see each other's data.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+from gradio.components.plot import PlotData
+from gradio.utils import get_upload_folder
+
+from engine.inference import Engine, EngineError
+from engine.records import PlanetInfo
+from engine.spectrum import Spectrum
+from engine.what_if import simulated_case, what_if
+from page import curve_figures, figures, sigma_figures, words
+from page.links import VIEWS, Settings, from_query, to_query
+from page.theme import Theme, theme_of
+from uploads.reading import example, read_upload
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("csv", "parquet", "fits", "npz", "zip")
+UNSURE = "Something went wrong on the server; it has been logged. Try again, or another planet."
+PLOT_CONFIG = {
+    "displaylogo": False,
+    "displayModeBar": True,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "png", "scale": 2},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is looked at: a planet of the dataset, or rows that this session uploaded."""
+
+    planet_id: int | None = None
+    name: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A what-if and its answer, kept to be compared with the next one."""
+
+    name: str
+    conditions: tuple[float, ...]
+    answer: Spectrum
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Errors as messages: what the engine refuses is said in its words, anything else is logged."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except gr.Error:
+            raise
+        except ValueError as error:
+            raise gr.Error(str(error), duration=None, print_exception=False) from error
+        except Exception as error:
+            logger.exception("%r", function)
+            raise gr.Error(UNSURE, print_exception=False) from error
+
+    return wrapped
+
+
+def plot(figure: go.Figure, name: str) -> PlotData:
+    """A figure as the browser takes it, with the settings of its tool bar."""
+    content = json.loads(figure.to_json())
+    options = {**PLOT_CONFIG["toImageButtonOptions"], "filename": name}  # type: ignore[dict-item]
+    content["config"] = {**PLOT_CONFIG, "toImageButtonOptions": options}
+    return PlotData(type="plotly", plot=json.dumps(content))
+
+
+class Handlers:
+    """The page's events over one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._seeds = itertools.count(1)
+        self._asked = itertools.count(1)  # a new number asks for the visible view
+
+    # --- choosing ------------------------------------------------------------------------------------------------
+
+    def subject(self, planet: str | int) -> Subject:
+        """A planet of the dataset by its id; ValueError where there is none."""
+        text = str(planet).strip()
+        if not text.lstrip("-").isdigit():
+            raise ValueError(f"planet: expected one of the dataset's ids, found {text!r}")
+        info = self.engine.info(int(text))
+        return Subject(info.planet_id, f"Planet {info.planet_id}")
+
+    def rows(self, subject: Subject) -> list[dict[str, Any]]:
+        """Rows of its visits."""
+        return subject.rows if subject.planet_id is None else self.engine.visits(subject.planet_id)
+
+    def status(self, subject: Subject) -> str:
+        """The line under the menu, before anything is computed."""
+        if subject.planet_id is None:
+            visits = f"{len(subject.rows)} visit{'s' * (len(subject.rows) > 1)}"
+            return f"**{words.literal(subject.name)}** · {visits} · yours, seen by you alone"
+        info = self.engine.info(subject.planet_id)
+        parts = [f"**{subject.name}**"]
+        if "visits" not in info.note:
+            parts.append(f"{info.n_visits} visit{'s' * (info.n_visits > 1)}")
+        if info.note:
+            parts.append(info.note)
+        if info.star_temperature == info.star_temperature:
+            parts.append(f"star {info.star_temperature:,.0f} K")
+        if info.score is not None:
+            parts.append(f"2024 score {info.score:.2f}")
+        if not info.labelled:
+            parts.append("truth not known")
+        return " · ".join(parts)
+
+    def open_page(self, dark: bool, request: gr.Request) -> tuple[Any, ...]:
+        """The page as its link asks for it."""
+        settings, trouble = from_query(dict(request.query_params)), ""
+        try:
+            subject = self.subject(settings.planet or self.engine.planets()[0].planet_id)
+        except ValueError as error:
+            subject, trouble = self.subject(self.engine.planets()[0].planet_id), f"⚠ {words.literal(str(error))}. "
+        return (
+            subject,
+            settings.view,
+            bool(dark),
+            str(subject.planet_id),
+            gr.Tabs(selected=settings.view),
+            settings.unit,
+            settings.resolution,
+            settings.visit,
+            settings.noise,
+            settings.transits,
+            settings.drift,
+            settings.missing_from,
+            settings.missing_width,
+            trouble + self.status(subject),
+            next(self._asked),
+        )
+
+    def choose(self, planet: str | None) -> tuple[Any, ...]:
+        """A planet of the menu: subject, menu, first visit, no last what-if, status, and its view is asked for."""
+        subject = self.subject(planet if planet else self.engine.planets()[0].planet_id)
+        return subject, str(subject.planet_id), 0, None, self.status(subject), next(self._asked)
+
+    def choose_random(self) -> tuple[Any, ...]:
+        """Any planet."""
+        return self.choose(str(self.engine.random(next(self._seeds)).planet_id))
+
+    def choose_hardest(self, subject: Subject | None) -> tuple[Any, ...]:
+        """The planet with the lowest score; asked again, the next one."""
+        return self._next(self.engine.hardest(), subject)
+
+    def choose_best(self, subject: Subject | None) -> tuple[Any, ...]:
+        """The planet with the highest score; asked again, the next one."""
+        return self._next(self.engine.best(), subject)
+
+    def _next(self, ranked: list[PlanetInfo], subject: Subject | None) -> tuple[Any, ...]:
+        if not ranked:
+            raise ValueError("ranking: expected planets that can be predicted, found none")
+        ids = [info.planet_id for info in ranked]
+        place = ids.index(subject.planet_id) + 1 if subject and subject.planet_id in ids else 0
+        return self.choose(str(ids[place % len(ids)]))
+
+    def bring(self, path: str | None, subject: Subject) -> tuple[Any, ...]:
+        """Light curves of one's own; where they are refused, what was shown stays and the status says why."""
+        if not path:
+            return subject, gr.skip(), gr.skip(), gr.skip(), self.status(subject), gr.skip()
+        try:
+            rows = read_upload(path)
+        except ValueError as error:
+            message = f"⚠ This file was not taken. {words.literal(str(error))}"
+            return subject, gr.skip(), gr.skip(), gr.skip(), message, gr.skip()
+        name = str(rows[0].get("name") or "Your light curves")
+        found = Subject(None, name, rows)
+        return found, None, 0, None, self.status(found), next(self._asked)
+
+    def example(self, kind: str) -> Any:
+        """A file to start from: csv, parquet, fits, npz, or zip for a raw folder."""
+        if kind not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+        return gr.File(str(example(kind)), visible=True)
+
+    # --- views ---------------------------------------------------------------------------------------------------
+
+    def spectrum_view(self, subject: Subject, settings: Settings, theme: Theme) -> tuple[Any, ...]:
+        """Figure, words, table as a file."""
+        found = self.engine.spectrum(self.rows(subject))
+        if settings.unit not in found.units:
+            gr.Info("Scale heights need the star's radius and temperature and the planet's mass: shown in ppm.")
+            settings = replace(settings, unit="ppm")
+        shown = found.binned(settings.resolution)
+        name = f"spectrum-{subject.planet_id or 'upload'}"
+        return (
+            plot(figures.spectrum_figure(shown, settings.unit, theme), name),
+            words.of_spectrum(shown, truthful=True),
+            _csv(shown, settings.unit, f"{name}.csv"),
+        )
+
+    def curves_view(
+        self, subject: Subject, settings: Settings, bands: list[str], step: int, theme: Theme
+    ) -> tuple[Any, ...]:
+        """Menu of visits and bands; curves, image; words; menu of steps, detector, spot; words."""
+        rows = self.rows(subject)
+        visit = min(settings.visit, len(rows) - 1)
+        found = self.engine.light_curves(rows, visit)
+        names = [band.name for band in found.bands]
+        chosen = [name for name in bands or [] if name in names] or names[:2]
+        raw = self.engine.raw_view(rows if subject.planet_id is None else subject.planet_id)
+        file = f"light-curves-{subject.planet_id or 'upload'}"
+        visits = gr.Radio(
+            choices=[(f"visit {number + 1}", number) for number in range(len(rows))],
+            visible=len(rows) > 1,
+            **_corrected(settings.visit, visit),
+        )
+        common = (
+            visits,
+            gr.CheckboxGroup(choices=names, **_corrected(bands, chosen)),
+            plot(curve_figures.band_figure(found, chosen, theme), file),
+            plot(curve_figures.image_figure(found, theme), file),
+            words.of_curves(found),
+            words.of_raw(raw),
+        )
+        if raw is None:
+            return (*common, gr.Radio(visible=False), gr.Plot(visible=False), gr.Plot(visible=False))
+        asked, step = step, min(int(step or 0), len(raw.pairs) - 1)
+        return (
+            *common,
+            gr.Radio(
+                choices=[(name, number) for number, (name, _, _) in enumerate(raw.pairs)],
+                visible=True,
+                **_corrected(asked, step),
+            ),
+            gr.Plot(plot(curve_figures.step_figure(raw, step, theme), "detector"), visible=True),
+            gr.Plot(plot(curve_figures.spot_figure(raw, theme), "fgs1"), visible=True),
+        )
+
+    def why_view(self, subject: Subject, theme: Theme) -> tuple[Any, ...]:
+        """Parts of σ, occlusion, words; reliability, words."""
+        rows = self.rows(subject)
+        spectrum, why = self.engine.spectrum(rows), self.engine.why(rows)
+        try:
+            reliability = self.engine.reliability()
+            curve: Any = plot(sigma_figures.reliability_figure(reliability, theme), "reliability")
+            told_of = words.of_reliability(reliability)
+        except EngineError as error:  # neither recorded with the checkpoint nor to be measured: no truths are known
+            curve, told_of = None, f"Not known: {words.literal(str(error))}."
+        file = f"sigma-{subject.planet_id or 'upload'}"
+        return (
+            plot(sigma_figures.parts_figure(spectrum, theme), file),
+            plot(sigma_figures.occlusion_figure(why, theme), file),
+            words.of_why(why, spectrum),
+            curve,
+            told_of,
+        )
+
+    def what_if_view(self, subject: Subject, settings: Settings, last: Asked | None, theme: Theme) -> tuple[Any, ...]:
+        """Figure, words, and what is compared with next time."""
+        rows = self.rows(subject)
+        observed = self.engine.spectrum(rows)
+        now = self.ask(subject, settings)
+        before = None
+        if last is not None and last.name == subject.name and last.conditions != settings.conditions:
+            before = last.answer
+        unit = settings.unit if settings.unit in now.units else "ppm"
+        figure = figures.comparison_figure(now, before, observed, unit, theme)
+        anew = simulated_case(self.engine, rows if subject.planet_id is None else subject.planet_id) is not None
+        return (
+            plot(figure, f"what-if-{subject.planet_id or 'upload'}"),
+            f"{words.of_what_if(now, observed)}\n\n{words.of_conditions(anew, len(rows))}",
+            Asked(subject.name, settings.conditions, now),
+        )
+
+    def ask(self, subject: Subject, settings: Settings) -> Spectrum:
+        """The spectrum under other conditions."""
+        low, width = settings.missing_from, settings.missing_width
+        missing = [(low, low + width)] if width > 0 else []
+        return what_if(
+            self.engine,
+            subject.planet_id if subject.planet_id is not None else subject.rows,
+            noise=settings.noise,
+            transits=settings.transits or None,
+            drift=settings.drift,
+            missing_um=missing,
+        )
+
+    def select(self, event: gr.SelectData) -> tuple[Any, ...]:
+        """Another tab: its name, and its view is asked for."""
+        return VIEWS[event.index], next(self._asked)
+
+    def show(
+        self,
+        subject: Subject | None,
+        view: str,
+        dark: bool,
+        last: Asked | None,
+        unit: str,
+        resolution: float,
+        visit: int,
+        bands: list[str],
+        step: int,
+        noise: float,
+        transits: float,
+        drift: float,
+        missing_from: float,
+        missing_width: float,
+    ) -> tuple[Any, ...]:
+        """The view that is visible, the others left as they are; the query of a link to it."""
+        subject = subject or self.subject(self.engine.planets()[0].planet_id)
+        settings = Settings(
+            "" if subject.planet_id is None else str(subject.planet_id), view, unit, float(resolution), int(visit or 0),
+            float(noise), int(transits), float(drift), float(missing_from), float(missing_width),
+        )  # fmt: skip
+        theme = theme_of(dark)
+        parts: dict[str, tuple[Any, ...]] = {name: (gr.skip(),) * size for name, size in SIZES.items()}
+        if view == "spectrum":
+            parts[view] = self.spectrum_view(subject, settings, theme)
+        elif view == "light-curves":
+            parts[view] = self.curves_view(subject, settings, bands, step, theme)
+        elif view == "why":
+            parts[view] = self.why_view(subject, theme)
+        else:
+            parts[view] = self.what_if_view(subject, settings, last, theme)
+        return (*itertools.chain.from_iterable(parts.values()), to_query(settings))
+
+
+SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3}  # outputs of each view
+
+
+def _corrected(asked: Any, possible: Any) -> dict[str, Any]:
+    """A control's value where it cannot stay; one that can is left alone: by now its user may have chosen another."""
+    return {} if asked == possible else {"value": possible}
+
+
+def _csv(found: Spectrum, unit: str, name: str) -> str:
+    """The table as a file in a folder of its own, so that nobody downloads it half written by another's request."""
+    folder = Path(get_upload_folder()) / f"table-{secrets.token_hex(16)}"
+    folder.mkdir(parents=True)
+    found.table(unit).to_csv(folder / name, index=False)
+    return str(folder / name)

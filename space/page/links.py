@@ -1,0 +1,70 @@
+"""What a link says: planet, view and settings in the page's query; only what differs from the defaults stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from urllib.parse import urlencode
+
+from engine.spectrum import UNITS
+
+VIEWS = ("spectrum", "light-curves", "why", "what-if")
+LIMITS = {  # smallest and largest value of each number, as the sliders have them
+    "resolution": (0.0, 300.0),
+    "visit": (0.0, 99.0),
+    "noise": (0.5, 10.0),
+    "transits": (0.0, 10.0),
+    "drift": (0.0, 10.0),
+    "missing_from": (1.95, 3.9),
+    "missing_width": (0.0, 2.0),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a view depends on, but for uploads, which no link can hold.
+
+    resolution: of the bins, 0 for channels. transits: 0 for as many as were observed. noise, drift: factors.
+    missing_from, missing_width: hidden channels [um].
+    """
+
+    planet: str = ""
+    view: str = VIEWS[0]
+    unit: str = "ppm"
+    resolution: float = 0.0
+    visit: int = 0
+    noise: float = 1.0
+    transits: int = 0
+    drift: float = 1.0
+    missing_from: float = 2.5
+    missing_width: float = 0.0
+
+    @property
+    def conditions(self) -> tuple[float, ...]:
+        """What a what-if asks for."""
+        return self.noise, self.transits, self.drift, self.missing_from, self.missing_width
+
+
+def to_query(settings: Settings) -> str:
+    """`planet=…&unit=…`, without a question mark."""
+    default = Settings()
+    shown = {name.name: getattr(settings, name.name) for name in fields(settings)}
+    kept = {name: value for name, value in shown.items() if value != getattr(default, name)}
+    return urlencode({name: f"{value:g}" if isinstance(value, float) else value for name, value in kept.items()})
+
+
+def from_query(query: Mapping[str, str]) -> Settings:
+    """The settings of a link. What is missing, misspelt or out of range is the default or the nearest limit."""
+    found: dict[str, object] = {"planet": str(query.get("planet", ""))[:64]}
+    for name, allowed in (("view", VIEWS), ("unit", UNITS)):
+        if query.get(name) in allowed:
+            found[name] = query[name]
+    for name, (low, high) in LIMITS.items():
+        kind = type(getattr(Settings(), name))
+        try:
+            value = float(query[name])
+        except (KeyError, ValueError):
+            continue
+        if value == value:  # not NaN
+            found[name] = kind(min(max(value, low), high))
+    return Settings(**found)  # type: ignore[arg-type]

@@ -1,0 +1,135 @@
+"""What the page says beside its figures: short, in the reader's units, and the figures' text alternative."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from engine.records import Attribution, LightCurves, RawView, Reliability
+from engine.spectrum import Spectrum
+
+PPM = 1e6
+STATUS = {
+    "ok": "fit ok",
+    "partial": "fit of some visits only",
+    "no_transit": "no transit found: this is the prior's answer",
+    "failed": "fit failed: this is the prior's answer",
+}
+_SCORES = (
+    ("score_2024", "2024 score", ".2f"),
+    ("rmse_ppm", "RMSE, ppm", ".0f"),
+    ("sigma_median_ppm", "median σ, ppm", ".0f"),
+    ("coverage_90", "inside 90 % band", ".0%"),
+)
+
+
+def literal(text: str) -> str:
+    """Text of a user or a link as Markdown that shows it and does nothing else: no image of it is fetched."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&:])", r"\\\1", text)
+
+
+def of_spectrum(found: Spectrum, truthful: bool) -> str:
+    """Scores where the truth is known, the width of the band where it is not, and what a reader should know."""
+    lines = []
+    scores = {of: found.scores(of) for of in ("model", "classical")} if truthful else {}
+    if scores.get("model"):
+        lines = ["| | " + " | ".join(title for _, title, _ in _SCORES) + " |", "|" + "---|" * (len(_SCORES) + 1)]
+        for of, values in scores.items():
+            lines.append(f"| {of} | " + " | ".join(f"{values[name]:{form}}" for name, _, form in _SCORES) + " |")
+    else:
+        model, classical = (np.median(sigma) * PPM for sigma in (found.sigma, found.classical_sigma))
+        lines = [f"The truth is not known. Median σ: model **{model:.0f} ppm**, classical fit **{classical:.0f} ppm**."]
+    if found.resolution:
+        lines += ["", f"{len(found.mean)} bins of λ/Δλ = {found.resolution:g}; scores are of the bins."]
+    lines += [f"\n- {text}" for text in (*found.reasons, *found.notes) if text]
+    return "\n".join(lines)
+
+
+_PARAMETERS = {  # of a fit, in the order in which they are said
+    "mid_transit_h": ("mid-transit at {:.2f} h", 1.0),
+    "impact_parameter": ("impact parameter {:.2f}", 1.0),
+    "white_depth": ("white-light depth {:,.0f} ppm", PPM),
+    "signal_to_noise": ("{:,.0f} times its error", 1.0),
+    "jitter_ppm": ("noise beyond the stated errors {:.0f} ppm", 1.0),
+}
+
+
+def of_curves(found: LightCurves) -> str:
+    """How well the fit describes this visit."""
+    facts = [
+        words.format(found.parameters[name] * factor)
+        for name, (words, factor) in _PARAMETERS.items()
+        if np.isfinite(found.parameters.get(name, np.nan))
+    ]
+    text = f"Visit {found.visit + 1}: " + ", ".join([STATUS.get(found.status, found.status), *facts]) + "."
+    if found.reason:
+        text += f" {found.reason}."
+    return text + " Red: transit with drift; orange dots: drift alone; ±: scatter of the residuals."
+
+
+def of_raw(found: RawView | None) -> str:
+    """What the detector's images show, or why there are none."""
+    if found is None:
+        return (
+            "No raw frames here: this planet came as light curves. Choose a planet whose name says *raw frames*, or "
+            "upload one planet's raw folder as a zip."
+        )
+    return (
+        "AIRS-CH0 before and after each step (long wavelengths left), the trace (solid), the aperture that is summed "
+        "(dashed) and where the foreground is taken (dotted); masked pixels are empty. FGS1 with aperture and annulus."
+    )
+
+
+def of_why(found: Attribution, spectrum: Spectrum) -> str:
+    """Where the width of the band comes from."""
+    share = float(np.median(found.epistemic_share))
+    epistemic = f"{share:.0%}" if share >= 0.01 else "less than 1 %"
+    text = (
+        f"Median σ {np.median(spectrum.sigma) * PPM:.0f} ppm; {epistemic} of the variance is epistemic (spread over "
+        "dropout), the rest noise and what the fit and its priors leave open."
+    )
+    time, rest = np.expm1(found.time_sigma), np.expm1(found.band_rest_sigma)
+    if np.max(time, initial=0.0) > 0:
+        low, high = found.time_edges_h[(part := int(np.argmax(time))) : part + 2]
+        text += f" Of stretches of time, {low:.1f}–{high:.1f} h matters most: without it σ grows by {time[part]:.0%}."
+    if np.max(rest, initial=0.0) >= 0.005:
+        band = int(np.argmax(rest))
+        text += f" Of bands, {found.band_names[band]}: without it σ elsewhere grows by {rest[band]:.0%}."
+    return f"{text}\n\n{found.method}"
+
+
+def of_reliability(found: Reliability) -> str:
+    """Whether the error bars of this checkpoint were right."""
+    return (
+        f"{found.source[:1].upper()}{found.source[1:]}. Spread of (μ − truth)/σ: **{found.z_spread:.2f}**; 1 says that "
+        "the error bars are honest, more that they are too small."
+    )
+
+
+def of_conditions(anew: bool, n_visits: int) -> str:
+    """What may be asked of a planet: anything of a simulated one, of measured light curves only to lose something."""
+    if anew:
+        return "This planet is simulated anew with the same random draws: only what you ask for differs."
+    return (
+        "These light curves cannot be simulated anew, so they can only lose: noise from × 1 up, at most "
+        f"{n_visits} transit{'s' * (n_visits > 1)}, channels hidden; the drift stays as it is."
+    )
+
+
+def of_what_if(now: Spectrum, observed: Spectrum) -> str:
+    """How much wider the band became."""
+    before, after = (float(np.median(found.sigma)) * PPM for found in (observed, now))
+    change = after / before - 1.0
+    if abs(change) < 0.005:
+        verdict = "as it was"
+    else:
+        verdict = f"{abs(change):.0%} {'wider' if change > 0 else 'narrower'}"
+    lines = [f"Median σ: **{before:.0f} → {after:.0f} ppm**, {verdict}."]
+    scores = now.scores("model")
+    if scores:
+        lines.append(
+            f"2024 score {observed.scores('model').get('score_2024', float('nan')):.2f} → {scores['score_2024']:.2f}."
+        )
+    lines += [text for text in now.notes if text]
+    return " ".join(lines)

@@ -1,0 +1,89 @@
+"""Light curves in FITS: a table of the long format's columns, or images of the arrays."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modeling_ariel.visits import STAR_COLUMNS
+from uploads.arrays import check_size, from_arrays
+from uploads.limits import MAX_HDUS, MAX_POINTS, MAX_UNPACKED_BYTES, MB, UploadError, whole
+from uploads.tables import NEEDED, OPTIONAL, Row, check_columns, from_table
+
+
+def read_fits(path: Path) -> list[Row]:
+    """A table of the long format's columns, or images FLUX, FLUX_ERR (T rows, C columns), TIME and WAVELENGTH."""
+    from astropy.io import fits
+    from astropy.io.fits.verify import VerifyError, VerifyWarning
+    from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
+
+    with whole("a whole FITS file", VerifyError, AstropyUserWarning), warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        warnings.simplefilter("ignore", VerifyWarning)
+        warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
+        with fits.open(path, memmap=False, disable_image_compression=True) as hdus:
+            _check_hdus(hdus)
+            return _from_hdus(hdus)
+
+
+def _check_hdus(hdus: Any) -> None:
+    """Refuse by the headers alone what is too large, or kept in a heap or compressed."""
+    total = 0
+    for number, hdu in enumerate(hdus):  # which reads one header after the other
+        if number == MAX_HDUS:
+            raise UploadError(f"expected at most {MAX_HDUS} HDUs, found more.")
+        header = hdu.header
+        if header.get("ZIMAGE") or header.get("ZTABLE"):
+            raise UploadError("expected images and tables that are not compressed, found compressed ones.")
+        if header.get("XTENSION", "").strip() == "BINTABLE" and header.get("PCOUNT", 0):
+            raise UploadError("expected columns of numbers, found columns of arrays of varying length.")
+        sizes = [int(header.get(f"NAXIS{axis + 1}", 0)) for axis in range(int(header.get("NAXIS", 0)))]
+        if sizes:
+            total += abs(int(header.get("BITPIX", 8))) // 8 * math.prod(sizes)
+    if total > MAX_UNPACKED_BYTES:
+        raise UploadError(f"expected at most {MAX_UNPACKED_BYTES // MB} MB of data, found {total / MB:.0f} MB.")
+
+
+def _from_hdus(hdus: Any) -> list[Row]:
+    images = {hdu.name.upper(): hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0)}
+    tables = [hdu for hdu in hdus if not hdu.is_image and getattr(hdu, "columns", None) is not None]
+    known = {name.lower(): name for name in (*NEEDED, *OPTIONAL)}
+    for hdu in tables:
+        names = {known[str(column).lower()]: column for column in hdu.columns.names if str(column).lower() in known}
+        if set(NEEDED) <= set(names):
+            if (rows := int(hdu.header["NAXIS2"])) > MAX_POINTS:
+                raise UploadError(f"expected at most {MAX_POINTS:,} rows, found {rows:,}.")
+            return from_table({name: _column(name, hdu.data[column]) for name, column in names.items()})
+    wanted = {"TIME": "time", "FLUX": "flux", "FLUX_ERR": "flux_err", "WAVELENGTH": "wavelength"}
+    if set(wanted) <= set(images):
+        for name in wanted:
+            check_size(name, images[name].shape)
+        arrays = {name: _native(images[hdu].data) for hdu, name in wanted.items()}
+        header = images["FLUX"].header
+        star = {
+            name: header[name.upper()] for name in STAR_COLUMNS if isinstance(header.get(name.upper()), int | float)
+        }
+        return [from_arrays({**arrays, **star})]
+    if tables:
+        check_columns([name for hdu in tables for name in hdu.columns.names])
+    found = ", ".join(f"{hdu.name or 'unnamed'} of shape {getattr(hdu, 'shape', ())}" for hdu in hdus)
+    raise UploadError(
+        f"expected a table with columns {', '.join(NEEDED)}, or images {', '.join(wanted)}, found {found[:160]}."
+    )
+
+
+def _column(name: str, values: Any) -> np.ndarray:
+    values = np.asarray(values)
+    if values.ndim != 1:
+        raise UploadError(f"expected one number a row in {name}, found arrays of shape {values.shape[1:]}.")
+    return _native(values) if values.dtype.kind in "fiu" else values
+
+
+def _native(values: Any) -> np.ndarray:
+    """In this machine's byte order."""
+    values = np.asarray(values)
+    return values.astype(values.dtype.newbyteorder("=")) if values.dtype.kind in "fiu" else values

@@ -1,0 +1,76 @@
+"""Light curves in Parquet: the long table, or rows of the dataset of one planet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modeling_ariel.visits import STAR_COLUMNS
+from uploads.arrays import check_shapes
+from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, whole
+from uploads.tables import NEEDED, OPTIONAL, Row, check_columns, from_table, visit_of
+
+_ROW = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum", "wavelength")
+
+
+def read_parquet(path: Path) -> list[Row]:
+    """A long table, or rows of the dataset of one planet; sizes are checked in the file's footer before reading."""
+    limits = {"thrift_string_size_limit": 10 * MB, "thrift_container_size_limit": 1_000_000}
+    with whole("a whole Parquet file"), pq.ParquetFile(path, **limits) as file:
+        _check_footer(file.metadata)
+        names = file.schema_arrow.names
+        if {"time", "flux", "flux_err"} <= set(names):
+            wanted = [name for name in (*_ROW, *STAR_COLUMNS) if name in names]
+            return _from_rows(file.read(columns=wanted, use_threads=False))
+        check_columns(names)
+        columns = [name for name in (*NEEDED, *OPTIONAL) if name in names]
+        table = file.read(columns=columns, use_threads=False)
+        return from_table({name: _flat(name, table[name]) for name in columns})
+
+
+def _flat(name: str, column: pa.ChunkedArray) -> Any:
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+        raise UploadError(f"expected numbers in {name}, found {column.type}.")
+    return column.to_pandas()
+
+
+def _check_footer(footer: pq.FileMetaData) -> None:
+    values = unpacked = 0
+    for group in range(footer.num_row_groups):
+        for column in range(footer.num_columns):
+            chunk = footer.row_group(group).column(column)
+            values, unpacked = values + chunk.num_values, unpacked + chunk.total_uncompressed_size
+    if footer.num_rows > MAX_POINTS or values > 20 * MAX_POINTS:
+        raise UploadError(f"expected at most {MAX_POINTS:,} rows, found {footer.num_rows:,} with {values:,} values.")
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise UploadError(f"expected at most {MAX_UNPACKED_BYTES // MB} MB unpacked, found {unpacked / MB:.0f} MB.")
+
+
+def _from_rows(table: pa.Table) -> list[Row]:
+    """Rows of the dataset; those of one planet."""
+    from hf_dataset.store.rows import rows_of
+
+    if not 1 <= table.num_rows <= MAX_VISITS:
+        raise UploadError(f"expected 1 to {MAX_VISITS} rows (visits of one planet), found {table.num_rows}.")
+    rows = []
+    for row in rows_of(table):
+        arrays = {name: np.asarray(row[name], np.float64) for name in ("time", "flux", "flux_err")}
+        check_shapes(arrays["time"], arrays["flux"], arrays["flux_err"], row.get("wavelength"))
+        wavelength = None if row.get("wavelength") is None else np.asarray(row["wavelength"], np.float64)
+        made = visit_of(*arrays.values(), wavelength)
+        if row.get("valid") is not None:
+            given = np.asarray(row["valid"])
+            if given.shape != made["valid"].shape:
+                raise UploadError(f"expected valid of shape {made['valid'].shape}, found {given.shape}.")
+            made["valid"] = made["valid"] & given.astype(bool)
+        kept = {name: row[name] for name in ("planet_id", "visit", "layout", "centroid", "spectrum", *STAR_COLUMNS)
+                if row.get(name) is not None}  # fmt: skip
+        rows.append({**kept, **made})
+    planets = {row.get("planet_id") for row in rows}
+    if len(planets) > 1:
+        raise UploadError(f"expected the visits of one planet, found {len(planets)} planets.")
+    return rows

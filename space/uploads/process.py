@@ -1,0 +1,166 @@
+"""Users' files are read in processes of their own, with limits on time and memory that no file can get around.
+
+A process stays for the next file, as starting one takes a second or two; one that is stopped, fails or has grown is
+replaced. Nothing comes back from it but JSON and plain arrays.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from uploads.limits import AT_ONCE, MB, RAW_SECONDS, READ_BYTES, READ_SECONDS, START_SECONDS, WAIT_S, UploadError
+from uploads.worker import take_over
+
+Row = dict[str, Any]
+
+
+def read_apart(kind: str, path: Path) -> list[Row]:
+    """Rows of a file of that kind ("CSV", "Parquet", "FITS", "NPZ", "zip"), read by another process.
+
+    UploadError, without the file's name, where the file is refused or takes more time or memory than is allowed.
+    """
+    with ExitStack() as turn, tempfile.TemporaryDirectory(prefix="ariel-upload-") as folder:
+        if kind == "zip":
+            turn.enter_context(_turn(_RAW))
+        turn.enter_context(_turn(_ANY))
+        seconds = RAW_SECONDS if kind == "zip" else READ_SECONDS
+        job = {"kind": kind, "path": str(path.resolve()), "folder": folder, "seconds": seconds}
+        found = _ask(job)
+        if "rows" in found:
+            return take_over(found["rows"], Path(folder))
+    if "refused" in found:
+        raise UploadError(found["refused"])
+    raise UploadError(
+        {
+            "time": f"expected a file that is read within {seconds:.0f} s, found one that takes longer.",
+            "memory": f"expected a file that is read within {READ_BYTES / 1e3 / MB:g} GB of memory, found another.",
+        }.get(found["failed"], f"expected {kind}, found a file that cannot be read.")
+    )
+
+
+_ANY = threading.BoundedSemaphore(AT_ONCE)
+_RAW = threading.BoundedSemaphore(1)  # so that tables need not wait for raw folders
+_idle: list[_Reader] = []
+_lock = threading.Lock()
+
+
+@contextmanager
+def _turn(places: threading.BoundedSemaphore) -> Iterator[None]:
+    if not places.acquire(timeout=WAIT_S):
+        raise UploadError("the Space is busy with other users' files: please try again in a minute.")
+    try:
+        yield
+    finally:
+        places.release()
+
+
+def _ask(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of a process that waits, or of a new one."""
+    reader = _waiting() or _Reader()
+    keep = False
+    try:
+        found = reader.ask(job)
+        keep = not found.pop("last", True)
+        return found
+    finally:
+        if keep:
+            with _lock:
+                _idle.append(reader)
+        else:
+            reader.close()
+
+
+def _waiting() -> _Reader | None:
+    """A process that waits; those that the system has ended meanwhile are put away."""
+    with _lock:
+        while _idle:
+            reader = _idle.pop()
+            if reader.alive:
+                return reader
+            reader.close()
+    return None
+
+
+@atexit.register
+def close_idle() -> None:
+    """End the processes that wait for files."""
+    with _lock:
+        while _idle:
+            _idle.pop().close()
+
+
+class _Reader:
+    """A running worker."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "uploads.worker", str(READ_BYTES)],
+            cwd=Path(__file__).resolve().parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C is for the app, whose end is also this process's: no more jobs
+            text=True,
+            encoding="utf-8",
+        )
+        self._jobs: IO[str] = self._process.stdin  # type: ignore[assignment]
+        self._answers: IO[str] = self._process.stdout  # type: ignore[assignment]
+        self._start = START_SECONDS
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def ask(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer; {"failed": "time"} where it did not come in time, "memory" where the process ended over it."""
+        stopped = threading.Event()
+
+        def stop() -> None:
+            stopped.set()
+            self._process.kill()
+
+        timer = threading.Timer(self._start + job["seconds"], stop)
+        timer.start()
+        self._start = 0.0
+        try:
+            self._jobs.write(json.dumps(job) + "\n")
+            self._jobs.flush()
+            line = self._answers.readline()
+        except OSError:  # it has ended
+            line = ""
+        finally:
+            timer.cancel()
+        if line.endswith("\n"):
+            return dict(json.loads(line))
+        return {"failed": "time" if stopped.is_set() else "memory"}
+
+    def close(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._jobs, self._answers):
+            try:
+                pipe.close()
+            except OSError:  # a job that was not taken
+                continue
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with its modules, one thread a library, and no token."""
+    kept = {name: value for name, value in os.environ.items() if not any(word in name for word in _SECRET)}
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return kept | {"PYTHONPATH": paths} | {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+
+
+_SECRET = ("TOKEN", "SECRET", "PASSWORD", "KEY")

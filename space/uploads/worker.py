@@ -1,0 +1,147 @@
+"""The process that reads users' files, and nothing else: jobs and answers are lines of JSON on its pipes.
+
+Started by `upload_process`, which stops it when a file takes too long. What a file can do to it, it does to no other:
+memory, processor time and the size of files that it writes are limited by the system, and it knows no secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from uploads.limits import MAX_UNPACKED_BYTES, MB, UploadError
+
+Row = dict[str, Any]
+
+ARRAYS, VIEW = "rows.npz", "view.npz"
+RETIRED_ABOVE = 500 * MB  # of memory held after a file: the next gets a fresh process
+
+logger = logging.getLogger("upload_worker")
+
+
+def read(kind: str, path: Path, private: Path) -> list[Row]:
+    """Rows of a file of that kind; ``private`` is an empty folder for what has to be unpacked."""
+    if kind == "zip":
+        from uploads.raw_frames import read_raw_zip
+
+        return read_raw_zip(path, private)
+    if kind == "FITS":
+        from uploads.fits import read_fits
+
+        return read_fits(path)
+    from uploads.arrays import read_npz
+    from uploads.parquet import read_parquet
+    from uploads.tables import read_csv
+
+    readers: Mapping[str, Callable[[Path], list[Row]]] = {"CSV": read_csv, "Parquet": read_parquet, "NPZ": read_npz}
+    return readers[kind](path)
+
+
+def hand_over(rows: list[Row], folder: Path) -> list[Row]:
+    """Write what is large to files in the folder; the rest, as JSON can hold it. `take_over` is the way back."""
+    arrays: dict[str, np.ndarray] = {}
+    small: list[Row] = []
+    for place, row in enumerate(rows):
+        kept: Row = {}
+        for name, value in row.items():
+            if name == "raw_view":
+                from engine.raw_view import write_view
+
+                write_view(folder / VIEW, value)
+            elif isinstance(value, np.ndarray):
+                arrays[f"{place}/{name}"] = value
+            else:
+                kept[name] = value.item() if isinstance(value, np.generic) else value
+        small.append(kept)
+    np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
+    return small
+
+
+def take_over(small: list[Row], folder: Path) -> list[Row]:
+    """The rows that `hand_over` left."""
+    rows: list[Row] = [{**row, "notes": tuple(row["notes"])} if "notes" in row else dict(row) for row in small]
+    with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
+        for key in arrays.files:
+            place, name = key.split("/")
+            rows[int(place)][name] = arrays[key]
+    if (folder / VIEW).exists():
+        from engine.raw_view import read_view
+
+        rows[0]["raw_view"] = read_view(folder / VIEW)
+    return rows
+
+
+def answer(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The rows of a job's file, or why there are none."""
+    _allow(job["seconds"])
+    folder = Path(job["folder"])
+    private = folder / "unpacked"
+    private.mkdir()
+    try:
+        return {"rows": hand_over(read(job["kind"], Path(job["path"]), private), folder)}
+    except UploadError as error:
+        return {"refused": str(error)}
+    except MemoryError:
+        return {"failed": "memory"}
+    except Exception:
+        logger.exception("a %s file could not be read", job["kind"])
+        return {"failed": "error"}
+
+
+def confine(memory: int) -> None:
+    """Limit this process's memory [bytes] and the size of files that it writes; where the system cannot, do nothing."""
+    try:
+        import resource
+    except ImportError:  # Windows: time is limited by whoever asks
+        return
+    for what, most in (
+        (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, 2 * MAX_UNPACKED_BYTES), (resource.RLIMIT_CORE, 0)
+    ):  # fmt: skip
+        try:
+            resource.setrlimit(what, (most, most))
+        except (ValueError, OSError):
+            logger.warning("a limit of this process could not be set")
+
+
+def _allow(seconds: float) -> None:
+    """So much more processor time, should nobody be there to stop this process."""
+    try:
+        import resource
+
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used + 2 * seconds) + 1, resource.RLIM_INFINITY))
+    except (ImportError, ValueError, OSError):
+        return
+
+
+def _held() -> int:
+    """Memory that this process holds [bytes]; 0 where Linux does not say it."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
+def serve(jobs: TextIO, answers: TextIO) -> None:
+    """Answer jobs until there are no more, or until one has left this process large."""
+    for line in jobs:
+        found = answer(json.loads(line))
+        found["last"] = _held() > RETIRED_ABOVE
+        answers.write(json.dumps(found) + "\n")
+        answers.flush()
+        if found["last"]:
+            return
+
+
+if __name__ == "__main__":
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no answer
+    confine(int(sys.argv[1]))
+    serve(sys.stdin, replies)
