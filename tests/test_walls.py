@@ -1,0 +1,158 @@
+"""Folders are rooms: imports go one way, without circles, and the type checker sees through every room."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from source_tree import Module, circle, edges, modules
+
+# room → rooms whose modules it may import; its own always. A room not named here may not exist.
+DATASET, SCRIPTS = "hf_dataset", "ariel_scripts"
+ROOMS = {
+    DATASET: set(),
+    f"{DATASET}.raw": {DATASET},
+    f"{DATASET}.reduction": {DATASET, f"{DATASET}.raw"},
+    f"{DATASET}.store": {DATASET, f"{DATASET}.raw"},
+    f"{DATASET}.build": {DATASET, f"{DATASET}.raw", f"{DATASET}.reduction", f"{DATASET}.store"},
+    f"{DATASET}.simulation": {DATASET},
+    "modeling_ariel": set(),
+    "engine": set(),
+    "uploads": {"engine"},
+    "page": {"engine", "uploads"},
+    "": {"engine", "uploads", "page"},  # space/app.py
+    SCRIPTS: {DATASET},
+    f"{SCRIPTS}.opening": {SCRIPTS},
+    f"{SCRIPTS}.prediction": {SCRIPTS, f"{SCRIPTS}.opening"},
+    f"{SCRIPTS}.training": {SCRIPTS, f"{SCRIPTS}.opening", f"{SCRIPTS}.prediction"},
+    f"{SCRIPTS}.publishing": {SCRIPTS, f"{SCRIPTS}.opening"},
+    f"{SCRIPTS}.pages": {SCRIPTS, f"{SCRIPTS}.opening"},
+    f"{SCRIPTS}.report": {SCRIPTS, f"{SCRIPTS}.opening", f"{SCRIPTS}.prediction"},
+    f"{SCRIPTS}.commands": {SCRIPTS, *(f"{SCRIPTS}.{room}" for room in (
+        "opening", "prediction", "training", "publishing", "pages", "report"))},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(repository: Path) -> dict[str, Module]:
+    return modules(repository)
+
+
+def allowed(name: str) -> set[str]:
+    """Rooms that a room may import; those of the scripts and of the Space may use both packages."""
+    packages = {one for one in ROOMS if one.startswith((DATASET, "modeling_ariel"))}
+    on_top = name.startswith(f"{SCRIPTS}.") or name in ("engine", "uploads", "page")
+    return ROOMS[name] | (packages if on_top else set())
+
+
+def test_every_folder_of_sources_is_a_known_room(found: dict[str, Module]) -> None:
+    assert {module.package for module in found.values()} == set(ROOMS)
+
+
+def test_imports_between_rooms_go_one_way(found: dict[str, Module]) -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in edges(found).items()
+        for other in sorted(others)
+        if found[other].package not in {found[name].package, *allowed(found[name].package)}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_modules_import_one_another_in_a_circle(found: dict[str, Module]) -> None:
+    assert not circle(edges(found))
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+@pytest.mark.parametrize(
+    ("package", "library"),
+    [
+        ("hf_dataset", "torch"), ("hf_dataset", "transformers"), ("hf_dataset", "gradio"), ("modeling_ariel", "datasets"),
+        ("modeling_ariel", "batman"), ("modeling_ariel", "gradio"), ("engine", "gradio"), ("uploads", "gradio"),
+    ],
+)  # fmt: skip
+def test_a_package_does_without_a_library(found: dict[str, Module], package: str, library: str) -> None:
+    for module in found.values():
+        if module.name.split(".")[0] == package:
+            assert library not in {name.split(".")[0] for name in module.imports}, module.name
+
+
+def test_model_files_are_flat_and_import_siblings_by_name_as_the_hub_needs(found: dict[str, Module]) -> None:
+    for module in found.values():
+        if module.name.startswith("modeling_ariel."):
+            assert module.name.count(".") == 1, module.name
+            for node in ast.walk(ast.parse(module.path.read_text())):
+                if isinstance(node, ast.Import):
+                    assert not any(alias.name.startswith("modeling_ariel") for alias in node.names), module.name
+                elif isinstance(node, ast.ImportFrom):
+                    assert not (node.module or "").startswith("modeling_ariel."), module.name
+                    sibling = node.level == 1 and node.module and "." not in node.module
+                    assert sibling or not node.level, f"{module.name}: {ast.unparse(node)}"
+
+
+def test_scores_are_imported_by_no_model_file(found: dict[str, Module]) -> None:
+    users = {name for name, others in edges(found).items() if "modeling_ariel.scoring" in others}
+    assert not {name for name in users if name.startswith("modeling_ariel")}
+
+
+def test_package_code_raises_errors_instead_of_asserting(found: dict[str, Module]) -> None:
+    for module in found.values():
+        wrong = [
+            node.lineno
+            for node in ast.walk(ast.parse(module.path.read_text()))
+            if isinstance(node, ast.Assert) or (isinstance(node, ast.ExceptHandler) and node.type is None)
+        ]
+        assert not wrong, f"{module.name}: assert or bare except at lines {wrong}"
+
+
+# --- the type checker ----------------------------------------------------------------------------------------------
+
+PLANTED = """
+
+def _planted() -> None:
+    import {package}.no_such_module
+    from {module} import NoSuchName
+
+    _takes_one(1, 2)
+
+
+def _takes_one(number: int) -> int:
+    return number
+"""
+LEFT_OUT = """
+[[tool.mypy.overrides]] # what libraries are takes most of the time, and matters not here
+module = ["numpy.*", "torch.*", "transformers.*", "pandas.*", "matplotlib.*", "gradio.*", "huggingface_hub.*"]
+follow_imports = "skip"
+"""
+
+
+def test_names_and_calls_that_do_not_exist_are_errors_in_every_room(
+    repository: Path, found: dict[str, Module], tmp_path: Path
+) -> None:
+    """What `make check` runs, with two wrong imports and a wrong call planted in one module of every room."""
+    for folder in ("hf_dataset", "modeling_ariel", "scripts", "space"):
+        shutil.copytree(repository / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.safetensors", "*.png"))
+    (tmp_path / "pyproject.toml").write_text((repository / "pyproject.toml").read_text() + LEFT_OUT)
+    last = {module.package: module for module in found.values() if module.path.name != "__init__.py"}
+    assert set(last) == set(ROOMS)
+    for package, module in last.items():
+        planted = tmp_path / module.path.relative_to(repository)
+        whose = package or "engine"  # app.py is in no package
+        planted.write_text(planted.read_text() + PLANTED.format(package=whose, module=module.name))
+    command = [sys.executable, "-m", "mypy", "--no-incremental", "--no-error-summary"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300).stdout
+    for module in last.values():
+        mine = "\n".join(
+            line for line in said.splitlines() if line.startswith(f"{module.path.relative_to(repository)}:")
+        )
+        assert ".no_such_module" in mine, said
+        assert '"NoSuchName"' in mine, said
+        assert 'Too many arguments for "_takes_one"' in mine, said
