@@ -75,10 +75,16 @@ def test_a_circle_is_found() -> None:
 @pytest.mark.parametrize(
     ("package", "library"),
     [
-        ("hf_dataset", "torch"), ("hf_dataset", "transformers"), ("hf_dataset", "gradio"),
-        ("modeling_ariel", "datasets"), ("modeling_ariel", "batman"), ("modeling_ariel", "gradio"), ("engine", "gradio"), ("uploads", "gradio"),
+        ("hf_dataset", "torch"),
+        ("hf_dataset", "transformers"),
+        ("hf_dataset", "gradio"),
+        ("modeling_ariel", "datasets"),
+        ("modeling_ariel", "batman"),
+        ("modeling_ariel", "gradio"),
+        ("engine", "gradio"),
+        ("uploads", "gradio"),
     ],
-)  # fmt: skip
+)
 def test_a_package_does_without_a_library(found: dict[str, Module], package: str, library: str) -> None:
     for module in found.values():
         if module.name.split(".")[0] == package:
