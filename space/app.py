@@ -2,8 +2,8 @@
 
     python space/app.py [--port 7860]
 
-Layout and wiring only: what happens is in `handlers.py`, what is computed in `inference.py`. Settings are environment
-variables: ARIEL_MODEL, ARIEL_DATASET (a folder or a Hub id), ARIEL_MODEL_REVISION, ARIEL_DATASET_REVISION.
+Layout and wiring only: what happens is in page/handlers.py, what is computed in engine/inference.py. Settings are
+environment variables: ARIEL_MODEL, ARIEL_DATASET (a folder or a Hub id), ARIEL_MODEL_REVISION, ARIEL_DATASET_REVISION.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import gradio as gr
 
+from engine import sample
 from engine.inference import Engine
 from engine.spectrum import UNITS
 from page.endpoints import Endpoints
@@ -260,7 +261,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=None, help="of the server; default GRADIO_SERVER_PORT or 7860")
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("sample").setLevel(logging.INFO)  # a checkout's first start makes the sample
+    logging.getLogger(sample.__name__).setLevel(logging.INFO)  # a checkout's first start makes the sample
     port, engine = parser.parse_args().port, open_engine()
     threading.Thread(target=warm_up, args=(engine,), daemon=True).start()
     launch(build_app(engine), port)

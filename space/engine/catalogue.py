@@ -20,10 +20,19 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from huggingface_hub import HfApi
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from engine import sample
+from engine.raw_view import read_view
 from engine.records import PlanetInfo, RawView
-from hf_dataset.folders import Folder, folder, open_binary, read_json
+from hf_dataset.folders import Folder, folder, open_binary, read_json, write_bytes
 from hf_dataset.store.rows import rows_of
 from hf_dataset.store.shards import find_shards
 
@@ -178,8 +187,6 @@ class Catalogue:
         """The kept detector images of a planet, None where there are none."""
         if not self.info(planet_id).raw or not isinstance(self.where, Path):
             return None
-        from engine.raw_view import read_view
-
         return read_view(self.where / sample.RAW / f"{int(planet_id)}.npz")
 
     def read_scores(self) -> dict[str, Any]:
@@ -189,8 +196,6 @@ class Catalogue:
     def write_scores(self, content: Mapping[str, Any]) -> None:
         """Keep scores beside the sample, where it can be written to; other datasets are left alone."""
         if self.is_sample and isinstance(self.where, Path):
-            from hf_dataset.folders import write_bytes
-
             try:
                 write_bytes(self.where / sample.SCORES, (json.dumps(content, indent=1) + "\n").encode())
             except OSError:
@@ -199,17 +204,12 @@ class Catalogue:
 
 def _on_the_hub(dataset: str, revision: str | None) -> tuple[Folder, str]:
     """A Hub dataset at one commit, so that a later push changes nothing under a running Space; and that commit."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-    from huggingface_hub.errors import RepositoryNotFoundError as NoRepository
-    from huggingface_hub.errors import RevisionNotFoundError as NoRevision
-
     expected = f"{dataset}: expected a dataset folder or an id on the Hub, found"
     try:
         commit = HfApi().dataset_info(dataset, revision=revision).sha or "main"
-    except NoRevision as error:
+    except RevisionNotFoundError as error:
         raise CatalogueError(f"{dataset}: expected a branch, tag or commit, found no {revision!r}") from error
-    except NoRepository as error:
+    except RepositoryNotFoundError as error:
         raise CatalogueError(f"{expected} none of that name, or none that the token may read") from error
     except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
         raise CatalogueError(f"{expected} {(str(error).splitlines() or ['nothing'])[0]}") from error

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from engine.catalogue import Catalogue, CatalogueError
+from engine.explain import attribution
 from engine.light_curves import light_curves
 from engine.memo import Memo
 from engine.network import Answer, Network, freeze
@@ -199,8 +200,6 @@ class Engine:
 
     def why(self, rows: Rows) -> Attribution:
         """Which times and wavelengths the mean and the precision of a spectrum come from (see `explain`)."""
-        from engine.explain import attribution
-
         features, _, key = self._fitted(rows)
         answer = self._answer(rows)
 

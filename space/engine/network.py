@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.utils import logging as library
 
+import modeling_ariel
 from engine.spectrum import Spectrum
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
@@ -57,8 +59,6 @@ class Network:
     @classmethod
     def open(cls, source: str | None = None, revision: str | None = None) -> Network:
         """A checkpoint folder or Hub id, default the released one; ModelError where it is none. No remote code runs."""
-        import modeling_ariel
-
         if released := source is None:
             source = str(Path(str(modeling_ariel.__file__)).parent / "released")
         if revision is not None and Path(source).is_dir():
@@ -196,13 +196,9 @@ class _quiet:
     """Without the library's progress bars and its lists of new weights."""
 
     def __enter__(self) -> None:
-        from transformers.utils import logging as library
-
         self._level = library.get_verbosity()
         library.set_verbosity_error()
         library.disable_progress_bar()
 
     def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging as library
-
         library.set_verbosity(self._level)

@@ -126,8 +126,8 @@ def read_view(path: Path) -> RawView:
     """A view as `write_view` kept it."""
     with np.load(path, allow_pickle=False) as file:
         about = json.loads(str(file["about"]))
-        steps = tuple(RawImage(*words, file[f"step_{place}"]) for place, words in enumerate(about["steps"]))
-        images = {name: RawImage(*words, file[f"image_{name}"]) for name, words in about["images"].items()}
+        steps = tuple(RawImage(title, unit, file[f"step_{n}"]) for n, (title, unit) in enumerate(about["steps"]))
+        images = {name: RawImage(title, unit, file[f"image_{name}"]) for name, (title, unit) in about["images"].items()}
         flags = {name: file[f"flags_{name}"] for name in images}
         spot, radii = about["spot"], about["fgs1_radii"]
         return RawView(

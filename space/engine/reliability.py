@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
 from engine.records import Reliability
 from engine.spectrum import Spectrum
@@ -46,9 +48,6 @@ def _read(source: str, revision: str | None) -> str | None:
     path = Path(source) / RECORD
     if Path(source).is_dir():
         return path.read_text(encoding="utf-8") if path.exists() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-
     try:
         return Path(hf_hub_download(source, RECORD, revision=revision)).read_text(encoding="utf-8")
     except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError):

@@ -1,7 +1,5 @@
 """The bundled dataset: 24 simulated planets, some of them hard, and one of them seen through its raw frames.
 
-    python space/engine/sample.py FOLDER        # make it, with the released model's scores beside it
-
 It is in the dataset's own format (Parquet shards and a card), with `sample.json`, which says what is special about
 each planet, `raw/PLANET.npz`, the detector images of the raw one, and `scores.json`, by which planets are ranked. The
 same code gives the same planets, so that "what if" can observe them again under other conditions. Several processes
@@ -15,7 +13,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from hf_dataset.simulation import fast, planets
+from engine.raw_view import look, write_view
+from hf_dataset.raw import layouts
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
+from hf_dataset.simulation import fast, instrument, planets
 from hf_dataset.simulation.telescope import AIRS_EXPOSURES, DriftLaw, wavelengths_um
 
 logger = logging.getLogger(__name__)
@@ -153,13 +154,10 @@ def cache_folder() -> Path:
 
 
 def code_hash() -> str:
-    """Hash of what decides the sample's rows."""
-    import hf_dataset
-
-    root = Path(str(hf_dataset.__file__)).parent
-    sources = [Path(__file__), *sorted(root.glob("simulation/*.py"))]
-    sources += [root / f"{name}.py" for name in ("calibration", "kernel", "extraction", "reduction", "light_curves")]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    """Hash of what decides the sample's rows: this file, the simulation and all that decides a row of a dataset."""
+    own = hashlib.sha256(Path(__file__).read_bytes())
+    own.update((source_hash("simulation") + source_hash(*ROW_ROOMS)).encode())
+    return own.hexdigest()[:12]
 
 
 def make(folder: Path) -> Path:
@@ -204,35 +202,10 @@ def _write(stage: Path) -> None:
 
 def _raw_row(case: Case, stage: Path) -> dict[str, Any]:
     """Raw frames of a planet in a temporary folder, reduced to a row; the detector images are kept."""
-    from engine.raw_view import look, write_view
-    from hf_dataset.raw import layouts
-    from hf_dataset.reduction import visit as reduction
-    from hf_dataset.simulation import instrument
-
     with tempfile.TemporaryDirectory(prefix="ariel-raw-") as where:
         root = instrument.write_folder(where, [case.planet], "2025", int(case.raw_frames or RAW_FRAMES), SEED)
         visit = layouts.open_folder(root).visit("train", case.planet.planet_id, 0)
-        row, _ = reduction.reduce_visit(visit, reduction.ReductionOptions(n_bins=N_BINS))
+        row, _ = reduce_visit(visit, ReductionOptions(n_bins=N_BINS))
         write_view(stage / RAW / f"{case.planet.planet_id}.npz", look(visit))
         visit.close()
     return row
-
-
-def write_scores(folder: Path) -> None:
-    """Score all planets by the released model, so that the Space can rank them at once."""
-    from engine.inference import Engine
-
-    engine = Engine.open(dataset=str(folder), background=False)
-    engine.rank_all()
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if len(sys.argv) != 2:
-        sys.exit("usage: python space/engine/sample.py FOLDER")
-    # run as a script, this file is __main__: the engine imports it again under its own name, with the same result
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    target = ensure(Path(sys.argv[1]))
-    write_scores(target)
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    logger.info("%s: %d planets, %.1f MB", target, N_PLANETS, size / 1e6)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    import pandas as pd
+from modeling_ariel.scoring import summary
 
 Array = NDArray[np.float64]
 
@@ -186,8 +186,6 @@ class Spectrum:
 
     def table(self, unit: str = "depth") -> pd.DataFrame:
         """A row a channel or bin, ``unit`` in the name of each column of depths."""
-        import pandas as pd
-
         suffix = "" if unit == "depth" else f"_{unit}"
         columns: dict[str, Any] = {"wavelength_um": self.wavelength_um}
         for name, error in (
@@ -209,8 +207,6 @@ class Spectrum:
         As `ariel evaluate`: score_2024, score_2025, rmse_ppm, coverage_50, coverage_90, z_mean, z_spread,
         sigma_median_ppm; of one planet, whose channels err together.
         """
-        from modeling_ariel.scoring import summary
-
         mean, sigma = {
             "model": (self.mean, self.sigma), "classical": (self.classical_mean, self.classical_sigma)
         }[of]  # fmt: skip

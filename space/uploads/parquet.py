@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_dataset.store.rows import rows_of
 from modeling_ariel.visits import STAR_COLUMNS
 from uploads.arrays import check_shapes
 from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, whole
@@ -52,16 +53,14 @@ def _check_footer(footer: pq.FileMetaData) -> None:
 
 def _from_rows(table: pa.Table) -> list[Row]:
     """Rows of the dataset; those of one planet."""
-    from hf_dataset.store.rows import rows_of
-
     if not 1 <= table.num_rows <= MAX_VISITS:
         raise UploadError(f"expected 1 to {MAX_VISITS} rows (visits of one planet), found {table.num_rows}.")
     rows = []
     for row in rows_of(table):
-        arrays = {name: np.asarray(row[name], np.float64) for name in ("time", "flux", "flux_err")}
-        check_shapes(arrays["time"], arrays["flux"], arrays["flux_err"], row.get("wavelength"))
+        time, flux, flux_err = (np.asarray(row[name], np.float64) for name in ("time", "flux", "flux_err"))
+        check_shapes(time, flux, flux_err, row.get("wavelength"))
         wavelength = None if row.get("wavelength") is None else np.asarray(row["wavelength"], np.float64)
-        made = visit_of(*arrays.values(), wavelength)
+        made = visit_of(time, flux, flux_err, wavelength)
         if row.get("valid") is not None:
             given = np.asarray(row["valid"])
             if given.shape != made["valid"].shape:

@@ -20,8 +20,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from engine import sample
+from engine.raw_view import look
 from hf_dataset.raw import layouts
-from hf_dataset.reduction import visit as reduction
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
+from hf_dataset.simulation import instrument
 from uploads.limits import (
     DAMAGED,
     MAX_FRAMES,
@@ -95,8 +99,6 @@ def _check_values(path: Path) -> None:
 
 
 def _reduced(path: Path, root: Path) -> list[Row]:
-    from engine.raw_view import look
-
     folder = layouts.open_folder(root)
     planets = [(split, planet) for split in folder.splits for planet in folder.planets(split)]
     if len(planets) != 1:
@@ -112,7 +114,7 @@ def _reduced(path: Path, root: Path) -> list[Row]:
         if frames > MAX_FRAMES:
             raise UploadError(f"expected at most {MAX_FRAMES:,} AIRS-CH0 frames, found {frames:,}.")
         bins = min(N_BINS, frames // 2)
-        row, _ = reduction.reduce_visit(visit, reduction.ReductionOptions(n_bins=bins))
+        row, _ = reduce_visit(visit, ReductionOptions(n_bins=bins))
         row |= {"wavelength": np.asarray(folder.wavelengths), "name": f"planet {planet} of {path.stem[:40]}"}
         if frames < 11_250:
             note = f"Visit {number}: {frames:,} of the usual 11,250 AIRS-CH0 frames, {bins} time bins."
@@ -126,9 +128,6 @@ def _reduced(path: Path, root: Path) -> list[Row]:
 
 def write_raw_example(path: Path, frames: int = 750) -> Path:
     """A small simulated raw folder of one planet as a zip, 15 MB; made in seconds."""
-    from engine import sample
-    from hf_dataset.simulation import instrument
-
     case = next(case for case in sample.cases().values() if not case.note)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ariel-example-", dir=path.parent) as private:

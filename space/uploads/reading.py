@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from engine import sample
 from engine.rebin import rebinned
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.visits import FeatureError, match_channels
@@ -41,6 +42,7 @@ from uploads.limits import (
     size_of,
 )
 from uploads.process import read_apart
+from uploads.raw_frames import write_raw_example
 
 __all__ = [
     "EXTENSIONS",
@@ -207,8 +209,6 @@ def example(kind: str, path: str | Path | None = None) -> Path:
 
     Without ``path`` it is made once, in the machine's temporary folder.
     """
-    from engine import sample
-
     if path is None:
         folder = Path(tempfile.gettempdir()) / f"ariel-space-examples-{sample.code_hash()}"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -217,8 +217,6 @@ def example(kind: str, path: str | Path | None = None) -> Path:
             return path
     path = Path(path)
     if kind == "zip":
-        from uploads.raw_frames import write_raw_example
-
         return write_raw_example(path)
     case = next(case for case in sample.cases().values() if not case.note)
     rows = [{**row, **rebinned(row, EXAMPLE_BINS)} for row in sample.observe(case)]

@@ -1,6 +1,6 @@
 """The process that reads users' files, and nothing else: jobs and answers are lines of JSON on its pipes.
 
-Started by `upload_process`, which stops it when a file takes too long. What a file can do to it, it does to no other:
+Started by `process.py`, which stops it when a file takes too long. What a file can do to it, it does to no other:
 memory, processor time and the size of files that it writes are limited by the system, and it knows no secrets.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from engine.raw_view import read_view, write_view
 from uploads.limits import MAX_UNPACKED_BYTES, MB, UploadError
 
 Row = dict[str, Any]
@@ -23,11 +24,12 @@ Row = dict[str, Any]
 ARRAYS, VIEW = "rows.npz", "view.npz"
 RETIRED_ABOVE = 500 * MB  # of memory held after a file: the next gets a fresh process
 
-logger = logging.getLogger("upload_worker")
+logger = logging.getLogger(__name__)
 
 
 def read(kind: str, path: Path, private: Path) -> list[Row]:
     """Rows of a file of that kind; ``private`` is an empty folder for what has to be unpacked."""
+    # readers are imported when a file of their kind comes: no user waits for the others
     if kind == "zip":
         from uploads.raw_frames import read_raw_zip
 
@@ -52,8 +54,6 @@ def hand_over(rows: list[Row], folder: Path) -> list[Row]:
         kept: Row = {}
         for name, value in row.items():
             if name == "raw_view":
-                from engine.raw_view import write_view
-
                 write_view(folder / VIEW, value)
             elif isinstance(value, np.ndarray):
                 arrays[f"{place}/{name}"] = value
@@ -72,8 +72,6 @@ def take_over(small: list[Row], folder: Path) -> list[Row]:
             place, name = key.split("/")
             rows[int(place)][name] = arrays[key]
     if (folder / VIEW).exists():
-        from engine.raw_view import read_view
-
         rows[0]["raw_view"] = read_view(folder / VIEW)
     return rows
 

@@ -25,20 +25,14 @@ from ariel_scripts.publishing.release import Item, Release
 from hf_dataset.store.contents import read_contents
 
 PACKAGES = ("hf_dataset", "modeling_ariel")
-OWNED = ("README.md", "LICENSE", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**")
+ROOMS = ("engine", "uploads", "page")  # folders of the Space's own modules, beside app.py
+OWNED = (
+    *("README.md", "LICENSE", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**"),
+    *(f"{room}/**" for room in ROOMS),
+)
 CHECKPOINT = "modeling_ariel/released"
 HEADER = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license")
-SAMPLE = """
-import json, sample
-from inference import Engine
-folder = sample.ensure()
-scores = folder / sample.SCORES
-engine = Engine.open(dataset=str(folder), background=False)
-known = json.loads(scores.read_text()).get("model_sha256", engine.network.digest) if scores.is_file() else None
-if known != engine.network.digest:
-    engine.rank_all()  # no ranking yet, or another checkpoint's
-print(folder)
-"""
+SAMPLE = "engine/__main__.py"
 SAMPLE_SECONDS = 900  # simulating and scoring the sample takes about two minutes on two cores
 
 
@@ -48,13 +42,15 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
     Raises ValueError naming the file, what was expected and what was found, where the Space would not start.
     """
     folder = Path(folder).resolve()
-    sources = sorted(folder.glob("*.py"))
+    rooms = (path for room in ROOMS for path in sorted((folder / room).rglob("*.py")))
+    sources = [*sorted(folder.glob("*.py")), *rooms]
     header = _header(folder)
     if not (folder / str(header["app_file"])).is_file():
         raise ValueError(f"{folder / 'README.md'}: app_file: expected a file of the folder, found {header['app_file']}")
     modules = import_closure(sources, _package_root())
     _check_requirements(folder / "requirements.txt", [*sources, *modules.values()], header)
-    items = [Item(path.name, path) for path in (folder / "README.md", folder / "requirements.txt", *sources)]
+    own = (folder / "README.md", folder / "requirements.txt", *sources)
+    items = [Item(path.relative_to(folder).as_posix(), path) for path in own]
     items += [Item(name, path) for name, path in sorted(modules.items())]
     items += [Item(f"{CHECKPOINT}/{path.name}", path) for path in _checkpoint()]
     sample = sample_folder(folder)
@@ -88,8 +84,11 @@ def import_closure(sources: list[Path], root: Path) -> dict[str, Path]:
 
 
 def _imported(path: Path, package: str) -> Iterator[str]:
-    """Dotted names that a source imports; of `from a import b` both a and a.b, as b may be a module."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    """Dotted names that a source imports; of `from a import b` both a and a.b, as b may be a module.
+
+    What stands under `if TYPE_CHECKING:` is never imported.
+    """
+    for node in _running(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -99,11 +98,30 @@ def _imported(path: Path, package: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a tree that may run."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            for other in child.orelse:
+                yield other
+                yield from _running(other)
+        else:
+            yield child
+            yield from _running(child)
+
+
 def _files(name: str, root: Path) -> Iterator[Path]:
-    """The file of a module of the package, and the `__init__.py` of every package above it."""
+    """The file of a module of the package, and the `__init__.py` of every package above it.
+
+    ValueError for a public name of a package, which its `__init__.py` imports when it is asked for: where it comes from
+    cannot be read there.
+    """
     parts = name.split(".")
     if parts[0] not in PACKAGES:
         return
+    place = root.joinpath(*parts)
+    if len(parts) == 2 and not place.is_dir() and not place.with_suffix(".py").is_file():
+        raise ValueError(f"{name}: expected an import from the module that defines it, in what a Space carries")
     for depth in range(1, len(parts) + 1):
         place = root.joinpath(*parts[:depth])
         for file in (place / "__init__.py", place.with_suffix(".py")):
@@ -127,12 +145,12 @@ def _checkpoint() -> list[Path]:
 
 
 def sample_folder(folder: Path) -> Path:
-    """The bundled sample with its scores, made by the Space's own `sample.py` where it is not in the cache yet."""
-    if not (folder / "sample.py").is_file():
-        raise ValueError(f"{folder}: expected sample.py, which makes the Space's sample, found none")
+    """The bundled sample with its scores, made by the Space's own engine where it is not in the cache yet."""
+    if not (folder / SAMPLE).is_file():
+        raise ValueError(f"{folder}: expected {SAMPLE}, which makes the Space's sample, found none")
     try:
         result = subprocess.run(
-            [sys.executable, "-c", SAMPLE],
+            [sys.executable, "-m", "engine"],
             cwd=folder,
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
             capture_output=True,
@@ -141,11 +159,11 @@ def sample_folder(folder: Path) -> Path:
         )
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"{folder / 'sample.py'}: expected the Space's sample in {SAMPLE_SECONDS} s (two minutes on two free "
+            f"{folder / SAMPLE}: expected the Space's sample in {SAMPLE_SECONDS} s (two minutes on two free "
             "cores), found it unfinished: push again when this machine is less busy"
         ) from None
     if result.returncode:
-        raise ValueError(f"{folder / 'sample.py'}: expected it to make the sample, found\n{result.stderr[-2000:]}")
+        raise ValueError(f"{folder / SAMPLE}: expected it to make the sample, found\n{result.stderr[-2000:]}")
     return Path(result.stdout.splitlines()[-1])
 
 
@@ -207,5 +225,4 @@ def _check_requirements(path: Path, sources: list[Path], header: dict[str, Any])
 def _third_party(source: Path) -> set[str]:
     """Top-level names imported from neither the standard library, the package nor the Space's own folder."""
     names = {name.split(".")[0] for name in _imported(source, "_") if not name.startswith("_")}
-    siblings = {path.stem for path in source.parent.glob("*.py")}
-    return names - set(sys.stdlib_module_names) - set(PACKAGES) - siblings - {""}
+    return names - set(sys.stdlib_module_names) - {*PACKAGES, *ROOMS, ""}
