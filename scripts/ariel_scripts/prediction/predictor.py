@@ -18,6 +18,7 @@ from torch import Tensor
 from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
+from modeling_ariel.physics import fit_inputs
 from modeling_ariel.retrieval import OK, PARTIAL, ClassicalFit
 from modeling_ariel.uncertainty import Moments, mixture_moments
 
@@ -221,14 +222,6 @@ def _moments(
             status, given = list(classical.status), classical_inputs(classical)
         found.append(_sampled(member, {**inputs, **given}, samples, (*seed, place)))
     return _ensemble(found), status, reasons
-
-
-def fit_inputs(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the classical fit takes of the extractor's tensors."""
-    from modeling_ariel.physics import STAR
-
-    batch = {name: features[name] for name in ("time", "flux", "flux_err", "valid")}
-    return batch | {name: features["star"][:, STAR.index(name)] for name in ("P", "sma", "i", "Ts")}
 
 
 def _reason(fits: ClassicalFit, visits: Tensor) -> str:

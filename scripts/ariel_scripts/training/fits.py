@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from modeling_ariel import retrieval
-from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit, shared_count
+from modeling_ariel.retrieval import STAR_IN_FIT, ClassicalFit, FitSettings, fit, shared_count
 
 logger = logging.getLogger(__name__)
 
-NEEDED = ("planet_id", "visit", "time", "flux", "flux_err", "valid", "P", "sma", "i", "Ts")
+NEEDED = ("planet_id", "visit", "time", "flux", "flux_err", "valid", *STAR_IN_FIT)
 USABLE = ("ok", "partial")  # statuses of fits that have depths
 PIECE = 64  # visits fitted between two files of the cache
 _BATCH = 4  # visits fitted together
@@ -124,7 +124,7 @@ def _fit_rows(
     """Columns of a batch of rows; ``code`` only names what is computed, for the cache."""
     torch.set_num_threads(1)
     batch = {name: torch.as_tensor(np.asarray(rows[name])) for name in ("time", "flux", "flux_err", "valid")}
-    batch |= {name: torch.as_tensor(np.asarray(rows[name], np.float64)) for name in ("P", "sma", "i", "Ts")}
+    batch |= {name: torch.as_tensor(np.asarray(rows[name], np.float64)) for name in STAR_IN_FIT}
     with torch.no_grad():
         result = fit(batch, torch.tensor(wavelength, dtype=torch.float64), settings)
         residual = (result.residual * result.weight.sqrt()).transpose(1, 2)
