@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from hf_dataset.simulation import fast, planets
+from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 from modeling_ariel.physics import ClassicalPosterior
 from modeling_ariel.populations import Population
 from modeling_ariel.posterior import ScaleMixture

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ariel_scripts.opening.sources import MODEL, needed_files
+
 FORBIDDEN = {
     "hf_dataset": {"modeling_ariel", "ariel_scripts", "space", "gradio", "transformers"},
     "modeling_ariel": {"hf_dataset", "ariel_scripts", "space", "gradio", "modeling_ariel", "batman"},
@@ -36,7 +38,7 @@ def test_package_imports_nothing_of_the_layers_above_or_beside_it(package: str, 
 def test_model_files_are_flat_and_import_siblings_by_name_as_the_hub_needs(repository: Path) -> None:
     folder = repository / "modeling_ariel"
     assert not [path for path in folder.rglob("*.py") if path.parent != folder]
-    for path in folder.glob("*_ariel.py"):
+    for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.level:
                 sibling = node.level == 1 and node.module and "." not in node.module
@@ -44,8 +46,8 @@ def test_model_files_are_flat_and_import_siblings_by_name_as_the_hub_needs(repos
 
 
 def test_scores_are_imported_by_no_model_file(repository: Path) -> None:
-    for path in (repository / "modeling_ariel").glob("*_ariel.py"):
-        assert "scoring_ariel" not in {
+    for path in needed_files(MODEL, repository / "modeling_ariel"):
+        assert "scoring" not in {
             node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
         }, path.name
 
