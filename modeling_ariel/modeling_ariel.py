@@ -19,6 +19,7 @@ from transformers import (
 )
 from transformers import initialization as init
 
+from .columns import STAR_COLUMNS
 from .configuration_ariel import ArielConfig
 from .feature_extraction_ariel import ArielFeatureExtractor
 from .heads import ArielDecoder, ArielSpectrumHead
@@ -28,7 +29,6 @@ from .masking import channel_snr, expand_mask, make_mask, noise_shape, patch_val
 from .outputs import ArielForPreTrainingOutput, ArielModelOutput, ArielSpectrumOutput
 from .physics import ArielPhysics, ClassicalPosterior
 from .uncertainty import SigmaCalibration
-from .visits import STAR_COLUMNS
 
 _FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept

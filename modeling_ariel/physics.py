@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
+from .columns import STAR_COLUMNS, STAR_IN_FIT
 from .configuration_ariel import ArielConfig
 from .populations import Population, Shared
 from .posterior import ScaleMixture, VisitPosterior, best_status, combine_visits
-from .retrieval import STAR_IN_FIT, ClassicalFit, fit
-from .visits import STAR_COLUMNS
+from .retrieval import ClassicalFit, fit
 
 _SMOOTH, _FEATURES, _NUGGET = 20.0, 1.5e-4, 2e-6  # prior before any is learned: channels, depth, depth
 

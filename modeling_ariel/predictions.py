@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .visits import N_CHANNELS
+from .columns import N_CHANNELS
 
 OPTIONAL = ("sigma_aleatoric", "sigma_epistemic", "status")
 

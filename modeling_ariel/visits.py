@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .columns import STAR_COLUMNS
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
 
-N_CHANNELS = 283  # FGS1, then the 282 labelled AIRS-CH0 channels in ascending wavelength
-STAR_COLUMNS = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")  # of the star table, as a row of the dataset has them
 _STAR_RANGES = {  # what a star table can hold in its units: beyond lies another unit
     "Rs": (0.01, 1e3, "solar radii"),
     "Ms": (0.01, 200.0, "solar masses"),

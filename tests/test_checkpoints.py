@@ -40,10 +40,10 @@ NOT_INSTALLED = ("modeling_ariel", "hf_dataset", "ariel_scripts", "datasets", "s
                  "pandas", "matplotlib", "typer_config", "exoplanet_core")  # fmt: skip
 SOURCES = {
     f"{name}.py"
-    for name in ("configuration_ariel", "feature_extraction_ariel", "heads", "joint_fit", "layers", "least_squares",
-                 "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise", "outputs",
-                 "physics", "populations", "posterior", "retrieval", "spectrum_prior", "transit", "uncertainty",
-                 "visits", "white_light")
+    for name in ("columns", "configuration_ariel", "feature_extraction_ariel", "heads", "joint_fit", "layers",
+                 "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
+                 "outputs", "physics", "populations", "posterior", "retrieval", "spectrum_prior", "transit",
+                 "uncertainty", "visits", "white_light")
 }  # fmt: skip
 
 

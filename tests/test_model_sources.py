@@ -16,7 +16,7 @@ from ariel_scripts.opening.sources import FIT, FOLDER, MODEL, needed_files
 from ariel_scripts.prediction.predictor import code_digest
 from ariel_scripts.training.fits import code_hash
 from hf_dataset import schema
-from modeling_ariel import visits
+from modeling_ariel import columns
 
 FILES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
 
@@ -98,8 +98,9 @@ def test_no_name_of_a_travelling_file_is_one_of_pythons_own() -> None:
 
 
 def test_both_packages_mean_the_same_channels_and_star_table() -> None:
-    assert visits.STAR_COLUMNS == schema.STAR_COLUMNS
-    assert visits.N_CHANNELS == schema.N_CHANNELS == modeling_ariel.ArielConfig().n_channels
+    assert set(columns.ORBIT_COLUMNS) < set(columns.STAR_IN_FIT) < set(columns.STAR_COLUMNS)
+    assert columns.STAR_COLUMNS == schema.STAR_COLUMNS
+    assert columns.N_CHANNELS == schema.N_CHANNELS == modeling_ariel.ArielConfig().n_channels
 
 
 # --- whose code a result is of -------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def test_a_changed_file_changes_the_digests_of_what_depends_on_it_and_no_other(n
 
 def test_physics_decides_fits_and_predictions_and_the_network_predictions_alone() -> None:
     fit, model = ({path.name for path in needed_files(roots)} for roots in (FIT, MODEL))
-    for name in ("transit.py", "limb_darkening.py", "noise.py", "white_light.py", "joint_fit.py"):
+    for name in ("transit.py", "limb_darkening.py", "noise.py", "white_light.py", "joint_fit.py", "columns.py"):
         assert name in fit & model
     for name in ("layers.py", "heads.py", "physics.py", "populations.py", "visits.py"):
         assert name in model - fit

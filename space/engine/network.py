@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from engine.spectrum import Spectrum
+from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.physics import ClassicalPosterior, fit_inputs
 from modeling_ariel.retrieval import ClassicalFit
-from modeling_ariel.visits import STAR_COLUMNS
 
 SAMPLES = 16  # passes with dropout: their spread is known to 18 %
 Record = TypeVar("Record")

@@ -23,6 +23,7 @@ from ariel_scripts.opening import sources
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts.publishing.machine_paths import without_paths
 from ariel_scripts.publishing.release import Item, Release
+from modeling_ariel.columns import STAR_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +160,6 @@ def light_curves(wavelength: list[float]) -> dict[str, np.ndarray]:
     """Columns of two simulated visits, one with a star table, in a model's channels (C,) [um]."""
     from hf_dataset.simulation import fast
     from hf_dataset.simulation.planets import sample_planets, wavelengths_um
-    from modeling_ariel.visits import STAR_COLUMNS
 
     planets = [sample_planets(1, 1, layout)[0] for layout in ("2024", "2025")]
     rows = [fast.simulate_row(planet, n_bins=BINS, seed=1) for planet in planets]

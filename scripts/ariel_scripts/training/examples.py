@@ -25,7 +25,7 @@ from ariel_scripts.training.augmentation import (
     standardise,
 )
 from ariel_scripts.training.planets import Array, Classical, Planets
-from modeling_ariel.visits import STAR_COLUMNS
+from modeling_ariel.columns import STAR_COLUMNS
 
 _ORDER, _EXAMPLE, _PLANETS, _LIGHT, _MASK = range(5)  # purposes of random numbers, kept apart
 _BLOCK = 64  # simulated planets drawn together

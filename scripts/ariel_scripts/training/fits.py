@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from ariel_scripts.opening import sources
-from modeling_ariel.retrieval import STAR_IN_FIT, ClassicalFit, FitSettings, fit, shared_count
+from modeling_ariel.columns import STAR_IN_FIT
+from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit, shared_count
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ariel_scripts.training.augmentation import channel_levels, error_factor
 from ariel_scripts.training.fits import USABLE, classical_fit
+from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior, best_status, combine_visits
 from modeling_ariel.retrieval import ClassicalFit, concatenate
-from modeling_ariel.visits import STAR_COLUMNS
 
 Array = NDArray[np.floating[Any]]
 
