@@ -74,11 +74,11 @@ def main(
     Example: python bench/model_limits.py modeling_ariel/released --planets 40
     """
     from tqdm import tqdm
-    from transformers import AutoFeatureExtractor, AutoModel
 
-    import modeling_ariel.modeling_ariel  # noqa: F401  registers the classes
+    from modeling_ariel import ArielFeatureExtractor, ArielForSpectrumPrediction
 
-    extractor, network = AutoFeatureExtractor.from_pretrained(model), AutoModel.from_pretrained(model).eval()
+    extractor = ArielFeatureExtractor.from_pretrained(model)
+    network = ArielForSpectrumPrediction.from_pretrained(model).eval()
     rows = {}
     with run_record(
         out, "model-limits", {"model": model, "planets": planets}, seed, name="model_limits.run.json"

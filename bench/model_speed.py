@@ -25,10 +25,9 @@ RELEASED = HERE.parent / "modeling_ariel/released"
 LOADING = """
 import sys, time
 start = time.perf_counter()
-import modeling_ariel.modeling_ariel
-from transformers import AutoFeatureExtractor, AutoModel
+from modeling_ariel import ArielFeatureExtractor, ArielForSpectrumPrediction
 imported = time.perf_counter()
-AutoFeatureExtractor.from_pretrained(sys.argv[1]), AutoModel.from_pretrained(sys.argv[1])
+ArielFeatureExtractor.from_pretrained(sys.argv[1]), ArielForSpectrumPrediction.from_pretrained(sys.argv[1])
 print(imported - start, time.perf_counter() - imported)
 """
 

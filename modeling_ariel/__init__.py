@@ -1,1 +1,52 @@
-"""Transit retrieval and models that turn Ariel light curves into spectra with uncertainties."""
+"""Transit retrieval and models that turn Ariel light curves into spectra with uncertainties.
+
+Public names are loaded when they are first asked for, so that the scores need no torch. Asking for a model, its
+configuration or its feature extractor also tells transformers' auto classes of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .configuration_ariel import ArielConfig as ArielConfig
+    from .feature_extraction_ariel import ArielFeatureExtractor as ArielFeatureExtractor
+    from .joint_fit import FitSettings as FitSettings
+    from .modeling_ariel import ArielForPreTraining as ArielForPreTraining
+    from .modeling_ariel import ArielForSpectrumPrediction as ArielForSpectrumPrediction
+    from .modeling_ariel import ArielModel as ArielModel
+    from .populations import Population as Population
+    from .predictions import Predictions as Predictions
+    from .predictions import read_predictions as read_predictions
+    from .predictions import write_predictions as write_predictions
+    from .retrieval import ClassicalFit as ClassicalFit
+    from .retrieval import fit as fit
+    from .scoring import score_2024 as score_2024
+    from .scoring import score_2025 as score_2025
+    from .spectrum_prior import SpectrumPrior as SpectrumPrior
+else:
+    _HOMES = {
+        "modeling_ariel": (  # which makes the classes known to transformers, also those that it only imports
+            "ArielConfig",
+            "ArielFeatureExtractor",
+            "ArielForPreTraining",
+            "ArielForSpectrumPrediction",
+            "ArielModel",
+        ),
+        "joint_fit": ("FitSettings",),
+        "populations": ("Population",),
+        "predictions": ("Predictions", "read_predictions", "write_predictions"),
+        "retrieval": ("ClassicalFit", "fit"),
+        "scoring": ("score_2024", "score_2025"),
+        "spectrum_prior": ("SpectrumPrior",),
+    }
+    _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+    def __getattr__(name):
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        globals()[name] = value  # asked for once
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *_HOME_OF})

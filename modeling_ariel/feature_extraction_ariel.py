@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
+from .columns import STAR_COLUMNS
 from .visits import (
-    STAR_COLUMNS,
     Array,
     FeatureError,
     Mask,

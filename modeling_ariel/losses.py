@@ -1,4 +1,4 @@
-"""What training minimises: Gaussian log-likelihood, the challenge's scores, masked reconstruction; and checks of shape.
+"""What training minimises: Gaussian log-likelihood, the challenge's scores, masked reconstruction.
 
 Depths are of the order of 1e-3 and their errors of 1e-5: sums are taken in float64 (a spectrum is 283 numbers, so this
 costs nothing), gradients come back in the dtype of what was given, also under autocast.
@@ -111,25 +111,3 @@ def masked_patch_loss(
     size = error.abs()
     square = torch.where(size <= threshold, error.square(), threshold * (2.0 * size - threshold))
     return square.sum() / counted.sum().clamp_min(1)
-
-
-def physics_penalties(mean: Tensor, sigma: Tensor, sigma_floor_ppm: float = 1.0) -> dict[str, Tensor]:
-    """How far spectra are from what can be: scalars, 0 where nothing is wrong, to be reported or weighted into a loss.
-
-    ``negative_depth``: mean square of depths below 0 [sigma]. ``roughness``: mean square distance of an AIRS channel
-    from the middle of its neighbours [sigma]; smooth spectra have less than 1, and channels scattered by their sigma
-    1.5. ``sigma_below_floor``: mean square of what sigma lacks of the floor, as a fraction of it.
-
-    Args:
-        mean, sigma: (P, C), depth, channel 0 FGS1, which is no neighbour of AIRS.
-        sigma_floor_ppm: below it nothing is gained in either score.
-    """
-    m, s = _precise(mean), _precise(sigma).clamp_min(SIGMA_FLOOR)
-    floor = 1e-6 * sigma_floor_ppm
-    bend = (m[:, 2:-1] - 0.5 * (m[:, 1:-2] + m[:, 3:])) / s[:, 2:-1]
-    penalties = {
-        "negative_depth": (-m / s).clamp_min(0.0).square().mean(),
-        "roughness": bend.square().mean() if bend.numel() else bend.sum(),
-        "sigma_below_floor": (1.0 - s / floor).clamp_min(0.0).square().mean(),
-    }
-    return {name: _result(value, mean) for name, value in penalties.items()}

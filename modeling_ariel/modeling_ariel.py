@@ -6,7 +6,6 @@ of the mean in units of its sigma, and a factor on that sigma; both are zero and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,62 +18,21 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers import initialization as init
-from transformers.activations import ACT2FN
-from transformers.utils import ModelOutput
 
+from .columns import STAR_COLUMNS
 from .configuration_ariel import ArielConfig
 from .feature_extraction_ariel import ArielFeatureExtractor
-from .layers import ArielEncoder, ArielPatchEmbedding, patch_centres, time_embedding
+from .heads import ArielDecoder, ArielSpectrumHead
+from .layers import ArielEncoder, ArielPatchEmbedding
 from .losses import gaussian_nll, masked_patch_loss, score_loss
 from .masking import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
-from .physics import STAR, ArielPhysics, ClassicalPosterior
+from .outputs import ArielForPreTrainingOutput, ArielModelOutput, ArielSpectrumOutput
+from .physics import ArielPhysics, ClassicalPosterior
 from .uncertainty import SigmaCalibration
 
 _FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept
 _WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
-
-
-@dataclass
-class ArielModelOutput(ModelOutput):
-    """``last_hidden_state`` (B, 1 + N, D): the star's token, then the patches'; ``used`` (B, 1 + N) those with data."""
-
-    last_hidden_state: Tensor | None = None
-    used: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class ArielForPreTrainingOutput(ModelOutput):
-    """``reconstruction`` (B, T, C) [sigma of the light curve]; ``mask`` (B, N, C), true where it was hidden."""
-
-    loss: Tensor | None = None
-    reconstruction: Tensor | None = None
-    mask: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class ArielSpectrumOutput(ModelOutput):
-    """Spectra of P planets.
-
-    ``mean``, ``sigma`` (P, C) transit depth (Rp/Rs)^2 and its 1 sigma; ``log_likelihood`` (P,) of the labels, summed
-    over channels; ``covariance_factor`` (P, C, R), so that F F' is near the covariance; ``classical_mean``,
-    ``classical_sigma`` (P, C) before the network; ``status`` of each planet's fit.
-    """
-
-    loss: Tensor | None = None
-    mean: Tensor | None = None
-    sigma: Tensor | None = None
-    log_likelihood: Tensor | None = None
-    covariance_factor: Tensor | None = None
-    classical_mean: Tensor | None = None
-    classical_sigma: Tensor | None = None
-    status: list[str] | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
 
 
 class ArielPreTrainedModel(PreTrainedModel):
@@ -169,27 +127,6 @@ def _check_shape(name: str, tensor: Tensor, expected: Sequence[int]) -> None:
         raise ValueError(f"{name}: expected {tuple(expected)}, found {tuple(tensor.shape)}")
 
 
-class ArielDecoder(nn.Module):
-    """The light decoder of pretraining: tokens back to bins of all channels."""
-
-    def __init__(self, config: ArielConfig):
-        super().__init__()
-        width = config.decoder_hidden_size
-        self.bins = config.patch_bins
-        self.narrow = nn.Linear(config.hidden_size, width)
-        self.mask_token = nn.Parameter(torch.zeros(width))
-        self.encoder = ArielEncoder(config, config.decoder_num_hidden_layers, width, 2 * width)
-        self.rebuild = nn.Linear(width, config.patch_bins * config.n_channels)
-
-    def forward(self, tokens: Tensor, used: Tensor, time: Tensor) -> Tensor:
-        """Reconstruction (B, N * bins, C) from tokens (B, 1 + N, D), those not ``used`` replaced by the mask token."""
-        x = torch.where(used[..., None], self.narrow(tokens), self.mask_token.to(tokens.dtype))
-        place = time_embedding(patch_centres(time, self.bins), x.shape[-1]).to(x.dtype)
-        x = torch.cat([x[:, :1], x[:, 1:] + place], 1)
-        x = self.encoder(x, torch.ones_like(used)).tokens[:, 1:]
-        return self.rebuild(x).unflatten(-1, (self.bins, -1)).flatten(1, 2)
-
-
 class ArielForPreTraining(ArielPreTrainedModel):
     """Masked autoencoder over patches in time (or over channels)."""
 
@@ -241,47 +178,6 @@ class ArielForPreTraining(ArielPreTrainedModel):
         wavelength = torch.tensor(self.config.wavelength, device=seen.device) if strategy == "band" else None
         snr = channel_snr(light_curve, valid, self.config.patch_bins) if strategy == "snr" else None
         return make_mask(strategy, seen, self.config.mask_ratio, noise=noise, wavelength=wavelength, snr=snr)
-
-
-class ArielSpectrumHead(nn.Module):
-    """A residual perceptron over all channels at once, what is known of the visit, and the pooled temporal tokens."""
-
-    def __init__(self, config: ArielConfig):
-        super().__init__()
-        channels, width = config.n_channels, config.spectral_hidden_size
-        n_context = 2 * config.n_shared + config.prior_components + 2 + config.n_star_features
-        self.queries = nn.Parameter(torch.zeros(config.pooling_queries, config.hidden_size))
-        self.spectrum = nn.Linear(3 * channels, width)
-        self.context = nn.Linear(n_context, width)
-        self.visits = nn.Linear(config.pooling_queries * config.hidden_size, width)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(width, eps=config.layer_norm_eps),
-                nn.Linear(width, 2 * width),
-                ACT2FN[config.hidden_act],
-                nn.Dropout(config.hidden_dropout_prob),
-                nn.Linear(2 * width, width),
-            )
-            for _ in range(config.spectral_num_hidden_layers)
-        )
-        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.level, self.channel = nn.Linear(width, 2), nn.Linear(width, 2 * channels)
-
-    def forward(self, channels: Tensor, context: Tensor, visits: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
-        """Corrections of channels (P, C, 2) and of the level (P, 2), of mean and ln sigma.
-
-        From ``channels`` (P, C, 3), ``context`` (P, G), and ``visits`` (P, V, D), the tokens of all of a planet's
-        visits, those ``used`` (P, V).
-        """
-        dtype = self.spectrum.weight.dtype
-        scores = visits @ self.queries.T * visits.shape[-1] ** -0.5  # (P, V, Q)
-        weights = scores.masked_fill(~used[..., None], torch.finfo(scores.dtype).min).softmax(1)
-        pooled = (weights.transpose(1, 2) @ visits).flatten(1)
-        x = self.spectrum(channels.flatten(1).to(dtype)) + self.context(context.to(dtype)) + self.visits(pooled)
-        for block in self.blocks:
-            x = x + block(x)
-        x = self.norm(x)
-        return self.channel(x).unflatten(-1, (-1, 2)), self.level(x)
 
 
 class ArielForSpectrumPrediction(ArielPreTrainedModel):
@@ -397,8 +293,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         if flux is None or flux_err is None:
             raise ValueError("physics='residual': expected flux and flux_err, or a classical posterior, found neither")
         if star is None:
-            star = flux.new_full((len(flux), len(STAR)), float("nan"))
-        _check_shape("star", star, (len(flux), len(STAR)))
+            star = flux.new_full((len(flux), len(STAR_COLUMNS)), float("nan"))
+        _check_shape("star", star, (len(flux), len(STAR_COLUMNS)))
         return self.physics(time, flux, flux_err, valid, star, planet)
 
     def _spectral_features(self, classical: ClassicalPosterior | None, star: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,19 +5,19 @@ the parameters that channels share, for visits without a star table and with one
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
+from .columns import STAR_COLUMNS, STAR_IN_FIT
 from .configuration_ariel import ArielConfig
-from .populations import NuisancePrior, Shared
+from .populations import Population, Shared
 from .posterior import ScaleMixture, VisitPosterior, best_status, combine_visits
 from .retrieval import ClassicalFit, fit
 
-STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")  # columns of the star table
-_TABLE_IN_FIT = ("P", "sma", "i", "Ts")
 _SMOOTH, _FEATURES, _NUGGET = 20.0, 1.5e-4, 2e-6  # prior before any is learned: channels, depth, depth
 
 
@@ -41,6 +41,12 @@ class ClassicalPosterior:
     residual: Tensor | None = None
     status: list[str] | None = None
     covariance: Tensor | None = None
+
+
+def fit_inputs(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the classical fit takes of the feature extractor's tensors."""
+    batch = {name: features[name] for name in ("time", "flux", "flux_err", "valid")}
+    return batch | {name: features["star"][:, STAR_COLUMNS.index(name)] for name in STAR_IN_FIT}
 
 
 class ArielPhysics(nn.Module):
@@ -127,7 +133,7 @@ class ArielPhysics(nn.Module):
             exact = getattr(prior, name).double()
             getattr(self, f"prior_{name}_rest").copy_(exact - exact.float().double())
 
-    def population(self, with_table: bool) -> NuisancePrior | None:
+    def population(self, with_table: bool) -> Population | None:
         """Population of visits with or without a star table; None where none was learned."""
         row = int(with_table)
         index = torch.nonzero(self.population_used[row] > 0).squeeze(-1)
@@ -135,11 +141,11 @@ class ArielPhysics(nn.Module):
             return None
         covariance = self.population_covariance[row].double()[index][:, index]
         mean = self.population_mean[row].double()[index]
-        return NuisancePrior(index, mean, covariance, float(self.population_b_sigma[row]))
+        return Population(index, mean, covariance, float(self.population_b_sigma[row]))
 
     @torch.no_grad()
-    def set_population(self, population: NuisancePrior, with_table: bool) -> None:
-        """Take a population learned by :meth:`NuisancePrior.fit`."""
+    def set_population(self, population: Population, with_table: bool) -> None:
+        """Take a population learned by :meth:`Population.fit`."""
         row, index = int(with_table), population.index
         self.population_used[row] = 0.0
         self.population_used[row, index] = 1.0
@@ -179,9 +185,8 @@ class ArielPhysics(nn.Module):
         ``star`` (B, 8): the star table, NaN where unknown.
         """
         with torch.autocast(flux.device.type, enabled=False):
-            batch = {"time": time, "flux": flux, "flux_err": flux_err, "valid": valid}
-            batch |= {name: star[:, STAR.index(name)] for name in _TABLE_IN_FIT}
-            fits = fit(batch, self.wavelength.double())
+            visits = {"time": time, "flux": flux, "flux_err": flux_err, "valid": valid, "star": star}
+            fits = fit(fit_inputs(visits), self.wavelength.double())
             return self.summarise(fits, planet)
 
     def summarise(self, fits: ClassicalFit, planet: Tensor) -> ClassicalPosterior:

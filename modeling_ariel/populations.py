@@ -65,7 +65,7 @@ class Shared:
 
 
 @dataclass
-class NuisancePrior:
+class Population:
     """Population of shared parameters, in the fit's unit: sigmas of its prior away from that prior's mean.
 
     ``index`` (J,) which parameters; ``mean`` (J,) and ``covariance`` (J, J) of them; ``b_sigma`` of the half-normal
@@ -78,7 +78,7 @@ class NuisancePrior:
     b_sigma: float = math.inf
 
     @classmethod
-    def fit(cls, fits: ClassicalFit, rounds: int = 1000) -> "NuisancePrior":
+    def fit(cls, fits: ClassicalFit, rounds: int = 1000) -> "Population":
         """Learn from visits (N >= 60) that all have a star table, or all have none."""
         known = fits.table_known
         if len(known) < _MIN_VISITS or bool(known.any()) != bool(known.all()):
@@ -98,7 +98,7 @@ class NuisancePrior:
                 break
         return prior
 
-    def _maximised(self, fits: ClassicalFit) -> "NuisancePrior":
+    def _maximised(self, fits: ClassicalFit) -> "Population":
         """One round of expectation and maximisation."""
         after = self._update(fits, depths=False)
         values, errors = after.shared[:, self.index], after.shared_covariance[:, self.index][:, :, self.index]
@@ -108,7 +108,7 @@ class NuisancePrior:
         b_sigma = self.b_sigma
         if math.isfinite(b_sigma):
             b_sigma = math.sqrt(float((after.shared[:, B2] - fits.free_b2[:, 2]).mean()) * POPULATION_B2_SIGMA)
-        return NuisancePrior(self.index, mean, covariance, b_sigma)
+        return Population(self.index, mean, covariance, b_sigma)
 
     def apply(self, fits: ClassicalFit) -> Shared:
         """Depths and shared parameters of visits given the population; star tables are there or not, as in `fit`."""

@@ -1,4 +1,4 @@
-"""Predicted spectra as one Parquet file, a row a planet, whatever made them; and visits of one planet combined.
+"""Predicted spectra as one Parquet file, a row a planet, whatever made them.
 
 Columns: ``planet_id`` int64, ``mu`` and ``sigma`` float32 [C] in (Rp/Rs)^2, and optionally ``sigma_aleatoric``,
 ``sigma_epistemic`` and ``status`` (how the fit went).
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .posterior import combine_visits as combine_visits
+from .columns import N_CHANNELS
 
-N_CHANNELS = 283
 OPTIONAL = ("sigma_aleatoric", "sigma_epistemic", "status")
 
 
@@ -57,9 +58,6 @@ class Predictions:
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write the Parquet file whole or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     predictions.check(str(path))
     columns: dict[str, Any] = {"planet_id": pa.array(predictions.planet_id, pa.int64())}
     arrays: Mapping[str, Any] = {"mu": predictions.mu, "sigma": predictions.sigma, **predictions.extra}
@@ -78,9 +76,6 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 def read_predictions(path: Path) -> Predictions:
     """Read and check a predictions file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -93,7 +88,7 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(planet_id, _column(path, table, "mu"), _column(path, table, "sigma"), extra).check(str(path))
 
 
-def _column(path: Path, table: Any, name: str) -> Any:
+def _column(path: Path, table: pa.Table, name: str) -> Any:
     rows = table[name].to_pylist()
     if name == "status":
         return rows

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .columns import ORBIT_COLUMNS, STAR_IN_FIT
 from .joint_fit import (
     FitSettings,
     RetrievalError,
@@ -30,10 +31,8 @@ from .white_light import WhiteFit, fit_white, shape_prior
 logger = logging.getLogger(__name__)
 
 OK, PARTIAL, NO_TRANSIT, FAILED = "ok", "partial", "no_transit", "failed"
-UNKNOWN_SIGMA = (
-    1.0  # of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone
-)
-_STAR = ("P", "sma", "i", "Ts")
+# Of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone.
+UNKNOWN_SIGMA = 1.0
 _WORST_CHI2 = 5.0  # a point, against the scatter between neighbours: real curves have 0.9, lost fits above 10
 _CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
 _CHUNK = 2  # visits whose matrices are in memory together
@@ -101,7 +100,7 @@ def fit(batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | No
     _check(batch, wavelength)
     size = len(batch["time"])
     nan = torch.full((size,), math.nan, dtype=torch.float64, device=batch["time"].device)
-    star = {name: batch.get(name, nan).detach().double().clone() for name in _STAR}
+    star = {name: batch.get(name, nan).detach().double().clone() for name in STAR_IN_FIT}
     answers: dict[int, ClassicalFit] = {}
     prepared: dict[int, VisitData] = {}
     for row in range(size):
@@ -163,13 +162,13 @@ def _fit_whites(
     doubtful = [row for row in rows if bool(torch.isfinite(star["P"][row])) and _pulled(found[row])]
     if doubtful:
         free = {name: value.clone() for name, value in star.items()}
-        for name in ("P", "sma", "i"):
+        for name in ORBIT_COLUMNS:
             free[name][doubtful] = math.nan
         for row, white in _fit_bands(prepared, free, doubtful, wavelength, settings).items():
             if float(found[row].chi2 - white.chi2) > _CONTRADICTION:
                 logger.warning("visit %d of the batch: its star table is off: the transit has another duration", row)
                 found[row] = white
-                for name in ("P", "sma", "i"):
+                for name in ORBIT_COLUMNS:
                     star[name][row] = math.nan
     return found
 

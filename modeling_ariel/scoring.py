@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri  # the inverse of the normal distribution
 
 Array = NDArray[np.float64]
 
@@ -97,9 +98,7 @@ def z_scores(truth: ArrayLike, mu: ArrayLike, sigma: ArrayLike) -> Array:
 
 def coverage(truth: ArrayLike, mu: ArrayLike, sigma: ArrayLike, level: float = 0.9) -> float:
     """Fraction of truths within the central interval of probability ``level``."""
-    from scipy.stats import norm
-
-    return float((np.abs(z_scores(truth, mu, sigma)) <= norm.ppf(0.5 + level / 2.0)).mean())
+    return float((np.abs(z_scores(truth, mu, sigma)) <= ndtri(0.5 + level / 2.0)).mean())
 
 
 def rmse(truth: ArrayLike, mu: ArrayLike) -> float:

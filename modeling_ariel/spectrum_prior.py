@@ -7,11 +7,12 @@ likelihood of left-out spectra. Feature sizes range over 1-4,500 ppm, so one Gau
 moments of a mixture (a Gaussian scale mixture: Andrews & Mallows 1974, JRSS B 36, 99).
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 PLAIN = (1.0,)
@@ -82,21 +83,8 @@ class SpectrumPrior:
         )
         return mean, 0.5 * (spread + spread.transpose(-1, -2)) * self.sigma_factor**2
 
-    def calibrate(self, truths: Tensor, depth: Tensor, covariance: Tensor) -> float:
-        """Set ``sigma_factor`` to what maximises the Gaussian likelihood of these training truths (N, C); return it.
-
-        The truths must not be those that the prior was learned from: use :func:`cross_fitted_factor` for one set.
-        """
-        self.sigma_factor = 1.0
-        mean, spread = self.posterior(depth, covariance)
-        z2 = (torch.as_tensor(truths).double() - mean) ** 2 / spread.diagonal(dim1=-2, dim2=-1)
-        self.sigma_factor = float(z2.mean().sqrt())
-        return self.sigma_factor
-
     def save(self, path: Path) -> None:
         """Write as safetensors."""
-        from safetensors.torch import save_file
-
         factor = torch.tensor([self.sigma_factor], dtype=torch.float64)
         tensors = {"mean": self.mean, "covariances": self.covariances, "weights": self.weights, "sigma_factor": factor}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
@@ -104,29 +92,11 @@ class SpectrumPrior:
     @classmethod
     def load(cls, path: Path) -> "SpectrumPrior":
         """Read what :meth:`save` wrote."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         try:
             tensors = load_file(str(path))
             return cls(tensors["mean"], tensors["covariances"], tensors["weights"], float(tensors["sigma_factor"]))
         except (SafetensorError, KeyError) as error:
             raise PriorError(f"{path}: expected a spectrum prior in safetensors, found {error}") from error
-
-
-def cross_fitted_factor(
-    truths: Tensor, depth: Tensor, covariance: Tensor, scales: tuple[float, ...] = PLAIN, n_folds: int = 5
-) -> float:
-    """One sigma factor from training planets alone: each fold's posterior under a prior of the other folds."""
-    truths = torch.as_tensor(truths).double()
-    fold = torch.arange(len(truths)) % n_folds
-    total, count = 0.0, 0
-    for held in range(n_folds):
-        test = fold == held
-        mean, spread = SpectrumPrior.fit(truths[~test], scales).posterior(depth[test], covariance[test])
-        z2 = (truths[test] - mean) ** 2 / spread.diagonal(dim1=-2, dim2=-1)
-        total, count = total + float(z2.sum()), count + z2.numel()
-    return math.sqrt(total / count)
 
 
 def _shrunk_covariance(centred: Tensor, n_folds: int = 4) -> Tensor:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .columns import STAR_COLUMNS
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
 
-STAR_COLUMNS = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 _STAR_RANGES = {  # what a star table can hold in its units: beyond lies another unit
     "Rs": (0.01, 1e3, "solar radii"),
     "Ms": (0.01, 200.0, "solar masses"),

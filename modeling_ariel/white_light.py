@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .columns import ORBIT_COLUMNS
 from .limb_darkening import legendre
 from .transit import binned_moments, intensity_coefficients, intensity_gradients
 
@@ -43,7 +44,7 @@ def shape_prior(star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float,
 
     ``table_sigma`` is how far the table is trusted: in b, and in ln speed. The mid-time is left free.
     """
-    period, sma, inclination = (star[name].to(like) for name in ("P", "sma", "i"))
+    period, sma, inclination = (star[name].to(like) for name in ORBIT_COLUMNS)
     known = torch.isfinite(period) & torch.isfinite(sma) & torch.isfinite(inclination)
     rate = 2.0 * math.pi / (HOURS_PER_DAY * torch.where(known, period, torch.full_like(period, _POPULATION_PERIOD)))
     b = torch.where(known, sma * torch.cos(torch.deg2rad(inclination)), torch.zeros_like(sma)).abs()

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from hf_dataset.simulation import fast, planets
+from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 from modeling_ariel.physics import ClassicalPosterior
-from modeling_ariel.populations import NuisancePrior
+from modeling_ariel.populations import Population
 from modeling_ariel.posterior import ScaleMixture
 from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
@@ -74,14 +74,14 @@ def prior() -> SpectrumPrior:
 
 
 @cache
-def population(with_table: bool) -> NuisancePrior:
+def population(with_table: bool) -> Population:
     """Narrower than the fit's own prior and off its mean."""
     draw = torch.Generator().manual_seed(3 + with_table)
     index = torch.arange(3 if with_table else 2, SHARED)
     root = 0.4 * torch.randn(len(index), len(index), generator=draw, dtype=torch.float64) / len(index) ** 0.5
     mean = 0.3 * torch.randn(len(index), generator=draw, dtype=torch.float64)
     covariance = root @ root.T + 0.05 * torch.eye(len(index), dtype=torch.float64)
-    return NuisancePrior(index, mean, covariance, float("inf") if with_table else 0.3)
+    return Population(index, mean, covariance, float("inf") if with_table else 0.3)
 
 
 @cache

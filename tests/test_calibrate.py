@@ -20,7 +20,7 @@ from ariel_scripts.prediction import predictor, reliability
 from ariel_scripts.publishing.model_card import model_card
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import description, shards
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.predictions import Predictions, write_predictions
 
 

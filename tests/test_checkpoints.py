@@ -31,17 +31,19 @@ from spectrum_scenes import (
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 
 from ariel_scripts.opening.models import open_model, save_model
+from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction, ArielModel
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining, ArielForSpectrumPrediction, ArielModel
+from modeling_ariel.modeling_ariel import AUTO_MAP
 
 NOT_INSTALLED = ("modeling_ariel", "hf_dataset", "ariel_scripts", "datasets", "scipy", "pyarrow", "accelerate",
                  "pandas", "matplotlib", "typer_config", "exoplanet_core")  # fmt: skip
 SOURCES = {
-    f"{name}_ariel.py"
-    for name in ("configuration", "feature_extraction", "joint_fit", "layers", "least_squares", "light_curve_model",
-                 "limb_darkening", "losses", "masking", "modeling", "noise", "nuisance_prior", "physics", "posterior",
-                 "retrieval", "spectrum_prior", "transit", "uncertainty", "visits", "white_light")
+    f"{name}.py"
+    for name in ("columns", "configuration_ariel", "feature_extraction_ariel", "heads", "joint_fit", "layers",
+                 "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
+                 "outputs", "physics", "populations", "posterior", "retrieval", "spectrum_prior", "transit",
+                 "uncertainty", "visits", "white_light")
 }  # fmt: skip
 
 

@@ -20,7 +20,8 @@ from tiny_models import BINS, POPULATION
 from ariel_scripts.opening.models import one_thread
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import description, shards
-from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining
+from modeling_ariel import ArielForPreTraining
+from modeling_ariel.modeling_ariel import AUTO_MAP
 from modeling_ariel.predictions import read_predictions
 
 SPECTRA, TINY, MASKED = "observer/ariel-spectra", "observer/ariel-tiny", "observer/ariel-masked"

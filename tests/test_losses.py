@@ -1,4 +1,4 @@
-"""Training losses against independent float64 NumPy: the scores, likelihoods, masked reconstruction, penalties."""
+"""Training losses against independent float64 NumPy: the scores, likelihoods, masked reconstruction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from modeling_ariel.losses import (
     LossError,
     gaussian_nll,
     masked_patch_loss,
-    physics_penalties,
     score_loss,
 )
 from modeling_ariel.scoring import REFERENCE_2024, SCORES
@@ -181,30 +180,6 @@ def test_nothing_hidden_costs_nothing_and_can_still_be_differentiated() -> None:
     loss.backward()
     assert float(loss.detach()) == 0.0
     assert not rebuilt.grad.any()
-
-
-def test_penalties_are_zero_for_a_straight_spectrum_with_honest_errors() -> None:
-    mean = (1e-3 + 1e-6 * torch.arange(20.0).double()).repeat(3, 1)
-    penalties = physics_penalties(mean, torch.full_like(mean, 2e-5))
-    assert sorted(penalties) == ["negative_depth", "roughness", "sigma_below_floor"]
-    assert max(map(float, penalties.values())) < 1e-20
-
-
-def test_roughness_of_channels_scattered_by_their_sigma_is_one_and_a_half() -> None:
-    generator = torch.Generator().manual_seed(0)
-    sigma = torch.full((400, 283), 3e-5)
-    mean = 0.01 + sigma * torch.randn(sigma.shape, generator=generator)
-    mean[:, 0] = 0.5  # FGS1 is no neighbour
-    assert float(physics_penalties(mean, sigma)["roughness"]) == pytest.approx(1.5, rel=0.02)
-
-
-def test_penalties_measure_negative_depths_and_sigmas_below_the_floor() -> None:
-    mean, sigma = torch.tensor([[2e-5, -4e-5]]), torch.tensor([[2e-5, 2e-5]])
-    penalties = physics_penalties(mean.requires_grad_(), sigma, sigma_floor_ppm=40.0)
-    found = {name: float(value.detach()) for name, value in penalties.items()}
-    assert found == pytest.approx({"negative_depth": 2.0, "sigma_below_floor": 0.25, "roughness": 0.0}, rel=1e-6)
-    sum(penalties.values()).backward()
-    assert mean.grad[0, 1] < 0
 
 
 def test_shapes_and_years_that_cannot_be_meant_are_named() -> None:

@@ -22,8 +22,9 @@ from ariel_scripts.publishing.machine_paths import without_paths
 from ariel_scripts.publishing.model_card import GENERATED, model_card, usage
 from ariel_scripts.publishing.model_release import OWNED, model_release
 from ariel_scripts.publishing.release import Release, check
+from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForPreTraining, ArielForSpectrumPrediction
+from modeling_ariel.modeling_ariel import AUTO_MAP
 
 REPO = "observer/ariel-tiny"
 TRAINING = {
@@ -123,6 +124,8 @@ def test_a_stale_auto_map_and_foreign_code_are_replaced_and_other_files_left_out
     assert b"SystemExit" not in sent["modeling_ariel.py"]
     assert not {"old_ariel.py", "optimizer.bin"} & set(sent)
     assert "*_ariel.py" in OWNED  # so that what an older push left there goes
+    code = {name for name in sent if name.endswith(".py")}
+    assert code | {"*_ariel.py"} == {name for name in OWNED if name.endswith(".py")}
 
 
 def test_records_go_without_this_machines_folders(model: Path, unchecked: None) -> None:

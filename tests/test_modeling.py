@@ -29,10 +29,9 @@ from spectrum_scenes import (
 )
 from torch import Tensor
 
-from modeling_ariel import scoring
+from modeling_ariel import ArielForSpectrumPrediction, scoring
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.masking import MaskError, noise_shape
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.posterior import combine_visits
 from modeling_ariel.retrieval import RetrievalError
 

@@ -20,9 +20,8 @@ from spectrum_scenes import (
 )
 
 from modeling_ariel.physics import ArielPhysics
-from modeling_ariel.populations import NuisancePrior, Shared
-from modeling_ariel.posterior import ScaleMixture
-from modeling_ariel.predictions import combine_visits
+from modeling_ariel.populations import Population, Shared
+from modeling_ariel.posterior import ScaleMixture, combine_visits
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 
 
@@ -78,7 +77,7 @@ def test_a_population_comes_back_as_it_went_in_and_the_other_stays_away(table: b
     torch.testing.assert_close(found.covariance, given.covariance, rtol=1e-6, atol=1e-7)
     assert found.b_sigma == pytest.approx(given.b_sigma)
     assert physics.population(not table) is None
-    few = NuisancePrior(torch.tensor([20, 22]), torch.zeros(2).double(), torch.eye(2).double(), math.inf)
+    few = Population(torch.tensor([20, 22]), torch.zeros(2).double(), torch.eye(2).double(), math.inf)
     physics.set_population(few, table)  # takes the place of the other, whole
     again = physics.population(table)
     assert again is not None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modeling_ariel.least_squares import Bound, LinearSolution, LinearSystem, solve, truncated_root
 from modeling_ariel.light_curve_model import B2
-from modeling_ariel.populations import NuisancePrior, PopulationError, Shared
+from modeling_ariel.populations import Population, PopulationError, Shared
 from modeling_ariel.retrieval import ClassicalFit
 from modeling_ariel.white_light import POPULATION_B2_SIGMA
 
@@ -70,7 +70,7 @@ def _bounded_plainly(free: Shared, low: float, table: bool) -> Shared:
     return free.with_b2(*torch.tensor(moments, dtype=torch.float64).T)
 
 
-def dense(fit: ClassicalFit, visit: int, population: NuisancePrior) -> tuple[Tensor, Tensor]:
+def dense(fit: ClassicalFit, visit: int, population: Population) -> tuple[Tensor, Tensor]:
     """Joint posterior of (depth, shared) where the prior N(0, 1) of some shared parameters is another Gaussian."""
     joint = torch.cat([torch.cat([fit.covariance[visit], fit.cross_covariance[visit]], 1),
                        torch.cat([fit.cross_covariance[visit].T, fit.shared_covariance[visit]], 1)])  # fmt: skip
@@ -84,15 +84,15 @@ def dense(fit: ClassicalFit, visit: int, population: NuisancePrior) -> tuple[Ten
     return after @ pull, after
 
 
-def some_population(table: bool = True, scale: float = 0.3) -> NuisancePrior:
+def some_population(table: bool = True, scale: float = 0.3) -> Population:
     index = torch.arange(3 if table else 2, SHARED)
     draw = torch.Generator().manual_seed(7)
     root = scale * torch.randn(len(index), len(index), generator=draw, dtype=torch.float64)
     mean = torch.linspace(-0.5, 0.8, len(index), dtype=torch.float64)
-    return NuisancePrior(index, mean, root @ root.T + 0.02 * torch.eye(len(index)).double())
+    return Population(index, mean, root @ root.T + 0.02 * torch.eye(len(index)).double())
 
 
-def drawn(population: NuisancePrior, visits: int, seed: int = 1) -> Tensor:
+def drawn(population: Population, visits: int, seed: int = 1) -> Tensor:
     """True shared parameters: the population's, and N(0, 1) elsewhere."""
     rng = np.random.default_rng(seed)
     truth = rng.standard_normal((visits, SHARED))
@@ -110,7 +110,7 @@ def same(found: Shared, expected: Shared, tolerance: float = 1e-9) -> None:
 
 def test_a_known_gaussian_population_is_recovered_from_noisy_visits() -> None:
     population = some_population()
-    found = NuisancePrior.fit(linear_visits(drawn(population, 800), 0.5, table=True), rounds=200)
+    found = Population.fit(linear_visits(drawn(population, 800), 0.5, table=True), rounds=200)
     assert torch.equal(found.index, population.index)
     assert found.b_sigma == math.inf
     size = population.covariance.diagonal().sqrt()
@@ -123,7 +123,7 @@ def test_a_known_gaussian_population_is_recovered_from_noisy_visits() -> None:
 def test_a_population_without_spread_is_found_to_have_little() -> None:
     still = some_population(scale=0.0)
     still.covariance *= 1e-6
-    found = NuisancePrior.fit(linear_visits(drawn(still, 300), 1.0, table=True), rounds=200)
+    found = Population.fit(linear_visits(drawn(still, 300), 1.0, table=True), rounds=200)
     assert float((found.mean - still.mean).abs().max()) < 0.08
     assert float(found.covariance.diagonal().max().sqrt()) < 0.1
 
@@ -135,7 +135,7 @@ def test_the_half_normal_population_of_impact_parameters_is_recovered(b_sigma: f
     truth = drawn(population, 700)
     b = b_sigma * np.abs(np.random.default_rng(2).standard_normal(len(truth)))
     truth[:, B2] = torch.as_tensor(b**2 / POPULATION_B2_SIGMA)
-    found = NuisancePrior.fit(linear_visits(truth, 2.0, table=False, low=0.0), rounds=200)
+    found = Population.fit(linear_visits(truth, 2.0, table=False, low=0.0), rounds=200)
     assert found.index.tolist() == list(range(2, SHARED))
     assert found.b_sigma == pytest.approx(b_sigma, rel=0.12)
     assert float((found.mean - population.mean).abs().max()) < 0.15
@@ -143,7 +143,7 @@ def test_the_half_normal_population_of_impact_parameters_is_recovered(b_sigma: f
 
 def test_the_order_of_visits_does_not_matter() -> None:
     fits = linear_visits(drawn(some_population(), 80), 0.5, table=True)
-    one, two = NuisancePrior.fit(fits, 30), NuisancePrior.fit(fits.select(torch.randperm(80)), 30)
+    one, two = Population.fit(fits, 30), Population.fit(fits.select(torch.randperm(80)), 30)
     torch.testing.assert_close(one.mean, two.mean, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(one.covariance, two.covariance, rtol=1e-9, atol=1e-9)
 
@@ -153,7 +153,7 @@ def test_learning_looks_at_no_depth() -> None:
     other = replace(
         fits, depth=fits.depth + 1.0, covariance=4 * fits.covariance, cross_covariance=-fits.cross_covariance
     )
-    one, two = NuisancePrior.fit(fits, 20), NuisancePrior.fit(other, 20)
+    one, two = Population.fit(fits, 20), Population.fit(other, 20)
     assert torch.equal(one.mean, two.mean)
     assert torch.equal(one.covariance, two.covariance)
 
@@ -161,10 +161,10 @@ def test_learning_looks_at_no_depth() -> None:
 def test_too_few_visits_or_some_with_and_some_without_star_table_are_refused() -> None:
     fits = linear_visits(drawn(some_population(), 70), 0.5, table=True)
     with pytest.raises(PopulationError, match=r"expected 60 fitted visits or more, .*, found 59 with and 0 without"):
-        NuisancePrior.fit(fits.select(torch.arange(59)))
+        Population.fit(fits.select(torch.arange(59)))
     mixed = replace(fits, table_known=torch.arange(70) < 30)
     with pytest.raises(PopulationError, match="all with a star table or all without, found 30 with and 40 without"):
-        NuisancePrior.fit(mixed)
+        Population.fit(mixed)
 
 
 # --- applying ------------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_a_population_like_the_fits_own_prior_changes_nothing(table: bool) -> No
     low = NO_BOUND if table else -0.3
     fits = linear_visits(drawn(some_population(table), 6), 0.5, table, low=low)
     index = torch.arange(3 if table else 2, SHARED)
-    own = NuisancePrior(index, torch.zeros(len(index)).double(), torch.eye(len(index)).double())
+    own = Population(index, torch.zeros(len(index)).double(), torch.eye(len(index)).double())
     same(own.apply(fits), Shared.of(fits), tolerance=1e-3 if low != NO_BOUND else 1e-9)  # by brute force
 
 
@@ -197,7 +197,7 @@ def test_the_half_normal_population_is_the_fits_prior_times_its_gaussian_in_b() 
     """b^2 / sigma of 0.35 above 0 has density b^-1 exp(-b^2 / 2 s^2): moments by brute force in b."""
     fits = linear_visits(drawn(some_population(False), 4), 0.5, table=False, low=0.0)
     index = torch.arange(2, SHARED)
-    population = NuisancePrior(index, torch.zeros(len(index)).double(), torch.eye(len(index)).double(), b_sigma=0.3)
+    population = Population(index, torch.zeros(len(index)).double(), torch.eye(len(index)).double(), b_sigma=0.3)
     after = population.apply(fits)
     b = torch.linspace(0, 3, 300_001, dtype=torch.float64)[1:]
     value = b**2 / POPULATION_B2_SIGMA

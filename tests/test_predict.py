@@ -21,8 +21,8 @@ from ariel_scripts.prediction.fit_pool import FitPool
 from ariel_scripts.prediction.resuming import Part, Parts
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import description, shards
+from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.predictions import Predictions, read_predictions
 from modeling_ariel.uncertainty import Moments
 

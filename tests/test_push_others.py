@@ -26,8 +26,10 @@ OWNED = {
     ),
     "model": (
         model_release.OWNED,
-        ["README.md", "model.safetensors", "config.json", "modeling_ariel.py", "old_ariel.py", "z.png"],
-        ["examples/my_ariel.py", "config.json.bak", "onnx/model.safetensors", "train.py", "ariel.py"],
+        ["README.md", "model.safetensors", "config.json", "modeling_ariel.py", "noise.py", "old_ariel.py",
+         "z.png"],
+        ["examples/my_ariel.py", "config.json.bak", "onnx/model.safetensors", "train.py", "ariel.py", "predictions.py",
+         "src/noise.py"],
     ),
     "space": (
         space_release.OWNED,

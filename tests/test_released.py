@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoFeatureExtractor, AutoModel
 
-import modeling_ariel.modeling_ariel  # noqa: F401  registers the classes
 from hf_dataset.simulation import fast
 from hf_dataset.simulation.planets import sample_planets
+from modeling_ariel import ArielFeatureExtractor, ArielForSpectrumPrediction
 from modeling_ariel.scoring import log_likelihood
 
 PLANETS = 10  # of each layout: the gain of one planet scatters by 0.3 nat a channel
@@ -28,10 +27,10 @@ def folder(repository: Path) -> Path:
 def answer(folder: Path) -> dict[str, np.ndarray]:
     """What it says of simulated planets that it has not seen."""
     planets = [*sample_planets(PLANETS, 4242, "2024"), *sample_planets(PLANETS, 4243, "2025")]
-    inputs = AutoFeatureExtractor.from_pretrained(folder)([fast.simulate_row(planet, seed=4242) for planet in planets])
+    inputs = ArielFeatureExtractor.from_pretrained(folder)([fast.simulate_row(planet, seed=4242) for planet in planets])
     inputs.pop("labels")
     with torch.no_grad():
-        found = AutoModel.from_pretrained(folder).eval()(**inputs)
+        found = ArielForSpectrumPrediction.from_pretrained(folder).eval()(**inputs)
     names = ("mean", "sigma", "classical_mean", "classical_sigma")
     return {"truth": np.stack([p.spectrum for p in planets]), **{n: getattr(found, n).double().numpy() for n in names}}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from ariel_scripts.prediction.predictor import _part
 from ariel_scripts.report import statistics
@@ -13,7 +12,6 @@ from ariel_scripts.report.plots import Figure
 from ariel_scripts.report.sections import shapes
 from hf_dataset.simulation.planets import wavelengths_um
 from modeling_ariel import scoring
-from modeling_ariel.losses import physics_penalties
 from modeling_ariel.uncertainty import Moments
 
 CHANNELS = 283
@@ -102,15 +100,27 @@ def test_roughness_is_the_sigma_of_white_noise_and_nothing_of_a_line() -> None:
     assert statistics.roughness(np.linspace(0, 100, 282)[None])[0] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_penalties_by_channel_average_to_those_of_the_losses() -> None:
-    rng = np.random.default_rng(5)
-    mu, sigma = 1e-4 * rng.standard_normal((6, CHANNELS)), 3e-6 * rng.random((6, CHANNELS))
-    found = statistics.penalty_terms(mu, sigma)
-    known = physics_penalties(torch.from_numpy(mu), torch.from_numpy(sigma))
-    for name in ("roughness", "sigma_below_floor"):
-        assert np.nanmean(found[name]) == pytest.approx(float(known[name]), rel=1e-9)
-    assert np.isnan(found["roughness"][:, [0, 1, -1]]).all()
+def test_penalties_are_zero_for_a_straight_spectrum_with_honest_errors() -> None:
+    mu = np.tile(1e-3 + 1e-6 * np.arange(20.0), (3, 1))
+    found = statistics.penalty_terms(mu, np.full_like(mu, 2e-5))
     assert set(found) == set(statistics.PENALTIES)
+    assert max(np.nanmean(term) for term in found.values()) < 1e-20
+
+
+def test_roughness_of_channels_scattered_by_their_sigma_is_one_and_a_half() -> None:
+    sigma = np.full((400, CHANNELS), 3e-5)
+    mu = 0.01 + sigma * np.random.default_rng(0).standard_normal(sigma.shape)
+    mu[:, 0] = 0.5  # FGS1 is no neighbour
+    found = statistics.penalty_terms(mu, sigma)["roughness"]
+    assert np.nanmean(found) == pytest.approx(1.5, rel=0.02)
+    assert np.isnan(found[:, [0, 1, -1]]).all()
+    assert np.isfinite(found[:, 2:-1]).all()
+
+
+def test_penalties_measure_cut_depths_and_sigmas_below_the_floor() -> None:
+    found = statistics.penalty_terms(np.array([[2e-5, 0.0]]), np.array([[2e-5, 4e-5]]), floor_ppm=40.0)
+    np.testing.assert_array_equal(found["cut_at_0"], [[0.0, 1.0]])
+    np.testing.assert_allclose(found["sigma_below_floor"], [[0.25, 0.0]])
 
 
 def test_every_penalty_can_be_violated_by_predictions_as_they_are_written() -> None:

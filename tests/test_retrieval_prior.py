@@ -1,4 +1,4 @@
-"""The prior over spectra: posterior, calibration, saving, and visits combined."""
+"""The prior over spectra: posterior, saving, and visits combined."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_ariel.predictions import combine_visits
+from modeling_ariel.posterior import combine_visits
 from modeling_ariel.retrieval import UNKNOWN_SIGMA
-from modeling_ariel.spectrum_prior import MIXTURE, PriorError, SpectrumPrior, cross_fitted_factor
+from modeling_ariel.spectrum_prior import MIXTURE, PriorError, SpectrumPrior
 
 
 def population(n: int, seed: int, spread: bool = False) -> torch.Tensor:
@@ -54,15 +54,6 @@ def test_the_mixture_is_better_where_feature_sizes_differ_widely() -> None:
         return float((-0.5 * (truth - mean) ** 2 / variance - 0.5 * variance.log()).mean())
 
     assert likelihood(MIXTURE) > likelihood((1.0,)) + 0.05
-
-
-def test_the_sigma_factor_undoes_errors_that_are_stated_wrongly() -> None:
-    truth = population(200, 6)
-    depth, covariance = measured(truth, 2e-4, 7)
-    honest = cross_fitted_factor(truth, depth, covariance)
-    stated_low = cross_fitted_factor(truth, depth, covariance / 4)
-    assert honest == pytest.approx(1.0, abs=0.12)
-    assert stated_low > 1.25
 
 
 def test_a_saved_prior_loads_equal_and_another_file_is_refused(tmp_path: Path) -> None:

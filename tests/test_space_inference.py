@@ -19,8 +19,8 @@ from space_scenes import engine, planet
 from engine import sample
 from engine.inference import MOLECULES, Engine, EngineError, Spectrum, SpectrumError
 from engine.memo import Memo
+from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
 
 @pytest.fixture(scope="module")

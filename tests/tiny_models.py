@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from hf_dataset.simulation import planets
+from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
 BINS = 60
 POPULATION = planets.sample_planets(7, 5, "2025")

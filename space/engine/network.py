@@ -18,9 +18,10 @@ from transformers.utils import logging as library
 
 import modeling_ariel
 from engine.spectrum import Spectrum
+from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.physics import STAR, ClassicalPosterior
+from modeling_ariel.physics import ClassicalPosterior, fit_inputs
 from modeling_ariel.retrieval import ClassicalFit
 
 SAMPLES = 16  # passes with dropout: their spread is known to 18 %
@@ -77,8 +78,7 @@ class Network:
 
     def fit_inputs(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the classical fit takes of the extractor's tensors."""
-        batch = {name: features[name] for name in ("time", "flux", "flux_err", "valid")}
-        return batch | {name: features["star"][:, STAR.index(name)] for name in ("P", "sma", "i", "Ts")}
+        return fit_inputs(features)
 
     @torch.no_grad()
     def answer(
@@ -116,7 +116,7 @@ class Network:
             classical_sigma=classical_sigma,
             truth=None if truth is None else _numpy(truth)[0],
             status=(classical.status or ["ok"])[0],
-            star={column: float(np.nan if row.get(column) is None else row[column]) for column in STAR},
+            star={column: float(np.nan if row.get(column) is None else row[column]) for column in STAR_COLUMNS},
             n_visits=len(rows),
             fit_depth=_numpy(classical.depth)[0],
             fit_sigma=_numpy(classical.depth_sigma)[0],

@@ -25,7 +25,7 @@ FGS1_BELOW_UM = 1.0  # channels below it are the photometer's
 
 # Where molecules absorb within AIRS-CH0's range [um]: above a tenth of their strongest opacity there at 1000 K, as
 # `hf_dataset.simulation.opacities` computes it from their spectroscopic constants, and the weaker CO2 2.0 and CH4 2.3
-# of `scoring_ariel.BANDS`. CO's first overtone is at 2.3 um; its fundamental, at 4.7 um, lies outside.
+# of `scoring.BANDS`. CO's first overtone is at 2.3 um; its fundamental, at 4.7 um, lies outside.
 MOLECULES: dict[str, list[tuple[float, float]]] = {
     "H2O": [(2.47, 2.96)],
     "CO2": [(1.95, 2.08), (2.65, 2.86)],

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from modeling_ariel.visits import STAR_COLUMNS
+from modeling_ariel.columns import STAR_COLUMNS
 from uploads.limits import MAX_POINTS, UploadError, check_members, opened, whole
 from uploads.tables import Row, constant, visit_of
 

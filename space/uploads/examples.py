@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modeling_ariel.visits import STAR_COLUMNS
+from modeling_ariel.columns import STAR_COLUMNS
 from uploads.limits import UploadError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from modeling_ariel.visits import STAR_COLUMNS
+from modeling_ariel.columns import STAR_COLUMNS
 from uploads.arrays import check_size, from_arrays
 from uploads.limits import MAX_HDUS, MAX_POINTS, MAX_UNPACKED_BYTES, MB, UploadError, whole
 from uploads.tables import NEEDED, OPTIONAL, Row, check_columns, from_table

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_dataset.store.rows import rows_of
-from modeling_ariel.visits import STAR_COLUMNS
+from modeling_ariel.columns import STAR_COLUMNS
 from uploads.arrays import check_shapes
 from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, whole
 from uploads.tables import NEEDED, OPTIONAL, Row, check_columns, from_table, visit_of

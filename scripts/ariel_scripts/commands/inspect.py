@@ -15,6 +15,7 @@ import numpy as np
 import typer
 
 from ariel_scripts.command_line import run_script
+from modeling_ariel.columns import STAR_IN_FIT
 
 if TYPE_CHECKING:
     from ariel_scripts.pages.inspection import Band, RawImage
@@ -192,7 +193,7 @@ def fit_white_curves(row: Mapping[str, Any], wavelengths: np.ndarray) -> tuple[l
     except RetrievalError as error:
         return f"no white curve: {error}", []
     y, sigma, good = band_curves(data)
-    star = {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in ("P", "sma", "i", "Ts")}
+    star = {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
     fits = []
     for table in (star, {name: star[name] if name == "Ts" else star[name] * torch.nan for name in star}):
         prior = shape_prior(table, data.time, settings.table_sigma)

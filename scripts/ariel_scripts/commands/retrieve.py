@@ -13,10 +13,11 @@ import typer
 from ariel_scripts.command_line import run_record, run_script
 from ariel_scripts.opening.datasets import DatasetRevision, count_visits, open_split, read_truths, wavelengths_of
 from ariel_scripts.opening.hub import Located, locate_dataset
+from modeling_ariel.columns import STAR_IN_FIT
 
 logger = logging.getLogger(__name__)
 
-NEEDED = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "spectrum", "P", "sma", "i", "Ts")
+NEEDED = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "spectrum", *STAR_IN_FIT)
 
 
 def main(
@@ -134,7 +135,7 @@ def _fit_rows(rows: list[dict[str, Any]], wavelength: Any, settings: Any) -> tup
 
     arrays = ("time", "flux", "flux_err", "valid")
     data = {name: torch.as_tensor(np.stack([np.asarray(row[name]) for row in rows])) for name in arrays}
-    for name in ("P", "sma", "i", "Ts"):
+    for name in STAR_IN_FIT:
         data[name] = torch.tensor([float(row[name]) for row in rows], dtype=torch.float64)
     result = fit(data, wavelength, settings)
     return result.depth, result.covariance, result.status, result.reasons

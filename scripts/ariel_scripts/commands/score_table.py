@@ -12,6 +12,7 @@ import numpy as np
 import typer
 
 from ariel_scripts.command_line import Run, run_record, run_script, write_json
+from modeling_ariel.columns import STAR_IN_FIT
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def fit_row(row: dict[str, Any], wavelength: Any, settings: Any) -> tuple[Any, A
 
     from modeling_ariel.retrieval import fit
 
-    names = ("time", "flux", "flux_err", "valid", "P", "sma", "i", "Ts")
+    names = ("time", "flux", "flux_err", "valid", *STAR_IN_FIT)
     batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in names}
     result = fit(batch, wavelength, settings)
     if result.status[0] != "ok":

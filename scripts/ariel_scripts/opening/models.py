@@ -146,12 +146,12 @@ def add_code(folder: Path) -> None:
     from transformers.dynamic_module_utils import custom_object_save
     from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
 
-    from modeling_ariel import modeling_ariel as models
+    from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForSpectrumPrediction
 
     for path in folder.glob("*.py"):
         path.unlink()
-    custom_object_save(models.ArielForSpectrumPrediction, folder)  # and all that it imports
-    maps = {CONFIG_NAME: models.AUTO_MAP, FEATURE_EXTRACTOR_NAME: extractor_map()}
+    custom_object_save(ArielForSpectrumPrediction, folder)  # and all that it imports
+    maps = {CONFIG_NAME: AUTO_MAP, FEATURE_EXTRACTOR_NAME: extractor_map()}
     for name, auto_map in maps.items():
         path = folder / name
         if not path.is_file():  # an extractor that was never saved

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ariel_scripts.pages import figures
+from modeling_ariel.columns import STAR_IN_FIT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,7 +173,7 @@ def _fit(row: Mapping[str, Any], wavelengths: np.ndarray) -> ClassicalFit:
     from modeling_ariel.retrieval import fit
 
     batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in ("time", "flux", "flux_err", "valid")}
-    batch |= {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in ("P", "sma", "i", "Ts")}
+    batch |= {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
     with torch.no_grad():
         return fit(batch, torch.as_tensor(wavelengths))
 

@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
+from modeling_ariel import ArielFeatureExtractor, ArielForSpectrumPrediction
+from modeling_ariel.physics import fit_inputs
 from modeling_ariel.retrieval import OK, PARTIAL, ClassicalFit
 from modeling_ariel.uncertainty import Moments, mixture_moments
 
@@ -64,8 +67,6 @@ def load_members(sources: Sequence[str], revision: str | None, device: torch.dev
 def load_member(source: str, revision: str | None, device: torch.device) -> Member:
     """Model and extractor of a folder or Hub id. The classes are this package's: no code of the Hub runs."""
     from ariel_scripts.opening.models import quiet
-    from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-    from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
     located = locate_model(source, revision)
     with quiet():
@@ -93,14 +94,9 @@ def model_digest(model: Any, extractor: Any) -> str:
     return digest.hexdigest()
 
 
-def code_digest() -> str:
-    """Hash of the sources that decide a prediction."""
-    import modeling_ariel
-
-    digest = hashlib.sha256()
-    for path in (*sorted(Path(str(modeling_ariel.__file__)).parent.glob("*_ariel.py")), Path(__file__)):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+def code_digest(folder: Path = sources.FOLDER) -> str:
+    """Hash of the sources that decide a prediction; ``folder`` has the model's."""
+    return sources.digest(sources.MODEL, [Path(__file__).read_bytes()], folder)
 
 
 def check_sampling(source: Located, samples: int) -> None:
@@ -221,14 +217,6 @@ def _moments(
             status, given = list(classical.status), classical_inputs(classical)
         found.append(_sampled(member, {**inputs, **given}, samples, (*seed, place)))
     return _ensemble(found), status, reasons
-
-
-def fit_inputs(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the classical fit takes of the extractor's tensors."""
-    from modeling_ariel.physics import STAR
-
-    batch = {name: features[name] for name in ("time", "flux", "flux_err", "valid")}
-    return batch | {name: features["star"][:, STAR.index(name)] for name in ("P", "sma", "i", "Ts")}
 
 
 def _reason(fits: ClassicalFit, visits: Tensor) -> str:

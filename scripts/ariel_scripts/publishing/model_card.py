@@ -115,12 +115,10 @@ ariel predict light-curves --model REPO_ID --out predictions.parquet
 ```python
 import torch
 from datasets import load_dataset
-from transformers import AutoFeatureExtractor, AutoModel
+from modeling_ariel import ArielFeatureExtractor, ArielForSpectrumPrediction
 
-import modeling_ariel.modeling_ariel  # registers the classes
-
-extractor = AutoFeatureExtractor.from_pretrained("REPO_ID")
-model = AutoModel.from_pretrained("REPO_ID").eval()
+extractor = ArielFeatureExtractor.from_pretrained("REPO_ID")
+model = ArielForSpectrumPrediction.from_pretrained("REPO_ID").eval()
 rows = load_dataset("light-curves", split="train").with_format("numpy").take(2)
 with torch.no_grad():
     spectrum = model(**extractor(list(rows)))

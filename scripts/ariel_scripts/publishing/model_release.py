@@ -18,16 +18,21 @@ from typing import Any
 
 import numpy as np
 
+import modeling_ariel
+from ariel_scripts.opening import sources
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts.publishing.machine_paths import without_paths
 from ariel_scripts.publishing.release import Item, Release
+from modeling_ariel.columns import STAR_COLUMNS
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 RECORDS = (TRAINING, CALIBRATION)
 FIGURES = ("training.png", "coverage.png", "z.png")
-OWNED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, "*_ariel.py")
+CODE = tuple(path.name for path in sources.needed_files(sources.MODEL))
+FORMER_CODE = "*_ariel.py"  # the names that all sources had once: an older push may have left them
+OWNED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, *CODE, FORMER_CODE)
 AUTO_CLASS = {"ArielForSpectrumPrediction": "AutoModel", "ArielForPreTraining": "AutoModelForPreTraining"}
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 BINS = 60  # of the light curves that it must answer to
@@ -124,10 +129,9 @@ def load_whole(stage: Path, kind: str, folder: Path) -> Any:
     import torch
 
     from ariel_scripts.opening.models import quiet
-    from modeling_ariel import modeling_ariel as models
 
     with quiet():
-        loaded: Any = getattr(models, kind).from_pretrained(stage, output_loading_info=True)
+        loaded: Any = getattr(modeling_ariel, kind).from_pretrained(stage, output_loading_info=True)
     model, info = loaded
     for what in ("missing", "unexpected", "mismatched"):
         if names := sorted(map(str, info[f"{what}_keys"])):
@@ -156,7 +160,6 @@ def light_curves(wavelength: list[float]) -> dict[str, np.ndarray]:
     """Columns of two simulated visits, one with a star table, in a model's channels (C,) [um]."""
     from hf_dataset.simulation import fast
     from hf_dataset.simulation.planets import sample_planets, wavelengths_um
-    from modeling_ariel.visits import STAR_COLUMNS
 
     planets = [sample_planets(1, 1, layout)[0] for layout in ("2024", "2025")]
     rows = [fast.simulate_row(planet, n_bins=BINS, seed=1) for planet in planets]

@@ -197,10 +197,10 @@ PENALTIES = {"cut_at_0": 0.0, "roughness": 1.5, "sigma_below_floor": 0.0}  # vio
 def penalty_terms(mu: Array, sigma: Array, floor_ppm: float = 1.0) -> dict[str, Array]:
     """What each channel (P, C) adds to the PENALTIES of a planet: their means.
 
-    Roughness and sigma are those of `losses_ariel.physics_penalties`. Its third, the size of depths below 0, can't be
-    known here: predictions are cut at 0 before they are written. ``cut_at_0`` is 1 where that was done (or where a
-    depth is exactly 0 otherwise). Roughness has no value (NaN) for FGS1 and the two ends of AIRS, which lack a
-    neighbour.
+    ``cut_at_0`` is 1 where a depth below 0 was cut before it was written (or where it is exactly 0 otherwise).
+    ``roughness``: square distance of an AIRS channel from the middle of its neighbours [sigma]; smooth spectra have
+    less than 1, and channels scattered by their sigma 1.5. It has no value (NaN) for FGS1 and the two ends of AIRS,
+    which lack a neighbour. ``sigma_below_floor``: square of what sigma lacks of the floor, as a fraction of it.
     """
     s = np.maximum(sigma, scoring.SIGMA_FLOOR)
     bend = np.full(mu.shape, np.nan)

@@ -25,11 +25,11 @@ from ariel_scripts.training.augmentation import (
     standardise,
 )
 from ariel_scripts.training.planets import Array, Classical, Planets
+from modeling_ariel.columns import STAR_COLUMNS
 
 _ORDER, _EXAMPLE, _PLANETS, _LIGHT, _MASK = range(5)  # purposes of random numbers, kept apart
 _BLOCK = 64  # simulated planets drawn together
 _KEPT = 8000  # simulated light curves that are kept to be shown again, 0.3 MB each
-_STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 INPUTS = ("light_curve", "valid", "time", "centroid", "star_features")
 
 
@@ -259,7 +259,7 @@ class StreamedCurves:
     """
 
     def __init__(self, rows: Any, extractor: Any, seed: int, buffer: int = 256, mask: int = 0):
-        names = ["planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", *_STAR]
+        names = ["planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", *STAR_COLUMNS]
         self.rows = rows.select_columns(names).with_format("numpy").shuffle(seed=seed, buffer_size=buffer)
         self.extractor, self.seed, self.mask = extractor, seed, mask
 

@@ -6,7 +6,6 @@ stopped goes on, and a second run only reads.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,26 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modeling_ariel import retrieval
+from ariel_scripts.opening import sources
+from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit, shared_count
 
 logger = logging.getLogger(__name__)
 
-NEEDED = ("planet_id", "visit", "time", "flux", "flux_err", "valid", "P", "sma", "i", "Ts")
+NEEDED = ("planet_id", "visit", "time", "flux", "flux_err", "valid", *STAR_IN_FIT)
 USABLE = ("ok", "partial")  # statuses of fits that have depths
 PIECE = 64  # visits fitted between two files of the cache
 _BATCH = 4  # visits fitted together
 _SMOOTHING = 21  # AIRS channels over which the transit's shape is averaged
-_SOURCES = (  # what decides a fit; a change makes new ones
-    "joint_fit",
-    "least_squares",
-    "light_curve_model",
-    "limb_darkening",
-    "noise",
-    "retrieval",
-    "transit",
-    "white_light",
-)
 
 
 def fitted(
@@ -45,7 +35,7 @@ def fitted(
     """The dataset with the columns of :func:`fit_features` added; rows of failed fits keep their status.
 
     Args:
-        curves: `datasets.Dataset` of light curves, as `_datasets.open_curves` gives it.
+        curves: `datasets.Dataset` of light curves, as `open_curves` gives it.
         wavelength: (C,) [um].
         workers: processes.
         settings: of the fit.
@@ -110,12 +100,10 @@ def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Any:
     )
 
 
-def code_hash() -> str:
-    """Hash of the source that decides a fit and its columns."""
-    folder = Path(retrieval.__file__).parent
-    sources = [(folder / f"{name}_ariel.py").read_text() for name in _SOURCES]
-    sources += [inspect.getsource(function) for function in (_fit_rows, transit_shape, fit_features)]
-    return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
+def code_hash(folder: Path = sources.FOLDER) -> str:
+    """Hash of the source that decides a fit and its columns; ``folder`` has the model's sources."""
+    here = [inspect.getsource(function).encode() for function in (_fit_rows, transit_shape, fit_features)]
+    return sources.digest(sources.FIT, here, folder)
 
 
 def _fit_rows(
@@ -124,7 +112,7 @@ def _fit_rows(
     """Columns of a batch of rows; ``code`` only names what is computed, for the cache."""
     torch.set_num_threads(1)
     batch = {name: torch.as_tensor(np.asarray(rows[name])) for name in ("time", "flux", "flux_err", "valid")}
-    batch |= {name: torch.as_tensor(np.asarray(rows[name], np.float64)) for name in ("P", "sma", "i", "Ts")}
+    batch |= {name: torch.as_tensor(np.asarray(rows[name], np.float64)) for name in STAR_IN_FIT}
     with torch.no_grad():
         result = fit(batch, torch.tensor(wavelength, dtype=torch.float64), settings)
         residual = (result.residual * result.weight.sqrt()).transpose(1, 2)

@@ -13,16 +13,15 @@ from torch import Tensor
 
 from ariel_scripts.training.augmentation import channel_levels, error_factor
 from ariel_scripts.training.fits import USABLE, classical_fit
+from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.physics import ArielPhysics
-from modeling_ariel.posterior import ScaleMixture, VisitPosterior, best_status
-from modeling_ariel.predictions import combine_visits
+from modeling_ariel.posterior import ScaleMixture, VisitPosterior, best_status, combine_visits
 from modeling_ariel.retrieval import ClassicalFit, concatenate
 
 Array = NDArray[np.floating[Any]]
 
 _ROWS = 16  # read at a time
 _CURVES = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum")
-_STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 _LARGEST = 6e4  # of float16
 
 
@@ -78,7 +77,7 @@ class Planets:
 def read_planets(table: Any, extractor: Any, wanted: set[int] | None = None) -> Planets:
     """The ``wanted`` planets (all, where None) of a dataset with or without the columns of `fitted`."""
     fitted = "fit_depth" in table.column_names
-    columns = [*_CURVES, *_STAR] + [name for name in table.column_names if name.startswith("fit_")]
+    columns = [*_CURVES, *STAR_COLUMNS] + [name for name in table.column_names if name.startswith("fit_")]
     ids = np.asarray(table.with_format("numpy")["planet_id"][:])
     rows = np.flatnonzero(np.isin(ids, list(wanted))) if wanted is not None else np.arange(len(ids))
     if not len(rows):
@@ -103,7 +102,7 @@ def _part(rows: Mapping[str, Any], extractor: Any, fitted: bool) -> dict[str, An
     """Arrays of a few rows."""
     size = len(rows["planet_id"])
     spectra = [rows["spectrum"][i] for i in range(size)]
-    listed = [{name: rows[name][i] for name in (*_CURVES[:-1], *_STAR)} for i in range(size)]
+    listed = [{name: rows[name][i] for name in (*_CURVES[:-1], *STAR_COLUMNS)} for i in range(size)]
     features = extractor(listed, return_tensors="np")
     flux, valid = np.asarray(features["flux"], np.float64), np.asarray(features["valid"], bool)
     level = np.stack([channel_levels(*pair) for pair in zip(flux, valid, strict=True)])[:, None]

@@ -16,7 +16,7 @@ from ariel_scripts.training.augmentation import Augmentation
 from ariel_scripts.training.examples import AugmentedPlanets, Collect
 from ariel_scripts.training.folds import Fold, Priors
 from ariel_scripts.training.planets import Classical, Planets
-from modeling_ariel.populations import NuisancePrior, PopulationError
+from modeling_ariel.populations import Population, PopulationError
 from modeling_ariel.scoring import log_likelihood, rmse, score_2024, score_2025
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def learn_populations(model: Any, data: FoldData) -> dict[str, int]:
         rows = [visit for visit in visits if bool(fits.table_known[visit]) == with_table]
         name = "with a star table" if with_table else "without a star table"
         try:
-            population = NuisancePrior.fit(fits.select(torch.tensor(rows, dtype=torch.long)))
+            population = Population.fit(fits.select(torch.tensor(rows, dtype=torch.long)))
         except PopulationError as error:
             if rows:
                 logger.info("populations of visits %s: the checkpoint's are kept: %s", name, error)

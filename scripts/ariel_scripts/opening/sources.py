@@ -1,0 +1,32 @@
+"""Which source files of the model's package a result depends on, found as transformers finds what a checkpoint needs.
+
+What decides a fit or a prediction is then the code that would travel to the Hub, and no list has to be kept by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from transformers.dynamic_module_utils import get_relative_import_files
+
+import modeling_ariel
+
+FOLDER = Path(str(modeling_ariel.__file__)).parent
+FIT = ("retrieval.py",)  # the classical fit of a visit
+MODEL = ("modeling_ariel.py", "feature_extraction_ariel.py")  # all that the auto classes name
+
+
+def needed_files(names: Iterable[str], folder: Path = FOLDER) -> list[Path]:
+    """These files of ``folder`` and all that they import from it, at any depth, sorted by name."""
+    roots = [folder / name for name in names]
+    return sorted({*roots, *(Path(found) for root in roots for found in get_relative_import_files(root))})
+
+
+def digest(names: Iterable[str], beside: Iterable[bytes] = (), folder: Path = FOLDER) -> str:
+    """Hash of :func:`needed_files`, and of what else a result depends on."""
+    total = hashlib.sha256()
+    for content in (*(path.read_bytes() for path in needed_files(names, folder)), *beside):
+        total.update(hashlib.sha256(content).digest())
+    return total.hexdigest()[:16]
