@@ -21,8 +21,8 @@ from typer.testing import CliRunner, Result
 
 from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands.verify import main as verify_command
+from ariel_scripts.publishing.checks import check
 from ariel_scripts.publishing.dataset_release import OWNED, dataset_release
-from ariel_scripts.publishing.release import check
 from hf_dataset import schema
 from hf_dataset.build import locks
 from hf_dataset.build.plan import BuildOptions

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+from datasets.data_files import sanitize_patterns
+from huggingface_hub import DatasetCard
+
 README = "README.md"
 SHOWN = 4  # missing files in a message
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<suffix>\..+)")
 
 
-def check_whole(folder: Path, name: str) -> None:
+def check_complete(folder: Path, name: str) -> None:
     """Hold a copy of the dataset ``name`` to the names of its shards and to what its card says of its splits.
 
     Raises:
@@ -50,18 +54,15 @@ def _missing(folder: Path, shards: list[Path]) -> Iterator[str]:
 
 def _promised(card: Path) -> Iterator[tuple[str, list[str], int | None]]:
     """Splits of the card's default configuration: name, patterns of its files, number of rows if it is said."""
-    from datasets.data_files import sanitize_patterns
-    from huggingface_hub import DatasetCard
-
     data = DatasetCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()
     configs = [config for config in data.get("configs") or () if config.get("data_files")]
     if not configs:
         return
     default = next((config for config in configs if config.get("default")), configs[0])
-    infos: Any = data.get("dataset_info") or ()
-    named = default.get("config_name", "default")
-    info = next((one for one in ([infos] if isinstance(infos, dict) else infos)
-                 if one.get("config_name", "default") == named), {})  # fmt: skip
+    stated: Any = data.get("dataset_info") or ()
+    infos: list[dict[str, Any]] = [stated] if isinstance(stated, dict) else list(stated)
+    config_name = default.get("config_name", "default")
+    info = next((one for one in infos if one.get("config_name", "default") == config_name), {})
     rows = {split["name"]: split.get("num_examples") for split in info.get("splits") or ()}
     for split, patterns in sanitize_patterns(default["data_files"]).items():
         yield str(split), list(patterns), rows.get(str(split))
@@ -69,8 +70,6 @@ def _promised(card: Path) -> Iterator[tuple[str, list[str], int | None]]:
 
 def _differences(folder: Path, split: str, patterns: list[str], rows: int | None) -> Iterator[str]:
     """What is wrong with the files of a split."""
-    import pyarrow.parquet as pq
-
     paths = {path for pattern in patterns for path in folder.glob(pattern)}
     if not paths:
         yield f"no file of split {split} ({', '.join(patterns)})"

@@ -15,11 +15,16 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from ariel_scripts.pages.figures import BLACK, BLUE, GREEN, ORANGE, PPM, RED, SKY
+from ariel_scripts.pages.figures import PPM
+from ariel_scripts.palette import BLACK, BLUE, GREEN, ORANGE, RED, SKY
 
 SIZE_IN, DPI = (16.0, 12.0), 100  # 1600 × 1200 px
-PIXEL_KINDS = ((1, "dead", "x", ORANGE), (2, "hot", "^", RED), (4, "no calibration", "s", GREEN),
-               (8, "saturated", "D", RED))  # fmt: skip
+PIXEL_KINDS = (
+    (1, "dead", "x", ORANGE),
+    (2, "hot", "^", RED),
+    (4, "no calibration", "s", GREEN),
+    (8, "saturated", "D", RED),
+)
 NOT_FOUND = "none found"
 SMOOTH_BINS = 5  # time bins averaged in the image of residuals
 
@@ -193,8 +198,11 @@ def white_curves(place: SubFigure, time: np.ndarray, bands: Sequence[Band] | str
         limit = 1.1 * max(np.nanpercentile(np.abs(residual), 99), 3 * np.median(band.error) * PPM)
         bottom.set_ylim(-limit, limit)
         bottom.set_xlabel("time from the first exposure [h]", fontsize=9)
-        bottom.set_title(f"residual RMS {np.nanstd(residual):,.0f} ppm, errors {np.median(band.error) * PPM:,.0f} ppm",
-                         fontsize=9, loc="left")  # fmt: skip
+        bottom.set_title(
+            f"residual RMS {np.nanstd(residual):,.0f} ppm, errors {np.median(band.error) * PPM:,.0f} ppm",
+            fontsize=9,
+            loc="left",
+        )
         for axis in (top, bottom):
             axis.tick_params(labelsize=8)
     axes[0, 0].set_ylabel("relative flux", fontsize=9)
@@ -324,8 +332,16 @@ def _legend(axis: Axes, ncols: int, dark: bool = False, above: bool = False) -> 
     looks: dict[str, Any] = {"facecolor": "0.2", "labelcolor": "white", "edgecolor": "0.2"} if dark else {}
     if above:
         looks |= {"bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-    axis.legend(fontsize=7.5, ncols=ncols, loc="lower right", framealpha=0.8, borderpad=0.3, handlelength=1.4,
-                columnspacing=1.0, **looks)  # fmt: skip
+    axis.legend(
+        fontsize=7.5,
+        ncols=ncols,
+        loc="lower right",
+        framealpha=0.8,
+        borderpad=0.3,
+        handlelength=1.4,
+        columnspacing=1.0,
+        **looks,
+    )
 
 
 def _say(axis: Axes, text: str) -> None:

@@ -17,10 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from ariel_scripts.opening.hub import checkpoint_path
+from ariel_scripts.opening.models import add_code, one_thread, quiet
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts.publishing.machine_paths import without_paths
+from ariel_scripts.publishing.model_card import model_card
+from ariel_scripts.publishing.predict_alone import predict
 from ariel_scripts.publishing.release import Item, Release
+from hf_dataset.simulation import fast
+from hf_dataset.simulation.planets import sample_planets, wavelengths_um
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
+from modeling_ariel.visits import STAR_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +39,10 @@ RECORDS = (TRAINING, CALIBRATION)
 FIGURES = ("training.png", "coverage.png", "z.png")
 OWNED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, "*_ariel.py")
 AUTO_CLASS = {"ArielForSpectrumPrediction": "AutoModel", "ArielForPreTraining": "AutoModelForPreTraining"}
+MODELS: dict[str, type[ArielForSpectrumPrediction] | type[ArielForPreTraining]] = {
+    "ArielForSpectrumPrediction": ArielForSpectrumPrediction,
+    "ArielForPreTraining": ArielForPreTraining,
+}
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 BINS = 60  # of the light curves that it must answer to
 PATIENCE_S = 600
@@ -43,9 +57,6 @@ def model_release(folder: str | Path, repo_id: str) -> Release:
         ValueError: a file is missing or unsafe, weights are not all there or not finite, it does not predict the same
             where this package is not installed, or its card does not fit.
     """
-    from ariel_scripts.opening.models import add_code, checkpoint_path
-    from ariel_scripts.publishing.model_card import model_card
-
     folder = Path(checkpoint_path(str(folder)))
     kind = architecture(folder)
     figures = {name: (folder / name).resolve() for name in FIGURES if (folder / name).is_file()}
@@ -101,12 +112,8 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
 
     stage: the files as they will be sent. folder: named in errors.
     """
-    from ariel_scripts.opening.models import one_thread
-    from ariel_scripts.publishing.predict_alone import predict
-    from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-
     with one_thread():
-        model = load_whole(stage, kind, folder)
+        model = load_complete(stage, kind, folder)
         curves = light_curves(model.config.wavelength)
         expected = predict(model, ArielFeatureExtractor.from_pretrained(stage), curves)
     check_answer(expected, folder)
@@ -119,15 +126,11 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
             )
 
 
-def load_whole(stage: Path, kind: str, folder: Path) -> Any:
+def load_complete(stage: Path, kind: str, folder: Path) -> ArielForSpectrumPrediction | ArielForPreTraining:
     """The model; ValueError where its file lacks weights, has others, or some are not finite."""
-    import torch
-
-    from ariel_scripts.opening.models import quiet
-    from modeling_ariel import modeling_ariel as models
-
     with quiet():
-        loaded: Any = getattr(models, kind).from_pretrained(stage, output_loading_info=True)
+        loaded: Any = MODELS[kind].from_pretrained(stage, output_loading_info=True)
+    model: ArielForSpectrumPrediction | ArielForPreTraining
     model, info = loaded
     for what in ("missing", "unexpected", "mismatched"):
         if names := sorted(map(str, info[f"{what}_keys"])):
@@ -137,8 +140,8 @@ def load_whole(stage: Path, kind: str, folder: Path) -> Any:
     for name, values in model.named_parameters():
         if not torch.isfinite(values).all():
             raise ValueError(f"{folder / WEIGHTS}: {name}: expected finite weights, found others")
-    for name, values in model.named_buffers():
-        if torch.isnan(values).any():  # a width may be infinite: nothing is known
+    for name, buffer in model.named_buffers():
+        if torch.isnan(buffer).any():  # a width may be infinite: nothing is known
             raise ValueError(f"{folder / WEIGHTS}: {name}: expected numbers, found NaN")
     return model.eval()
 
@@ -154,10 +157,6 @@ def check_answer(answer: dict[str, np.ndarray], folder: Path) -> None:
 
 def light_curves(wavelength: list[float]) -> dict[str, np.ndarray]:
     """Columns of two simulated visits, one with a star table, in a model's channels (C,) [um]."""
-    from hf_dataset.simulation import fast
-    from hf_dataset.simulation.planets import sample_planets, wavelengths_um
-    from modeling_ariel.visits import STAR_COLUMNS
-
     planets = [sample_planets(1, 1, layout)[0] for layout in ("2024", "2025")]
     rows = [fast.simulate_row(planet, n_bins=BINS, seed=1) for planet in planets]
     axis = wavelengths_um("2025")
