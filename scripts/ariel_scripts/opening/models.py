@@ -120,7 +120,7 @@ def open_extractor(checkpoint: str | Located | None, wavelength: Sequence[float]
     return ArielFeatureExtractor.from_pretrained(where.location, **axis)
 
 
-def save_model(model: Any, folder: Path, extractor: ArielFeatureExtractor) -> None:
+def save_model(model: PreTrainedModel, folder: Path, extractor: ArielFeatureExtractor) -> None:
     """Write weights, config, feature extractor and the source files, with every auto class named."""
     model.config.auto_map = dict(AUTO_MAP)
     with quiet():

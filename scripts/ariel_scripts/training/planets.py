@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,16 +14,17 @@ from torch import Tensor
 
 from ariel_scripts.training.augmentation import channel_levels, error_factor
 from ariel_scripts.training.fits import USABLE, classical_fit
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior, best_status
 from modeling_ariel.predictions import combine_visits
 from modeling_ariel.retrieval import ClassicalFit, concatenate
+from modeling_ariel.visits import STAR_COLUMNS
 
 Array = NDArray[np.floating[Any]]
 
 _ROWS = 16  # read at a time
 _CURVES = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum")
-_STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 _LARGEST = 6e4  # of float16
 
 
@@ -55,7 +57,7 @@ class Planets:
     """P planets of V visits: ``ids``; ``truths`` (P, C), NaN where unlabelled; ``visits``, the numbers of theirs."""
 
     ids: list[int]
-    truths: Array
+    truths: NDArray[np.float64]
     visits: list[list[int]]
     curves: Curves
     fits: ClassicalFit | None
@@ -75,10 +77,10 @@ class Planets:
         return best_status([self.fits.status[visit] for visit in self.visits[planet]])
 
 
-def read_planets(table: Any, extractor: Any, wanted: set[int] | None = None) -> Planets:
+def read_planets(table: datasets.Dataset, extractor: ArielFeatureExtractor, wanted: set[int] | None = None) -> Planets:
     """The ``wanted`` planets (all, where None) of a dataset with or without the columns of `fitted`."""
     fitted = "fit_depth" in table.column_names
-    columns = [*_CURVES, *_STAR] + [name for name in table.column_names if name.startswith("fit_")]
+    columns = [*_CURVES, *STAR_COLUMNS] + [name for name in table.column_names if name.startswith("fit_")]
     ids = np.asarray(table.with_format("numpy")["planet_id"][:])
     rows = np.flatnonzero(np.isin(ids, list(wanted))) if wanted is not None else np.arange(len(ids))
     if not len(rows):
@@ -99,11 +101,11 @@ def read_planets(table: Any, extractor: Any, wanted: set[int] | None = None) -> 
     return Planets([int(identity) for identity in order], truths, list(visits.values()), curves, fits)
 
 
-def _part(rows: Mapping[str, Any], extractor: Any, fitted: bool) -> dict[str, Any]:
+def _part(rows: Mapping[str, Any], extractor: ArielFeatureExtractor, fitted: bool) -> dict[str, Any]:
     """Arrays of a few rows."""
     size = len(rows["planet_id"])
     spectra = [rows["spectrum"][i] for i in range(size)]
-    listed = [{name: rows[name][i] for name in (*_CURVES[:-1], *_STAR)} for i in range(size)]
+    listed = [{name: rows[name][i] for name in (*_CURVES[:-1], *STAR_COLUMNS)} for i in range(size)]
     features = extractor(listed, return_tensors="np")
     flux, valid = np.asarray(features["flux"], np.float64), np.asarray(features["valid"], bool)
     level = np.stack([channel_levels(*pair) for pair in zip(flux, valid, strict=True)])[:, None]
