@@ -1,4 +1,4 @@
-"""The report's figures of predictions, see `_report_plotly`: arrays in, plain dictionaries out."""
+"""The report's figures of predictions, of what `plots` has: arrays in, plain dictionaries out."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ PENALTIES = {"cut_at_0": 0.0, "roughness": 1.5, "sigma_below_floor": 0.0}  # vio
 def penalty_terms(mu: Array, sigma: Array, floor_ppm: float = 1.0) -> dict[str, Array]:
     """What each channel (P, C) adds to the PENALTIES of a planet: their means.
 
-    Roughness and sigma are those of `losses_ariel.physics_penalties`. Its third, the size of depths below 0, can't be
+    Roughness and sigma are those of `losses.physics_penalties`. Its third, the size of depths below 0, can't be
     known here: predictions are cut at 0 before they are written. ``cut_at_0`` is 1 where that was done (or where a
     depth is exactly 0 otherwise). Roughness has no value (NaN) for FGS1 and the two ends of AIRS, which lack a
     neighbour.
