@@ -348,7 +348,7 @@ def test_changed_raw_files_do_not_hinder_a_publication(built: Path, tmp_path: Pa
 
 def test_a_dataset_that_is_being_built_is_refused(built: Path) -> None:
     code = (
-        "import sys, time, pathlib\nfrom hf_dataset import locks\n"
+        "import sys, time, pathlib\nfrom hf_dataset.build import locks\n"
         "with locks.hold(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)"
     )
     (built / ".build").mkdir(exist_ok=True)

@@ -23,12 +23,12 @@ def check_complete(folder: Path, name: str) -> None:
         ValueError: a file is missing, a split has another number of rows, or nothing says what there must be.
     """
     shards = [path for path in folder.rglob("*") if _SHARD.fullmatch(path.name)]
-    problems = [f"no {path}" for path in _missing(folder, shards)]
-    promised = list(_promised(folder / README)) if (folder / README).is_file() else None
+    problems = [f"no {path}" for path in _missing_shards(folder, shards)]
+    promised = list(_splits_of_card(folder / README)) if (folder / README).is_file() else None
     if promised is None:
         problems.append(f"no {README}")
     for split, patterns, rows in promised or ():
-        problems += _differences(folder, split, patterns, rows)
+        problems += _split_problems(folder, split, patterns, rows)
     if not problems and not shards and all(rows is None for *_, rows in promised or ()):
         problems = ["neither numbered shards nor a card with the rows of its splits, by which to tell"]
     if problems:
@@ -40,7 +40,7 @@ def check_complete(folder: Path, name: str) -> None:
         )
 
 
-def _missing(folder: Path, shards: list[Path]) -> Iterator[str]:
+def _missing_shards(folder: Path, shards: list[Path]) -> Iterator[str]:
     """Shards that others' names tell of."""
     found = {path.relative_to(folder).as_posix() for path in shards}
     wanted = set()
@@ -52,7 +52,7 @@ def _missing(folder: Path, shards: list[Path]) -> Iterator[str]:
     yield from sorted(wanted - found)
 
 
-def _promised(card: Path) -> Iterator[tuple[str, list[str], int | None]]:
+def _splits_of_card(card: Path) -> Iterator[tuple[str, list[str], int | None]]:
     """Splits of the card's default configuration: name, patterns of its files, number of rows if it is said."""
     data = DatasetCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()
     configs = [config for config in data.get("configs") or () if config.get("data_files")]
@@ -68,7 +68,7 @@ def _promised(card: Path) -> Iterator[tuple[str, list[str], int | None]]:
         yield str(split), list(patterns), rows.get(str(split))
 
 
-def _differences(folder: Path, split: str, patterns: list[str], rows: int | None) -> Iterator[str]:
+def _split_problems(folder: Path, split: str, patterns: list[str], rows: int | None) -> Iterator[str]:
     """What is wrong with the files of a split."""
     paths = {path for pattern in patterns for path in folder.glob(pattern)}
     if not paths:

@@ -63,13 +63,13 @@ def locate_dataset(dataset: str | Located, revision: str | None = None) -> Locat
     """
     if isinstance(dataset, Located):
         return dataset
-    if _is_here(dataset, "dataset", revision):
+    if _is_local(dataset, "dataset", revision):
         return Located(dataset, dataset)
     with hub_errors("dataset", dataset, revision):
-        commit, silence = _commit("dataset", dataset, revision)
+        commit, silence = _commit_at("dataset", dataset, revision)
         if commit is not None:
             return Located(dataset, dataset, commit)
-        folder = _copy("dataset", dataset, revision, silence)
+        folder = _cached_copy("dataset", dataset, revision, silence)
     check_complete(Path(folder), dataset)
     return Located(dataset, folder, Path(folder).name)
 
@@ -85,12 +85,12 @@ def locate_model(model: str | Located, revision: str | None = None) -> Located:
     if isinstance(model, Located):
         return model
     folder = checkpoint_path(model)
-    if _is_here(folder, "model", revision):
+    if _is_local(folder, "model", revision):
         return Located(model if model == RELEASED else folder, folder)
     with hub_errors("model", model, revision):
-        commit, silence = _commit("model", model, revision)
+        commit, silence = _commit_at("model", model, revision)
         if commit is None:
-            folder = _copy("model", model, revision, silence)
+            folder = _cached_copy("model", model, revision, silence)
         else:
             folder = snapshot_download(model, revision=revision, allow_patterns=list(MODEL_FILES))
             if Path(folder).name != commit:  # not by the commit: then no name leads to the copy once the Hub is away
@@ -107,7 +107,7 @@ def checkpoint_path(source: str) -> str:
     return str(Path(str(modeling_ariel.__file__)).parent / RELEASED)
 
 
-def _commit(kind: str, name: str, revision: str | None) -> tuple[str | None, str]:
+def _commit_at(kind: str, name: str, revision: str | None) -> tuple[str | None, str]:
     """The commit where a revision is now; or None, and why the Hub does not say. What it refuses is raised."""
     try:
         return HfApi().repo_info(name, repo_type=kind, revision=revision).sha, ""
@@ -120,7 +120,7 @@ def _commit(kind: str, name: str, revision: str | None) -> tuple[str | None, str
         return None, "the Hub isn't asked (HF_HUB_OFFLINE)" if is_offline_mode() else "the Hub can't be reached"
 
 
-def _copy(kind: str, name: str, revision: str | None, silence: str) -> str:
+def _cached_copy(kind: str, name: str, revision: str | None, silence: str) -> str:
     """The folder of the copy in the Hub's cache; it may be older than what the Hub has now, which is said."""
     files = list(MODEL_FILES) if kind == "model" else None
     try:
@@ -134,7 +134,7 @@ def _copy(kind: str, name: str, revision: str | None, silence: str) -> str:
     return folder
 
 
-def _is_here(name: str, kind: str, revision: str | None) -> bool:
+def _is_local(name: str, kind: str, revision: str | None) -> bool:
     """Whether it is a folder or URL rather than a Hub id; ValueError where it has a revision all the same."""
     here = "://" in name or Path(name).exists()
     if here and revision is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,18 +57,27 @@ def open_model(
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):
         raise ValueError(f"{where.name}: expected the dataset's channels, found {len(known)} others")
     config = _config({**base.to_dict(), **axis}, changes)
-    with quiet():
-        loaded: Any = kind.from_pretrained(where.location, config=config, output_loading_info=True)
-    model: Model
-    model, found = loaded
+    model, found = load_model(kind, where.location, config)
     if found["mismatched_keys"]:
-        raise ValueError(f"{where.name}: expected weights of the same sizes, found {found['mismatched_keys'][:3]}")
+        raise ValueError(
+            f"{where.name}: expected weights of the same sizes, found {sorted(found['mismatched_keys'])[:3]}"
+        )
     fresh = sorted({name.split(".")[0] for name in found["missing_keys"]})
     logger.info("%s: weights taken%s", where.name, f"; new: {', '.join(fresh)}" if fresh else "")
     physics = getattr(model, "physics", None)
     if isinstance(physics, ArielPhysics):
         physics.wavelength.copy_(physics.wavelength.new_tensor(config.wavelength))
     return model
+
+
+def load_model(
+    kind: type[Model], folder: str | Path, config: ArielConfig | None = None
+) -> tuple[Model, Mapping[str, Collection[Any]]]:
+    """The model of a folder, and which weights were missing, unexpected or mismatched (`missing_keys`, …)."""
+    with quiet():
+        loaded: Any = kind.from_pretrained(folder, config=config, output_loading_info=True)
+    model, found = loaded
+    return model, found
 
 
 def _config(values: dict[str, Any], changes: dict[str, Any]) -> ArielConfig:

@@ -52,7 +52,7 @@ $body
 
 
 @dataclass(frozen=True)
-class Shown:
+class CaptionedFigure:
     """A figure with its caption."""
 
     figure: Figure
@@ -97,7 +97,7 @@ def _mean_image(state: calibration.Frames) -> np.ndarray:
     return np.where(np.asarray(state.mask).any(axis=0), np.nan, data.mean(axis=0))
 
 
-def fit_figures(row: Mapping[str, Any], fitted: ClassicalFit, wavelengths: np.ndarray) -> list[Shown]:
+def fit_figures(row: Mapping[str, Any], fitted: ClassicalFit, wavelengths: np.ndarray) -> list[CaptionedFigure]:
     """White and band light curves with the fit, and the time × wavelength residuals before and after the drift."""
     time, weight = np.asarray(row["time"]), fitted.weight[0].numpy()
     model, residual = fitted.model[0].numpy(), fitted.residual[0].numpy()
@@ -116,12 +116,12 @@ def fit_figures(row: Mapping[str, Any], fitted: ClassicalFit, wavelengths: np.nd
         ("residuals of the fit", _smooth(residual[airs].T)),
     ]
     return [
-        Shown(
+        CaptionedFigure(
             figures.light_curves(time, curves, title),
             "Light curves (points), the limb-darkened transit with drift "
             "that was fitted to them (line), and what is left. Each point is a bin of the dataset.",
         ),
-        Shown(
+        CaptionedFigure(
             figures.residual_images(time, wavelengths[airs], [(t, i * figures.PPM) for t, i in images]),
             "Every AIRS channel over time: what is left when the transit is taken out, the slow gain drift that the "
             "fit finds in it, and the rest, which should be noise. Smoothed over 5 bins and 5 channels.",
@@ -129,14 +129,14 @@ def fit_figures(row: Mapping[str, Any], fitted: ClassicalFit, wavelengths: np.nd
     ]
 
 
-def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: int) -> list[Shown]:
+def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: int) -> list[CaptionedFigure]:
     """Light curves of the dataset's first planet with their fit, and spectra of its first `n_spectra` planets.
 
     ``predictions``: files by the name of what made them.
     """
     found = {name: read_predictions(path) for name, path in predictions.items()}
-    shown: list[Shown] = []
-    spectra: list[Shown] = []
+    shown: list[CaptionedFigure] = []
+    spectra: list[CaptionedFigure] = []
     for row in open_split(str(dataset), "train").with_format("numpy").take(n_spectra):
         wavelengths = wavelengths_of(str(dataset), str(row["layout"]))
         result = _fit(row, wavelengths)
@@ -146,7 +146,7 @@ def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: i
         fitted = (result.depth[0].numpy(), result.depth_err[0].numpy())
         posteriors = {name: _of_planet(predicted, int(row["planet_id"])) for name, predicted in found.items()}
         spectra.append(
-            Shown(
+            CaptionedFigure(
                 figures.spectra(wavelengths, fitted, posteriors, truth, f"planet {row['planet_id']}"),
                 "Transit depth over wavelength: what the fit finds channel by channel (grey), the spectra that were "
                 "made of it (lines and bands), and the simulation's truth (black). Below, the error in σ: 95 % of the "
@@ -186,7 +186,7 @@ def _smooth(image: np.ndarray, size: int = 5) -> np.ndarray:
 
 
 def write_page(
-    path: Path, title: str, intro: str, numbers: Sequence[tuple[str, str, str]], shown: Sequence[Shown]
+    path: Path, title: str, intro: str, numbers: Sequence[tuple[str, str, str]], shown: Sequence[CaptionedFigure]
 ) -> None:
     """One HTML file: the introduction, a table of (name, value, meaning), the figures."""
     rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in numbers)

@@ -19,7 +19,7 @@ from transformers.feature_extraction_utils import BatchFeature
 
 import modeling_ariel
 from ariel_scripts.opening.hub import Located, locate_model
-from ariel_scripts.opening.models import quiet
+from ariel_scripts.opening.models import load_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -71,10 +71,7 @@ def load_members(sources: Sequence[str], revision: str | None, device: torch.dev
 def load_member(source: str, revision: str | None, device: torch.device) -> Member:
     """Model and extractor of a folder or Hub id. The classes are this package's: no code of the Hub runs."""
     located = locate_model(source, revision)
-    with quiet():
-        loaded: Any = ArielForSpectrumPrediction.from_pretrained(located.location, output_loading_info=True)
-    model: ArielForSpectrumPrediction
-    model, info = loaded
+    model, info = load_model(ArielForSpectrumPrediction, located.location)
     if missing := sorted(info["missing_keys"]):
         raise ValueError(
             f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights, {missing[0]} …: "

@@ -14,13 +14,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ariel_scripts.opening.hub import checkpoint_path
-from ariel_scripts.opening.models import add_code, one_thread, quiet
+from ariel_scripts.opening.models import add_code, load_model, one_thread
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts.publishing.machine_paths import without_paths
 from ariel_scripts.publishing.model_card import model_card
@@ -128,10 +127,7 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
 
 def load_complete(stage: Path, kind: str, folder: Path) -> ArielForSpectrumPrediction | ArielForPreTraining:
     """The model; ValueError where its file lacks weights, has others, or some are not finite."""
-    with quiet():
-        loaded: Any = MODELS[kind].from_pretrained(stage, output_loading_info=True)
-    model: ArielForSpectrumPrediction | ArielForPreTraining
-    model, info = loaded
+    model, info = load_model(MODELS[kind], stage)
     for what in ("missing", "unexpected", "mismatched"):
         if names := sorted(map(str, info[f"{what}_keys"])):
             raise ValueError(

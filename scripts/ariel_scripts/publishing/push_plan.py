@@ -55,7 +55,7 @@ class Plan:
     """A release beside what the Hub holds.
 
     tag: the one to make, None for none. held_by: the version that holds the release already, if no tag is to be made.
-    user: None if not logged in. warnings: what its owner should look at before it happens. made: `repository` or
+    user: None if not logged in. warnings: what its owner should files_at at before it happens. made: `repository` or
     `branch` where this very push has made it.
     """
 
@@ -103,13 +103,13 @@ def make_plan(api: HfApi, release: Release, settings: PushSettings, made: str | 
     _check_settings(release, settings, remote)
     changes = compare(release, remote.files or {})
 
-    def look(revision: str) -> Files:
+    def files_at(revision: str) -> Files:
         with explained(release.target, user, state):
             return files_of(api, release, revision)
 
-    tag, held_by = _tag(look, release, settings, remote, changes)
+    tag, held_by = _tag(files_at, release, settings, remote, changes)
     with explained(release.target, user, state):
-        warnings = () if made else tuple(_warnings(api, look, release, settings, remote, changes))
+        warnings = () if made else tuple(_warnings(api, files_at, release, settings, remote, changes))
     return Plan(release, settings, remote, changes, tag, held_by, user, warnings, made)
 
 
@@ -199,7 +199,11 @@ def _check_settings(release: Release, settings: PushSettings, remote: Remote) ->
 
 
 def _tag(
-    look: Callable[[str], Files], release: Release, settings: PushSettings, remote: Remote, changes: tuple[Change, ...]
+    files_at: Callable[[str], Files],
+    release: Release,
+    settings: PushSettings,
+    remote: Remote,
+    changes: tuple[Change, ...],
 ) -> tuple[str | None, str | None]:
     """(tag to make, version that holds the release already): the one asked for, or on the main branch the next.
 
@@ -210,7 +214,7 @@ def _tag(
     if settings.tag is not None:
         if settings.tag not in tags:
             return settings.tag, None
-        if not pending and _is_held(look, release, remote, settings.tag):
+        if not pending and _is_held(files_at, release, remote, settings.tag):
             return None, settings.tag
         raise ValueError(f"--tag: {settings.tag} is on the Hub already, of commit {tags[settings.tag][:12]}; tags stay")
     versioned = not settings.create_pr and (settings.revision or MAIN) == MAIN
@@ -220,19 +224,19 @@ def _tag(
     if at_head or not versioned:
         return None, at_head[-1] if at_head else None
     last = f"v{_last_version(tags)}"
-    held = last in tags and _is_held(look, release, remote, last)
+    held = last in tags and _is_held(files_at, release, remote, last)
     return (None, last) if held else (next_tag(tags), None)
 
 
-def _is_held(look: Callable[[str], Files], release: Release, remote: Remote, tag: str) -> bool:
+def _is_held(files_at: Callable[[str], Files], release: Release, remote: Remote, tag: str) -> bool:
     """Whether what a tag names holds the release."""
-    files = (remote.files or {}) if (remote.tags or {})[tag] == remote.head else look(tag)
+    files = (remote.files or {}) if (remote.tags or {})[tag] == remote.head else files_at(tag)
     return all(change.what == UNCHANGED for change in compare(release, files))
 
 
 def _warnings(
     api: HfApi,
-    look: Callable[[str], Files],
+    files_at: Callable[[str], Files],
     release: Release,
     settings: PushSettings,
     remote: Remote,
@@ -248,7 +252,7 @@ def _warnings(
         if not _is_of_a_push(last.title):
             version = f"v{_last_version(remote.tags or {})}"
             if version in (remote.tags or {}):  # what has changed since the last push
-                before, now = look(version), remote.files or {}
+                before, now = files_at(version), remote.files or {}
                 theirs = [path for path in theirs if path not in before or before[path].blob_id != now[path].blob_id]
             if theirs:
                 more = f" and {len(theirs) - SHOWN} more" if len(theirs) > SHOWN else ""

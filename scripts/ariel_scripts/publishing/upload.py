@@ -50,7 +50,7 @@ def publish(api: HfApi, plan: Plan) -> Published:
     """
     if plan.user is None:
         raise PublishError(f"{NO_TOKEN}. Nothing was published.")
-    plan = _with_place(api, plan)
+    plan = _with_repository(api, plan)
     if plan.settings.create_pr:
         return _pull_request(api, plan)
     commit = _commit(api, plan) if plan.pending else plan.remote.head
@@ -59,7 +59,7 @@ def publish(api: HfApi, plan: Plan) -> Published:
     return Published(_url(api, plan), commit or "", plan.tag or plan.held_by, bool(plan.pending))
 
 
-def _with_place(api: HfApi, plan: Plan) -> Plan:
+def _with_repository(api: HfApi, plan: Plan) -> Plan:
     """The plan against a repository and branch that exist; made here if they did not."""
     release, settings, place = plan.release, plan.settings, plan.release.place
     if plan.remote.private is not None and plan.remote.has_branch:
@@ -90,7 +90,7 @@ def _send(api: HfApi, plan: Plan) -> CommitInfo | None:
         CommitOperationAdd(change.path, items[change.path].content) for change in plan.pending if change.what != DELETED
     ]
     deletes = [CommitOperationDelete(change.path) for change in plan.pending if change.what == DELETED]
-    before = f"{_as_before(plan)} Large files that have arrived are not sent again. {RERUN}"
+    before = f"{_state_before(plan)} Large files that have arrived are not sent again. {RERUN}"
     with explained(plan.target, plan.user, before):
         # no .gitignore on the Hub may leave out part of a release
         api.preupload_lfs_files(
@@ -108,7 +108,7 @@ def _send(api: HfApi, plan: Plan) -> CommitInfo | None:
                 lambda: _ask_for_commit(api, plan, [*adds, *deletes]), may_repeat=lambda error: _may_repeat(api, plan)
             )
         except HTTPError as error:
-            there = _is_there(api, plan)
+            there = _holds_release(api, plan)
             if there is None and (status_of(error) or 500) >= 500:
                 raise failure(plan.target, plan.user, error, unknown) from error
             if not there:
@@ -116,7 +116,7 @@ def _send(api: HfApi, plan: Plan) -> CommitInfo | None:
             return None
 
 
-def _as_before(plan: Plan) -> str:
+def _state_before(plan: Plan) -> str:
     """What the Hub holds until the commit, in a sentence."""
     if plan.made == "repository":
         return "The repository was made by this push and stays, without anything of it: delete it if you give up."
@@ -138,10 +138,10 @@ def _ask_for_commit(api: HfApi, plan: Plan, operations: list[Operation]) -> Comm
 
 def _may_repeat(api: HfApi, plan: Plan) -> bool:
     """Whether a commit that failed is to be asked for again: not where it was made and only the answer was lost."""
-    return _is_there(api, plan) is not True
+    return _holds_release(api, plan) is not True
 
 
-def _is_there(api: HfApi, plan: Plan) -> bool | None:
+def _holds_release(api: HfApi, plan: Plan) -> bool | None:
     """Whether the Hub holds the release now; None where it does not answer."""
     try:
         if plan.settings.create_pr:

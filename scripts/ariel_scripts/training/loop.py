@@ -142,8 +142,8 @@ class Progress:
     best: list[dict[str, Any]] = field(default_factory=list)  # step, value; best first
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def take(self, value: float, keep: int, sign: int) -> bool:
-        """Hear of an evaluation; whether its model is among the ``keep`` best."""
+    def add_evaluation(self, value: float, keep: int, sign: int) -> bool:
+        """Count an evaluation; whether its model is among the ``keep`` best."""
         first = not self.best or sign * value > sign * self.best[0]["value"]
         self.waiting = 0 if first else self.waiting + 1
         self.best.append({"step": self.step, "value": value})
@@ -376,7 +376,10 @@ class Loop(Generic[Model]):
             raise ValueError(f"objective: expected one of {', '.join(metrics)}, found {self.settings.objective!r}")
         self._report(norm, metrics)
         value = metrics[self.settings.objective]
-        if self.progress.take(value, self.settings.keep, self.settings.sign) and self.accelerator.is_main_process:
+        if (
+            self.progress.add_evaluation(value, self.settings.keep, self.settings.sign)
+            and self.accelerator.is_main_process
+        ):
             self.folder.keep_model(model, self.save, self._record(), [entry["step"] for entry in self.progress.best])
         if self.progress.step:
             self.folder.checkpoint(self.accelerator, self._identity(), asdict(self.progress))
