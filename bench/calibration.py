@@ -110,7 +110,6 @@ def measured(name: str, root: Path) -> dict[str, Any]:
     """In the measured process: wall and CPU seconds of the work, peak resident GB, and what it returns."""
     import pandas  # noqa: F401  # imported before the clock starts
 
-
     since = time.perf_counter(), cpu_seconds()
     start_kernel()
     start = time.perf_counter(), cpu_seconds()

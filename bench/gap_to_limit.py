@@ -34,7 +34,7 @@ def main(
 
     from ariel_scripts.commands.evaluate import read_truth_csv
     from ariel_scripts.commands.score_table import LAYOUT, exact_depths, fit_row, simulate
-    from ariel_scripts.prediction.classical import FoldedJudge, folded_priors
+    from ariel_scripts.prediction.classical import FoldedPriorPredictor, folded_priors
     from hf_dataset.simulation.planets import wavelengths_um
     from modeling_ariel.retrieval import FitSettings
     from modeling_ariel.scoring import align, summary
@@ -48,12 +48,12 @@ def main(
         "+ drift order": (False, FitSettings(drift_sigma=ORDER_3)),
         "+ both": (True, FitSettings(drift_sigma=ORDER_3, table_sigma=TABLE_SIGMA)),
     }
-    judges = {name: FoldedJudge(priors) for name in (*fits, "limit, free drift")}
+    judges = {name: FoldedPriorPredictor(priors) for name in (*fits, "limit, free drift")}
     wavelength = torch.as_tensor(wavelengths_um(LAYOUT))
     with torch.no_grad():
         for planet, spectrum in tqdm(spectra.items(), unit="planet"):
             row, truth, system = simulate(planet, spectrum, 375, seed)
-            table: dict[str, Any] = {name: getattr(system, name) for name in ("P", "sma", "i", "Ts")}
+            table: dict[str, Any] = {name: getattr(system, name) for name in STAR_IN_FIT}
             for name, (with_table, settings) in fits.items():
                 depth, covariance, status = fit_row({**row, **table} if with_table else row, wavelength, settings)
                 judges[name].add(planet, depth, covariance, spectrum, status)

@@ -187,12 +187,12 @@ class Bench:
 
     def from_fits(self, checkpoint: Path) -> tuple[Any, np.ndarray, np.ndarray]:
         """The given spectra's planets with a checkpoint's mean and sigma (P, C)."""
-        from ariel_scripts.training.spectrum_runs import Spectra
+        from ariel_scripts.training.spectrum_runs import SpectrumEvaluator
 
         planets, extractor = self.fitted_planets(checkpoint)
         chosen, model = list(range(len(planets))), self.opened(checkpoint)
         classical = self.classical(planets, chosen, model)
-        return planets, *Spectra(planets, chosen, classical, extractor.clip, True).predict(model)
+        return planets, *SpectrumEvaluator(planets, chosen, classical, extractor.clip, True).predict(model)
 
     def fitted_planets(self, checkpoint: Path) -> tuple[Any, Any]:
         """Planets with the given spectra and their fits, from the cache, and a checkpoint's feature extractor."""
@@ -228,7 +228,7 @@ class Bench:
         """
         import torch
 
-        from ariel_scripts.training.spectrum_runs import Spectra, scores
+        from ariel_scripts.training.spectrum_runs import SpectrumEvaluator, scores
 
         path, each = self.out / "limit.npz", []
         planets, extractor = self.fitted_planets(tuned / "fold-0/model")
@@ -244,7 +244,7 @@ class Bench:
             model = self.opened(folder / "model")
             model.physics.population_used.zero_()
             classical = self.classical(planets, chosen, model)
-            mean, sigma = Spectra(planets, chosen, classical, extractor.clip, True).predict(model)
+            mean, sigma = SpectrumEvaluator(planets, chosen, classical, extractor.clip, True).predict(model)
             each.append(scores(planets.truths[chosen], mean, sigma))
         return {"folds": each, "predictions": []}
 

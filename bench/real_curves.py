@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.limb_darkening import limb_darkening_prior
 from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit
 from modeling_ariel.white_light import WhiteFit, fit_white, shape_prior
@@ -63,7 +64,7 @@ def real_planet(real: Path) -> tuple[ClassicalFit, np.ndarray, np.ndarray, np.nd
         "flux": torch.as_tensor(flux)[None],
         "flux_err": torch.as_tensor(np.sqrt(variance))[None],
         "valid": torch.ones(1, *flux.shape, dtype=torch.bool),
-        **{name: torch.tensor([float(star[name])], dtype=torch.float64) for name in ("P", "sma", "i", "Ts")},
+        **{name: torch.tensor([float(star[name])], dtype=torch.float64) for name in STAR_IN_FIT},
     }
     with torch.no_grad():
         return fit(batch, torch.as_tensor(wavelength)), time, flux, np.sqrt(variance), wavelength

@@ -53,7 +53,7 @@ def recover(case: Case) -> dict[str, object]:
         row, _ = reduction.reduce_visit(visit, reduction.ReductionOptions())
         wavelengths = torch.as_tensor(folder.wavelengths)
     batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in ("time", "flux", "flux_err", "valid")}
-    batch |= {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in ("P", "sma", "i", "Ts")}
+    batch |= {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
     with torch.no_grad():
         result = fit(batch, wavelengths)
     return {**errors(result, planet.spectrum), "layout": case.layout, "frames": case.frames, "planet": planet.planet_id}

@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 from local_hub import WRITE_TOKEN, LocalHub
 
 from ariel_scripts.commands.push import push
-from ariel_scripts.publishing.push_plan import Wishes
+from ariel_scripts.publishing.push_plan import PushSettings
 from ariel_scripts.publishing.release import Item, Release
 from ariel_scripts.publishing.upload import Published
 
@@ -38,10 +38,10 @@ def pushed(
     token: str | bool = WRITE_TOKEN,
     dry_run: bool = False,
     repo_id: str = REPO,
-    **wishes: Any,
+    **settings: Any,
 ) -> Published:
     """Push these files; what a dry run returns is not looked at."""
-    done = push(client(hub, token), release(files, repo_id), Wishes(**wishes), dry_run)
+    done = push(client(hub, token), release(files, repo_id), PushSettings(**settings), dry_run)
     return done or Published("", "", None, False)
 
 

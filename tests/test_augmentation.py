@@ -12,7 +12,7 @@ from labelled_planets import BINS, CHANNELS, planets, spectra, transit
 
 from ariel_scripts.training.augmentation import (
     Augmentation,
-    Spectra,
+    SpectrumPool,
     channel_levels,
     draw_spectrum,
     error_factor,
@@ -22,7 +22,7 @@ from ariel_scripts.training.augmentation import (
     scaled_features,
     standardise,
 )
-from ariel_scripts.training.examples import AugmentedPlanets, Collect, SimulatedCurves, StreamedCurves, place_of
+from ariel_scripts.training.examples import AugmentedPlanets, Collator, SimulatedCurves, StreamedCurves, place_of
 from ariel_scripts.training.folds import learned_prior
 from ariel_scripts.training.loop import LoopSettings, MicroBatches
 from ariel_scripts.training.planets import Classical
@@ -46,7 +46,8 @@ def physics() -> ArielPhysics:
 def examples(physics: ArielPhysics, settings: Augmentation, count: int = 6, seed: int = 0) -> AugmentedPlanets:
     some, prior = planets(count, two_visits=1), learned_prior(spectra(60, 9))
     classical = Classical.of(some, range(count), physics, [prior] * count, True)
-    return AugmentedPlanets(some, range(count), classical, [Spectra(spectra(50, 3))] * count, settings, 300.0, seed)
+    pools = [SpectrumPool(spectra(50, 3))] * count
+    return AugmentedPlanets(some, range(count), classical, pools, settings, 300.0, seed)
 
 
 def test_a_moved_light_curve_is_the_one_that_another_spectrum_would_have_made() -> None:
@@ -94,7 +95,7 @@ def test_fresh_errors_have_the_covariance_of_the_fit() -> None:
 
 def test_a_partner_is_near_in_mean_depth() -> None:
     pool, rng = spectra(400, 1), np.random.default_rng(0)
-    found = Spectra(pool)
+    found = SpectrumPool(pool)
     exact = found.near(float(np.log(pool[7].mean())), rng, 0.0)
     np.testing.assert_array_equal(exact, pool[7])
     levels = [found.near(float(np.log(0.003)), rng, 0.2).mean() for _ in range(300)]
@@ -112,7 +113,7 @@ def test_features_and_level_are_scaled_apart_and_means_of_two_lie_between() -> N
 
 def test_without_settings_a_spectrum_stays_its_own() -> None:
     own = spectra(1, 1)[0]
-    np.testing.assert_array_equal(draw_spectrum(own, Spectra(spectra(9, 2)), np.random.default_rng(0), PLAIN), own)
+    np.testing.assert_array_equal(draw_spectrum(own, SpectrumPool(spectra(9, 2)), np.random.default_rng(0), PLAIN), own)
 
 
 @pytest.mark.parametrize("values", [{"swap": 1.2}, {"real_noise": -0.1}, {"mix": 2.0}, {"swap_width": 9.0}])
@@ -127,7 +128,7 @@ def test_unchanged_examples_are_what_was_observed(physics: ArielPhysics) -> None
     places = [place_of(number, 6, 0) for number in (0, 1, 2)]
     assert found.classical is not None
     torch.testing.assert_close(batch["classical_depth"], found.classical.depth[places])
-    expected = Collect(found.planets, 300.0)(places, None)
+    expected = Collator(found.planets, 300.0)(places, None)
     torch.testing.assert_close(batch["light_curve"], expected["light_curve"], atol=1e-3, rtol=0)
     np.testing.assert_array_equal(batch["labels"].numpy(), found.planets.truths[places])
 
@@ -148,7 +149,7 @@ def test_a_light_curve_shows_the_depths_that_physics_is_told(physics: ArielPhysi
     assert found.classical is not None
     visits, error = found.planets.visits[place], 1e-3
     shift = (batch["classical_depth"][0] - found.classical.depth[place]).numpy()
-    old = Collect(found.planets, 300.0)([place], None)["light_curve"][0].numpy()
+    old = Collator(found.planets, 300.0)([place], None)["light_curve"][0].numpy()
     dip = (batch["light_curve"][0].numpy() - old)[12:19].mean(0) - (batch["light_curve"][0].numpy() - old)[:5].mean(0)
     np.testing.assert_allclose(-dip * error, shift * transit()[15], atol=5e-5)
     assert len(visits) == len(batch["light_curve"])

@@ -21,8 +21,8 @@ from typer.testing import CliRunner, Result
 
 from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands.verify import main as verify_command
+from ariel_scripts.publishing.checks import check
 from ariel_scripts.publishing.dataset_release import OWNED, dataset_release
-from ariel_scripts.publishing.release import check
 from hf_dataset import schema
 from hf_dataset.build import locks
 from hf_dataset.build.plan import BuildOptions
@@ -348,7 +348,7 @@ def test_changed_raw_files_do_not_hinder_a_publication(built: Path, tmp_path: Pa
 
 def test_a_dataset_that_is_being_built_is_refused(built: Path) -> None:
     code = (
-        "import sys, time, pathlib\nfrom hf_dataset import locks\n"
+        "import sys, time, pathlib\nfrom hf_dataset.build import locks\n"
         "with locks.hold(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)"
     )
     (built / ".build").mkdir(exist_ok=True)

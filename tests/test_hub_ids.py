@@ -28,7 +28,8 @@ SPECTRA, TINY, MASKED = "observer/ariel-spectra", "observer/ariel-tiny", "observ
 TUNED, CALIBRATED, MOVING = "observer/ariel-tuned", "observer/ariel-calibrated", "observer/ariel-moving"
 CURVES, HALVES = "observer/curves", "observer/halves"
 COMMANDS = """
-from ariel_scripts import cli, _model_release
+from ariel_scripts import cli
+from ariel_scripts.publishing import model_release
 def call(*words):
     code = cli.call(*words)
     if code:
@@ -88,7 +89,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     with LocalHub() as hub:
         said = hub.run(
             f"{COMMANDS}"
-            "_model_release.check_alone = lambda *_: None\n"  # test_model_release.py has it
+            "model_release.check_alone = lambda *_: None\n"  # test_model_release.py has it
             f"call('push', 'model', '{SPECTRA}')\n"
             f"call('push', 'model', '{TINY}', 'tiny')\n"
             f"call('push', 'model', '{MASKED}', 'masked')\n"
@@ -249,7 +250,7 @@ call("finetune", "{CURVES}", "--model", "{TINY}", "--revision", "v1", "--out", "
      "--prior", "simulated", "--spectra", "simulated", "--groups", 0, "--swap", 0)
 call("push", "model", "{TUNED}", "tuned/model")
 call("calibrate", "{TINY}", "{CURVES}", "--out", "calibrated", "--split", "train", "--workers", 1)
-_model_release.check_alone = lambda *_: None
+model_release.check_alone = lambda *_: None
 call("push", "model", "{CALIBRATED}", "calibrated")
 """
 

@@ -18,10 +18,11 @@ from ariel_scripts.opening import models
 from ariel_scripts.opening.models import add_code
 from ariel_scripts.opening.provenance import calibrated_layouts, layouts_of, licence_of
 from ariel_scripts.publishing import model_release as _model_release
+from ariel_scripts.publishing.checks import check
 from ariel_scripts.publishing.machine_paths import without_paths
 from ariel_scripts.publishing.model_card import GENERATED, model_card, usage
 from ariel_scripts.publishing.model_release import OWNED, model_release
-from ariel_scripts.publishing.release import Release, check
+from ariel_scripts.publishing.release import Release
 from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP
@@ -194,7 +195,7 @@ def test_a_model_that_does_not_load_elsewhere_or_answers_otherwise_is_refused(
             path = folder / "modeling_ariel.py"
             path.write_text(path.read_text() + line)
 
-        monkeypatch.setattr(models, "add_code", with_more)
+        monkeypatch.setattr(_model_release, "add_code", with_more)
 
     add("\nimport hf_dataset\n")
     with pytest.raises(

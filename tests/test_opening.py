@@ -11,7 +11,7 @@ import pytest
 from tiny_models import POPULATION
 
 from ariel_scripts.opening import hub
-from ariel_scripts.opening.cache import check_whole
+from ariel_scripts.opening.cache import check_complete
 from ariel_scripts.opening.datasets import wavelengths_of
 from ariel_scripts.training import options
 from hf_dataset.simulation import fast, planets
@@ -22,26 +22,26 @@ def test_a_copy_is_whole_only_where_names_of_shards_or_a_card_say_so(tmp_path: P
     rows = list(fast.simulate_rows(POPULATION, visits=1, n_bins=8, seed=1))
     (shard,) = shards.write_rows(tmp_path / "a", "train", rows, 8)
     description.write_card(tmp_path / "a", planets.wavelengths_um("2024"), "Simulated.", {})
-    check_whole(tmp_path / "a", "it")
+    check_complete(tmp_path / "a", "it")
     card = tmp_path / "a/README.md"
     text = card.read_text()
     card.write_text(text.replace("num_examples: 7", "num_examples: 8"))
     with pytest.raises(ValueError, match="found 7 of the 8 rows of split train; fetch it where"):
-        check_whole(tmp_path / "a", "it")
+        check_complete(tmp_path / "a", "it")
     card.write_text(text)
     unnumbered = shard.rename(shard.with_name("train.parquet"))
     with pytest.raises(ValueError, match=r"found no file of split train \(data/light_curves/train-\*"):
-        check_whole(tmp_path / "a", "it")
+        check_complete(tmp_path / "a", "it")
     card.unlink()  # the sample's shard is there and whole
     with pytest.raises(ValueError, match=r"found no README.md; fetch it where"):
-        check_whole(tmp_path / "a", "it")
+        check_complete(tmp_path / "a", "it")
     card.write_text("Light curves.")
     shutil.rmtree(tmp_path / "a/data/sample")
     with pytest.raises(ValueError, match="neither numbered shards nor a card with the rows of its splits"):
-        check_whole(tmp_path / "a", "it")
+        check_complete(tmp_path / "a", "it")
     unnumbered.rename(shard.with_name("train-00001-of-00003.parquet"))
     with pytest.raises(ValueError, match=r"found no .*train-00000-of-00003.parquet, no .*train-00002-of-00003.parquet"):
-        check_whole(tmp_path / "a", "it")
+        check_complete(tmp_path / "a", "it")
 
 
 def test_wavelengths_that_a_card_does_not_give_are_those_of_the_layout_with_a_warning(

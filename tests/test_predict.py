@@ -15,9 +15,10 @@ import typer
 from tiny_models import BINS, IDS, POPULATION, save_model, tiny
 
 from ariel_scripts.commands import evaluate, predict, submit
-from ariel_scripts.commands.predict import Job
+from ariel_scripts.prediction import job as jobs
 from ariel_scripts.prediction import predictor
 from ariel_scripts.prediction.fit_pool import FitPool
+from ariel_scripts.prediction.job import Job
 from ariel_scripts.prediction.resuming import Part, Parts
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import description, shards
@@ -54,7 +55,7 @@ def job(dataset: Path, model: Path, tmp_path: Path) -> Job:
 @pytest.fixture(autouse=True)
 def _same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sources may be edited while predictions are tested."""
-    monkeypatch.setattr(predictor, "code_digest", lambda: "code")
+    monkeypatch.setattr(jobs, "code_digest", lambda: "code")
 
 
 def record(path: Path) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def content(found: Predictions) -> list[np.ndarray]:
 def test_every_planet_is_predicted_as_the_model_itself_does_it_and_refused_ones_are_reported(
     job: Job, model: Path, dataset: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    refused = predict.predict(job)
+    refused = jobs.predict(job)
     found = read_predictions(job.out)
     assert list(refused) == [DARK]
     assert found.planet_id.tolist() == [planet for planet in IDS if planet != DARK]
@@ -81,7 +82,7 @@ def test_every_planet_is_predicted_as_the_model_itself_does_it_and_refused_ones_
     assert f"planet {DARK} refused" in caplog.text
     assert f"planet {POPULATION[4].planet_id}: one of 2 visits left out" in caplog.text
     network = ArielForSpectrumPrediction.from_pretrained(model).eval()
-    rows = [row for row in predict._stream(str(dataset), "train", predict.COLUMNS) if row["planet_id"] == IDS[0]]
+    rows = [row for row in jobs.stream_rows(str(dataset), "train") if row["planet_id"] == IDS[0]]
     with torch.no_grad():
         alone = network(**ArielFeatureExtractor.from_pretrained(model)(rows))
     place = found.planet_id.tolist().index(IDS[0])
@@ -116,7 +117,7 @@ def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path)
         swapped = [{**row, "spectrum": rows[other]["spectrum"]} for row, other in zip(rows, spectra, strict=True)]
         shards.write_rows(out, "train", swapped, n_bins=BINS)
         description.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
-        predict.predict(replace(job, dataset=str(out), out=tmp_path / f"{name}.parquet"))
+        jobs.predict(replace(job, dataset=str(out), out=tmp_path / f"{name}.parquet"))
         answers.append(content(read_predictions(tmp_path / f"{name}.parquet")))
     for right, other in zip(*answers, strict=True):
         np.testing.assert_array_equal(right, other)
@@ -133,7 +134,7 @@ def test_a_planet_whose_fit_fails_gets_its_status_and_the_priors_answer(tmp_path
     model.save_pretrained(tmp_path / "model")
     ArielFeatureExtractor(wavelength=model.config.wavelength).save_pretrained(tmp_path / "model")
     job = Job(str(tmp_path / "curves"), (str(tmp_path / "model"),), tmp_path / "p.parquet", device="cpu", workers=2)
-    assert not predict.predict(job)
+    assert not jobs.predict(job)
     found = read_predictions(job.out)
     good, lost = (found.planet_id.tolist().index(row["planet_id"]) for row in rows)
     assert [found.extra["status"][row] for row in (good, lost)] == ["ok", "no_transit"]
@@ -150,7 +151,7 @@ def test_dropout_samples_add_an_epistemic_part_the_same_for_the_same_seed(job: J
     runs = {}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         out = tmp_path / f"{name}.parquet"
-        predict.predict(replace(job, samples=4, seed=seed, out=out))
+        jobs.predict(replace(job, samples=4, seed=seed, out=out))
         runs[name] = read_predictions(out)
     extra = runs["a"].extra
     assert (extra["sigma_epistemic"] > 0).all()
@@ -163,7 +164,7 @@ def test_an_ensemble_is_the_mixture_of_its_members(job: Job, model: Path, tmp_pa
     other = save_model(tmp_path / "other", seed=1, physics="none")
     found = {}
     for name, models in (("one", (model,)), ("two", (other,)), ("both", (model, other))):
-        predict.predict(replace(job, models=tuple(map(str, models)), out=tmp_path / f"{name}.parquet"))
+        jobs.predict(replace(job, models=tuple(map(str, models)), out=tmp_path / f"{name}.parquet"))
         found[name] = read_predictions(tmp_path / f"{name}.parquet")
     one, two, both = found.values()
     means, sigmas = np.stack([one.mu, two.mu]), np.stack([one.sigma, two.sigma])
@@ -188,8 +189,8 @@ def test_calibration_scales_the_whole_sigma_of_dropout_samples(job: Job, model: 
     doubled.calibration.scale.mul_(2.0)
     doubled.save_pretrained(tmp_path / "doubled")
     ArielFeatureExtractor.from_pretrained(model).save_pretrained(tmp_path / "doubled")
-    predict.predict(replace(job, samples=3))
-    predict.predict(replace(job, samples=3, models=(str(tmp_path / "doubled"),), out=tmp_path / "doubled.parquet"))
+    jobs.predict(replace(job, samples=3))
+    jobs.predict(replace(job, samples=3, models=(str(tmp_path / "doubled"),), out=tmp_path / "doubled.parquet"))
     once, twice = read_predictions(job.out), read_predictions(tmp_path / "doubled.parquet")
     np.testing.assert_array_equal(once.mu, twice.mu)
     for name in ("sigma_aleatoric", "sigma_epistemic"):
@@ -207,10 +208,10 @@ def test_a_full_device_halves_the_batch_and_an_answer_that_is_not_finite_is_refu
             raise torch.cuda.OutOfMemoryError
         return original(member, features, samples, seed)
 
-    predict.predict(job)
+    jobs.predict(job)
     expected = read_predictions(job.out)
     monkeypatch.setattr(predictor, "_sampled", small)
-    predict.predict(job)
+    jobs.predict(job)
     found = read_predictions(job.out)
     assert "memory of cpu is full: 3 planets at a time" in caplog.text
     assert found.planet_id.tolist() == expected.planet_id.tolist()
@@ -225,17 +226,17 @@ def test_a_full_device_halves_the_batch_and_an_answer_that_is_not_finite_is_refu
 
 def interrupt(job: Job, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Run ``job`` and stop it after some batches."""
-    original, calls = predictor.predict_planets, iter(range(after))
+    original, calls = jobs.predict_planets, iter(range(after))
 
     def stopped(*arguments: Any) -> Part:
         if next(calls, None) is None:
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(predictor, "predict_planets", stopped)
+    monkeypatch.setattr(jobs, "predict_planets", stopped)
     with pytest.raises(KeyboardInterrupt):
-        predict.predict(job)
-    monkeypatch.setattr(predictor, "predict_planets", original)
+        jobs.predict(job)
+    monkeypatch.setattr(jobs, "predict_planets", original)
 
 
 @pytest.mark.parametrize("samples", [0, 2])
@@ -244,11 +245,11 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
 ) -> None:
     job = replace(job, samples=samples)
     whole = replace(job, out=tmp_path / "whole.parquet")
-    predict.predict(whole)
+    jobs.predict(whole)
     interrupt(job, monkeypatch, 2)
     assert not job.out.exists()
     assert record(job.out)["status"] == "interrupted"
-    predict.predict(job)
+    jobs.predict(job)
     assert record(job.out)["metrics"]["resumed"] == 4
     for resumed, uninterrupted in zip(
         content(read_predictions(job.out)), content(read_predictions(whole.out)), strict=True
@@ -263,16 +264,16 @@ def test_another_setting_is_refused_after_an_interruption_unless_begun_anew(
     interrupt(job, monkeypatch, 1)
     other = replace(job, samples=3)
     with pytest.raises(ValueError, match=r"samples was 0, is 3.*--restart"):
-        predict.predict(other)
+        jobs.predict(other)
     with pytest.raises(ValueError, match="batch was 2, is 3"):
-        predict.predict(replace(job, batch="3"))
-    predict.predict(other, restart=True)
+        jobs.predict(replace(job, batch="3"))
+    jobs.predict(other, restart=True)
     assert record(job.out)["metrics"]["resumed"] == 0
 
 
 def test_auto_goes_on_with_the_batch_of_the_interrupted_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(job, monkeypatch, 1)
-    predict.predict(replace(job, batch="auto"))
+    jobs.predict(replace(job, batch="auto"))
     assert record(job.out)["metrics"]["batch"] == 2
 
 
@@ -307,15 +308,15 @@ def test_the_batch_follows_memory_and_wrong_ones_are_refused(monkeypatch: pytest
 def test_models_that_cannot_do_what_is_asked_are_refused(job: Job, tmp_path: Path) -> None:
     other = save_model(tmp_path / "still", physics="none", hidden_dropout_prob=0.0)
     with pytest.raises(ValueError, match="--samples: expected a model with dropout"):
-        predict.predict(replace(job, models=(str(other),), samples=2))
+        jobs.predict(replace(job, models=(str(other),), samples=2))
     with pytest.raises(ValueError, match=r"nowhere: expected a model folder or a Hub id \(OWNER/NAME\), found neither"):
-        predict.predict(replace(job, models=(str(tmp_path / "nowhere"),)))
+        jobs.predict(replace(job, models=(str(tmp_path / "nowhere"),)))
     with pytest.raises(ValueError, match="split 'test' cannot be opened"):
-        predict.predict(replace(job, split="test"))
+        jobs.predict(replace(job, split="test"))
     with pytest.raises(ValueError, match="--revision v1: expected a model on the Hub, found the folder"):
-        predict.predict(replace(job, revision="v1"))
+        jobs.predict(replace(job, revision="v1"))
     with pytest.raises(ValueError, match=r"expected the model.s wavelengths, found AIRS channels 0\.006 um off"):
-        predict._check_wavelengths([0.7, 2.0, 2.1], np.array([0.7, 2.0, 2.106]))
+        jobs._check_wavelengths([0.7, 2.0, 2.1], np.array([0.7, 2.0, 2.106]))
 
 
 def test_the_limit_counts_wanted_planets_only(job: Job) -> None:
@@ -342,7 +343,7 @@ def test_predictions_feed_evaluate_and_submit(job: Job, tmp_path: Path, caplog: 
     clean = tmp_path / "clean"
     shards.write_rows(clean, "train", fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
     description.write_card(clean, planets.wavelengths_um("2025"), "Simulated.", {})
-    predict.predict(replace(job, dataset=str(clean)))
+    jobs.predict(replace(job, dataset=str(clean)))
     evaluate.main(job.out, str(clean), "train", None, None)
     assert json.loads(job.out.with_suffix(".evaluation.json").read_text())["planets"] == 3
     sample = tmp_path / "sample_submission.csv"

@@ -10,9 +10,10 @@ from local_hub import VISITOR_TOKEN, Fault, LocalHub
 from push_scenes import FILES, REPO, client, pushed, traffic
 
 from ariel_scripts.commands.push import Kind, make_release, push
+from ariel_scripts.publishing.checks import check
 from ariel_scripts.publishing.hub_errors import PublishError
-from ariel_scripts.publishing.push_plan import Wishes
-from ariel_scripts.publishing.release import Item, Release, check
+from ariel_scripts.publishing.push_plan import PushSettings
+from ariel_scripts.publishing.release import Item, Release
 
 pytestmark = pytest.mark.usefixtures("online")
 
@@ -198,11 +199,11 @@ def test_a_gitignore_on_the_hub_leaves_nothing_out(hub: LocalHub) -> None:
 def test_a_new_space_runs_on_what_its_readme_says(hub: LocalHub) -> None:
     files = {"README.md": b"---\ntitle: A\nsdk: gradio\n---\n", "app.py": b"print()\n"}
     items = tuple(Item(path, content) for path, content in files.items())
-    push(client(hub), Release("space", "observer/app", items, ("*",)), Wishes())
+    push(client(hub), Release("space", "observer/app", items, ("*",)), PushSettings())
     assert hub.repo("space", "observer/app").sdk == "gradio"
     assert hub.files("space", "observer/app") == hub.files("space", "observer/app") | files
     with pytest.raises(ValueError, match="expected `sdk:`"):
-        push(client(hub), Release("space", "observer/other", items[1:], ()), Wishes())
+        push(client(hub), Release("space", "observer/other", items[1:], ()), PushSettings())
 
 
 # --- what is refused before anything is sent -----------------------------------------------------------------------

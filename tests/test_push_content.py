@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ariel_scripts.publishing.checks import check
 from ariel_scripts.publishing.machine_paths import machine_paths, without_paths
-from ariel_scripts.publishing.release import Item, Release, check
+from ariel_scripts.publishing.release import Item, Release
 
 MENDED = {
     "/home/jane/run": "run",

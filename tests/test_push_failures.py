@@ -241,11 +241,11 @@ PUSH = """
 from huggingface_hub import HfApi
 from push_scenes import release, FILES
 from ariel_scripts.command_line import run_script
-from ariel_scripts.publishing.push_plan import Wishes
+from ariel_scripts.publishing.push_plan import PushSettings
 from ariel_scripts.commands.push import push
 def main():
     '''Push.'''
-    push(HfApi(), release(FILES), Wishes())
+    push(HfApi(), release(FILES), PushSettings())
 run_script(main)
 """
 

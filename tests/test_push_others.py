@@ -13,7 +13,7 @@ from push_scenes import FILES, REPO, client, pushed, release, traffic
 
 from ariel_scripts.publishing import dataset_release, model_release, space_release
 from ariel_scripts.publishing.hub_errors import PublishError
-from ariel_scripts.publishing.push_plan import Wishes, make_plan
+from ariel_scripts.publishing.push_plan import PushSettings, make_plan
 from ariel_scripts.publishing.release import Release
 
 pytestmark = pytest.mark.usefixtures("online")
@@ -173,11 +173,11 @@ PUSH = """
 from huggingface_hub import HfApi
 from push_scenes import release, FILES
 from ariel_scripts.command_line import run_script
-from ariel_scripts.publishing.push_plan import Wishes
+from ariel_scripts.publishing.push_plan import PushSettings
 from ariel_scripts.commands.push import push
 def main():
     '''Push.'''
-    push(HfApi(), release(FILES), Wishes())
+    push(HfApi(), release(FILES), PushSettings())
 run_script(main)
 """
 
@@ -206,7 +206,7 @@ def test_a_hub_without_xet_or_that_refuses_it_ends_the_push_before_anything_chan
 
 
 def test_the_plan_of_a_push_needs_no_xet(hub: LocalHub) -> None:
-    plan = make_plan(client(hub), release(), Wishes())
+    plan = make_plan(client(hub), release(), PushSettings())
     assert not hub.calls("GET *xet*")
     assert plan.tag == "v1"
 

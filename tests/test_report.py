@@ -21,7 +21,9 @@ from tiny_models import BINS, IDS, POPULATION, save_model
 from ariel_scripts.command_line import Run
 from ariel_scripts.commands import report
 from ariel_scripts.commands.report import Options, write_report
+from ariel_scripts.prediction import job as jobs
 from ariel_scripts.prediction import predictor
+from ariel_scripts.prediction.job import Job, stream_rows
 from ariel_scripts.report import network, predictions
 from ariel_scripts.report.data import Entry, Study, names_of
 from ariel_scripts.report.page import embedded, page, without_folders
@@ -158,7 +160,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def written(dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Seen]:
     """Write a report of the dataset by the tiny model and read it; changes of its options as arguments."""
-    monkeypatch.setattr(predictor, "code_digest", lambda: "code")  # the sources may be edited meanwhile
+    for place in (jobs, predictor):
+        monkeypatch.setattr(place, "code_digest", lambda: "code")  # the sources may be edited meanwhile
     options = Options(
         str(dataset), tmp_path / "out/report.html", (str(model),), workers=1, device="cpu", attributions=1
     )
@@ -233,13 +236,11 @@ def test_a_second_report_takes_the_predictions_of_the_first_and_their_states(
 
 
 def test_states_are_the_mean_of_the_tokens_that_the_head_reads(dataset: Path, model: Path, tmp_path: Path) -> None:
-    from ariel_scripts.commands.predict import COLUMNS, Job, _stream
-
     job = Job(str(dataset), (str(model),), tmp_path / "p.parquet", batch="3", device="cpu", workers=1)
     states = predictions.predicted(job)
     assert sorted(states) == IDS
     member = predictor.load_member(str(model), None, torch.device("cpu"))
-    row = next(row for row in _stream(str(dataset), "train", COLUMNS) if row["planet_id"] == IDS[2])
+    row = next(row for row in stream_rows(str(dataset), "train") if row["planet_id"] == IDS[2])
     inputs = {name: value for name, value in member.extractor([row]).items()}
     names = ("light_curve", "valid", "time", "centroid", "star_features")
     with torch.no_grad():

@@ -18,7 +18,8 @@ from space_scenes import engine, planet, sample_folder
 from space_server import started
 
 from ariel_scripts.publishing import space_release as _space_release
-from ariel_scripts.publishing.release import Release, check
+from ariel_scripts.publishing.checks import check
+from ariel_scripts.publishing.release import Release
 from ariel_scripts.publishing.space_release import HEADER, import_closure, space_release
 
 REPO = "observer/ariel-space"
@@ -176,12 +177,12 @@ def test_pushed_and_downloaded_it_starts_without_the_package_and_answers_the_sam
     from push_scenes import client
 
     from ariel_scripts.commands.push import push
-    from ariel_scripts.publishing.push_plan import Wishes
+    from ariel_scripts.publishing.push_plan import PushSettings
 
     api: HfApi = client(hub)
-    push(api, release, Wishes(False, None, False, None))
+    push(api, release, PushSettings(False, None, False, None))
     before = len(hub.uploads())
-    push(api, release, Wishes(False, None, False, None))
+    push(api, release, PushSettings(False, None, False, None))
     assert len(hub.uploads()) == before, "pushed again without changes, nothing is sent"
     folder = Path(
         snapshot_download(

@@ -134,13 +134,13 @@ def test_folds_keep_a_planets_own_truth_out_of_its_prior(dataset: Path) -> None:
     """A truth that no prior could know is not reproduced where only the prior speaks."""
     import torch
 
-    from ariel_scripts.prediction.classical import FoldedJudge, folded_priors
+    from ariel_scripts.prediction.classical import FoldedPriorPredictor, folded_priors
     from modeling_ariel.retrieval import UNKNOWN_SIGMA
 
     spectra = planets.spectra(40, 1)
     spectra[7] += 0.2
     truths = {planet: spectrum for planet, spectrum in enumerate(spectra)}
-    judge = FoldedJudge(folded_priors(truths, (1.0,), 4, 0))
+    judge = FoldedPriorPredictor(folded_priors(truths, (1.0,), 4, 0))
     covariance = torch.eye(283).double() * UNKNOWN_SIGMA**2
     means = {}
     for planet in (7, *[p for p in range(40) if judge.priors.fold[p] != judge.priors.fold[7]][:1]):

@@ -90,7 +90,7 @@ def test_two_processes_pretrain_as_one(repository: Path, environment: dict[str, 
 
 LOCATED = """
 import os
-from ariel_scripts import _training_options as options
+from ariel_scripts.training import options
 from ariel_scripts.opening.hub import Located
 rank = int(os.environ["RANK"])
 def found(name, revision=None):  # a branch that moves on between two questions

@@ -92,7 +92,7 @@ def attribution(network: Network, name: str, features: Features, answer: Answer,
 
 def lengths(features: Features) -> list[int]:
     """Time bins of each visit; those after the last one with data are the extractor's padding to the longest visit."""
-    return [int(np.flatnonzero(seen)[-1]) + 1 for seen in features["valid"].numpy().any(2)]
+    return [int(np.flatnonzero(seen)[-1]) + 1 for seen in np.any(features["valid"].numpy(), axis=2)]
 
 
 def _hide(nothing: np.ndarray, patch: Sequence[np.ndarray]) -> np.ndarray:

@@ -102,7 +102,7 @@ class Network:
         epistemic = np.minimum(np.sqrt(epistemic_covariance.diagonal()), sigma)
         aleatoric = np.sqrt(np.maximum(sigma**2 - epistemic**2, 0.0))
         classical_sigma = _numpy(classical.sigma)[0]
-        seen = features["valid"].numpy().any((0, 1))
+        seen = np.any(features["valid"].numpy(), axis=(0, 1))
         truth = features.get("labels")
         row = rows[0]
         spectrum = Spectrum(

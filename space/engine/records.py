@@ -95,7 +95,7 @@ class LightCurves:
     @property
     def before_without_transit(self) -> Image:
         """(T, C) relative flux less 1 with the transit taken out, in which the drift is seen best."""
-        return self.flux / self.model * (1.0 + self.drift) - 1.0
+        return np.asarray(self.flux / self.model * (1.0 + self.drift) - 1.0, np.float32)
 
     @property
     def after_without_transit(self) -> Image:

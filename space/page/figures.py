@@ -28,8 +28,7 @@ def spectrum_figure(found: Spectrum, unit: str, theme: Theme) -> go.Figure:
         _alone(figure, found, unit, column, part, theme)
         _classical(figure, found, unit, column, part, theme)
         _band(figure, found, unit, column, part, "model", ORANGE, RED)
-        if found.truth is not None:
-            _truth(figure, found, unit, column, part, theme)
+        _truth(figure, found, unit, column, part, theme)
         _residuals(figure, found, column, part, theme)
     dress(figure, theme, 620, hovermode="closest")
     _axes(figure, found, unit)
@@ -50,8 +49,7 @@ def comparison_figure(now: Spectrum, before: Spectrum | None, observed: Spectrum
         _band(figure, now, unit, column, part, "now", ORANGE, RED)
         for other, name, colour, dash in others:
             _outline(figure, other, unit, column, part, name, colour, dash)
-        if now.truth is not None:
-            _truth(figure, now, unit, column, part, theme)
+        _truth(figure, now, unit, column, part, theme)
         for other, name, colour, dash in [(now, "now", RED, "solid"), *others]:
             _width(figure, other, column, part, name, colour, dash)
     dress(figure, theme, 620, hovermode="closest")
@@ -285,6 +283,8 @@ def _classical(figure: go.Figure, found: Spectrum, unit: str, column: int, part:
 
 
 def _truth(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.ndarray, theme: Theme) -> None:
+    if found.truth is None:
+        return
     figure.add_scatter(
         x=found.wavelength_um[part], y=found.unit(found.truth, unit)[part],
         mode="markers" if column == 1 else "lines", line={"color": theme.ink, "width": 1.3},

@@ -71,10 +71,10 @@ def main(
 
     Example: ariel calibrate runs/finetuned light-curves --split validation --out runs/calibrated
     """
-    from ariel_scripts.commands.predict import Job
     from ariel_scripts.opening.datasets import read_layouts
     from ariel_scripts.opening.hub import locate_dataset, locate_model
     from ariel_scripts.opening.provenance import calibrated_layouts
+    from ariel_scripts.prediction.job import Job
 
     if method not in METHODS:
         raise ValueError(f"--method: expected one of {', '.join(METHODS)}, found {method!r}")
@@ -164,7 +164,7 @@ def _predictions(
     job: Any, given: Path | None, truths: dict[int, np.ndarray], restart: bool
 ) -> tuple[Predictions, dict[str, Any]]:
     """Predictions of the job, made now or read from ``given``, and what is known of how they were made."""
-    from ariel_scripts.commands.predict import predict
+    from ariel_scripts.prediction.job import predict
     from ariel_scripts.prediction.predictor import choose_device, load_member
     from modeling_ariel.predictions import read_predictions
 

@@ -212,7 +212,7 @@ def _one_fold(
     from ariel_scripts.training.checkpoints import RunFolder
     from ariel_scripts.training.folds import make_priors
     from ariel_scripts.training.loop import train
-    from ariel_scripts.training.spectrum_runs import learn_populations, places, prepare, scores, write_spectra
+    from ariel_scripts.training.spectrum_runs import fold_data, learn_populations, prepare_fold, scores, write_spectra
     from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 
     loop, config = options.loop_settings(values, values["objective"], 1), options.config_of(values)
@@ -224,9 +224,9 @@ def _one_fold(
     priors = make_priors(
         values["prior"], values["spectra"], own, fold, values["groups"], kept, values["population"], loop.seed
     )
-    data = places(table, fold, priors)
+    data = fold_data(table, fold, priors)
     learned = learn_populations(model, data)
-    prepared = prepare(model, data, _augmentation(values), extractor.clip, loop.seed)
+    prepared = prepare_fold(model, data, _augmentation(values), extractor.clip, loop.seed)
     physics = prepared.validation.of_physics()
     record = {
         "config": config | {"fold_number": fold.number},

@@ -16,7 +16,7 @@ from ariel_scripts.command_line import EXIT_INTERRUPTED, run_script
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-    from ariel_scripts.publishing.push_plan import Plan, Wishes
+    from ariel_scripts.publishing.push_plan import Plan, PushSettings
     from ariel_scripts.publishing.release import Release
     from ariel_scripts.publishing.upload import Published
 
@@ -61,9 +61,9 @@ def main(
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
 
+    from ariel_scripts.publishing.checks import check, check_repo_id
     from ariel_scripts.publishing.hub_errors import ended_at_once_by_ctrl_c
-    from ariel_scripts.publishing.push_plan import Wishes, check_login
-    from ariel_scripts.publishing.release import check, check_repo_id
+    from ariel_scripts.publishing.push_plan import PushSettings, check_login
 
     api = HfApi()
     check_repo_id(repo_id)  # before a folder is looked at, which takes a while
@@ -74,25 +74,25 @@ def main(
     release = make_release(kind, folder, repo_id)
     check(release)
     with ended_at_once_by_ctrl_c(EXIT_INTERRUPTED):
-        push(api, release, Wishes(private, revision, create_pr, tag), dry_run)
+        push(api, release, PushSettings(private, revision, create_pr, tag), dry_run)
 
 
 def make_release(kind: Kind, folder: str | None, repo_id: str) -> Release:
     """What a folder holds for the Hub, validated as its kind asks."""
     if folder is None:
         folder = _default_folder(kind)
-    made = importlib.import_module(f"ariel_scripts._{kind}_release")
+    made = importlib.import_module(f"ariel_scripts.publishing.{kind}_release")
     return cast("Callable[..., Release]", getattr(made, f"{kind}_release"))(folder, repo_id)
 
 
-def push(api: HfApi, release: Release, wishes: Wishes, dry_run: bool = False) -> Published | None:
+def push(api: HfApi, release: Release, settings: PushSettings, dry_run: bool = False) -> Published | None:
     """Print what a checked release changes on the Hub and, but for a dry run, carry it out and print where it is."""
     from ariel_scripts.publishing.hub_errors import bounded_waits
     from ariel_scripts.publishing.push_plan import make_plan
     from ariel_scripts.publishing.upload import publish
 
     with bounded_waits():
-        plan = make_plan(api, release, wishes)
+        plan = make_plan(api, release, settings)
         typer.echo(_listed(plan, dry_run))
         for warning in plan.warnings:
             logger.warning("%s", warning)
@@ -106,7 +106,7 @@ def _default_folder(kind: Kind) -> str:
     if kind is Kind.dataset:
         raise typer.BadParameter("FOLDER: expected the folder of a dataset, found none")
     if kind is Kind.model:
-        from ariel_scripts.opening.models import RELEASED, checkpoint_path
+        from ariel_scripts.opening.hub import RELEASED, checkpoint_path
 
         return checkpoint_path(RELEASED)
     space = Path(__file__).resolve().parents[3] / "space"
@@ -119,9 +119,9 @@ def _listed(plan: Plan, whole: bool) -> str:
     """The repository's state and, line by line, what happens to each file; unchanged ones if `whole`."""
     from ariel_scripts.publishing.push_plan import UNCHANGED
 
-    remote, wishes = plan.remote, plan.wishes
+    remote, settings = plan.remote, plan.settings
     if remote.private is None:
-        state = f"does not exist, will be made {'private' if wishes.private else 'public'}"
+        state = f"does not exist, will be made {'private' if settings.private else 'public'}"
     else:
         state = f"{'private' if remote.private else 'public'}, {plan.branch} "
         state += f"at {str(remote.head)[:12]}" if remote.has_branch else f"will be made from {str(remote.head)[:12]}"
@@ -134,7 +134,7 @@ def _listed(plan: Plan, whole: bool) -> str:
     same = sum(change.what == UNCHANGED for change in plan.changes)
     lines.append(f"{len(sent)} files ({_size(sum(change.size for change in sent))}) to send, "
                  f"{len(plan.pending) - len(sent)} to delete, {same} unchanged")  # fmt: skip
-    if wishes.create_pr:
+    if settings.create_pr:
         lines.append(f"pull request to {plan.branch}" if plan.pending else "no pull request")
     else:
         lines.append(f"tag {plan.tag}" if plan.tag else "no new tag")

@@ -103,7 +103,7 @@ def _draw_page(out: Path, raw_root: Path, parts: Mapping[str, Path], run_dir: Pa
     folder = raw.open_folder(root)
     planet = folder.planets("train")[0]
     shown = [
-        quickstart.Shown(
+        quickstart.CaptionedFigure(
             figures.calibration_steps(quickstart.calibration_images(folder.visit("train", planet, 0))),
             "A raw AIRS-CH0 frame on its way through the calibration: the spectrum lies along the columns, its light "
             "spreads over the rows. Mean of the first exposures, in electrons from the second image on.",

@@ -17,7 +17,7 @@ from ariel_scripts.opening.datasets import DatasetRevision, ModelRevision
 
 if TYPE_CHECKING:
     from ariel_scripts.opening.hub import Located
-    from ariel_scripts.report.data import Given, Study
+    from ariel_scripts.report.data import NamedPredictions, Study
     from ariel_scripts.report.text import Section
 
 logger = logging.getLogger(__name__)
@@ -155,11 +155,11 @@ def _about(study: Study) -> str:
     )
 
 
-def _predictions(options: Options, where: Located) -> list[Given]:
+def _predictions(options: Options, where: Located) -> list[NamedPredictions]:
     """What models and files predict."""
-    from ariel_scripts.commands.predict import Job
+    from ariel_scripts.prediction.job import Job
     from ariel_scripts.prediction.predictor import code_digest
-    from ariel_scripts.report.data import Given, names_of, read_file
+    from ariel_scripts.report.data import NamedPredictions, names_of, read_file
     from ariel_scripts.report.predictions import predicted
 
     names = names_of([*options.models, *map(str, options.predictions)])
@@ -174,9 +174,9 @@ def _predictions(options: Options, where: Located) -> list[Given]:
         )  # fmt: skip
         latents = predicted(job)
         found, facts = read_file(path)
-        given.append(Given(name, source, found, latents, {**facts, "code": code_digest()}))
+        given.append(NamedPredictions(name, source, found, latents, {**facts, "code": code_digest()}))
     for name, path, (found, facts) in zip(names[len(options.models) :], options.predictions, files, strict=True):
-        given.append(Given(name, str(path), found, {}, facts))
+        given.append(NamedPredictions(name, str(path), found, {}, facts))
     return given
 
 

@@ -151,21 +151,22 @@ def _make_prior(prior: str, dataset: Located, split: str, mixture: bool, folds: 
     """What turns fits into predictions."""
     import torch
 
-    from ariel_scripts.prediction.classical import FoldedJudge, PriorJudge, folded_priors
+    from ariel_scripts.prediction.classical import FoldedPriorPredictor, SinglePriorPredictor, folded_priors
     from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 
     scales = MIXTURE if mixture else PLAIN
     if prior == "none":
-        return PriorJudge(None)
+        return SinglePriorPredictor(None)
     if prior == "simulated":
         from hf_dataset.simulation.planets import spectra
 
-        return PriorJudge(SpectrumPrior.fit(torch.as_tensor(spectra(2000, seed, _population(dataset, split))), scales))
+        simulated = torch.as_tensor(spectra(2000, seed, _population(dataset, split)))
+        return SinglePriorPredictor(SpectrumPrior.fit(simulated, scales))
     if prior == "dataset":
-        return FoldedJudge(folded_priors(read_truths(dataset, split), scales, folds, seed))
+        return FoldedPriorPredictor(folded_priors(read_truths(dataset, split), scales, folds, seed))
     if not Path(prior).is_file():
         raise ValueError(f"prior: expected none, simulated, dataset or a safetensors file, found {prior!r}")
-    return PriorJudge(SpectrumPrior.load(Path(prior)))
+    return SinglePriorPredictor(SpectrumPrior.load(Path(prior)))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def _run(spectra: dict[int, np.ndarray], folds: int, bins: int, seed: int, run: 
     import torch
     from tqdm import tqdm
 
-    from ariel_scripts.prediction.classical import FoldedJudge, PerChannelJudge, folded_priors
+    from ariel_scripts.prediction.classical import FoldedPriorPredictor, PerChannelPredictor, folded_priors
     from hf_dataset.simulation import planets as population
     from modeling_ariel.retrieval import FitSettings
     from modeling_ariel.spectrum_prior import MIXTURE, PLAIN
@@ -75,11 +75,11 @@ def _run(spectra: dict[int, np.ndarray], folds: int, bins: int, seed: int, run: 
     with run.timed("priors"):
         plain, mixture = (folded_priors(spectra, scales, folds, seed) for scales in (PLAIN, MIXTURE))
     judges: dict[str, Any] = {
-        name: FoldedJudge(mixture if "mixture" in name else plain)
+        name: FoldedPriorPredictor(mixture if "mixture" in name else plain)
         for name in METHODS
         if "prior" in name or "limit" in name
     }
-    judges = {"naive": PerChannelJudge(plain), "per-channel fit": PerChannelJudge(plain), **judges}
+    judges = {"naive": PerChannelPredictor(plain), "per-channel fit": PerChannelPredictor(plain), **judges}
     wavelength = torch.as_tensor(population.wavelengths_um(LAYOUT))
     alone = FitSettings(drift="channel", drift_sigma=(5e-3, 3e-3, 1e-3))
     with torch.no_grad():

@@ -7,24 +7,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+from datasets.data_files import sanitize_patterns
+from huggingface_hub import DatasetCard
+
 README = "README.md"
 SHOWN = 4  # missing files in a message
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<suffix>\..+)")
 
 
-def check_whole(folder: Path, name: str) -> None:
+def check_complete(folder: Path, name: str) -> None:
     """Hold a copy of the dataset ``name`` to the names of its shards and to what its card says of its splits.
 
     Raises:
         ValueError: a file is missing, a split has another number of rows, or nothing says what there must be.
     """
     shards = [path for path in folder.rglob("*") if _SHARD.fullmatch(path.name)]
-    problems = [f"no {path}" for path in _missing(folder, shards)]
-    promised = list(_promised(folder / README)) if (folder / README).is_file() else None
+    problems = [f"no {path}" for path in _missing_shards(folder, shards)]
+    promised = list(_splits_of_card(folder / README)) if (folder / README).is_file() else None
     if promised is None:
         problems.append(f"no {README}")
     for split, patterns, rows in promised or ():
-        problems += _differences(folder, split, patterns, rows)
+        problems += _split_problems(folder, split, patterns, rows)
     if not problems and not shards and all(rows is None for *_, rows in promised or ()):
         problems = ["neither numbered shards nor a card with the rows of its splits, by which to tell"]
     if problems:
@@ -36,7 +40,7 @@ def check_whole(folder: Path, name: str) -> None:
         )
 
 
-def _missing(folder: Path, shards: list[Path]) -> Iterator[str]:
+def _missing_shards(folder: Path, shards: list[Path]) -> Iterator[str]:
     """Shards that others' names tell of."""
     found = {path.relative_to(folder).as_posix() for path in shards}
     wanted = set()
@@ -48,29 +52,24 @@ def _missing(folder: Path, shards: list[Path]) -> Iterator[str]:
     yield from sorted(wanted - found)
 
 
-def _promised(card: Path) -> Iterator[tuple[str, list[str], int | None]]:
+def _splits_of_card(card: Path) -> Iterator[tuple[str, list[str], int | None]]:
     """Splits of the card's default configuration: name, patterns of its files, number of rows if it is said."""
-    from datasets.data_files import sanitize_patterns
-    from huggingface_hub import DatasetCard
-
     data = DatasetCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()
     configs = [config for config in data.get("configs") or () if config.get("data_files")]
     if not configs:
         return
     default = next((config for config in configs if config.get("default")), configs[0])
-    infos: Any = data.get("dataset_info") or ()
-    named = default.get("config_name", "default")
-    info = next((one for one in ([infos] if isinstance(infos, dict) else infos)
-                 if one.get("config_name", "default") == named), {})  # fmt: skip
+    stated: Any = data.get("dataset_info") or ()
+    infos: list[dict[str, Any]] = [stated] if isinstance(stated, dict) else list(stated)
+    config_name = default.get("config_name", "default")
+    info = next((one for one in infos if one.get("config_name", "default") == config_name), {})
     rows = {split["name"]: split.get("num_examples") for split in info.get("splits") or ()}
     for split, patterns in sanitize_patterns(default["data_files"]).items():
         yield str(split), list(patterns), rows.get(str(split))
 
 
-def _differences(folder: Path, split: str, patterns: list[str], rows: int | None) -> Iterator[str]:
+def _split_problems(folder: Path, split: str, patterns: list[str], rows: int | None) -> Iterator[str]:
     """What is wrong with the files of a split."""
-    import pyarrow.parquet as pq
-
     paths = {path for pattern in patterns for path in folder.glob(pattern)}
     if not paths:
         yield f"no file of split {split} ({', '.join(patterns)})"

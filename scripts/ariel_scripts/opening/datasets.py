@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import datasets
 import numpy as np
 import typer
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from ariel_scripts.opening.hub import Located, hub_errors, locate_dataset
+from hf_dataset.folders import folder
+from hf_dataset.simulation.planets import wavelengths_um
+from hf_dataset.store.description import wavelengths_in
 
 logger = logging.getLogger(__name__)
 
@@ -17,28 +25,31 @@ ModelRevision = Annotated[str | None, typer.Option("--revision", help="Branch, t
 DatasetRevision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a dataset on the Hub.")]
 
 
-def open_split(dataset: str | Located, split: str) -> Any:
+def open_split(dataset: str | Located, split: str) -> datasets.IterableDataset:
     """The split as a stream of rows: nothing is copied into a cache. ValueError where it cannot be opened."""
-    return _load(dataset, split, streaming=True)
-
-
-def open_curves(dataset: str | Located, split: str) -> Any:
-    """The split as a memory-mapped `datasets.Dataset`; ValueError where it cannot be opened."""
-    return _load(dataset, split)
-
-
-def _load(dataset: str | Located, split: str, **how: Any) -> Any:
-    import datasets
-
     where = locate_dataset(dataset)
+    with _split_errors(where, split):
+        return datasets.load_dataset(**load_arguments(where), split=split, streaming=True)
+
+
+def open_curves(dataset: str | Located, split: str) -> datasets.Dataset:
+    """The split, memory-mapped; ValueError where it cannot be opened."""
+    where = locate_dataset(dataset)
+    with _split_errors(where, split):
+        return datasets.load_dataset(**load_arguments(where), split=split)
+
+
+@contextlib.contextmanager
+def _split_errors(where: Located, split: str) -> Iterator[None]:
+    """Say which split of which dataset cannot be opened, as ValueError."""
     try:
         with hub_errors("dataset", where.name, where.commit):
-            return datasets.load_dataset(**load_arguments(where), split=split, **how)
+            yield
     except (ValueError, FileNotFoundError, ConnectionError) as error:
         raise ValueError(f"{where.name}: split {split!r} cannot be opened: {error}") from error
 
 
-def load_arguments(where: Located) -> dict[str, Any]:
+def load_arguments(where: Located) -> dict[str, str]:
     """Arguments of `datasets.load_dataset`; the repository's default configuration, the light curves."""
     return {"path": where.location} | ({} if where.revision is None else {"revision": where.revision})
 
@@ -73,9 +84,6 @@ def wavelengths_of(dataset: str | Located, layout: str) -> np.ndarray:
     Raises:
         ValueError: the card can't be fetched, or its wavelengths aren't sound.
     """
-    from hf_dataset.simulation.planets import wavelengths_um
-    from hf_dataset.store.description import wavelengths_in
-
     where = locate_dataset(dataset)
     card = _card(where)
     if "```json wavelengths" in card:
@@ -91,15 +99,10 @@ def wavelengths_of(dataset: str | Located, layout: str) -> np.ndarray:
 def _card(where: Located) -> str:
     """Text of the dataset's README.md; empty where it has none."""
     if where.revision is None:
-        from hf_dataset.folders import folder
-
         try:
             return (folder(where.location) / "README.md").read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             return ""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import RemoteEntryNotFoundError
-
     with hub_errors("dataset", where.name, where.commit):
         try:
             path = hf_hub_download(where.name, "README.md", repo_type="dataset", revision=where.revision)

@@ -8,9 +8,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import HfApi, is_offline_mode, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+import modeling_ariel
+from ariel_scripts.opening.cache import check_complete
+
 logger = logging.getLogger(__name__)
 
 MODEL_FILES = ("*.safetensors", "*.json", "README.md")  # no code: this package's own classes are used
+RELEASED = "released"  # the checkpoint that comes with the package
 OPTION = {"model": "--revision", "dataset": "--dataset-revision"}
 
 
@@ -44,18 +61,16 @@ def locate_dataset(dataset: str | Located, revision: str | None = None) -> Locat
     Raises:
         ValueError: no such folder, repository or revision; no access; a copy that lacks files; a revision of a folder.
     """
-    from ariel_scripts.opening.cache import check_whole
-
     if isinstance(dataset, Located):
         return dataset
-    if _is_here(dataset, "dataset", revision):
+    if _is_local(dataset, "dataset", revision):
         return Located(dataset, dataset)
     with hub_errors("dataset", dataset, revision):
-        commit, silence = _commit("dataset", dataset, revision)
+        commit, silence = _commit_at("dataset", dataset, revision)
         if commit is not None:
             return Located(dataset, dataset, commit)
-        folder = _copy("dataset", dataset, revision, silence)
-    check_whole(Path(folder), dataset)
+        folder = _cached_copy("dataset", dataset, revision, silence)
+    check_complete(Path(folder), dataset)
     return Located(dataset, folder, Path(folder).name)
 
 
@@ -67,19 +82,15 @@ def locate_model(model: str | Located, revision: str | None = None) -> Located:
     Raises:
         ValueError: no such folder, repository or revision; no access; a revision of a folder.
     """
-    from ariel_scripts.opening.models import RELEASED, checkpoint_path
-
     if isinstance(model, Located):
         return model
     folder = checkpoint_path(model)
-    if _is_here(folder, "model", revision):
+    if _is_local(folder, "model", revision):
         return Located(model if model == RELEASED else folder, folder)
-    from huggingface_hub import snapshot_download
-
     with hub_errors("model", model, revision):
-        commit, silence = _commit("model", model, revision)
+        commit, silence = _commit_at("model", model, revision)
         if commit is None:
-            folder = _copy("model", model, revision, silence)
+            folder = _cached_copy("model", model, revision, silence)
         else:
             folder = snapshot_download(model, revision=revision, allow_patterns=list(MODEL_FILES))
             if Path(folder).name != commit:  # not by the commit: then no name leads to the copy once the Hub is away
@@ -87,11 +98,17 @@ def locate_model(model: str | Located, revision: str | None = None) -> Located:
     return Located(model, folder, Path(folder).name)
 
 
-def _commit(kind: str, name: str, revision: str | None) -> tuple[str | None, str]:
-    """The commit where a revision is now; or None, and why the Hub does not say. What it refuses is raised."""
-    from huggingface_hub import HfApi, is_offline_mode
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+def checkpoint_path(source: str) -> str:
+    """The folder of "released", the checkpoint that comes with the package; any other folder or Hub id as it is."""
+    if source != RELEASED:
+        return source
+    if Path(RELEASED).is_dir():
+        logger.warning("%s: the checkpoint of the package is taken; for the folder here say ./%s", RELEASED, RELEASED)
+    return str(Path(str(modeling_ariel.__file__)).parent / RELEASED)
 
+
+def _commit_at(kind: str, name: str, revision: str | None) -> tuple[str | None, str]:
+    """The commit where a revision is now; or None, and why the Hub does not say. What it refuses is raised."""
     try:
         return HfApi().repo_info(name, repo_type=kind, revision=revision).sha, ""
     except HfHubHTTPError as error:
@@ -103,11 +120,8 @@ def _commit(kind: str, name: str, revision: str | None) -> tuple[str | None, str
         return None, "the Hub isn't asked (HF_HUB_OFFLINE)" if is_offline_mode() else "the Hub can't be reached"
 
 
-def _copy(kind: str, name: str, revision: str | None, silence: str) -> str:
+def _cached_copy(kind: str, name: str, revision: str | None, silence: str) -> str:
     """The folder of the copy in the Hub's cache; it may be older than what the Hub has now, which is said."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
     files = list(MODEL_FILES) if kind == "model" else None
     try:
         folder = snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=files, local_files_only=True)
@@ -120,7 +134,7 @@ def _copy(kind: str, name: str, revision: str | None, silence: str) -> str:
     return folder
 
 
-def _is_here(name: str, kind: str, revision: str | None) -> bool:
+def _is_local(name: str, kind: str, revision: str | None) -> bool:
     """Whether it is a folder or URL rather than a Hub id; ValueError where it has a revision all the same."""
     here = "://" in name or Path(name).exists()
     if here and revision is not None:
@@ -131,16 +145,6 @@ def _is_here(name: str, kind: str, revision: str | None) -> bool:
 @contextlib.contextmanager
 def hub_errors(kind: str, name: str, revision: str | None = None) -> Iterator[None]:
     """Say in one line what the Hub refused, as ValueError. kind: model or dataset."""
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
     try:
         yield
     except HFValidationError as error:

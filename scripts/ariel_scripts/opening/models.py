@@ -5,35 +5,33 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
+from transformers import PreTrainedModel
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
+from transformers.utils import logging as transformers_logging
 
+from ariel_scripts.command_line import read_yaml
 from ariel_scripts.opening.hub import Located, locate_model
+from modeling_ariel.configuration_ariel import ArielConfig
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForSpectrumPrediction
+from modeling_ariel.physics import ArielPhysics
 
 logger = logging.getLogger(__name__)
 
-RELEASED = "released"
 _SAME_CHANNEL = 0.005  # um: a dataset's axis this near to a checkpoint's is the same channels
 
-
-def checkpoint_path(source: str) -> str:
-    """The folder of "released", the checkpoint that comes with the package; any other folder or Hub id as it is."""
-    import modeling_ariel
-
-    if source != RELEASED:
-        return source
-    if Path(RELEASED).is_dir():
-        logger.warning("%s: the checkpoint of the package is taken; for the folder here say ./%s", RELEASED, RELEASED)
-    return str(Path(str(modeling_ariel.__file__)).parent / RELEASED)
+Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
     """Values of `--set NAME=VALUE`, read as YAML."""
-    from ariel_scripts.command_line import read_yaml
-
     values: dict[str, Any] = {}
     for pair in pairs:
         name, found, value = pair.partition("=")
@@ -43,41 +41,53 @@ def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def open_model(kind: Any, checkpoint: str | Located | None, wavelength: Sequence[float] | None, **changes: Any) -> Any:
+def open_model(
+    kind: type[Model], checkpoint: str | Located | None, wavelength: Sequence[float] | None, **changes: Any
+) -> Model:
     """A model of class ``kind``, new or with the weights of a checkpoint (folder or Hub id), its config changed.
 
     ``wavelength`` (C,) [um] of the data; a checkpoint's must be near them, and takes them.
     """
-    from modeling_ariel.configuration_ariel import ArielConfig
-
     axis = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
     if checkpoint is None:
-        return kind(_checked(ArielConfig, axis, changes))
+        return kind(_config(axis, changes))
     where = locate_model(checkpoint)
     base = ArielConfig.from_pretrained(where.location)
     known = np.asarray(base.wavelength)
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):
         raise ValueError(f"{where.name}: expected the dataset's channels, found {len(known)} others")
-    config = _checked(ArielConfig, {**base.to_dict(), **axis}, changes)
-    with quiet():
-        model, found = kind.from_pretrained(where.location, config=config, output_loading_info=True)
+    config = _config({**base.to_dict(), **axis}, changes)
+    model, found = load_model(kind, where.location, config)
     if found["mismatched_keys"]:
-        raise ValueError(f"{where.name}: expected weights of the same sizes, found {found['mismatched_keys'][:3]}")
+        raise ValueError(
+            f"{where.name}: expected weights of the same sizes, found {sorted(found['mismatched_keys'])[:3]}"
+        )
     fresh = sorted({name.split(".")[0] for name in found["missing_keys"]})
     logger.info("%s: weights taken%s", where.name, f"; new: {', '.join(fresh)}" if fresh else "")
-    if hasattr(model, "physics"):
-        model.physics.wavelength.copy_(model.physics.wavelength.new_tensor(config.wavelength))
+    physics = getattr(model, "physics", None)
+    if isinstance(physics, ArielPhysics):
+        physics.wavelength.copy_(physics.wavelength.new_tensor(config.wavelength))
     return model
 
 
-def _checked(kind: Any, values: dict[str, Any], changes: dict[str, Any]) -> Any:
+def load_model(
+    kind: type[Model], folder: str | Path, config: ArielConfig | None = None
+) -> tuple[Model, Mapping[str, Collection[Any]]]:
+    """The model of a folder, and which weights were missing, unexpected or mismatched (`missing_keys`, …)."""
+    with quiet():
+        loaded: Any = kind.from_pretrained(folder, config=config, output_loading_info=True)
+    model, found = loaded
+    return model, found
+
+
+def _config(values: dict[str, Any], changes: dict[str, Any]) -> ArielConfig:
     """A config of ``values`` with ``changes``, which may only be of names that it has."""
-    known = set(kind().to_dict())
+    known = set(ArielConfig().to_dict())
     if unknown := sorted(set(changes) - known):
         raise ValueError(f"--set: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     drop = {"auto_map", "architectures", "model_type", "transformers_version", "_name_or_path"}
     try:
-        return kind(**{name: value for name, value in {**values, **changes}.items() if name not in drop})
+        return ArielConfig(**{name: value for name, value in {**values, **changes}.items() if name not in drop})
     except (TypeError, ValueError) as error:
         raise ValueError(f"model: {error}") from error
     except Exception as error:  # huggingface_hub's own classes of validation errors
@@ -87,22 +97,18 @@ def _checked(kind: Any, values: dict[str, Any], changes: dict[str, Any]) -> Any:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without the library's progress bar and its list of new weights, which `open_model` says in a line."""
-    from transformers.utils import logging as library
-
-    level = library.get_verbosity()
-    library.set_verbosity_error()
-    library.disable_progress_bar()
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        library.set_verbosity(level)
+        transformers_logging.set_verbosity(level)
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Torch on one thread: sums have one order in every process, and a small network is no slower."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -111,12 +117,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def open_extractor(checkpoint: str | Located | None, wavelength: Sequence[float] | None) -> Any:
+def open_extractor(checkpoint: str | Located | None, wavelength: Sequence[float] | None) -> ArielFeatureExtractor:
     """The feature extractor of a checkpoint, or a new one, for these channels."""
-    from transformers.utils import FEATURE_EXTRACTOR_NAME
-
-    from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-
     axis: dict[str, Any] = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
     if checkpoint is None:
         return ArielFeatureExtractor(**axis)
@@ -127,10 +129,8 @@ def open_extractor(checkpoint: str | Located | None, wavelength: Sequence[float]
     return ArielFeatureExtractor.from_pretrained(where.location, **axis)
 
 
-def save_model(model: Any, folder: Path, extractor: Any) -> None:
+def save_model(model: PreTrainedModel, folder: Path, extractor: ArielFeatureExtractor) -> None:
     """Write weights, config, feature extractor and the source files, with every auto class named."""
-    from modeling_ariel.modeling_ariel import AUTO_MAP
-
     model.config.auto_map = dict(AUTO_MAP)
     with quiet():
         model.save_pretrained(folder)
@@ -143,11 +143,6 @@ def add_code(folder: Path) -> None:
 
     Maps are written whole and older sources removed: a checkpoint's own may be stale or point to another repository.
     """
-    from transformers.dynamic_module_utils import custom_object_save
-    from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
-
-    from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForSpectrumPrediction
-
     for path in folder.glob("*.py"):
         path.unlink()
     custom_object_save(ArielForSpectrumPrediction, folder)  # and all that it imports
@@ -162,6 +157,4 @@ def add_code(folder: Path) -> None:
 
 def extractor_map() -> dict[str, str]:
     """The auto class of the feature extractor."""
-    from modeling_ariel.modeling_ariel import AUTO_MAP
-
     return {"AutoFeatureExtractor": AUTO_MAP["AutoFeatureExtractor"]}

@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCard
+
+from ariel_scripts.command_line import file_hash
 from ariel_scripts.opening.hub import Located
+from hf_dataset import folders
+from hf_dataset.store.shards import find_shards
 
 SIMULATED = "simulated"
 ON_THE_FLY = "simulated on the fly"
@@ -53,9 +58,6 @@ def fingerprint(location: str, split: str) -> str | None:
     A footer is some kB of a file: numbers of rows, sizes and offsets of every column, its least and greatest value.
     None where the dataset has no shards of ours.
     """
-    from hf_dataset import folders
-    from hf_dataset.store.shards import find_shards
-
     out = folders.folder(location)
     digest, paths = hashlib.sha256(), find_shards(out).get(split, ())
     for path in paths:
@@ -70,10 +72,7 @@ def fingerprint(location: str, split: str) -> str | None:
 def _weights_sha256(folder: Path) -> str | None:
     """Hash of a checkpoint's weights; None where it has no such file."""
     path = folder / "model.safetensors"
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_hash(path) if path.is_file() else None
 
 
 def layouts_of(folder: Path) -> frozenset[str] | None:
@@ -117,8 +116,6 @@ def licence_of(folder: Path) -> str:
 
 def stated_licence(folder: Path) -> str | None:
     """The licence in the YAML of the folder's card, if there is one."""
-    from huggingface_hub import ModelCard
-
     path = folder / CARD
     if not path.is_file():
         return None

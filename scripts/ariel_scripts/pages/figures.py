@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 
+from ariel_scripts.palette import BLACK, BLUE, ORANGE, RED, SKY
 from modeling_ariel.scoring import BANDS
 
-# Okabe and Ito's palette: told apart by colour-blind readers
-BLACK, ORANGE, SKY, GREEN, BLUE, RED = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
 PPM = 1e6
 
 

@@ -15,11 +15,16 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from ariel_scripts.pages.figures import BLACK, BLUE, GREEN, ORANGE, PPM, RED, SKY
+from ariel_scripts.pages.figures import PPM
+from ariel_scripts.palette import BLACK, BLUE, GREEN, ORANGE, RED, SKY
 
 SIZE_IN, DPI = (16.0, 12.0), 100  # 1600 × 1200 px
-PIXEL_KINDS = ((1, "dead", "x", ORANGE), (2, "hot", "^", RED), (4, "no calibration", "s", GREEN),
-               (8, "saturated", "D", RED))  # fmt: skip
+PIXEL_KINDS = (
+    (1, "dead", "x", ORANGE),
+    (2, "hot", "^", RED),
+    (4, "no calibration", "s", GREEN),
+    (8, "saturated", "D", RED),
+)
 NOT_FOUND = "none found"
 SMOOTH_BINS = 5  # time bins averaged in the image of residuals
 
@@ -92,7 +97,7 @@ def draw(what: Inspection) -> Figure:
     heights = (3.2, 0.27 * max(len(what.table), 2), 4.0)
     star, table, channels = right.subfigures(3, 1, height_ratios=heights, squeeze=False)[:, 0]
     if bare:
-        _say(image.subplots(), " ".join(dict.fromkeys(reasons)))
+        _write_reason(image.subplots(), " ".join(dict.fromkeys(reasons)))
         facts = star.subplots()
     else:
         spot, facts = star.subplots(1, 2, width_ratios=(5, 4))
@@ -111,14 +116,14 @@ def raw_image(axis: Axes, name: str, image: RawImage | str, draw: Callable[[Axes
     """An instrument's mean exposure, or why there is none."""
     axis.set_title(f"{name}: mean raw exposure [e⁻]", fontsize=10, loc="left")
     if isinstance(image, str):
-        _say(axis, image)
+        _write_reason(axis, image)
     else:
         draw(axis, image)
 
 
 def airs_image(axis: Axes, image: RawImage) -> None:
     """AIRS-CH0's mean exposure with the trace, the aperture's edges and the bad pixels."""
-    _show(axis, image, aspect="auto")
+    _draw_detector(axis, image, aspect="auto")
     columns = np.arange(image.mean.shape[1])
     aperture, foreground = image.rings
     rim = [withStroke(linewidth=2, foreground=BLACK)]  # white is seen on the dark rows, its rim on the bright ones
@@ -136,7 +141,7 @@ def airs_image(axis: Axes, image: RawImage) -> None:
 
 def fgs1_image(axis: Axes, image: RawImage) -> None:
     """FGS1's mean exposure with aperture, annulus and bad pixels."""
-    _show(axis, image, aspect="equal")
+    _draw_detector(axis, image, aspect="equal")
     y, x = image.centre
     for radius, colour, style, label in zip(
         image.rings, ("white", SKY, SKY), ("-", ":", ":"), ("aperture", "annulus", None), strict=True
@@ -149,7 +154,7 @@ def fgs1_image(axis: Axes, image: RawImage) -> None:
     _legend(axis, ncols=2, dark=True)
 
 
-def _show(axis: Axes, image: RawImage, aspect: Literal["auto", "equal"]) -> None:
+def _draw_detector(axis: Axes, image: RawImage, aspect: Literal["auto", "equal"]) -> None:
     """The image on an asinh scale, which shows the wings, and its bad pixels."""
     fine = np.where(image.flags & 1, np.nan, image.mean)
     low, high = np.nanpercentile(fine, [1, 99.8])
@@ -177,7 +182,7 @@ def _show(axis: Axes, image: RawImage, aspect: Literal["auto", "equal"]) -> None
 def white_curves(place: SubFigure, time: np.ndarray, bands: Sequence[Band] | str) -> None:
     """White curves with transit and drift, and what is left [ppm], also in means of a 25th of the visit."""
     if isinstance(bands, str):
-        _say(place.subplots(), bands)
+        _write_reason(place.subplots(), bands)
         return
     axes = place.subplots(2, len(bands), sharex=True, height_ratios=(2.2, 1), squeeze=False)
     for band, (top, bottom) in zip(bands, axes.T, strict=True):
@@ -193,8 +198,11 @@ def white_curves(place: SubFigure, time: np.ndarray, bands: Sequence[Band] | str
         limit = 1.1 * max(np.nanpercentile(np.abs(residual), 99), 3 * np.median(band.error) * PPM)
         bottom.set_ylim(-limit, limit)
         bottom.set_xlabel("time from the first exposure [h]", fontsize=9)
-        bottom.set_title(f"residual RMS {np.nanstd(residual):,.0f} ppm, errors {np.median(band.error) * PPM:,.0f} ppm",
-                         fontsize=9, loc="left")  # fmt: skip
+        bottom.set_title(
+            f"residual RMS {np.nanstd(residual):,.0f} ppm, errors {np.median(band.error) * PPM:,.0f} ppm",
+            fontsize=9,
+            loc="left",
+        )
         for axis in (top, bottom):
             axis.tick_params(labelsize=8)
     axes[0, 0].set_ylabel("relative flux", fontsize=9)
@@ -324,11 +332,19 @@ def _legend(axis: Axes, ncols: int, dark: bool = False, above: bool = False) -> 
     looks: dict[str, Any] = {"facecolor": "0.2", "labelcolor": "white", "edgecolor": "0.2"} if dark else {}
     if above:
         looks |= {"bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-    axis.legend(fontsize=7.5, ncols=ncols, loc="lower right", framealpha=0.8, borderpad=0.3, handlelength=1.4,
-                columnspacing=1.0, **looks)  # fmt: skip
+    axis.legend(
+        fontsize=7.5,
+        ncols=ncols,
+        loc="lower right",
+        framealpha=0.8,
+        borderpad=0.3,
+        handlelength=1.4,
+        columnspacing=1.0,
+        **looks,
+    )
 
 
-def _say(axis: Axes, text: str) -> None:
+def _write_reason(axis: Axes, text: str) -> None:
     """A panel that cannot be drawn says why."""
     axis.set_xticks([])
     axis.set_yticks([])

@@ -9,19 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
+from scipy.ndimage import uniform_filter
 
+from ariel_scripts.opening.datasets import open_split, wavelengths_of
 from ariel_scripts.pages import figures
+from hf_dataset.raw.layouts import AIRS, RawVisit
+from hf_dataset.reduction import calibration
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import used_columns
 from modeling_ariel.columns import STAR_IN_FIT
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from hf_dataset.raw.layouts import RawVisit
-    from modeling_ariel.predictions import Predictions
-    from modeling_ariel.retrieval import ClassicalFit
+from modeling_ariel.predictions import Predictions, read_predictions
+from modeling_ariel.retrieval import ClassicalFit, fit
 
 EXPOSURES_SHOWN = 30  # averaged for the images of the calibration steps
 STEP_TITLES = {
@@ -50,7 +53,7 @@ $body
 
 
 @dataclass(frozen=True)
-class Shown:
+class CaptionedFigure:
     """A figure with its caption."""
 
     figure: Figure
@@ -70,12 +73,8 @@ class Shown:
 
 def calibration_images(visit: RawVisit) -> list[tuple[str, np.ndarray]]:
     """(title, image (row, column) [e-]) of AIRS-CH0 after each step, mean of the first exposures; NaN where masked."""
-    from hf_dataset.raw.layouts import AIRS
-    from hf_dataset.reduction import calibration
-    from hf_dataset.reduction import visit as reduction
-
-    options = reduction.ReductionOptions()
-    rows, columns = np.arange(visit.shape(AIRS)[0]), reduction.used_columns(visit, AIRS, options)
+    options = ReductionOptions()
+    rows, columns = np.arange(visit.shape(AIRS)[0]), used_columns(visit, AIRS, options)
     counts = visit.read(AIRS, rows, columns)[: 2 * EXPOSURES_SHOWN]
     bad = calibration.find_bad_pixels(visit.calibration(AIRS), options.hot_sigma, options.min_flat)[:, columns] != 0
     frames = visit.calibration(AIRS).window(slice(0, len(rows)), slice(int(columns[0]), int(columns[-1]) + 1))
@@ -93,16 +92,16 @@ def calibration_images(visit: RawVisit) -> list[tuple[str, np.ndarray]]:
     return images
 
 
-def _mean_image(state: Any) -> np.ndarray:
+def _mean_image(state: calibration.Frames) -> np.ndarray:
     """Mean of the frames, of the end frames where they are still in pairs; NaN where masked."""
     data = state.data[1::2] if state.data.shape[0] == 2 * EXPOSURES_SHOWN else state.data
     return np.where(np.asarray(state.mask).any(axis=0), np.nan, data.mean(axis=0))
 
 
-def fit_figures(row: Mapping[str, Any], fit: ClassicalFit, wavelengths: np.ndarray) -> list[Shown]:
+def fit_figures(row: Mapping[str, Any], fitted: ClassicalFit, wavelengths: np.ndarray) -> list[CaptionedFigure]:
     """White and band light curves with the fit, and the time × wavelength residuals before and after the drift."""
-    time, weight = np.asarray(row["time"]), fit.weight[0].numpy()
-    model, residual = fit.model[0].numpy(), fit.residual[0].numpy()
+    time, weight = np.asarray(row["time"]), fitted.weight[0].numpy()
+    model, residual = fitted.model[0].numpy(), fitted.residual[0].numpy()
     bands = {
         "FGS1, 0.7 µm": wavelengths < 1,
         "AIRS white light": wavelengths > 1,
@@ -111,19 +110,19 @@ def fit_figures(row: Mapping[str, Any], fit: ClassicalFit, wavelengths: np.ndarr
     curves = [(name, *_band_curve(model, residual, weight, which)) for name, which in bands.items()]
     title = f"planet {row['planet_id']}, visit {row['visit']}"
     airs = wavelengths > 1
-    drift = fit.drift[0].numpy()
+    drift = fitted.drift[0].numpy()
     images = [
         ("flux − transit: drift, jitter, noise", _smooth((residual + drift)[airs].T)),
         ("drift of the fit", drift[airs].T),
         ("residuals of the fit", _smooth(residual[airs].T)),
     ]
     return [
-        Shown(
+        CaptionedFigure(
             figures.light_curves(time, curves, title),
             "Light curves (points), the limb-darkened transit with drift "
             "that was fitted to them (line), and what is left. Each point is a bin of the dataset.",
         ),
-        Shown(
+        CaptionedFigure(
             figures.residual_images(time, wavelengths[airs], [(t, i * figures.PPM) for t, i in images]),
             "Every AIRS channel over time: what is left when the transit is taken out, the slow gain drift that the "
             "fit finds in it, and the rest, which should be noise. Smoothed over 5 bins and 5 channels.",
@@ -131,17 +130,14 @@ def fit_figures(row: Mapping[str, Any], fit: ClassicalFit, wavelengths: np.ndarr
     ]
 
 
-def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: int) -> list[Shown]:
+def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: int) -> list[CaptionedFigure]:
     """Light curves of the dataset's first planet with their fit, and spectra of its first `n_spectra` planets.
 
     ``predictions``: files by the name of what made them.
     """
-    from ariel_scripts.opening.datasets import open_split, wavelengths_of
-    from modeling_ariel.predictions import read_predictions
-
     found = {name: read_predictions(path) for name, path in predictions.items()}
-    shown: list[Shown] = []
-    spectra: list[Shown] = []
+    shown: list[CaptionedFigure] = []
+    spectra: list[CaptionedFigure] = []
     for row in open_split(str(dataset), "train").with_format("numpy").take(n_spectra):
         wavelengths = wavelengths_of(str(dataset), str(row["layout"]))
         result = _fit(row, wavelengths)
@@ -151,7 +147,7 @@ def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: i
         fitted = (result.depth[0].numpy(), result.depth_err[0].numpy())
         posteriors = {name: _of_planet(predicted, int(row["planet_id"])) for name, predicted in found.items()}
         spectra.append(
-            Shown(
+            CaptionedFigure(
                 figures.spectra(wavelengths, fitted, posteriors, truth, f"planet {row['planet_id']}"),
                 "Transit depth over wavelength: what the fit finds channel by channel (grey), the spectra that were "
                 "made of it (lines and bands), and the simulation's truth (black). Below, the error in σ: 95 % of the "
@@ -168,10 +164,6 @@ def _of_planet(predicted: Predictions, planet: int) -> tuple[np.ndarray, np.ndar
 
 
 def _fit(row: Mapping[str, Any], wavelengths: np.ndarray) -> ClassicalFit:
-    import torch
-
-    from modeling_ariel.retrieval import fit
-
     batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in ("time", "flux", "flux_err", "valid")}
     batch |= {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
     with torch.no_grad():
@@ -191,13 +183,11 @@ def _band_curve(
 
 
 def _smooth(image: np.ndarray, size: int = 5) -> np.ndarray:
-    from scipy.ndimage import uniform_filter
-
     return uniform_filter(image, size, mode="nearest")
 
 
 def write_page(
-    path: Path, title: str, intro: str, numbers: Sequence[tuple[str, str, str]], shown: Sequence[Shown]
+    path: Path, title: str, intro: str, numbers: Sequence[tuple[str, str, str]], shown: Sequence[CaptionedFigure]
 ) -> None:
     """One HTML file: the introduction, a table of (name, value, meaning), the figures."""
     rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in numbers)

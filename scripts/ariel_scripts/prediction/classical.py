@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hf_dataset.splits import grouped_folds
 from modeling_ariel.predictions import Predictions
 from modeling_ariel.retrieval import FAILED, NO_TRANSIT
 from modeling_ariel.scoring import REFERENCE_2024
 from modeling_ariel.spectrum_prior import PriorError, SpectrumPrior
 
 
-class _Judge:
+class _ClassicalPredictor:
     """Collects mean and sigma of planets; memory grows by two spectra a planet only."""
 
     factors: list[float]
@@ -39,7 +40,7 @@ class _Judge:
         )
 
 
-class PriorJudge(_Judge):
+class SinglePriorPredictor(_ClassicalPredictor):
     """Every planet under one prior that has not seen it, or under none."""
 
     def __init__(self, prior: SpectrumPrior | None) -> None:
@@ -71,19 +72,17 @@ class PriorJudge(_Judge):
 
 @dataclass
 class FoldedPriors:
-    """Priors of labelled planets in K folds: ``without`` one fold or two, and of the ``whole``."""
+    """Priors of labelled planets in K folds: ``without`` one fold or two, and ``of_all``."""
 
     folds: int
     fold: dict[int, int]
     without: dict[tuple[int, ...], SpectrumPrior]
-    whole: SpectrumPrior
+    of_all: SpectrumPrior
     truths: dict[int, np.ndarray]
 
 
 def folded_priors(truths: dict[int, np.ndarray], scales: tuple[float, ...], folds: int, seed: int) -> FoldedPriors:
     """K (K + 1) / 2 priors learned from the planets outside each fold and each pair of folds."""
-    from hf_dataset.splits import grouped_folds
-
     if len(truths) < max(4 * folds, 16):
         raise PriorError(
             f"--prior dataset: expected at least {max(4 * folds, 16)} labelled planets, found {len(truths)}; "
@@ -97,11 +96,11 @@ def folded_priors(truths: dict[int, np.ndarray], scales: tuple[float, ...], fold
         for a in range(folds)
         for b in range(a, folds)
     }
-    whole = SpectrumPrior.fit(spectra, scales)
-    return FoldedPriors(folds, dict(zip(planets, numbers.tolist(), strict=True)), without, whole, truths)
+    of_all = SpectrumPrior.fit(spectra, scales)
+    return FoldedPriors(folds, dict(zip(planets, numbers.tolist(), strict=True)), without, of_all, truths)
 
 
-class FoldedJudge(_Judge):
+class FoldedPriorPredictor(_ClassicalPredictor):
     """Labelled planets in K folds: each is judged by a prior and a sigma factor from the other folds alone.
 
     The factor of a fold comes from the planets outside it, each under a prior that has seen neither its own fold nor
@@ -116,7 +115,7 @@ class FoldedJudge(_Judge):
 
     def posterior(self, excluded: tuple[int, ...], depth: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (C,) given planets outside the ``excluded`` folds; all planets where it is empty."""
-        prior = self.priors.without[excluded] if excluded else self.priors.whole
+        prior = self.priors.without[excluded] if excluded else self.priors.of_all
         mean, spread = prior.posterior(depth[None], covariance[None])
         return mean[0], spread[0].diagonal()
 
@@ -137,7 +136,7 @@ class FoldedJudge(_Judge):
         """Predictions, each sigma times the factor of its fold."""
         self.factors = [math.sqrt(z2 / n) if n else 1.0 for z2, n in zip(self.z2, self.count, strict=True)]
         overall = math.sqrt(sum(self.z2) / sum(self.count)) if sum(self.count) else 1.0
-        self.priors.whole.sigma_factor = overall
+        self.priors.of_all.sigma_factor = overall
         predictions = super().finish()
         for row, planet in enumerate(predictions.planet_id):
             fold = self.planet_fold[int(planet)]
@@ -146,10 +145,10 @@ class FoldedJudge(_Judge):
 
     def save(self, path: Path) -> None:
         """Write the prior of all labelled planets with the overall sigma factor."""
-        self.priors.whole.save(path)
+        self.priors.of_all.save(path)
 
 
-class PerChannelJudge(FoldedJudge):
+class PerChannelPredictor(FoldedPriorPredictor):
     """The fit's own depths without a prior, and the training mean where there is no fit; sigma factors as always."""
 
     def posterior(self, excluded: tuple[int, ...], depth: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:

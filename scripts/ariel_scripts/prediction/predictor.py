@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -13,14 +13,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from transformers.feature_extraction_utils import BatchFeature
 
 from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import Located, locate_model
+from ariel_scripts.opening.models import load_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
-from modeling_ariel import ArielFeatureExtractor, ArielForSpectrumPrediction
-from modeling_ariel.physics import fit_inputs
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+from modeling_ariel.physics import ClassicalPosterior, fit_inputs
 from modeling_ariel.retrieval import OK, PARTIAL, ClassicalFit
 from modeling_ariel.uncertainty import Moments, mixture_moments
 
@@ -31,7 +35,7 @@ logger = logging.getLogger(__name__)
 FIXED_BYTES, BYTES_PER_BIN = 0.6e9, 30e6 / 375
 LARGEST_BATCH = 16  # more is no faster, as the fits take the time, and loses more when interrupted
 
-Planets = Sequence[tuple[int, list[dict[str, Any]]]]
+PlanetRows = list[tuple[int, list[dict[str, Any]]]]  # a planet's id and the rows of its visits
 
 
 @dataclass
@@ -39,8 +43,8 @@ class Member:
     """A model with its feature extractor; ``digest`` is the hash of all that they hold."""
 
     located: Located
-    model: Any
-    extractor: Any
+    model: ArielForSpectrumPrediction
+    extractor: Callable[..., BatchFeature]
     digest: str
     device: torch.device
 
@@ -66,12 +70,8 @@ def load_members(sources: Sequence[str], revision: str | None, device: torch.dev
 
 def load_member(source: str, revision: str | None, device: torch.device) -> Member:
     """Model and extractor of a folder or Hub id. The classes are this package's: no code of the Hub runs."""
-    from ariel_scripts.opening.models import quiet
-
     located = locate_model(source, revision)
-    with quiet():
-        loaded: Any = ArielForSpectrumPrediction.from_pretrained(located.location, output_loading_info=True)
-    model, info = loaded
+    model, info = load_model(ArielForSpectrumPrediction, located.location)
     if missing := sorted(info["missing_keys"]):
         raise ValueError(
             f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights, {missing[0]} …: "
@@ -81,7 +81,7 @@ def load_member(source: str, revision: str | None, device: torch.device) -> Memb
     return Member(located, model.eval().to(device), extractor, model_digest(model, extractor), device)
 
 
-def model_digest(model: Any, extractor: Any) -> str:
+def model_digest(model: ArielForSpectrumPrediction, extractor: ArielFeatureExtractor) -> str:
     """Hash of weights, buffers, configuration and the extractor's statistics."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -140,15 +140,15 @@ def batch_size(wanted: str, device: torch.device, bins: int) -> int:
 
 @torch.no_grad()
 def predict_planets(
-    members: list[Member], planets: Planets, samples: int, seed: tuple[int, int], pool: FitPool
+    members: list[Member], planets: PlanetRows, samples: int, seed: tuple[int, int], pool: FitPool
 ) -> Part:
     """Predictions of planets, each given as (id, rows of its visits); one that can't be read is refused."""
-    accepted: Planets = planets
+    accepted = planets
     refused: dict[int, str] = {}
     try:
         features = _features(members, planets)
     except ValueError:
-        accepted, refused = _sift(members, planets)
+        accepted, refused = _readable(members, planets)
         if not accepted:
             return Part(refused=refused)
         features = _features(members, accepted)
@@ -161,16 +161,16 @@ def predict_planets(
         half = len(accepted) // 2
         logger.warning("memory of %s is full: %d planets at a time for now", members[0].device, half)
         parts = [predict_planets(members, part, samples, seed, pool) for part in (accepted[:half], accepted[half:])]
-        return _together(parts, refused)
+        return _merged(parts, refused)
     for (planet, _), state, reason in zip(accepted, status, reasons, strict=True):
         if state not in (OK, PARTIAL):
             logger.warning("planet %d: %s: %s; it gets the prior's answer", planet, state, reason)
     return _part([planet for planet, _ in accepted], moments, status, refused)
 
 
-def _sift(members: list[Member], planets: Planets) -> tuple[Planets, dict[int, str]]:
+def _readable(members: list[Member], planets: PlanetRows) -> tuple[PlanetRows, dict[int, str]]:
     """Planets with the visits that every extractor takes; why others have none. A lost visit is reported."""
-    accepted: list[tuple[int, list[dict[str, Any]]]] = []
+    accepted: PlanetRows = []
     refused: dict[int, str] = {}
     for planet, rows in planets:
         good, reasons = [], []
@@ -190,7 +190,7 @@ def _sift(members: list[Member], planets: Planets) -> tuple[Planets, dict[int, s
     return accepted, refused
 
 
-def _features(members: list[Member], planets: Planets) -> list[dict[str, Tensor]]:
+def _features(members: list[Member], planets: PlanetRows) -> list[dict[str, Tensor]]:
     """Inputs of each model: the visits of all planets, in their order."""
     rows = [row for _, visits in planets for row in visits]
     return [
@@ -208,14 +208,14 @@ def _moments(
     status, reasons = [OK] * n_planets, [""] * n_planets
     found, fits = [], None
     for place, (member, inputs) in enumerate(zip(members, features, strict=True)):
-        given: dict[str, Tensor] = {}
+        arguments = inputs
         if member.model.config.physics == "residual":
             if fits is None:
                 fits = pool.fit(fit_inputs(inputs), member.model.physics.wavelength.double())
                 reasons = [_reason(fits, number == planet) for planet in range(n_planets)]
             classical = member.model.physics.summarise(fits, number)
-            status, given = list(classical.status), classical_inputs(classical)
-        found.append(_sampled(member, {**inputs, **given}, samples, (*seed, place)))
+            status, arguments = list(classical.status or status), inputs | classical_inputs(classical)
+        found.append(_sampled(member, arguments, samples, (*seed, place)))
     return _ensemble(found), status, reasons
 
 
@@ -223,7 +223,7 @@ def _reason(fits: ClassicalFit, visits: Tensor) -> str:
     return "; ".join(fits.reasons[int(visit)] for visit in torch.nonzero(visits) if fits.reasons[int(visit)])
 
 
-def classical_inputs(classical: Any) -> dict[str, Tensor]:
+def classical_inputs(classical: ClassicalPosterior) -> dict[str, Tensor]:
     """A `ClassicalPosterior` as the arguments of the model that spare it the fit."""
     names = ("mean", "sigma", "depth", "depth_sigma", "share", "shared", "shared_sigma")
     return {**{f"classical_{name}": getattr(classical, name) for name in names}, "residual": classical.residual}
@@ -264,7 +264,7 @@ def _ensemble(found: list[Moments]) -> Moments:
 
 def _part(planets: list[int], moments: Moments, status: list[str], refused: dict[int, str]) -> Part:
     """A part, without planets whose answer isn't finite; a depth can't be negative, so such means become 0."""
-    finite: Any = np.isfinite(moments.mean + moments.sigma).all(1)
+    finite: NDArray[np.bool_] = np.atleast_1d(np.isfinite(moments.mean + moments.sigma).all(1))
     kept = [bool(ok) for ok in finite]
     refused |= {planet: "the model's answer is not finite" for planet, ok in zip(planets, kept, strict=True) if not ok}
     arrays = {
@@ -281,7 +281,7 @@ def _part(planets: list[int], moments: Moments, status: list[str], refused: dict
     )
 
 
-def _together(parts: list[Part], refused: dict[int, str]) -> Part:
+def _merged(parts: list[Part], refused: dict[int, str]) -> Part:
     full = [part for part in parts if part.planet_id]
     return Part(
         [planet for part in full for planet in part.planet_id],

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from ariel_scripts.pages.figures import BLACK, BLUE, ORANGE
+from ariel_scripts.palette import BLACK, BLUE, ORANGE
 from modeling_ariel.scoring import BANDS, SCORES
 from modeling_ariel.uncertainty import (
     LEVELS,
@@ -22,7 +23,7 @@ from modeling_ariel.uncertainty import (
     z_scores,
 )
 
-Array = np.ndarray
+Array = NDArray[np.float64]
 N_SCORE_DRAWS = 300
 
 
@@ -49,14 +50,15 @@ class Judged:
         """Truth, mean, calibrated sigma."""
         return self.truth, self.mean, self.sigma * self.factor
 
-    def bands(self) -> dict[str, Array]:
+    def bands(self) -> dict[str, NDArray[np.bool_]]:
         """Channels (C,) bool: all of them, and of each molecular band that holds any."""
-        found = {"overall": np.ones(len(self.wavelength), bool)}
-        for name, (low, high) in BANDS.items():
-            inside = (self.wavelength >= low) & (self.wavelength < high)
-            if inside.any():
-                found[name] = inside
-        return found
+        return {"overall": np.ones(len(self.wavelength), bool), **molecular_bands(self.wavelength)}
+
+
+def molecular_bands(wavelength: Array) -> dict[str, NDArray[np.bool_]]:
+    """Channels (C,) of each molecular band that holds any, by name."""
+    inside = {name: (wavelength >= low) & (wavelength < high) for name, (low, high) in BANDS.items()}
+    return {name: which for name, which in inside.items() if which.any()}
 
 
 def cross_fitted(
@@ -130,7 +132,7 @@ def score_gain(judged: Judged, name: str, seed: int = 0) -> list[float]:
     """Score after calibration less before, with its bootstrap over planets."""
     rng, score = np.random.default_rng(seed), SCORES[name]
 
-    def gain(planets: Array) -> float:
+    def gain(planets: NDArray[np.integer]) -> float:
         before, after = (tuple(array[planets] for array in state) for state in (judged.before, judged.after))
         return score(*after) - score(*before)
 
@@ -170,8 +172,8 @@ def coverage_figure(judged: Judged, found: Mapping[str, Any]) -> Figure:
         left.fill_between(100 * curve.levels, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.2, lw=0)
         left.plot(100 * curve.levels, 100 * curve.coverage, style, color=colour, lw=1.8, label=name)
     rows = 100 * np.array(list(found["conformal"]["coverage"]["overall"].values()))
-    left.errorbar([100 * level for level in LEVELS], rows[:, 0], _errors(rows), fmt="D", ms=4.5, lw=1, color=BLACK,
-                  label="conformal intervals")  # fmt: skip
+    stated = [100 * level for level in LEVELS]
+    left.errorbar(stated, rows[:, 0], _errors(rows), fmt="D", ms=4.5, lw=1, color=BLACK, label="conformal intervals")
     left.plot([0, 100], [0, 100], color="0.4", lw=1, ls=":", label="honest")
     left.set(xlim=(0, 100), ylim=(0, 100), xlabel="stated probability of the interval, %", aspect="equal")
     left.set_ylabel("truths inside, % (bands and bars: 90 % over planets)")
@@ -260,8 +262,8 @@ def _spread_panel(axis: Axes, judged: Judged) -> None:
         if start < judged.wavelength[order][0] - 0.1 or "continuum" in name:
             continue
         axis.axvspan(start, end, color="0.94", lw=0, zorder=0)
-        axis.text((start + end) / 2, 0.97, name.split()[0], transform=axis.get_xaxis_transform(), ha="center",
-                  va="top", fontsize=8)  # fmt: skip
+        place, middle = axis.get_xaxis_transform(), (start + end) / 2
+        axis.text(middle, 0.97, name.split()[0], transform=place, ha="center", va="top", fontsize=8)
     axis.axhline(1, color=BLACK, lw=1.2, ls=":")
     axis.set_ylim(0, max(2.0, axis.get_ylim()[1]))
     axis.set(xlabel="wavelength, µm", ylabel="spread of z (band: 90 % over planets)")

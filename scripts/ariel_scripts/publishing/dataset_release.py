@@ -44,16 +44,16 @@ def dataset_release(folder: str | Path, repo_id: str) -> Release:
         ValueError: it is not a finished dataset, its files, rows, counts or splits are not as they should be, or the
             card's licence is not that of its rows. The message names file, expected and found.
     """
-    out = _finished(folder)
+    out = _finished_folder(folder)
     shards = _shards(out)
     manifests = sorted((out / MANIFEST_DIR).glob("*.json"))
     verdict = verify(out, inputs=False) if manifests else verify_rows(out)
     if verdict.older:
-        raise ValueError(f"{out}: expected a sample and {croissant.FILE}, found neither{_mended(out)}")
+        raise ValueError(f"{out}: expected a sample and {croissant.FILE}, found neither{_how_to_mend(out)}")
     if differences := verdict.differences:
         more = len(differences) - SHOWN
         lines = [str(difference) for difference in differences[:SHOWN]] + [f"… and {more} more"] * (more > 0)
-        mended = _mended(out) if all(difference.of_the_card for difference in differences) else ""
+        mended = _how_to_mend(out) if all(difference.of_the_card for difference in differences) else ""
         raise ValueError(f"{out}: {len(differences)} reasons not to publish{mended}:\n  " + "\n  ".join(lines))
     contents = read_contents(out)
     _check_origin(out, contents, manifests)
@@ -64,16 +64,18 @@ def dataset_release(folder: str | Path, repo_id: str) -> Release:
         text = card.with_provenance(text, without_paths(card.provenance_in(text)))
         wavelengths = wavelengths_in(text)
     except ValueError as error:
-        raise ValueError(f"{out / README}: {error}{_mended(out)}") from None
+        raise ValueError(f"{out / README}: {error}{_how_to_mend(out)}") from None
     files: dict[str, Path | bytes] = {path.relative_to(out).as_posix(): path for path in shards}
     files[README] = text.encode()
     files[croissant.FILE] = _json(croissant.describe(contents, title, wavelengths, repo_id))
-    files |= {f"{MANIFEST_DIR}/{path.name}": _json(_public(json.loads(path.read_bytes()))) for path in manifests}
+    files |= {
+        f"{MANIFEST_DIR}/{path.name}": _json(_without_machine(json.loads(path.read_bytes()))) for path in manifests
+    }
     files |= _reports(out, repo_id)
     return Release("dataset", repo_id, tuple(Item(name, files[name]) for name in sorted(files)), OWNED)
 
 
-def _finished(folder: str | Path) -> Path:
+def _finished_folder(folder: str | Path) -> Path:
     """The folder, where it holds a dataset that nobody is writing."""
     if "://" in str(folder):
         raise ValueError(f"{folder}: expected a folder of this machine, found a URL: download it and push the copy")
@@ -136,17 +138,19 @@ def _checked_card(path: Path, contents: Contents) -> tuple[str, str]:
     if found.get("license") != contents.licence:
         raise ValueError(
             f"{path}: license: expected {contents.licence}, which rows of layout {layouts} have, found "
-            f"{found.get('license')!r}{_mended(path.parent)}"
+            f"{found.get('license')!r}{_how_to_mend(path.parent)}"
         )
     expected = yaml.safe_load(card.metadata(contents, title).to_yaml())
     for key in HELD:
         if found.get(key) != expected[key]:
             where, one, other = _first_difference(expected[key], found.get(key), key)
-            raise ValueError(f"{path}: {where}: expected, as in the files, {one}, found {other}{_mended(path.parent)}")
+            raise ValueError(
+                f"{path}: {where}: expected, as in the files, {one}, found {other}{_how_to_mend(path.parent)}"
+            )
     return text, title
 
 
-def _mended(out: Path) -> str:
+def _how_to_mend(out: Path) -> str:
     """What to do about a card, a sample or a description, at the end of a message on it."""
     return f" (`ariel verify {out} --rewrite-card` writes card, sample and {croissant.FILE} again from the shards)"
 
@@ -162,11 +166,11 @@ def _first_difference(expected: Any, found: Any, where: str) -> tuple[str, Any, 
     return where, expected, found
 
 
-def _public(value: Any) -> Any:
+def _without_machine(value: Any) -> Any:
     """JSON content without what only this machine knows."""
     if isinstance(value, Mapping):
-        return {key: _public(item) for key, item in value.items() if key not in OF_THE_MACHINE}
-    return [_public(item) for item in value] if isinstance(value, list) else without_paths(value)
+        return {key: _without_machine(item) for key, item in value.items() if key not in OF_THE_MACHINE}
+    return [_without_machine(item) for item in value] if isinstance(value, list) else without_paths(value)
 
 
 def _reports(out: Path, repo_id: str) -> Iterator[tuple[str, bytes]]:
@@ -174,7 +178,7 @@ def _reports(out: Path, repo_id: str) -> Iterator[tuple[str, bytes]]:
     report = read_json(out / "report.json")
     if report is None:
         return
-    report = {**_public(report), "out": repo_id}
+    report = {**_without_machine(report), "out": repo_id}
     summary = BuildSummary(**{field.name: report[field.name] for field in fields(BuildSummary) if field.name in report})
     yield "report.json", _json(report)
     yield "report.md", markdown(summary, report["visits"]).encode()

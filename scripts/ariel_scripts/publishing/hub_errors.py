@@ -1,7 +1,7 @@
 """Requests to the Hub: how long to be patient, and what to say when one fails.
 
 huggingface_hub itself repeats listings and uploads: five times, on 429 and 5xx, waiting as Retry-After or RateLimit
-ask. What creates something (repositories, branches, commits, tags) it tries once; `steadily` repeats such calls.
+ask. What creates something (repositories, branches, commits, tags) it tries once; `with_retries` repeats such calls.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ def bounded_waits(longest: float = LONGEST_WAIT) -> Iterator[None]:
         set_client_factory(default_client_factory)
 
 
-def steadily(call: Callable[[], Result], again: Callable[[HTTPError], bool] = lambda error: True) -> Result:
+def with_retries(call: Callable[[], Result], may_repeat: Callable[[HTTPError], bool] = lambda error: True) -> Result:
     """`call()`, repeated after 429 when the Hub says, and after 5xx and lost connections with `PAUSES`.
 
-    again: asked before each repetition; where it says no, the error is raised.
+    may_repeat: asked before each repetition; where it says no, the error is raised.
     """
     pauses = list(PAUSES)
     while True:
@@ -98,7 +98,7 @@ def steadily(call: Callable[[], Result], again: Callable[[HTTPError], bool] = la
                 raise
             logger.warning("%s; trying again in %.0f s", reason(error), pause)
             time.sleep(pause)
-            if not again(error):
+            if not may_repeat(error):
                 raise
 
 

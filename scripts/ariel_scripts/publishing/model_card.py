@@ -44,7 +44,7 @@ def model_card(folder: Path, repo_id: str, names: Collection[str]) -> str:
     own = path.read_text(encoding="utf-8") if path.is_file() else GENERATED
     kind = read_record(folder / "config.json")["architectures"][0]
     if GENERATED in own:
-        text = _written(folder, repo_id, kind, licence, names)
+        text = _generated_card(folder, repo_id, kind, licence, names)
     else:
         text = USAGE.sub(lambda found: f"{found[1]}\n{usage(repo_id, kind)}\n{found[2]}", own)
         text = _with_metadata(text, licence)
@@ -145,7 +145,7 @@ model = AutoModelForPreTraining.from_pretrained("REPO_ID", trust_remote_code=Tru
 # --- written from the records --------------------------------------------------------------------------------------
 
 
-def _written(folder: Path, repo_id: str, kind: str, licence: str, names: Collection[str]) -> str:
+def _generated_card(folder: Path, repo_id: str, kind: str, licence: str, names: Collection[str]) -> str:
     training, calibration = (without_paths(read_record(folder / name)) for name in (TRAINING, CALIBRATION))
     data, start = training.get("data") or {}, training.get("base") or {}
     if isinstance(calibration.get("model"), dict):
@@ -171,12 +171,12 @@ def _written(folder: Path, repo_id: str, kind: str, licence: str, names: Collect
         f"# {name}",
         f"Light curves of a planet's transits (FGS1 and AIRS-CH0 of ESA's Ariel) → {about}",
         f"## Use\n\n{usage(repo_id, kind)}",
-        f"## Training\n\n{_training(training)}",
-        f"## Scores\n\n{_scores(training, calibration)}",
-        f"## Are the error bars honest?\n\n{_calibration(calibration, names)}" if kind != PRETRAINED else "",
-        f"## Cost\n\n{_cost(training, kind)}",
+        f"## Training\n\n{_training_section(training)}",
+        f"## Scores\n\n{_scores_section(training, calibration)}",
+        f"## Are the error bars honest?\n\n{_calibration_section(calibration, names)}" if kind != PRETRAINED else "",
+        f"## Cost\n\n{_cost_section(training, kind)}",
         f"## Intended use and limits\n\n{limits}",
-        f"## Licence\n\n{_licence(licence)}",
+        f"## Licence\n\n{_licence_section(licence)}",
         GENERATED,
     ]
     return f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join(part for part in sections if part) + "\n"
@@ -223,7 +223,7 @@ def _result(data: dict[str, Any], group: str, about: str, metric: str, title: st
     )
 
 
-def _training(record: dict[str, Any]) -> str:
+def _training_section(record: dict[str, Any]) -> str:
     if not record:
         return "Not recorded."
     data, base, loop = record.get("data") or {}, record.get("base") or {}, record.get("loop") or {}
@@ -249,7 +249,7 @@ def _commit(source: dict[str, Any]) -> str:
     return f" at {source['commit'][:12]}" if source.get("commit") else ""
 
 
-def _scores(record: dict[str, Any], calibration: dict[str, Any]) -> str:
+def _scores_section(record: dict[str, Any], calibration: dict[str, Any]) -> str:
     when = ", before calibration" if calibration else ""
     columns = {
         f"validation{when}": record.get("evaluation"),
@@ -278,7 +278,7 @@ def _scores(record: dict[str, Any], calibration: dict[str, Any]) -> str:
     return "\n\n".join(parts) or "None are recorded."
 
 
-def _calibration(record: dict[str, Any], names: Collection[str]) -> str:
+def _calibration_section(record: dict[str, Any], names: Collection[str]) -> str:
     if not record:
         return "Not calibrated: σ is as the network gives it. `ariel calibrate` measures it on planets of yours."
     rows = []
@@ -299,7 +299,7 @@ def _calibration(record: dict[str, Any], names: Collection[str]) -> str:
     return f"{lead}\n\n" + "\n".join([*head, *rows]) + figure
 
 
-def _cost(record: dict[str, Any], kind: str) -> str:
+def _cost_section(record: dict[str, Any], kind: str) -> str:
     seconds, processes, device = record.get("seconds"), record.get("processes", 1), str(record.get("device", "cpu"))
     if seconds is None:
         return "Not recorded."
@@ -314,7 +314,7 @@ def _cost(record: dict[str, Any], kind: str) -> str:
     return text
 
 
-def _licence(licence: str) -> str:
+def _licence_section(licence: str) -> str:
     if licence == OWN:
         return "Apache-2.0: it learned from this project's own simulation alone."
     return (

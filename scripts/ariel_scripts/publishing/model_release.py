@@ -14,16 +14,23 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 
-import modeling_ariel
 from ariel_scripts.opening import sources
+from ariel_scripts.opening.hub import checkpoint_path
+from ariel_scripts.opening.models import add_code, load_model, one_thread
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts.publishing.machine_paths import without_paths
+from ariel_scripts.publishing.model_card import model_card
+from ariel_scripts.publishing.predict_alone import predict
 from ariel_scripts.publishing.release import Item, Release
+from hf_dataset.simulation import fast
+from hf_dataset.simulation.planets import sample_planets, wavelengths_um
 from modeling_ariel.columns import STAR_COLUMNS
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +41,10 @@ CODE = tuple(path.name for path in sources.needed_files(sources.MODEL))
 FORMER_CODE = "*_ariel.py"  # the names that all sources had once: an older push may have left them
 OWNED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, *CODE, FORMER_CODE)
 AUTO_CLASS = {"ArielForSpectrumPrediction": "AutoModel", "ArielForPreTraining": "AutoModelForPreTraining"}
+MODELS: dict[str, type[ArielForSpectrumPrediction] | type[ArielForPreTraining]] = {
+    "ArielForSpectrumPrediction": ArielForSpectrumPrediction,
+    "ArielForPreTraining": ArielForPreTraining,
+}
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 BINS = 60  # of the light curves that it must answer to
 PATIENCE_S = 600
@@ -48,9 +59,6 @@ def model_release(folder: str | Path, repo_id: str) -> Release:
         ValueError: a file is missing or unsafe, weights are not all there or not finite, it does not predict the same
             where this package is not installed, or its card does not fit.
     """
-    from ariel_scripts.opening.models import add_code, checkpoint_path
-    from ariel_scripts.publishing.model_card import model_card
-
     folder = Path(checkpoint_path(str(folder)))
     kind = architecture(folder)
     figures = {name: (folder / name).resolve() for name in FIGURES if (folder / name).is_file()}
@@ -106,12 +114,8 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
 
     stage: the files as they will be sent. folder: named in errors.
     """
-    from ariel_scripts.opening.models import one_thread
-    from ariel_scripts.publishing.predict_alone import predict
-    from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-
     with one_thread():
-        model = load_whole(stage, kind, folder)
+        model = load_complete(stage, kind, folder)
         curves = light_curves(model.config.wavelength)
         expected = predict(model, ArielFeatureExtractor.from_pretrained(stage), curves)
     check_answer(expected, folder)
@@ -124,15 +128,9 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
             )
 
 
-def load_whole(stage: Path, kind: str, folder: Path) -> Any:
+def load_complete(stage: Path, kind: str, folder: Path) -> ArielForSpectrumPrediction | ArielForPreTraining:
     """The model; ValueError where its file lacks weights, has others, or some are not finite."""
-    import torch
-
-    from ariel_scripts.opening.models import quiet
-
-    with quiet():
-        loaded: Any = getattr(modeling_ariel, kind).from_pretrained(stage, output_loading_info=True)
-    model, info = loaded
+    model, info = load_model(MODELS[kind], stage)
     for what in ("missing", "unexpected", "mismatched"):
         if names := sorted(map(str, info[f"{what}_keys"])):
             raise ValueError(
@@ -141,8 +139,8 @@ def load_whole(stage: Path, kind: str, folder: Path) -> Any:
     for name, values in model.named_parameters():
         if not torch.isfinite(values).all():
             raise ValueError(f"{folder / WEIGHTS}: {name}: expected finite weights, found others")
-    for name, values in model.named_buffers():
-        if torch.isnan(values).any():  # a width may be infinite: nothing is known
+    for name, buffer in model.named_buffers():
+        if torch.isnan(buffer).any():  # a width may be infinite: nothing is known
             raise ValueError(f"{folder / WEIGHTS}: {name}: expected numbers, found NaN")
     return model.eval()
 
@@ -158,9 +156,6 @@ def check_answer(answer: dict[str, np.ndarray], folder: Path) -> None:
 
 def light_curves(wavelength: list[float]) -> dict[str, np.ndarray]:
     """Columns of two simulated visits, one with a star table, in a model's channels (C,) [um]."""
-    from hf_dataset.simulation import fast
-    from hf_dataset.simulation.planets import sample_planets, wavelengths_um
-
     planets = [sample_planets(1, 1, layout)[0] for layout in ("2024", "2025")]
     rows = [fast.simulate_row(planet, n_bins=BINS, seed=1) for planet in planets]
     axis = wavelengths_um("2025")

@@ -23,6 +23,7 @@ class Absent(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
+# torch is imported in functions: `main` has to say first where it is
 def predict(model: Any, extractor: Any, curves: Mapping[str, Any]) -> dict[str, Any]:
     """Arrays that a model answers to ``curves``: stacks (B, …) of the dataset's columns."""
     import torch

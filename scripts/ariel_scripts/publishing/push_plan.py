@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from ariel_scripts.publishing.hub_errors import PublishError, explained, steadily
+from ariel_scripts.publishing.hub_errors import PublishError, explained, with_retries
 from ariel_scripts.publishing.release import KINDS, Item, Release
 
 MAIN = "main"
@@ -22,7 +21,7 @@ Files = Mapping[str, RepoFile]  # by path
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PushSettings:
     """How to publish. private: only a repository that is made now. revision: the branch (or `refs/pr/N`)."""
 
     private: bool = False
@@ -56,12 +55,12 @@ class Plan:
     """A release beside what the Hub holds.
 
     tag: the one to make, None for none. held_by: the version that holds the release already, if no tag is to be made.
-    user: None if not logged in. warnings: what its owner should look at before it happens. made: `repository` or
+    user: None if not logged in. warnings: what its owner should files_at at before it happens. made: `repository` or
     `branch` where this very push has made it.
     """
 
     release: Release
-    wishes: Wishes
+    settings: PushSettings
     remote: Remote
     changes: tuple[Change, ...]
     tag: str | None
@@ -72,7 +71,7 @@ class Plan:
 
     @property
     def branch(self) -> str:
-        return self.wishes.revision or MAIN
+        return self.settings.revision or MAIN
 
     @property
     def pending(self) -> tuple[Change, ...]:
@@ -91,27 +90,27 @@ def check_login(api: HfApi) -> None:
         raise PublishError(f"{NO_TOKEN}. Nothing was published.")
 
 
-def make_plan(api: HfApi, release: Release, wishes: Wishes, made: str | None = None) -> Plan:
+def make_plan(api: HfApi, release: Release, settings: PushSettings, made: str | None = None) -> Plan:
     """Compare a release with the Hub; nothing is changed there.
 
-    Raises PublishError where the Hub cannot be read, and ValueError for wishes that what is there does not allow.
+    Raises PublishError where the Hub cannot be read, and ValueError for settings that what is there does not allow.
     """
     user, state = _user(api), "Nothing was published."
     if made:
         state += f" The new {made} stays."
     with explained(release.target, user, state):
-        remote = read_remote(api, release, wishes)
-    _check_wishes(release, wishes, remote)
+        remote = read_remote(api, release, settings)
+    _check_settings(release, settings, remote)
     changes = compare(release, remote.files or {})
 
-    def look(revision: str) -> Files:
+    def files_at(revision: str) -> Files:
         with explained(release.target, user, state):
             return files_of(api, release, revision)
 
-    tag, held_by = _tag(look, release, wishes, remote, changes)
+    tag, held_by = _tag(files_at, release, settings, remote, changes)
     with explained(release.target, user, state):
-        warnings = () if made else tuple(_warnings(api, look, release, wishes, remote, changes))
-    return Plan(release, wishes, remote, changes, tag, held_by, user, warnings, made)
+        warnings = () if made else tuple(_warnings(api, files_at, release, settings, remote, changes))
+    return Plan(release, settings, remote, changes, tag, held_by, user, warnings, made)
 
 
 def compare(release: Release, files: Files) -> tuple[Change, ...]:
@@ -152,18 +151,18 @@ def _user(api: HfApi) -> str | None:
     if not _has_token(api):
         return None
     with explained("the Hub", None, "Nothing was published."):
-        return str(steadily(api.whoami)["name"])
+        return str(with_retries(api.whoami)["name"])
 
 
-def read_remote(api: HfApi, release: Release, wishes: Wishes) -> Remote:
+def read_remote(api: HfApi, release: Release, settings: PushSettings) -> Remote:
     """What is where the release is to go; of a branch that is still to be made, what it will begin with."""
-    place: dict[str, Any] = {"repo_id": release.repo_id, "repo_type": release.kind}
-    branch = wishes.revision or MAIN
+    place = release.place
+    branch = settings.revision or MAIN
     try:
-        private = steadily(lambda: api.repo_info(**place)).private
+        private = with_retries(lambda: api.repo_info(**place)).private
     except RepositoryNotFoundError:
         return Remote()
-    refs = steadily(lambda: api.list_repo_refs(**place, include_pull_requests=True))
+    refs = with_retries(lambda: api.list_repo_refs(**place, include_pull_requests=True))
     tags = {tag.name: tag.target_commit for tag in refs.tags}
     heads = {found.name: found.target_commit for found in refs.branches}
     heads |= {found.ref: found.target_commit for found in refs.pull_requests or []}
@@ -178,64 +177,68 @@ def files_of(api: HfApi, release: Release, revision: str) -> dict[str, RepoFile]
     return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
 
-def _check_wishes(release: Release, wishes: Wishes, remote: Remote) -> None:
-    target, branch, tags = release.target, wishes.revision or MAIN, remote.tags or {}
-    if wishes.private and remote.private is False:
+def _check_settings(release: Release, settings: PushSettings, remote: Remote) -> None:
+    target, branch, tags = release.target, settings.revision or MAIN, remote.tags or {}
+    if settings.private and remote.private is False:
         raise ValueError(
             f"--private: {target} exists and is public; this command makes no repository private or public: its "
             "settings on the Hub do"
         )
-    if wishes.tag is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", wishes.tag):
-        raise ValueError(f"--tag: expected letters, digits, '.', '_' and '-', found {wishes.tag!r}")
-    if wishes.create_pr and wishes.tag:
+    if settings.tag is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", settings.tag):
+        raise ValueError(f"--tag: expected letters, digits, '.', '_' and '-', found {settings.tag!r}")
+    if settings.create_pr and settings.tag:
         raise ValueError("--tag: a pull request gets no tag before it is merged; push again without --create-pr then")
-    if wishes.create_pr and remote.private is None:
+    if settings.create_pr and remote.private is None:
         raise ValueError(f"--create-pr: expected {target} on the Hub, found none (or the token may not see it)")
-    if wishes.create_pr and not remote.has_branch:
+    if settings.create_pr and not remote.has_branch:
         raise ValueError(f"--create-pr: expected a branch {branch!r} of {target}, found none")
-    if wishes.create_pr and branch.startswith("refs/pr/"):
+    if settings.create_pr and branch.startswith("refs/pr/"):
         raise ValueError(f"--create-pr: {branch} is a pull request already; push to it by --revision alone")
     if branch in tags or (not remote.has_branch and re.fullmatch(r"[0-9a-f]{40}|refs/.*", branch)):
         raise ValueError(f"--revision: expected a branch of {target} to push to, found {branch!r}")
 
 
 def _tag(
-    look: Callable[[str], Files], release: Release, wishes: Wishes, remote: Remote, changes: tuple[Change, ...]
+    files_at: Callable[[str], Files],
+    release: Release,
+    settings: PushSettings,
+    remote: Remote,
+    changes: tuple[Change, ...],
 ) -> tuple[str | None, str | None]:
-    """(tag to make, version that holds the release already): the one wished for, or on the main branch the next.
+    """(tag to make, version that holds the release already): the one asked for, or on the main branch the next.
 
     No commit gets a second version for what others changed beside the release. What a tag holds is asked by its name:
     the id that is listed of an annotated tag may be its own and not the commit's.
     """
     tags, pending = remote.tags or {}, any(change.what != UNCHANGED for change in changes)
-    if wishes.tag is not None:
-        if wishes.tag not in tags:
-            return wishes.tag, None
-        if not pending and _is_held(look, release, remote, wishes.tag):
-            return None, wishes.tag
-        raise ValueError(f"--tag: {wishes.tag} is on the Hub already, of commit {tags[wishes.tag][:12]}; tags stay")
-    versioned = not wishes.create_pr and (wishes.revision or MAIN) == MAIN
+    if settings.tag is not None:
+        if settings.tag not in tags:
+            return settings.tag, None
+        if not pending and _is_held(files_at, release, remote, settings.tag):
+            return None, settings.tag
+        raise ValueError(f"--tag: {settings.tag} is on the Hub already, of commit {tags[settings.tag][:12]}; tags stay")
+    versioned = not settings.create_pr and (settings.revision or MAIN) == MAIN
     if pending:
         return next_tag(tags) if versioned else None, None
     at_head = [tag for tag, commit in tags.items() if commit == remote.head]
     if at_head or not versioned:
         return None, at_head[-1] if at_head else None
     last = f"v{_last_version(tags)}"
-    held = last in tags and _is_held(look, release, remote, last)
+    held = last in tags and _is_held(files_at, release, remote, last)
     return (None, last) if held else (next_tag(tags), None)
 
 
-def _is_held(look: Callable[[str], Files], release: Release, remote: Remote, tag: str) -> bool:
+def _is_held(files_at: Callable[[str], Files], release: Release, remote: Remote, tag: str) -> bool:
     """Whether what a tag names holds the release."""
-    files = (remote.files or {}) if (remote.tags or {})[tag] == remote.head else look(tag)
+    files = (remote.files or {}) if (remote.tags or {})[tag] == remote.head else files_at(tag)
     return all(change.what == UNCHANGED for change in compare(release, files))
 
 
 def _warnings(
     api: HfApi,
-    look: Callable[[str], Files],
+    files_at: Callable[[str], Files],
     release: Release,
-    wishes: Wishes,
+    settings: PushSettings,
     remote: Remote,
     changes: tuple[Change, ...],
 ) -> Iterator[str]:
@@ -243,18 +246,18 @@ def _warnings(
     count = {what: sum(change.what == what for change in changes) for what in (NEW, CHANGED, DELETED)}
     theirs = sorted(change.path for change in changes if change.what in (CHANGED, DELETED))
     if theirs and remote.head is not None:
-        last = steadily(
+        last = with_retries(
             lambda: api.list_repo_commits(release.repo_id, repo_type=release.kind, revision=str(remote.head))
         )[0]
         if not _is_of_a_push(last.title):
             version = f"v{_last_version(remote.tags or {})}"
             if version in (remote.tags or {}):  # what has changed since the last push
-                before, now = look(version), remote.files or {}
+                before, now = files_at(version), remote.files or {}
                 theirs = [path for path in theirs if path not in before or before[path].blob_id != now[path].blob_id]
             if theirs:
                 more = f" and {len(theirs) - SHOWN} more" if len(theirs) > SHOWN else ""
                 yield (
-                    f"{wishes.revision or MAIN} of {release.target} was last changed by {' and '.join(last.authors)} "
+                    f"{settings.revision or MAIN} of {release.target} was last changed by {' and '.join(last.authors)} "
                     f"({last.created_at:%Y-%m-%d %H:%M} UTC: {last.title!r}), not by a push like this one, which "
                     f"overwrites or deletes {', '.join(theirs[:SHOWN])}{more}"
                 )

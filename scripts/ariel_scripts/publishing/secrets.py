@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ariel_scripts.publishing.machine_paths import machine_paths
+from ariel_scripts.publishing.release import Item
 
-if TYPE_CHECKING:
-    from ariel_scripts.publishing.release import Item
-
-TEXT_SUFFIXES = (".cfg", ".css", ".csv", ".html", ".ini", ".ipynb", ".js", ".json", ".jsonl", ".md", ".py", ".sh",
-                 ".svg", ".toml", ".tsv", ".txt", ".yaml", ".yml")  # fmt: skip
+TEXT_SUFFIXES = (
+    *(".css", ".html", ".js", ".md", ".py", ".sh", ".svg", ".txt"),
+    *(".cfg", ".ini", ".toml", ".yaml", ".yml"),
+    *(".csv", ".ipynb", ".json", ".jsonl", ".tsv"),
+)
 CODE_SUFFIXES = (".js", ".py")  # where what follows `token =` may be a variable's name
 
 # values that are plainly stand-ins (<password>, ${PASSWORD}, your-password, ***) pass

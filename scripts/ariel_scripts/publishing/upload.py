@@ -8,12 +8,11 @@ and the Hub asks only for large files that it has not got.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceCard
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, SpaceCard
 from huggingface_hub.errors import HTTPError
 
-from ariel_scripts.publishing.hub_errors import PublishError, explained, failure, status_of, steadily
+from ariel_scripts.publishing.hub_errors import PublishError, explained, failure, status_of, with_retries
 from ariel_scripts.publishing.push_plan import (
     DELETED,
     MAIN,
@@ -28,7 +27,9 @@ from ariel_scripts.publishing.push_plan import (
 )
 from ariel_scripts.publishing.release import Release
 
-AGAIN = "Run the same command again to go on."
+Operation = CommitOperationAdd | CommitOperationDelete
+
+RERUN = "Run the same command again to go on."
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def publish(api: HfApi, plan: Plan) -> Published:
     """
     if plan.user is None:
         raise PublishError(f"{NO_TOKEN}. Nothing was published.")
-    plan = _with_place(api, plan)
-    if plan.wishes.create_pr:
+    plan = _with_repository(api, plan)
+    if plan.settings.create_pr:
         return _pull_request(api, plan)
     commit = _commit(api, plan) if plan.pending else plan.remote.head
     if plan.tag is not None and commit is not None:
@@ -58,48 +59,56 @@ def publish(api: HfApi, plan: Plan) -> Published:
     return Published(_url(api, plan), commit or "", plan.tag or plan.held_by, bool(plan.pending))
 
 
-def _with_place(api: HfApi, plan: Plan) -> Plan:
+def _with_repository(api: HfApi, plan: Plan) -> Plan:
     """The plan against a repository and branch that exist; made here if they did not."""
-    release, wishes, place = plan.release, plan.wishes, _place(plan)
+    release, settings, place = plan.release, plan.settings, plan.release.place
     if plan.remote.private is not None and plan.remote.has_branch:
         return plan
     sdk = _space_sdk(release) if release.kind == "space" else None
     if made := "repository" if plan.remote.private is None else "":
-        with explained(plan.target, plan.user, f"Nothing was published. {AGAIN}"):
-            steadily(lambda: api.create_repo(**place, private=wishes.private, exist_ok=True, space_sdk=sdk))
+        with explained(plan.target, plan.user, f"Nothing was published. {RERUN}"):
+            with_retries(lambda: api.create_repo(**place, private=settings.private, exist_ok=True, space_sdk=sdk))
     if plan.branch != MAIN:
         left = f"The new {made} stays. " if made else ""
-        with explained(plan.target, plan.user, f"Nothing was published. {left}{AGAIN}"):
-            steadily(lambda: api.create_branch(**place, branch=plan.branch, revision=plan.remote.head, exist_ok=True))
-    return make_plan(api, release, wishes, made or "branch")  # what the Hub puts into a new repository is seen now
+        with explained(plan.target, plan.user, f"Nothing was published. {left}{RERUN}"):
+            head = plan.remote.head
+            with_retries(lambda: api.create_branch(**place, branch=plan.branch, revision=head, exist_ok=True))
+    return make_plan(api, release, settings, made or "branch")  # what the Hub puts into a new repository is seen now
 
 
 def _commit(api: HfApi, plan: Plan) -> str:
     """Send what differs and commit it; the new commit's id."""
-    done = _landed(api, plan, _send(api, plan))
-    _verify(api, plan, done)
-    return done
+    commit = _commit_id(api, plan, _send(api, plan))
+    _verify(api, plan, commit)
+    return commit
 
 
-def _send(api: HfApi, plan: Plan) -> Any:
+def _send(api: HfApi, plan: Plan) -> CommitInfo | None:
     """Send large files, then commit: the client's CommitInfo, or None where only its answer was lost."""
-    place, items = _place(plan), {item.path: item for item in plan.release.items}
-    adds = [CommitOperationAdd(change.path, items[change.path].content)
-            for change in plan.pending if change.what != DELETED]  # fmt: skip
+    place, items = plan.release.place, {item.path: item for item in plan.release.items}
+    adds = [
+        CommitOperationAdd(change.path, items[change.path].content) for change in plan.pending if change.what != DELETED
+    ]
     deletes = [CommitOperationDelete(change.path) for change in plan.pending if change.what == DELETED]
-    before = f"{_as_before(plan)} Large files that have arrived are not sent again. {AGAIN}"
+    before = f"{_state_before(plan)} Large files that have arrived are not sent again. {RERUN}"
     with explained(plan.target, plan.user, before):
         # no .gitignore on the Hub may leave out part of a release
-        api.preupload_lfs_files(**place, additions=adds, revision=plan.branch, create_pr=plan.wishes.create_pr,
-                                free_memory=False, gitignore_content="")  # fmt: skip
-    unknown = f"Whether the commit to {plan.branch!r} was made is not known; half of it was not. {AGAIN}"
+        api.preupload_lfs_files(
+            **place,
+            additions=adds,
+            revision=plan.branch,
+            create_pr=plan.settings.create_pr,
+            free_memory=False,
+            gitignore_content="",
+        )
+    unknown = f"Whether the commit to {plan.branch!r} was made is not known; half of it was not. {RERUN}"
     with explained(plan.target, plan.user, before, interrupted=unknown):
         try:
-            return steadily(
-                lambda: _ask_for_commit(api, plan, [*adds, *deletes]), again=lambda error: _again(api, plan)
+            return with_retries(
+                lambda: _ask_for_commit(api, plan, [*adds, *deletes]), may_repeat=lambda error: _may_repeat(api, plan)
             )
         except HTTPError as error:
-            there = _is_there(api, plan)
+            there = _holds_release(api, plan)
             if there is None and (status_of(error) or 500) >= 500:
                 raise failure(plan.target, plan.user, error, unknown) from error
             if not there:
@@ -107,7 +116,7 @@ def _send(api: HfApi, plan: Plan) -> Any:
             return None
 
 
-def _as_before(plan: Plan) -> str:
+def _state_before(plan: Plan) -> str:
     """What the Hub holds until the commit, in a sentence."""
     if plan.made == "repository":
         return "The repository was made by this push and stays, without anything of it: delete it if you give up."
@@ -116,39 +125,39 @@ def _as_before(plan: Plan) -> str:
     return f"{plan.branch!r} of {plan.target} is as it was before."
 
 
-def _ask_for_commit(api: HfApi, plan: Plan, operations: list[Any]) -> Any:
+def _ask_for_commit(api: HfApi, plan: Plan, operations: list[Operation]) -> CommitInfo:
     return api.create_commit(
-        **_place(plan),
+        **plan.release.place,
         operations=operations,
         commit_message=message(plan.release, plan.tag, plan.changes),
         revision=plan.branch,
-        create_pr=plan.wishes.create_pr,
+        create_pr=plan.settings.create_pr,
         parent_commit=plan.remote.head,
     )
 
 
-def _again(api: HfApi, plan: Plan) -> bool:
+def _may_repeat(api: HfApi, plan: Plan) -> bool:
     """Whether a commit that failed is to be asked for again: not where it was made and only the answer was lost."""
-    return _is_there(api, plan) is not True
+    return _holds_release(api, plan) is not True
 
 
-def _is_there(api: HfApi, plan: Plan) -> bool | None:
+def _holds_release(api: HfApi, plan: Plan) -> bool | None:
     """Whether the Hub holds the release now; None where it does not answer."""
     try:
-        if plan.wishes.create_pr:
+        if plan.settings.create_pr:
             return _find_pull_request(api, plan) is not None
-        head = api.repo_info(**_place(plan), revision=plan.branch).sha
+        head = api.repo_info(**plan.release.place, revision=plan.branch).sha
         return head is not None and head != plan.remote.head and _holds(api, plan, head)
     except HTTPError:
         return None
 
 
-def _landed(api: HfApi, plan: Plan, sent: Any) -> str:
+def _commit_id(api: HfApi, plan: Plan, sent: CommitInfo | None) -> str:
     """Id of the commit that was made."""
     if sent is not None:
         return str(sent.oid)
-    with explained(plan.target, plan.user, f"{plan.target} is published, without a tag. {AGAIN}"):
-        return str(read_remote(api, plan.release, plan.wishes).head)
+    with explained(plan.target, plan.user, f"{plan.target} is published, without a tag. {RERUN}"):
+        return str(read_remote(api, plan.release, plan.settings).head)
 
 
 def _holds(api: HfApi, plan: Plan, revision: str) -> bool:
@@ -158,7 +167,7 @@ def _holds(api: HfApi, plan: Plan, revision: str) -> bool:
 
 def _verify(api: HfApi, plan: Plan, commit: str) -> None:
     """Refuse to call it published if the commit does not hold the release."""
-    with explained(plan.target, plan.user, f"Commit {commit[:12]} was made, but not looked at. {AGAIN}"):
+    with explained(plan.target, plan.user, f"Commit {commit[:12]} was made, but not looked at. {RERUN}"):
         wrong = [one for one in compare(plan.release, files_of(api, plan.release, commit)) if one.what != UNCHANGED]
     if wrong:
         listed = ", ".join(f"{one.path} ({one.what})" for one in wrong[:5])
@@ -167,13 +176,13 @@ def _verify(api: HfApi, plan: Plan, commit: str) -> None:
 
 def _set_tag(api: HfApi, plan: Plan, commit: str) -> None:
     tag = str(plan.tag)
-    with explained(plan.target, plan.user, f"Commit {commit[:12]} is published, without its tag {tag}. {AGAIN}"):
+    with explained(plan.target, plan.user, f"Commit {commit[:12]} is published, without its tag {tag}. {RERUN}"):
         try:
-            steadily(lambda: api.create_tag(**_place(plan), tag=tag, revision=commit))
+            with_retries(lambda: api.create_tag(**plan.release.place, tag=tag, revision=commit))
         except HTTPError as error:
             # the answer to an earlier try was lost, or somebody else took the name
-            there = tag in (read_remote(api, plan.release, plan.wishes).tags or {})
-            if status_of(error) != 409 or not there or api.repo_info(**_place(plan), revision=tag).sha != commit:
+            there = tag in (read_remote(api, plan.release, plan.settings).tags or {})
+            if status_of(error) != 409 or not there or api.repo_info(**plan.release.place, revision=tag).sha != commit:
                 raise
 
 
@@ -181,15 +190,15 @@ def _pull_request(api: HfApi, plan: Plan) -> Published:
     """Open a pull request, unless the branch or an open one of this user's holds the release already."""
     if not plan.pending:
         return Published(_url(api, plan), plan.remote.head or "", None, False)
-    with explained(plan.target, plan.user, f"Nothing was published. {AGAIN}"):
+    with explained(plan.target, plan.user, f"Nothing was published. {RERUN}"):
         found = _find_pull_request(api, plan)
     fresh = found is None
     if found is None:
         sent = _send(api, plan)
-        with explained(plan.target, plan.user, f"A pull request was opened. {AGAIN}"):
-            found = (sent.pr_revision, sent.oid) if sent is not None else _find_pull_request(api, plan)
+        with explained(plan.target, plan.user, f"A pull request was opened. {RERUN}"):
+            found = _find_pull_request(api, plan) if sent is None else (str(sent.pr_revision), sent.oid)
         if found is None:
-            raise PublishError(f"{plan.target}: the pull request is not there. {AGAIN}")
+            raise PublishError(f"{plan.target}: the pull request is not there. {RERUN}")
         _verify(api, plan, found[0])
     number = found[0].rpartition("/")[2]
     return Published(_url(api, plan), found[1], None, fresh, f"{_url(api, plan)}/discussions/{number}")
@@ -197,7 +206,7 @@ def _pull_request(api: HfApi, plan: Plan) -> Published:
 
 def _find_pull_request(api: HfApi, plan: Plan) -> tuple[str, str] | None:
     """Reference and commit of an open pull request of this user's that holds the release."""
-    place = _place(plan)
+    place = plan.release.place
     listed = api.get_repo_discussions(
         **place, author=plan.user, discussion_type="pull_request", discussion_status="open"
     )
@@ -207,10 +216,6 @@ def _find_pull_request(api: HfApi, plan: Plan) -> tuple[str, str] | None:
     refs = api.list_repo_refs(**place, include_pull_requests=True)
     heads = {found.ref: found.target_commit for found in refs.pull_requests or []}
     return next(((ref, heads[ref]) for ref in sorted(mine & set(heads)) if _holds(api, plan, ref)), None)
-
-
-def _place(plan: Plan) -> dict[str, Any]:
-    return {"repo_id": plan.release.repo_id, "repo_type": plan.release.kind}
 
 
 def _url(api: HfApi, plan: Plan) -> str:

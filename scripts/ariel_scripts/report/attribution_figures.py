@@ -26,10 +26,17 @@ FGS1_BEYOND = "A triangle: FGS1, one channel with the light of many, lies beyond
 
 
 def attribution_figures(
-    title: str, caption: str, wavelength: Array, time: Sequence[Array], by_time: Mapping[str, Sequence[Array]],
-    curve: Sequence[Array], by_channel: Mapping[str, Array], penalties: Mapping[str, Array],
-    limits: Mapping[str, float], units: Mapping[str, str],
-) -> tuple[Figure, Figure]:  # fmt: skip
+    title: str,
+    caption: str,
+    wavelength: Array,
+    time: Sequence[Array],
+    by_time: Mapping[str, Sequence[Array]],
+    curve: Sequence[Array],
+    by_channel: Mapping[str, Array],
+    penalties: Mapping[str, Array],
+    limits: Mapping[str, float],
+    units: Mapping[str, str],
+) -> tuple[Figure, Figure]:
     """Two figures, a variant for each output: over time with white light, over wavelength with penalties."""
     over_time, over_channel = {}, {}
     beyond = any(_beyond(values) for values in by_channel.values())
@@ -37,18 +44,41 @@ def attribution_figures(
         data: list[Trace] = []
         for place, (hours, part, white) in enumerate(zip(time, parts, curve, strict=True)):
             visit = f"visit {place}, " if len(time) > 1 else ""
-            data.append({"x": packed(hours), "y": packed(white), "mode": "markers", "name": f"{visit}white light",
-                         "yaxis": "y2", "marker": {"color": "§muted", "size": 3, "opacity": 0.7},
-                         "hoverinfo": "skip"})  # fmt: skip
-            data.append({"x": packed(hours), "y": packed(part), "mode": "lines", "name": f"{visit}attribution",
-                         "line": line_style(place, shape="hvh", width=1.5), "fill": "tozeroy",
-                         "fillcolor": colour(place, 0.25)})  # fmt: skip
+            data.append(
+                {
+                    "x": packed(hours),
+                    "y": packed(white),
+                    "mode": "markers",
+                    "name": f"{visit}white light",
+                    "yaxis": "y2",
+                    "marker": {"color": "§muted", "size": 3, "opacity": 0.7},
+                    "hoverinfo": "skip",
+                }
+            )
+            data.append(
+                {
+                    "x": packed(hours),
+                    "y": packed(part),
+                    "mode": "lines",
+                    "name": f"{visit}attribution",
+                    "line": line_style(place, shape="hvh", width=1.5),
+                    "fill": "tozeroy",
+                    "fillcolor": colour(place, 0.25),
+                }
+            )
         layout = {
             "xaxis": axis_of("h from the first exposure"),
             "yaxis": axis_of(f"to {name}, {units[name]}", zeroline=True, exponentformat="power"),
-            "yaxis2": {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False,
-                       "title": {"text": "white light, %"}, "tickmode": "auto", "nticks": 5},
-        }  # fmt: skip
+            "yaxis2": {
+                "overlaying": "y",
+                "side": "right",
+                "showgrid": False,
+                "zeroline": False,
+                "title": {"text": "white light, %"},
+                "tickmode": "auto",
+                "nticks": 5,
+            },
+        }
         over_time[name] = {"data": data, "layout": layout}
         over_channel[name] = {
             "data": _channel_attribution(wavelength, name, by_channel[name], penalties, limits),
@@ -98,8 +128,17 @@ def _channel_attribution(
         broken = np.flatnonzero(np.nan_to_num(terms) > limits[penalty])
         for axis, which in (("x", broken[broken == 0]), ("x2", broken[broken > 0])):
             if len(which):
-                data.append({"x": packed(wavelength[which]), "y": packed(inside[which]), "xaxis": axis, "yaxis": "y",
-                             "mode": "markers", "legendgroup": title, "showlegend": False,
-                             "marker": {"color": colour(place), "size": 7, "symbol": "x"},
-                             "hovertemplate": f"{title}, %{{x:.3f}} µm<extra></extra>"})  # fmt: skip
+                data.append(
+                    {
+                        "x": packed(wavelength[which]),
+                        "y": packed(inside[which]),
+                        "xaxis": axis,
+                        "yaxis": "y",
+                        "mode": "markers",
+                        "legendgroup": title,
+                        "showlegend": False,
+                        "marker": {"color": colour(place), "size": 7, "symbol": "x"},
+                        "hovertemplate": f"{title}, %{{x:.3f}} µm<extra></extra>",
+                    }
+                )
     return data

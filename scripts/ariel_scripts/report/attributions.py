@@ -22,6 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ariel_scripts.opening.datasets import count_visits
+from ariel_scripts.opening.hub import Located
+from ariel_scripts.prediction.job import stream_rows
+from ariel_scripts.prediction.predictor import Member, classical_inputs, fit_inputs
+from modeling_ariel.retrieval import fit
+
 STEPS = 48  # misses at most a few parts in a thousand of the change; 24 missed up to 6 %
 OUTPUTS = ("depth", "sigma")
 READINGS = ("light curve", "residual of the fit")  # the second only where the model has a fit
@@ -70,11 +76,8 @@ def integrated_gradients(
     return torch.stack(parts).sum(0) * (x - baseline).double()
 
 
-def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int = STEPS) -> Attribution:
+def attribute(member: Member, planet: int, rows: list[dict[str, Any]], steps: int = STEPS) -> Attribution:
     """Attributions of one planet, given the rows of its visits, to the light curves that ``member``'s model reads."""
-    from ariel_scripts.prediction.predictor import classical_inputs, fit_inputs
-    from modeling_ariel.retrieval import fit
-
     model = member.model
     inputs = {name: value.to(member.device) for name, value in member.extractor(rows).items() if name != "labels"}
     names = ["light_curve"]
@@ -93,10 +96,10 @@ def attribute(member: Any, planet: int, rows: list[dict[str, Any]], steps: int =
     def answer(readings: Tensor) -> Tensor:
         """Of as many copies of the planet as there are ``readings`` (S, R, V, T, C)."""
         copies = len(readings)
-        given = {name: value.repeat(copies, *(1,) * (value.ndim - 1)) for name, value in inputs.items()}
-        given["planet"] = torch.arange(copies, device=curve.device).repeat_interleave(len(curve))
-        given |= {name: readings[:, place].flatten(0, 1) for place, name in enumerate(names)}
-        spectrum = model(**given)
+        arguments = {name: value.repeat(copies, *(1,) * (value.ndim - 1)) for name, value in inputs.items()}
+        arguments["planet"] = torch.arange(copies, device=curve.device).repeat_interleave(len(curve))
+        arguments |= {name: readings[:, place].flatten(0, 1) for place, name in enumerate(names)}
+        spectrum = model(**arguments)
         depth, sigma = spectrum.mean.double(), spectrum.sigma.double()
         return torch.stack([1e6 * depth.mean(1), 100.0 * sigma.log().mean(1)], 1)
 
@@ -129,15 +132,12 @@ def white_light(flux: Tensor, valid: Tensor) -> np.ndarray:
     return 100.0 * (total - 1.0).double().cpu().numpy()
 
 
-def rows_of(where: Any, split: str, planets: list[int]) -> dict[int, list[dict[str, Any]]]:
+def rows_of(where: Located, split: str, planets: list[int]) -> dict[int, list[dict[str, Any]]]:
     """The rows of all visits of some planets, as models read them; no further is read than to the last of them."""
-    from ariel_scripts.commands.predict import COLUMNS
-    from ariel_scripts.opening.datasets import count_visits, open_split
-
     visits = count_visits(where, split, None)
     left = sum(visits[planet] for planet in planets)
     found: dict[int, list[dict[str, Any]]] = {planet: [] for planet in planets}
-    for row in open_split(where, split).select_columns(list(COLUMNS)).with_format("numpy"):
+    for row in stream_rows(where, split):
         if int(row["planet_id"]) in found:
             found[int(row["planet_id"])].append(row)
             left -= 1

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ariel_scripts.command_line import file_hash
+from ariel_scripts.opening.datasets import open_split, wavelengths_of
 from ariel_scripts.opening.hub import Located
+from hf_dataset import folders
 from modeling_ariel.predictions import Predictions, read_predictions
 
 logger = logging.getLogger(__name__)
@@ -90,7 +93,7 @@ class Study:
 
 
 @dataclass
-class Given:
+class NamedPredictions:
     """Predictions as they came, under the ``name`` that the report calls them; ``latents`` (D,) by planet, if any."""
 
     name: str
@@ -102,8 +105,6 @@ class Given:
 
 def read_study(where: Located, split: str, limit: int | None) -> Study:
     """The first ``limit`` planets of a split, by number, without predictions."""
-    from ariel_scripts.opening.datasets import open_split, wavelengths_of
-
     dataset = where.name
     found: dict[int, list[dict[str, Any]]] = {}
     for row in open_split(where, split).select_columns(list(COLUMNS)):
@@ -141,14 +142,14 @@ def _log(text: str | None) -> Any:
         return None
 
 
-def add_entries(study: Study, given: Sequence[Given]) -> None:
+def add_entries(study: Study, named: Sequence[NamedPredictions]) -> None:
     """Put predictions in the order of the planets that all of them have.
 
     The planets that are lost so are kept by name in ``left_out``; ValueError where none is left.
     """
     wanted = study.planets.tolist()
     common = set(wanted)
-    for one in given:
+    for one in named:
         have = set(one.predictions.planet_id.tolist())
         if missing := [planet for planet in wanted if planet not in have]:
             study.left_out[one.name] = missing
@@ -161,11 +162,11 @@ def add_entries(study: Study, given: Sequence[Given]) -> None:
             f"{study.dataset}: split {study.split!r}: expected planets that every prediction is of, found none"
         )
     study.keep(np.array([place for place, planet in enumerate(wanted) if planet in common]))
-    study.entries += [_entry(study, one) for one in given]
+    study.entries += [_entry(study, one) for one in named]
 
 
-def _entry(study: Study, given: Given) -> Entry:
-    predictions, latents = given.predictions, given.latents
+def _entry(study: Study, named: NamedPredictions) -> Entry:
+    predictions, latents = named.predictions, named.latents
     place = {int(planet): row for row, planet in enumerate(predictions.planet_id)}
     rows = [place[int(planet)] for planet in study.planets]
 
@@ -179,23 +180,20 @@ def _entry(study: Study, given: Given) -> Entry:
         latent = np.stack([latents.get(int(planet), unknown) for planet in study.planets]).astype(np.float64)
     status = predictions.extra.get("status")
     return Entry(
-        name=given.name,
-        source=given.source,
+        name=named.name,
+        source=named.source,
         mu=predictions.mu[rows].astype(np.float64),
         sigma=np.maximum(predictions.sigma[rows].astype(np.float64), 1e-15),
         aleatoric=column("sigma_aleatoric"),
         epistemic=column("sigma_epistemic"),
         status=None if status is None else [str(status[row]) for row in rows],
         latent=latent,
-        facts=given.facts,
+        facts=named.facts,
     )
 
 
 def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
     """A predictions file, and what is known of how it was made: its hash, and the record beside it."""
-    from ariel_scripts.command_line import file_hash
-    from hf_dataset import folders
-
     facts: dict[str, Any] = {"file": path.name, "sha256": file_hash(path)}
     record = folders.read_json(path.with_name(f"{path.stem}.run.json")) or {}
     facts |= {name: record[name] for name in ("command", "config_hash", "seeds", "git_commit") if name in record}
@@ -207,8 +205,8 @@ def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
 
 def names_of(sources: Sequence[str]) -> list[str]:
     """A short name for each source, the last part of its path, made different by as many parts as that takes."""
-    parts = [Path(source).with_suffix("").parts if source.endswith(".parquet") else Path(source).parts
-             for source in sources]  # fmt: skip
+    paths = (Path(source).with_suffix("") if source.endswith(".parquet") else Path(source) for source in sources)
+    parts = [path.parts for path in paths]
     names = []
     for place, own in enumerate(parts):
         length = 1

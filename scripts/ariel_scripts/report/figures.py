@@ -1,4 +1,4 @@
-"""The report's figures of predictions, see `_report_plotly`: arrays in, plain dictionaries out."""
+"""The report's figures of predictions, of what `plots` has: arrays in, plain dictionaries out."""
 
 from __future__ import annotations
 
@@ -51,8 +51,11 @@ def errors_by_wavelength(wavelength: Array, kinds: Mapping[str, Mapping[str, Map
 
 def sigma_by_wavelength(wavelength: Array, curves: Mapping[str, Array]) -> Figure:
     """Typical sigma (C,) of each model [ppm], where there is no truth to compare with."""
-    data = [trace for place, (name, sigma) in enumerate(curves.items())
-            for trace in along(wavelength, sigma, 0, place, name)]  # fmt: skip
+    data = [
+        trace
+        for place, (name, sigma) in enumerate(curves.items())
+        for trace in along(wavelength, sigma, 0, place, name)
+    ]
     layout = spectral_layout(wavelength, ("σ, ppm",))
     layout["yaxis"]["rangemode"] = "tozero"
     return Figure("σ along wavelength", "Median over planets.", {"": {"data": data, "layout": layout}})
@@ -63,13 +66,29 @@ def sigma_by_wavelength(wavelength: Array, curves: Mapping[str, Array]) -> Figur
 
 def coverage(curves: Mapping[str, CoverageCurve]) -> Figure:
     """Share of truths inside against the stated probability."""
-    data: list[Trace] = [{"x": [0, 100], "y": [0, 100], "mode": "lines", "name": "honest", "hoverinfo": "skip",
-                          "line": {"color": "§muted", "dash": "dot", "width": 1.5}}]  # fmt: skip
+    data: list[Trace] = [
+        {
+            "x": [0, 100],
+            "y": [0, 100],
+            "mode": "lines",
+            "name": "honest",
+            "hoverinfo": "skip",
+            "line": {"color": "§muted", "dash": "dot", "width": 1.5},
+        }
+    ]
     for place, (name, curve) in enumerate(curves.items()):
         levels = 100 * curve.levels
         data.append(_area(levels, 100 * curve.low, 100 * curve.high, place))
-        data.append({"x": packed(levels), "y": packed(100 * curve.coverage), "mode": "lines", "name": label(name),
-                     "line": line_style(place), "hovertemplate": "%{x:.0f} % interval holds %{y:.1f} %"})  # fmt: skip
+        data.append(
+            {
+                "x": packed(levels),
+                "y": packed(100 * curve.coverage),
+                "mode": "lines",
+                "name": label(name),
+                "line": line_style(place),
+                "hovertemplate": "%{x:.0f} % interval holds %{y:.1f} %",
+            }
+        )
     layout = {
         "xaxis": axis_of("stated probability of the interval, %", range=[0, 100]),
         "yaxis": axis_of("truths inside, %", range=[0, 100]),
@@ -87,11 +106,27 @@ def z_histograms(found: Mapping[str, ZHistogram]) -> Figure:
     normal = np.exp(-0.5 * fine**2) / np.sqrt(2 * np.pi)
     data: list[Trace] = []
     for place, (name, one) in enumerate(found.items()):
-        data.append({"x": packed(np.repeat(one.edges, 2)[1:-1]), "y": packed(np.repeat(one.density, 2)),
-                     "mode": "lines", "name": label(name), "line": line_style(place), "hoverinfo": "skip",
-                     **({"fill": "tozeroy", "fillcolor": colour(place, 0.15)} if place == 0 else {})})  # fmt: skip
-    data.append({"x": packed(fine), "y": packed(normal), "mode": "lines", "name": "N(0, 1)", "hoverinfo": "skip",
-                 "line": {"color": "§ink", "dash": "dot", "width": 1.5}})  # fmt: skip
+        data.append(
+            {
+                "x": packed(np.repeat(one.edges, 2)[1:-1]),
+                "y": packed(np.repeat(one.density, 2)),
+                "mode": "lines",
+                "name": label(name),
+                "line": line_style(place),
+                "hoverinfo": "skip",
+                **({"fill": "tozeroy", "fillcolor": colour(place, 0.15)} if place == 0 else {}),
+            }
+        )
+    data.append(
+        {
+            "x": packed(fine),
+            "y": packed(normal),
+            "mode": "lines",
+            "name": "N(0, 1)",
+            "hoverinfo": "skip",
+            "line": {"color": "§ink", "dash": "dot", "width": 1.5},
+        }
+    )
     top = 1.15 * max(normal.max(), *(one.density[1:-1].max() for one in found.values()))  # what is beyond may tower
     linear = {"xaxis": axis_of("z = (μ − truth)/σ", range=[-5, 5]), "yaxis": axis_of("density", range=[0, float(top)])}
     logarithmic = {**linear, "yaxis": axis_of("density", type="log", range=[-4, 0.3], dtick=1)}
@@ -101,9 +136,15 @@ def z_histograms(found: Mapping[str, ZHistogram]) -> Figure:
 
 
 def _area(x: Array, low: Array, high: Array, place: int) -> Trace:
-    return {"x": packed(np.concatenate([x, x[::-1]])), "y": packed(np.concatenate([low, high[::-1]])),
-            "fill": "toself", "mode": "none", "fillcolor": colour(place, 0.2), "hoverinfo": "skip",
-            "showlegend": False}  # fmt: skip
+    return {
+        "x": packed(np.concatenate([x, x[::-1]])),
+        "y": packed(np.concatenate([low, high[::-1]])),
+        "fill": "toself",
+        "mode": "none",
+        "fillcolor": colour(place, 0.2),
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
 
 
 def loss_map(wavelength: Array, planets: NDArray[np.int64], losses: Mapping[str, Array]) -> Figure:
@@ -111,20 +152,39 @@ def loss_map(wavelength: Array, planets: NDArray[np.int64], losses: Mapping[str,
     names = ["FGS1", *(f"{value:.3f} µm" for value in wavelength[1:])]
     ticks = [0, *(int(np.abs(wavelength - at).argmin()) for at in (2.3, 2.6, 3.0, 3.4, wavelength[-1]))]
     layout = {
-        "xaxis": axis_of("wavelength, µm", type="category", tickvals=[names[t] for t in ticks], tickangle=0,
-                       ticktext=["FGS1", *(f"{wavelength[t]:.1f}" for t in ticks[1:])], showgrid=False),
-        "yaxis": axis_of("planets, most lost first", type="category", tickvals=[], showgrid=False,
-                       autorange="reversed"),
-    }  # fmt: skip
-    bar = {"title": {"text": "nats lost", "side": "right"}, "thickness": 12, "len": 0.9, "tickvals": [0, 2, 4, 6],
-           "ticktext": ["0", "2", "4", "≥ 6"]}  # fmt: skip
+        "xaxis": axis_of(
+            "wavelength, µm",
+            type="category",
+            tickvals=[names[t] for t in ticks],
+            tickangle=0,
+            ticktext=["FGS1", *(f"{wavelength[t]:.1f}" for t in ticks[1:])],
+            showgrid=False,
+        ),
+        "yaxis": axis_of(
+            "planets, most lost first", type="category", tickvals=[], showgrid=False, autorange="reversed"
+        ),
+    }
+    bar = {
+        "title": {"text": "nats lost", "side": "right"},
+        "thickness": 12,
+        "len": 0.9,
+        "tickvals": [0, 2, 4, 6],
+        "ticktext": ["0", "2", "4", "≥ 6"],
+    }
     variants = {}
     for name, loss in losses.items():
         trace = {
-            "type": "heatmap", "z": packed(loss, 0.01), "zmin": 0, "zmax": 6, "colorscale": "Cividis",
-            "reversescale": True, "colorbar": bar, "x": names, "y": [f"planet {planet}" for planet in planets],
+            "type": "heatmap",
+            "z": packed(loss, 0.01),
+            "zmin": 0,
+            "zmax": 6,
+            "colorscale": "Cividis",
+            "reversescale": True,
+            "colorbar": bar,
+            "x": names,
+            "y": [f"planet {planet}" for planet in planets],
             "hovertemplate": "%{y}, %{x}: %{z:.2f} nats lost<extra></extra>",
-        }  # fmt: skip
+        }
         variants[name] = {"data": [trace], "layout": layout}
     caption = (
         "A right depth with σ of 27 ppm loses 1 nat, with 74 ppm 2; an error of 3 σ loses 4.5 more. A dark row is a "
@@ -140,16 +200,25 @@ def loss_map(wavelength: Array, planets: NDArray[np.int64], losses: Mapping[str,
 def power_spectra(frequency: Array, curves: Sequence[tuple[str, Array, int | None, str]]) -> Figure:
     """Power (K,) [ppm^2] over frequency (K,) [1/channel]: (name, power, place of its colour or None, dash)."""
     data = [
-        {"x": packed(frequency), "y": packed(np.maximum(values, 1e-12)), "mode": "lines", "name": label(name),
-         "line": {"color": "§ink", "width": 4} if place is None else line_style(place, dash=dash),
-         "hovertemplate": "%{x:.3f} per channel: %{y:.3g} ppm²"}
+        {
+            "x": packed(frequency),
+            "y": packed(np.maximum(values, 1e-12)),
+            "mode": "lines",
+            "name": label(name),
+            "line": {"color": "§ink", "width": 4} if place is None else line_style(place, dash=dash),
+            "hovertemplate": "%{x:.3f} per channel: %{y:.3g} ppm²",
+        }
         for name, values, place, dash in curves
-    ]  # fmt: skip
+    ]
     layout = {
-        "xaxis": axis_of("period, channels", type="log", tickvals=[1 / period for period in PERIODS],
-                       ticktext=[str(period) for period in PERIODS]),
+        "xaxis": axis_of(
+            "period, channels",
+            type="log",
+            tickvals=[1 / period for period in PERIODS],
+            ticktext=[str(period) for period in PERIODS],
+        ),
         "yaxis": axis_of("power, ppm²", type="log", exponentformat="power", dtick=1),
-    }  # fmt: skip
+    }
     caption = (
         "White noise of 10 ppm is level at 100 ppm². Fine structure is on the right: a prediction above the truth "
         "there is noisy, one far below it is smoother than the spectra are. Residuals should lie below the truth."
@@ -158,9 +227,16 @@ def power_spectra(frequency: Array, curves: Sequence[tuple[str, Array, int | Non
 
 
 def scatter(
-    title: str, caption: str, x: tuple[str, Array], y: tuple[str, Array], planets: NDArray[np.int64],
-    colours: Mapping[str, Array], log: bool = False, diagonal: bool = False, choose: str = "colour",
-) -> Figure:  # fmt: skip
+    title: str,
+    caption: str,
+    x: tuple[str, Array],
+    y: tuple[str, Array],
+    planets: NDArray[np.int64],
+    colours: Mapping[str, Array],
+    log: bool = False,
+    diagonal: bool = False,
+    choose: str = "colour",
+) -> Figure:
     """Planets as points that lead to their spectra; a variant for each of ``colours`` {label: (P,)}."""
     variants = {}
     layout: dict[str, Any] = {"xaxis": axis_of(x[0], zeroline=False), "yaxis": axis_of(y[0], zeroline=False)}
@@ -170,14 +246,24 @@ def scatter(
         marker: dict[str, Any] = {"size": 8, "color": "§c0", "line": {"width": 0.5, "color": "§paper"}}
         if known.any():
             low, high = np.percentile(values[known], [2, 98])
-            marker |= {"color": [float(f"{v:.5g}") if ok else None for v, ok in zip(values, known, strict=True)],
-                       "cmin": float(low), "cmax": float(high) if high > low else float(low) + 1.0,
-                       "colorscale": "Cividis", "showscale": True,
-                       "colorbar": {"title": {"text": name, "side": "right"}, "thickness": 12}}  # fmt: skip
+            marker |= {
+                "color": [float(f"{v:.5g}") if ok else None for v, ok in zip(values, known, strict=True)],
+                "cmin": float(low),
+                "cmax": float(high) if high > low else float(low) + 1.0,
+                "colorscale": "Cividis",
+                "showscale": True,
+                "colorbar": {"title": {"text": name, "side": "right"}, "thickness": 12},
+            }
         data: list[Trace] = [
-            {"x": packed(x[1]), "y": packed(y[1]), "mode": "markers", "marker": marker,
-             "customdata": [int(planet) for planet in planets], "hovertemplate": "planet %{customdata}<extra></extra>"}
-        ]  # fmt: skip
+            {
+                "x": packed(x[1]),
+                "y": packed(y[1]),
+                "mode": "markers",
+                "marker": marker,
+                "customdata": [int(planet) for planet in planets],
+                "hovertemplate": "planet %{customdata}<extra></extra>",
+            }
+        ]
         if diagonal:
             ends = [float(min(x[1].min(), y[1].min())), float(max(x[1].max(), y[1].max()))]
             line = {"color": "§muted", "dash": "dot", "width": 1.5}
@@ -191,15 +277,22 @@ def strip(title: str, caption: str, quantities: Mapping[str, Mapping[str, Array]
     variants = {}
     for name, found in quantities.items():
         data = [
-            {"x": list(range(len(planets))), "y": [None if not np.isfinite(v) else float(f"{v:.5g}") for v in values],
-             "mode": "markers", "name": label(instrument),
-             "marker": {"color": colour(place), "size": 6, "symbol": ("circle", "diamond")[place % 2]},
-             "customdata": [int(planet) for planet in planets],
-             "hovertemplate": "planet %{customdata}: %{y:.4g}<extra></extra>"}
+            {
+                "x": list(range(len(planets))),
+                "y": [None if not np.isfinite(v) else float(f"{v:.5g}") for v in values],
+                "mode": "markers",
+                "name": label(instrument),
+                "marker": {"color": colour(place), "size": 6, "symbol": ("circle", "diamond")[place % 2]},
+                "customdata": [int(planet) for planet in planets],
+                "hovertemplate": "planet %{customdata}: %{y:.4g}<extra></extra>",
+            }
             for place, (instrument, values) in enumerate(found.items())
-        ]  # fmt: skip
-        layout = {"xaxis": axis_of("planets, by number"), "yaxis": axis_of(name, exponentformat="power"),
-                  "hovermode": "closest"}  # fmt: skip
+        ]
+        layout = {
+            "xaxis": axis_of("planets, by number"),
+            "yaxis": axis_of(name, exponentformat="power"),
+            "hovermode": "closest",
+        }
         variants[name] = {"data": data, "layout": layout}
     return Figure(title, caption, variants, 340, "quantity")
 
@@ -209,12 +302,24 @@ def intervals(title: str, caption: str, rows: Mapping[str, Mapping[str, tuple[fl
     variants = {}
     for what, found in rows.items():
         data = [
-            {"x": [value], "y": [label(name)], "mode": "markers", "marker": {"color": colour(place), "size": 10},
-             "error_x": {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
-                         "thickness": 2, "width": 6},
-             "hovertemplate": f"%{{x:.4f}} ({low:.4f} to {high:.4f})<extra></extra>", "showlegend": False}
+            {
+                "x": [value],
+                "y": [label(name)],
+                "mode": "markers",
+                "marker": {"color": colour(place), "size": 10},
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [high - value],
+                    "arrayminus": [value - low],
+                    "thickness": 2,
+                    "width": 6,
+                },
+                "hovertemplate": f"%{{x:.4f}} ({low:.4f} to {high:.4f})<extra></extra>",
+                "showlegend": False,
+            }
             for place, (name, (value, low, high)) in enumerate(found.items())
-        ]  # fmt: skip
+        ]
         layout = {"xaxis": axis_of(what), "yaxis": {"type": "category", "autorange": "reversed", "automargin": True}}
         variants[what] = {"data": data, "layout": layout}
     return Figure(title, caption, variants, 130 + 45 * max(map(len, rows.values())), "score")

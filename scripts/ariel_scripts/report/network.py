@@ -76,13 +76,13 @@ def embed(method: str, latent: Array, seed: int) -> tuple[tuple[str, str], Array
         place, share = statistics.principal_components(scaled)
         return (f"PC 1 ({100 * share[0]:.0f} % of the variance)", f"PC 2 ({100 * share[1]:.0f} %)"), place
     if method == "tsne":
-        from sklearn.manifold import TSNE
+        from sklearn.manifold import TSNE  # of the extra `report`: the page goes without the picture
 
         perplexity = min(30.0, (len(latent) - 1) / 3)
         found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(scaled)
         return ("t-SNE 1", "t-SNE 2"), np.asarray(found, np.float64)
     if method == "umap":
-        import umap
+        import umap  # of the extra `report` too
 
         neighbours = min(15, len(latent) - 1)
         found = umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(scaled)
@@ -112,9 +112,17 @@ def attributions(study: Study, found: Sequence[tuple[Entry, Attribution]]) -> Se
         by_time = {key: list(values) for key, values in one.by_time.items()}
         title, caption = f"Planet {one.planet}{name}", f"{sums.capitalize()}."
         pair = attribution_figures(
-            title, caption, study.wavelength, list(one.time), by_time, list(one.white), one.by_channel,
-            {key: values[0] for key, values in terms.items()}, statistics.PENALTIES, units,
-        )  # fmt: skip
+            title,
+            caption,
+            study.wavelength,
+            list(one.time),
+            by_time,
+            list(one.white),
+            one.by_channel,
+            {key: values[0] for key, values in terms.items()},
+            statistics.PENALTIES,
+            units,
+        )
         heading = f"Planet {one.planet}"
         if study.listed:
             heading = f'<a href="#planet-{one.planet}">{heading}</a>'

@@ -40,7 +40,7 @@ def page(
     title: str, about: str, sections: Sequence[Section], planets: Mapping[str, Any], run: Mapping[str, Any]
 ) -> str:
     """The HTML of a report; ``run`` is what made it, shown at the end."""
-    from plotly.offline import get_plotlyjs
+    from plotly.offline import get_plotlyjs  # of the extra `report`: the command says what to install without it
 
     shown: list[Figure] = []
     body = "\n".join(_section(section, shown) for section in sections)

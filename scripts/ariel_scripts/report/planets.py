@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ariel_scripts.report import figures, statistics
-from ariel_scripts.report import plots as plotly
+from ariel_scripts.report import figures, plots, statistics
 from ariel_scripts.report.data import Array, Entry, Study
 from ariel_scripts.report.statistics import PPM
 from ariel_scripts.report.text import Section, number, table
@@ -81,24 +80,38 @@ def planet_data(study: Study) -> dict[str, Any]:
     """What the page's script draws planets from."""
     several = len(study.entries) > 1
     titles = ["transit depth, ppm", "(μ − truth)/σ"] if len(study.labelled) else ["transit depth, ppm"]
-    layout = plotly.spectral_layout(study.wavelength, titles, (2.4, 1) if len(titles) > 1 else None)
+    layout = plots.spectral_layout(study.wavelength, titles, (2.4, 1) if len(titles) > 1 else None)
     if len(titles) > 1:
         layout["yaxis2"]["autorangeoptions"] = {"include": [-3, 3]}
         for value in (-2, 2):
-            layout["shapes"].append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": value,
-                                     "y1": value, "line": {"color": "§muted", "width": 1, "dash": "dot"}})  # fmt: skip
+            layout["shapes"].append(
+                {
+                    "type": "line",
+                    "xref": "paper",
+                    "x0": 0,
+                    "x1": 1,
+                    "yref": "y2",
+                    "y0": value,
+                    "y1": value,
+                    "line": {"color": "§muted", "width": 1, "dash": "dot"},
+                }
+            )
     return {
         "ids": study.planets.tolist(),
-        "wavelength": plotly.packed(study.wavelength),
-        "truth": plotly.packed(PPM * study.truth) if len(study.labelled) else None,
+        "wavelength": plots.packed(study.wavelength),
+        "truth": plots.packed(PPM * study.truth) if len(study.labelled) else None,
         "entries": [
-            {"name": plotly.label(entry.name), "mu": plotly.packed(PPM * entry.mu),
-             "sigma": plotly.packed(PPM * entry.sigma), "wide": not several,
-             "dash": plotly.DASHES[place % len(plotly.DASHES)]}
+            {
+                "name": plots.label(entry.name),
+                "mu": plots.packed(PPM * entry.mu),
+                "sigma": plots.packed(PPM * entry.sigma),
+                "wide": not several,
+                "dash": plots.DASHES[place % len(plots.DASHES)],
+            }
             for place, entry in enumerate(study.entries)
         ],
         "layout": layout,
-    }  # fmt: skip
+    }
 
 
 # --- calibration ---------------------------------------------------------------------------------------------------

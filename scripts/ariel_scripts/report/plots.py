@@ -85,13 +85,24 @@ def spectral_layout(wavelength: Array, titles: Sequence[str], heights: Sequence[
     gap, top = 0.05, 1.0
     last = "y" if len(titles) == 1 else f"y{len(titles)}"
     layout: dict[str, Any] = {
-        "xaxis": {"domain": [0, _FGS1_END], "anchor": last, "range": [wavelength[0] - 0.1, wavelength[0] + 0.1],
-                  "tickvals": [float(wavelength[0])], "ticktext": ["FGS1"], "fixedrange": True, "showgrid": False},
-        "xaxis2": axis_of("wavelength, µm", domain=[_AIRS_START, 1], anchor=last,
-                        range=[float(wavelength[1]) - 0.02, float(wavelength[-1]) + 0.02]),
+        "xaxis": {
+            "domain": [0, _FGS1_END],
+            "anchor": last,
+            "range": [wavelength[0] - 0.1, wavelength[0] + 0.1],
+            "tickvals": [float(wavelength[0])],
+            "ticktext": ["FGS1"],
+            "fixedrange": True,
+            "showgrid": False,
+        },
+        "xaxis2": axis_of(
+            "wavelength, µm",
+            domain=[_AIRS_START, 1],
+            anchor=last,
+            range=[float(wavelength[1]) - 0.02, float(wavelength[-1]) + 0.02],
+        ),
         "shapes": [],
         "annotations": [],
-    }  # fmt: skip
+    }
     for row, (title, share) in enumerate(zip(titles, shares, strict=True)):
         bottom = max(top - share * (1 - gap * (len(titles) - 1)), 0.0)
         axis = axis_of(
@@ -103,45 +114,105 @@ def spectral_layout(wavelength: Array, titles: Sequence[str], heights: Sequence[
         if low < wavelength[1] - 0.1 or "continuum" in name:
             continue
         layout["shapes"].append(
-            {"type": "rect", "xref": "x2", "yref": "paper", "x0": low, "x1": high, "y0": 0, "y1": 1, "layer": "below",
-             "fillcolor": "§band", "line": {"width": 0}}
-        )  # fmt: skip
+            {
+                "type": "rect",
+                "xref": "x2",
+                "yref": "paper",
+                "x0": low,
+                "x1": high,
+                "y0": 0,
+                "y1": 1,
+                "layer": "below",
+                "fillcolor": "§band",
+                "line": {"width": 0},
+            }
+        )
         layout["annotations"].append(
-            {"xref": "x2", "yref": "paper", "x": (low + high) / 2, "y": 1, "yanchor": "bottom", "showarrow": False,
-             "text": band_name(name).split()[0], "font": {"size": 11, "color": "§muted"}}
-        )  # fmt: skip
+            {
+                "xref": "x2",
+                "yref": "paper",
+                "x": (low + high) / 2,
+                "y": 1,
+                "yanchor": "bottom",
+                "showarrow": False,
+                "text": band_name(name).split()[0],
+                "font": {"size": 11, "color": "§muted"},
+            }
+        )
     return layout
 
 
 def along(
-    wavelength: Array, values: Array, row: int, place: int, name: str, interval: tuple[Array, Array] | None = None,
+    wavelength: Array,
+    values: Array,
+    row: int,
+    place: int,
+    name: str,
+    interval: tuple[Array, Array] | None = None,
     **more: Any,
-) -> list[Trace]:  # fmt: skip
+) -> list[Trace]:
     """A line over AIRS and a point at FGS1 (C,) with its interval; ``more`` goes to both traces."""
     axis = f"y{row + 1 if row else ''}"
     shown = {"name": label(name), "legendgroup": label(name), "hovertemplate": "%{x:.3f} µm: %{y:.4g}", **more}
     line = more.get("line", line_style(place))
-    point: Trace = {**shown, "x": [float(wavelength[0])], "y": [float(values[0])], "xaxis": "x", "yaxis": axis,
-                    "mode": "markers", "showlegend": False,
-                    "marker": {"color": line["color"], "size": 7}}  # fmt: skip
+    point: Trace = {
+        **shown,
+        "x": [float(wavelength[0])],
+        "y": [float(values[0])],
+        "xaxis": "x",
+        "yaxis": axis,
+        "mode": "markers",
+        "showlegend": False,
+        "marker": {"color": line["color"], "size": 7},
+    }
     traces: list[Trace] = []
     if interval is not None:
         low, high = interval
-        point["error_y"] = {"type": "data", "symmetric": False, "array": [float(high[0] - values[0])],
-                            "arrayminus": [float(values[0] - low[0])], "width": 3}  # fmt: skip
+        point["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [float(high[0] - values[0])],
+            "arrayminus": [float(values[0] - low[0])],
+            "width": 3,
+        }
         traces.append(
-            {"x": packed(np.concatenate([wavelength[1:], wavelength[:0:-1]])),
-             "y": packed(np.concatenate([low[1:], high[:0:-1]])), "xaxis": "x2", "yaxis": axis, "fill": "toself",
-             "mode": "none", "fillcolor": colour(place, 0.2), "hoverinfo": "skip", "showlegend": False,
-             "legendgroup": label(name)}
-        )  # fmt: skip
+            {
+                "x": packed(np.concatenate([wavelength[1:], wavelength[:0:-1]])),
+                "y": packed(np.concatenate([low[1:], high[:0:-1]])),
+                "xaxis": "x2",
+                "yaxis": axis,
+                "fill": "toself",
+                "mode": "none",
+                "fillcolor": colour(place, 0.2),
+                "hoverinfo": "skip",
+                "showlegend": False,
+                "legendgroup": label(name),
+            }
+        )
     traces.append(point)
-    traces.append({**shown, "x": packed(wavelength[1:]), "y": packed(values[1:]), "xaxis": "x2", "yaxis": axis,
-                   "mode": "lines", "line": line})  # fmt: skip
+    traces.append(
+        {
+            **shown,
+            "x": packed(wavelength[1:]),
+            "y": packed(values[1:]),
+            "xaxis": "x2",
+            "yaxis": axis,
+            "mode": "lines",
+            "line": line,
+        }
+    )
     return traces
 
 
 def level(row: int, value: float) -> dict[str, Any]:
     """A dotted line across a row of `spectral_layout`."""
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": f"y{row + 1 if row else ''}", "y0": value,
-            "y1": value, "line": {"color": "§muted", "width": 1, "dash": "dot"}}  # fmt: skip
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "yref": f"y{row + 1 if row else ''}",
+        "y0": value,
+        "y1": value,
+        "line": {"color": "§muted", "width": 1, "dash": "dot"},
+    }

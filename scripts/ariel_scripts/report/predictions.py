@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.feature_extraction_utils import BatchFeature
 
 from ariel_scripts.command_line import config_hash
-from ariel_scripts.commands.predict import Job, Prepared, predict
 from ariel_scripts.prediction.fit_pool import keep_memory
+from ariel_scripts.prediction.job import Job, Prepared, predict
+from ariel_scripts.prediction.predictor import Member
 from hf_dataset import folders
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ class Latents:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.settings = ""
-        self.of: dict[int, np.ndarray] = {}
+        self.by_planet: dict[int, np.ndarray] = {}
 
     def open(self, settings: dict[str, Any]) -> None:
         """Take what an earlier run with the same settings has left."""
@@ -35,39 +37,39 @@ class Latents:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 if str(file["settings"]) == self.settings:
-                    self.of = dict(zip(file["planet_id"].tolist(), file["latent"], strict=True))
+                    self.by_planet = dict(zip(file["planet_id"].tolist(), file["latent"], strict=True))
         except (OSError, ValueError, KeyError):
-            self.of = {}
+            self.by_planet = {}
 
     def save(self) -> None:
         """Write them whole or not at all."""
-        if not self.of:
+        if not self.by_planet:
             return
         file = io.BytesIO()
         np.savez_compressed(
             file,
             settings=np.array(self.settings),
-            planet_id=np.array(list(self.of), np.int64),
-            latent=np.stack(list(self.of.values())),
+            planet_id=np.array(list(self.by_planet), np.int64),
+            latent=np.stack(list(self.by_planet.values())),
         )
         folders.write_bytes(self.path, file.getvalue())
 
-    def watch(self, member: Any) -> None:
+    def watch(self, member: Member) -> None:
         """Keep what the head of the model reads from now on, under the planets that its extractor was given last."""
         extractor = member.extractor
         batch: list[int] = []
 
-        def extract(rows: Any, **options: Any) -> Any:
+        def extract(rows: Any, **options: Any) -> BatchFeature:
             listed = rows if isinstance(rows, list) else [rows]
             batch[:] = dict.fromkeys(int(row["planet_id"]) for row in listed)
             return extractor(rows, **options)
 
-        def keep(_: Any, given: tuple[Tensor, ...]) -> None:
-            _, _, tokens, used = given
+        def keep(head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            _, _, tokens, used = inputs
             share = used.to(tokens.dtype)[..., None]
             pooled = (tokens * share).sum(1) / share.sum(1).clamp_min(1.0)
             if len(pooled) == len(batch):
-                self.of |= dict(zip(batch, pooled.detach().float().cpu().numpy(), strict=True))
+                self.by_planet |= dict(zip(batch, pooled.detach().float().cpu().numpy(), strict=True))
 
         member.extractor = extract
         member.model.head.register_forward_pre_hook(keep)
@@ -82,24 +84,18 @@ def predicted(job: Job) -> dict[int, np.ndarray]:
     latents.open(settings)
     if job.out.is_file() and folders.read_json(stamp) == settings:
         logger.info("%s: predictions of an earlier run with the same model and dataset", job.out)
-        return latents.of
+        return latents.by_planet
     for member in prepared.members:
         latents.watch(member)
-
-    class Watched(Job):
-        """The job, its models watched."""
-
-        def prepare(self) -> Prepared:
-            return prepared
 
     stamp.unlink(missing_ok=True)
     keep_memory()
     try:
-        predict(Watched(**job.__dict__))
+        predict(job, False, prepared)
     finally:
         latents.save()
     folders.write_json(stamp, settings)
-    return latents.of
+    return latents.by_planet
 
 
 def _settings(prepared: Prepared) -> dict[str, Any]:

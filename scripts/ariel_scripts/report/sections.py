@@ -6,6 +6,7 @@ import html
 
 import numpy as np
 
+from ariel_scripts.prediction.reliability import molecular_bands
 from ariel_scripts.report import figures, statistics
 from ariel_scripts.report.data import Array, Study
 from ariel_scripts.report.plots import band_name, label
@@ -90,9 +91,10 @@ def comparison(study: Study, seed: int) -> Section:
         caption = f"Above the line the other entry is better. Scores of lost planets are drawn at −0.5.{study.click}"
         names = (f"score 2024, {label(first.name)}", f"score 2024, {label(other.name)}")
         section.parts.append(
-            figures.scatter(title, caption, (names[0], x), (names[1], y), which, {"": np.full(len(which), np.nan)},
-                            diagonal=True)
-        )  # fmt: skip
+            figures.scatter(
+                title, caption, (names[0], x), (names[1], y), which, {"": np.full(len(which), np.nan)}, diagonal=True
+            )
+        )
     head = ["", "score 2024", "better", "score 2025", "better", "RMSE ratio", "planets better"]
     section.parts.insert(0, table(head, rows))
     return section
@@ -138,8 +140,9 @@ def wavelengths(study: Study, seed: int) -> Section:
     keys = ("rmse_ppm", "sigma_ppm", "bias_ppm", "coverage_90", "z_spread")
     for entry in study.entries:
         rows = []
-        for name, inside in statistics.bands(study.wavelength).items():
-            found = statistics.errors(*(values[:, inside] for values in study.judged(entry)), seed=seed)
+        truth, mu, sigma = study.judged(entry)
+        for name, inside in molecular_bands(study.wavelength).items():
+            found = statistics.errors(truth[:, inside], mu[:, inside], sigma[:, inside], seed)
             cells = [str(int(inside.sum())), *(named_estimate(key, found) for key in keys)]
             rows.append([band_name(name), *cells])
         heading = f"<h3>Bands{f' · {html.escape(entry.name)}' if len(study.entries) > 1 else ''}</h3>"
@@ -211,6 +214,9 @@ def shapes(study: Study) -> Section:
         "shapes",
         "Smoothness and penalties",
         intro,
-        [figures.power_spectra(frequency, curves), table(head, rows),
-         f"<h3>Physics penalties, mean over all {len(study.planets)} planets</h3>" + table(["", *named], penalties)],
-    )  # fmt: skip
+        [
+            figures.power_spectra(frequency, curves),
+            table(head, rows),
+            f"<h3>Physics penalties, mean over all {len(study.planets)} planets</h3>" + table(["", *named], penalties),
+        ],
+    )

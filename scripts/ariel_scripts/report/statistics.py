@@ -6,7 +6,7 @@ of the same number of planets with the same seed are the same draws, so that two
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,12 +131,6 @@ def summary(truth: Array, mu: Array, sigma: Array, seed: int = 0) -> dict[str, E
     rmse, middle = planet_errors(truth, mu, sigma).rmse, PPM * np.median(sigma, 1)
     found |= {"median_rmse_ppm": Estimate(*median(rmse)), "median_sigma_ppm": Estimate(*median(middle))}
     return found | errors(truth, mu, sigma, seed)
-
-
-def bands(wavelength: Array, named: Mapping[str, tuple[float, float]] = scoring.BANDS) -> dict[str, NDArray[np.bool_]]:
-    """Channels (C,) of each molecular band that holds any, by name."""
-    inside = {name: (wavelength >= low) & (wavelength < high) for name, (low, high) in named.items()}
-    return {name: which for name, which in inside.items() if which.any()}
 
 
 def by_channel(values: Array, root: bool = False, seed: int = 0) -> Array:

@@ -58,8 +58,8 @@ class Augmentation:
         return bool(self.swap or self.mix or self.feature_scale or self.level_shift or self.real_noise < 1.0)
 
 
-class Spectra:
-    """Spectra (N, C) to swap in, found by their mean depth."""
+class SpectrumPool:
+    """SpectrumPool (N, C) to swap in, found by their mean depth."""
 
     def __init__(self, spectra: Array):
         level = np.log(np.maximum(spectra.mean(-1), 1e-9))
@@ -86,7 +86,7 @@ def scaled_features(spectrum: Array, features: float, level: float) -> Array:
     return np.maximum(level * (mean + features * (spectrum - mean)), 0.0)
 
 
-def draw_spectrum(own: Array, spectra: Spectra, rng: np.random.Generator, settings: Augmentation) -> Array:
+def draw_spectrum(own: Array, spectra: SpectrumPool, rng: np.random.Generator, settings: Augmentation) -> Array:
     """The spectrum (C,) that an example will have; the number of draws is the same whatever the settings."""
     level = float(np.log(max(own.mean(), 1e-9)))
     swaps, mixes, share, features, shift = *rng.random(3), *rng.standard_normal(2)

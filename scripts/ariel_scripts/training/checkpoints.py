@@ -13,9 +13,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from accelerate import Accelerator
+from torch import nn
 
 from ariel_scripts.command_line import write_json
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class RunFolder:
         return self.path / "best" / f"step-{step:06d}"
 
     def keep_model(
-        self, model: Any, save: Callable[[Any, Path], None], record: dict[str, Any], steps: Sequence[int]
+        self, model: Model, save: Callable[[Model, Path], None], record: dict[str, Any], steps: Sequence[int]
     ) -> None:
         """Write the model of ``record["step"]`` with its training.json, and drop those of steps not in ``steps``."""
         folder = self.best(record["step"])
@@ -44,7 +49,7 @@ class RunFolder:
             if other.name not in kept:
                 shutil.rmtree(other)
 
-    def checkpoint(self, accelerator: Any, identity: str, progress: dict[str, Any]) -> None:
+    def checkpoint(self, accelerator: Accelerator, identity: str, progress: dict[str, Any]) -> None:
         """Write all that going on needs; ``identity`` tells which settings it goes on with."""
         state, new, old = (self.path / name for name in ("state", ".state.new", ".state.old"))
         main = accelerator.is_main_process
@@ -64,7 +69,7 @@ class RunFolder:
             shutil.rmtree(old, ignore_errors=True)
         accelerator.wait_for_everyone()
 
-    def resume(self, accelerator: Any, identity: str) -> dict[str, Any] | None:
+    def resume(self, accelerator: Accelerator, identity: str) -> dict[str, Any] | None:
         """Progress of the run that was stopped here, its state loaded; None where there is none."""
         found = [self.path / name for name in ("state", ".state.old")]  # the second: stopped between two renamings
         state = next((folder for folder in found if folder.exists()), None)

@@ -11,21 +11,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
+from datasets.distributed import split_dataset_by_node
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ariel_scripts.training.augmentation import (
     Augmentation,
-    Spectra,
+    SpectrumPool,
     draw_spectrum,
     fresh_error,
     move_depth,
     standardise,
 )
+from ariel_scripts.training.loop import MicroBatches
 from ariel_scripts.training.planets import Array, Classical, Planets
+from hf_dataset.simulation import fast, telescope
+from hf_dataset.simulation.planets import Planet, sample_planets
 from modeling_ariel.columns import STAR_COLUMNS
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 
 _ORDER, _EXAMPLE, _PLANETS, _LIGHT, _MASK = range(5)  # purposes of random numbers, kept apart
 _BLOCK = 64  # simulated planets drawn together
@@ -39,10 +46,10 @@ def place_of(number: int, size: int, seed: int) -> int:
     return int(_order(size, seed, epoch)[place])
 
 
-_orders: dict[tuple[int, int, int], Array] = {}
+_orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}
 
 
-def _order(size: int, seed: int, epoch: int) -> Array:
+def _order(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
     key = (size, seed, epoch)
     if key not in _orders:
         for old in list(_orders)[:-3]:
@@ -69,7 +76,7 @@ class AugmentedPlanets(Dataset):
         planets: Planets,
         chosen: Sequence[int],
         classical: Classical | None,
-        spectra: Sequence[Spectra],
+        spectra: Sequence[SpectrumPool],
         settings: Augmentation,
         clip: float,
         seed: int,
@@ -77,7 +84,7 @@ class AugmentedPlanets(Dataset):
     ):
         self.planets, self.chosen, self.classical, self.spectra = planets, list(chosen), classical, list(spectra)
         self.settings, self.seed, self.with_physics = settings, seed, with_physics
-        self.collect = Collect(planets, clip)
+        self.collate = Collator(planets, clip)
         if classical is None and (settings.changes or with_physics):
             raise ValueError("augmentation: expected a dataset with classical fits, found one without")
 
@@ -87,7 +94,7 @@ class AugmentedPlanets(Dataset):
         chosen = [self.chosen[place] for place in places]
         own = self.planets.truths[chosen]
         if self.classical is None:
-            return {**self.collect(chosen, None), "labels": torch.from_numpy(own)}
+            return {**self.collate(chosen, None), "labels": torch.from_numpy(own)}
         draws = self.settings.draws if self.with_physics else 1
         rngs = [np.random.default_rng([self.seed, _EXAMPLE, number]) for number in numbers]
         drawn = list(zip(own, places, rngs, strict=True))
@@ -101,7 +108,7 @@ class AugmentedPlanets(Dataset):
         measured = self.classical.depth[index]
         depth = torch.from_numpy(labels) + self._errors(index, rngs, measured - torch.from_numpy(own), draws)
         shift = (depth[:, 0] - measured).numpy() if draws == 1 else None  # one light curve cannot show several spectra
-        batch = self.collect(chosen, shift, self.with_physics)
+        batch = self.collate(chosen, shift, self.with_physics)
         if self.with_physics:
             batch |= self.classical.inputs(index, depth)
         return {**batch, "labels": torch.from_numpy(labels).flatten(0, 1)}
@@ -117,7 +124,7 @@ class AugmentedPlanets(Dataset):
 
 
 @dataclass
-class Collect:
+class Collator:
     """Light curves of planets as the model's inputs, with other depths where asked for."""
 
     planets: Planets
@@ -168,7 +175,7 @@ class SimulatedCurves(Dataset):
 
     def __init__(
         self,
-        extractor: Any,
+        extractor: ArielFeatureExtractor,
         seed: int,
         share_2025: float = 0.5,
         bins: int = 375,
@@ -181,13 +188,11 @@ class SimulatedCurves(Dataset):
             raise ValueError(f"share_2025: expected 0 to 1, found {share_2025}")
         self.extractor, self.seed, self.share_2025, self.bins = extractor, seed, share_2025, bins
         self.exposures, self.mask, self.labels, self.size = exposures, mask, labels, size
-        self._blocks: dict[tuple[int, str], Any] = {}
+        self._blocks: dict[tuple[int, str], list[Planet]] = {}
         self._kept: dict[int, dict[str, Tensor]] = {}
 
-    def planet(self, number: int) -> Any:
+    def planet(self, number: int) -> Planet:
         """The planet of example ``number``."""
-        from hf_dataset.simulation import planets as population
-
         block, place = divmod(number, _BLOCK)
         share = np.random.default_rng([self.seed, _PLANETS, block]).random(_BLOCK)
         layout = "2025" if share[place] < self.share_2025 else "2024"
@@ -196,13 +201,11 @@ class SimulatedCurves(Dataset):
             for old in list(self._blocks)[:-3]:
                 self._blocks.pop(old)
             seed = int(np.random.default_rng([self.seed, _PLANETS, block, 1]).integers(2**31))
-            self._blocks[key] = population.sample_planets(_BLOCK, seed, layout)
+            self._blocks[key] = sample_planets(_BLOCK, seed, layout)
         return self._blocks[key][place]
 
     def row(self, number: int) -> dict[str, Any]:
         """Dataset row of example ``number``."""
-        from hf_dataset.simulation import fast, telescope
-
         rng = np.random.default_rng([self.seed, _LIGHT, number])
         low, high = self.exposures or (telescope.AIRS_EXPOSURES, telescope.AIRS_EXPOSURES)
         exposures = round(math.exp(rng.uniform(math.log(low), math.log(high))))
@@ -251,22 +254,27 @@ class StreamedCurves:
     that goes on reads again what it had read.
 
     Args:
-        rows: `datasets.IterableDataset`.
+        rows: of light curves.
         extractor: makes tensors of rows.
         seed: of shuffling and masks.
         buffer: rows between which shuffling picks.
         mask: noise of each example's mask, of this length.
     """
 
-    def __init__(self, rows: Any, extractor: Any, seed: int, buffer: int = 256, mask: int = 0):
+    def __init__(
+        self,
+        rows: datasets.IterableDataset,
+        extractor: ArielFeatureExtractor,
+        seed: int,
+        buffer: int = 256,
+        mask: int = 0,
+    ):
         names = ["planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", *STAR_COLUMNS]
         self.rows = rows.select_columns(names).with_format("numpy").shuffle(seed=seed, buffer_size=buffer)
         self.extractor, self.seed, self.mask = extractor, seed, mask
 
-    def stream(self, batches: Any) -> Iterator[dict[str, Tensor]]:
+    def stream(self, batches: MicroBatches) -> Iterator[dict[str, Tensor]]:
         """Batches of one process, one for each of `MicroBatches`."""
-        from datasets.distributed import split_dataset_by_node
-
         own = split_dataset_by_node(self.rows, rank=batches.rank, world_size=batches.processes)
         before = batches.start * batches.settings.accumulation * batches.size
         reading = itertools.islice(self._epochs(own), before, None)
@@ -275,7 +283,7 @@ class StreamedCurves:
             yield {name: features[name] for name in INPUTS} | mask_noise(self.seed, numbers, self.mask)
 
     @staticmethod
-    def _epochs(rows: Any) -> Iterator[dict[str, Any]]:
+    def _epochs(rows: datasets.IterableDataset) -> Iterator[dict[str, Any]]:
         for epoch in itertools.count():
             rows.set_epoch(epoch)
             empty = True

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
+from datasets import Array2D, Features, List, Value
 from torch import Tensor
 
 from ariel_scripts.opening import sources
@@ -30,19 +32,21 @@ _SMOOTHING = 21  # AIRS channels over which the transit's shape is averaged
 
 
 def fitted(
-    curves: Any, wavelength: Sequence[float], workers: int = 1, settings: FitSettings | None = None, piece: int = PIECE
-) -> Any:
+    curves: datasets.Dataset,
+    wavelength: Sequence[float],
+    workers: int = 1,
+    settings: FitSettings | None = None,
+    piece: int = PIECE,
+) -> datasets.Dataset:
     """The dataset with the columns of :func:`fit_features` added; rows of failed fits keep their status.
 
     Args:
-        curves: `datasets.Dataset` of light curves, as `open_curves` gives it.
+        curves: light curves, as `opening.datasets.open_curves` gives them.
         wavelength: (C,) [um].
         workers: processes.
         settings: of the fit.
         piece: visits between two files of the cache; a stopped run repeats at most one piece.
     """
-    import datasets
-
     settings = settings or FitSettings()
     n_bins, n_channels = curves.features["flux"].shape
     features = fit_features(n_bins, n_channels, shared_count(n_channels, settings))
@@ -69,17 +73,16 @@ def fitted(
     return together
 
 
-def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Any:
-    """`datasets.Features` of the added columns.
+def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Features:
+    """Features of the added columns.
 
     ``fit_depth`` (C,), ``fit_covariance`` (C, C), ``fit_shared`` (S,), ``fit_shared_covariance`` (S, S),
     ``fit_cross_covariance`` (C, S), ``fit_free_b2`` (3,), ``fit_table_known``, ``fit_status``, ``fit_reason``,
     ``fit_jitter_rms`` as in :class:`ClassicalFit`; ``fit_residual`` (T, C) [sigma]; ``fit_transit`` (T, C), the light
     that the transit hides over its depth.
     """
-    from datasets import Array2D, Features, List, Value
 
-    def array(size: int) -> Any:
+    def array(size: int) -> List:
         return List(Value("float64"), size)
 
     return Features(
@@ -191,7 +194,7 @@ def _smooth(values: Tensor) -> Tensor:
     )
 
 
-def _warn_of_failures(table: Any) -> None:
+def _warn_of_failures(table: datasets.Dataset) -> None:
     """Name the planets whose fits cannot be trained on."""
     columns = table.select_columns(["planet_id", "visit", "fit_status", "fit_reason"]).with_format(None)
     failed = [row for row in columns if row["fit_status"] not in USABLE]

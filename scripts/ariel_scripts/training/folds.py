@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ariel_scripts.training.augmentation import SpectrumPool
+from hf_dataset.simulation import planets as simulator
 from hf_dataset.splits import fraction_of, grouped_folds
+from modeling_ariel.posterior import ScaleMixture
+from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
 
 logger = logging.getLogger(__name__)
 
@@ -98,10 +102,10 @@ class Priors:
     ``final`` from training and validation planets, which the model is saved with. ``spectra`` of each training planet.
     """
 
-    train: list[Any]
-    validation: Any
-    final: Any
-    spectra: list[Any]
+    train: list[ScaleMixture]
+    validation: ScaleMixture
+    final: ScaleMixture
+    spectra: list[SpectrumPool]
 
 
 def make_priors(
@@ -110,7 +114,7 @@ def make_priors(
     truths: dict[int, NDArray[np.float64]],
     fold: Fold,
     groups: int,
-    kept: Any,
+    kept: ScaleMixture,
     population: str,
     seed: int,
 ) -> Priors:
@@ -126,8 +130,6 @@ def make_priors(
         population: "2024", "2025" or "both", of simulated spectra.
         seed: of groups and simulated spectra.
     """
-    from ariel_scripts.training.augmentation import Spectra
-
     for name, value, allowed in (
         ("prior", prior, ("training", "simulated", "checkpoint")),
         ("spectra", spectra, ("training", "simulated")),
@@ -137,10 +139,10 @@ def make_priors(
     group = _groups(fold.train, groups if prior == "training" else 0, seed)
     by_group = {g: [p for p, own in zip(fold.train, group, strict=True) if own == g] for g in sorted(set(group))}
     if spectra == "simulated":
-        one = Spectra(simulated_spectra(20_000, population, seed))
+        one = SpectrumPool(simulated_spectra(20_000, population, seed))
         pools = dict.fromkeys(by_group, one)
     else:
-        pools = {g: Spectra(np.stack([truths[p] for p in members])) for g, members in by_group.items()}
+        pools = {g: SpectrumPool(np.stack([truths[p] for p in members])) for g, members in by_group.items()}
     swapped = [pools[g] for g in group]
     if prior == "simulated":
         kept = learned_prior(simulated_spectra(2000, population, seed + 1))
@@ -153,7 +155,7 @@ def make_priors(
             )
         return Priors([kept] * len(fold.train), kept, kept, swapped)
 
-    def learn(planets: Sequence[int]) -> Any:
+    def learn(planets: Sequence[int]) -> ScaleMixture:
         return learned_prior(np.stack([truths[planet] for planet in planets]))
 
     without = {g: learn([p for p in fold.train if p not in set(by_group[g])] or fold.train) for g in by_group}
@@ -167,20 +169,13 @@ def _groups(planets: Sequence[int], groups: int, seed: int) -> list[int]:
     return grouped_folds(planets, groups, _purpose(seed, _INNER)).tolist()
 
 
-def learned_prior(spectra: NDArray[np.float64]) -> Any:
+def learned_prior(spectra: NDArray[np.float64]) -> ScaleMixture:
     """Scale mixture learned from spectra (N, C)."""
-    import torch
-
-    from modeling_ariel.posterior import ScaleMixture
-    from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
-
     return ScaleMixture.of(SpectrumPrior.fit(torch.as_tensor(spectra), MIXTURE), MIXTURE)
 
 
 def simulated_spectra(count: int, population: str, seed: int) -> NDArray[np.float64]:
-    """Spectra (count, C) of the simulator's population."""
-    from hf_dataset.simulation.planets import spectra
-
+    """SpectrumPool (count, C) of the simulator's population."""
     if population not in ("2024", "2025", "both"):
         raise ValueError(f"population: expected 2024, 2025 or both, found {population!r}")
-    return spectra(count, 7_700_000 + seed, None if population == "both" else population)
+    return simulator.spectra(count, 7_700_000 + seed, None if population == "both" else population)

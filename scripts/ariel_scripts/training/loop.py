@@ -15,10 +15,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, parse_flag_from_env
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from transformers import get_cosine_schedule_with_warmup
 
 from ariel_scripts.command_line import config_hash, git_commit, versions
 from ariel_scripts.training.checkpoints import RunFolder
@@ -26,7 +31,8 @@ from ariel_scripts.training.checkpoints import RunFolder
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("no", "bf16", "fp16")
-Evaluate = Callable[[Any, Any], dict[str, float]]
+Model = TypeVar("Model", bound=torch.nn.Module)
+Evaluate = Callable[[Model, Accelerator], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,17 @@ class MicroBatches:
                 yield list(range(first, first + self.size))
 
 
+@runtime_checkable
+class StreamedExamples(Protocol):
+    """Examples that are read one after another."""
+
+    def stream(self, batches: MicroBatches) -> Iterator[dict[str, Tensor]]:
+        """A batch for each of ``batches``."""
+
+
+Examples = Dataset[dict[str, Tensor]] | StreamedExamples
+
+
 @dataclass
 class Progress:
     """Where a run stands."""
@@ -125,8 +142,8 @@ class Progress:
     best: list[dict[str, Any]] = field(default_factory=list)  # step, value; best first
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def take(self, value: float, keep: int, sign: int) -> bool:
-        """Hear of an evaluation; whether its model is among the ``keep`` best."""
+    def add_evaluation(self, value: float, keep: int, sign: int) -> bool:
+        """Count an evaluation; whether its model is among the ``keep`` best."""
         first = not self.best or sign * value > sign * self.best[0]["value"]
         self.waiting = 0 if first else self.waiting + 1
         self.best.append({"step": self.step, "value": value})
@@ -140,9 +157,6 @@ def start_processes(expected: int | None) -> None:
 
     ``accelerate launch --cpu`` starts one process whatever number it was given, so the ``expected`` one is checked.
     """
-    from accelerate import PartialState
-    from accelerate.utils import parse_flag_from_env
-
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=timedelta(hours=24))
     if expected is not None and state.num_processes != expected:
         raise ValueError(
@@ -151,12 +165,8 @@ def start_processes(expected: int | None) -> None:
         )
 
 
-def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -> Any:
+def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -> Accelerator:
     """An Accelerator, once it runs as many processes as are expected."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-    from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
-
     start_processes(processes)
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     accelerator = Accelerator(
@@ -190,13 +200,13 @@ def optimizer_of(model: torch.nn.Module, settings: LoopSettings) -> torch.optim.
 
 
 def train(
-    model: torch.nn.Module,
-    examples: Any,
-    evaluate: Evaluate,
+    model: Model,
+    examples: Examples,
+    evaluate: Evaluate[Model],
     settings: LoopSettings,
     out: Path,
     record: dict[str, Any],
-    save: Callable[[torch.nn.Module, Path], None],
+    save: Callable[[Model, Path], None],
     processes: int | None = None,
     stop_after: int | None = None,
 ) -> Progress:
@@ -204,8 +214,7 @@ def train(
 
     Args:
         model: called with each batch as keywords.
-        examples: ``examples[numbers]`` is the batch of these examples; or it has a method ``stream(batches)`` that
-            yields the batches of :class:`MicroBatches` one after another.
+        examples: ``examples[numbers]`` is the batch of these examples; or a stream of batches.
         evaluate: the numbers of a model, the same in every process, from the model and the Accelerator.
         settings: see :class:`LoopSettings`.
         out: folder; a run that it holds is gone on with.
@@ -225,22 +234,20 @@ def digest_of(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-class Loop:
+class Loop(Generic[Model]):
     """One run of :func:`train`, step by step."""
 
     def __init__(
         self,
-        model: torch.nn.Module,
-        examples: Any,
-        evaluate: Evaluate,
+        model: Model,
+        examples: Examples,
+        evaluate: Evaluate[Model],
         settings: LoopSettings,
         out: Path,
         record: dict[str, Any],
-        save: Callable[[torch.nn.Module, Path], None],
+        save: Callable[[Model, Path], None],
         processes: int | None = None,
     ):
-        from transformers import get_cosine_schedule_with_warmup
-
         self.settings, self.folder, self.record = settings, RunFolder(Path(out)), record
         self.start = digest_of(model)
         self.examples, self.evaluate, self.save = examples, evaluate, save
@@ -302,10 +309,10 @@ class Loop:
 
     def _loader(self) -> Iterator[dict[str, Tensor]]:
         self.batches.start = self.progress.step
-        if hasattr(self.examples, "stream"):
+        if isinstance(self.examples, StreamedExamples):
             return iter(self.examples.stream(self.batches))
         workers = self.settings.workers
-        loader: Any = torch.utils.data.DataLoader(
+        loader = DataLoader(
             self.examples,
             sampler=self.batches,
             batch_size=None,
@@ -369,7 +376,10 @@ class Loop:
             raise ValueError(f"objective: expected one of {', '.join(metrics)}, found {self.settings.objective!r}")
         self._report(norm, metrics)
         value = metrics[self.settings.objective]
-        if self.progress.take(value, self.settings.keep, self.settings.sign) and self.accelerator.is_main_process:
+        if (
+            self.progress.add_evaluation(value, self.settings.keep, self.settings.sign)
+            and self.accelerator.is_main_process
+        ):
             self.folder.keep_model(model, self.save, self._record(), [entry["step"] for entry in self.progress.best])
         if self.progress.step:
             self.folder.checkpoint(self.accelerator, self._identity(), asdict(self.progress))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from torch import Tensor
 from ariel_scripts.training.augmentation import channel_levels, error_factor
 from ariel_scripts.training.fits import USABLE, classical_fit
 from modeling_ariel.columns import STAR_COLUMNS
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior, best_status, combine_visits
 from modeling_ariel.retrieval import ClassicalFit, concatenate
@@ -54,7 +56,7 @@ class Planets:
     """P planets of V visits: ``ids``; ``truths`` (P, C), NaN where unlabelled; ``visits``, the numbers of theirs."""
 
     ids: list[int]
-    truths: Array
+    truths: NDArray[np.float64]
     visits: list[list[int]]
     curves: Curves
     fits: ClassicalFit | None
@@ -74,7 +76,7 @@ class Planets:
         return best_status([self.fits.status[visit] for visit in self.visits[planet]])
 
 
-def read_planets(table: Any, extractor: Any, wanted: set[int] | None = None) -> Planets:
+def read_planets(table: datasets.Dataset, extractor: ArielFeatureExtractor, wanted: set[int] | None = None) -> Planets:
     """The ``wanted`` planets (all, where None) of a dataset with or without the columns of `fitted`."""
     fitted = "fit_depth" in table.column_names
     columns = [*_CURVES, *STAR_COLUMNS] + [name for name in table.column_names if name.startswith("fit_")]
@@ -98,7 +100,7 @@ def read_planets(table: Any, extractor: Any, wanted: set[int] | None = None) -> 
     return Planets([int(identity) for identity in order], truths, list(visits.values()), curves, fits)
 
 
-def _part(rows: Mapping[str, Any], extractor: Any, fitted: bool) -> dict[str, Any]:
+def _part(rows: Mapping[str, Any], extractor: ArielFeatureExtractor, fitted: bool) -> dict[str, Any]:
     """Arrays of a few rows."""
     size = len(rows["planet_id"])
     spectra = [rows["spectrum"][i] for i in range(size)]

@@ -6,17 +6,21 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from numpy.typing import NDArray
 
 from ariel_scripts.training.augmentation import Augmentation
-from ariel_scripts.training.examples import AugmentedPlanets, Collect
+from ariel_scripts.training.examples import AugmentedPlanets, Collator
 from ariel_scripts.training.folds import Fold, Priors
 from ariel_scripts.training.planets import Classical, Planets
+from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.populations import Population, PopulationError
+from modeling_ariel.posterior import ScaleMixture
+from modeling_ariel.predictions import Predictions, write_predictions
 from modeling_ariel.scoring import log_likelihood, rmse, score_2024, score_2025
 
 logger = logging.getLogger(__name__)
@@ -37,7 +41,7 @@ class FoldData:
     priors: Priors
 
 
-def places(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
+def fold_data(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
     """The fold's planets as places; those without a usable fit are not trained on or validated on."""
     usable, where = set(planets.labelled()), {identity: place for place, identity in enumerate(planets.ids)}
     train = [where[planet] for planet in fold.train]
@@ -49,7 +53,7 @@ def places(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
     return FoldData(planets, [train[n] for n in keep], validation, [where[planet] for planet in fold.test], kept)
 
 
-def learn_populations(model: Any, data: FoldData) -> dict[str, int]:
+def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict[str, int]:
     """Populations of orbit, limb darkening and drift from the curves of training and validation planets.
 
     No label is used. Where there are too few visits, those of the checkpoint stay. Returns the visits each was learned
@@ -74,16 +78,16 @@ def learn_populations(model: Any, data: FoldData) -> dict[str, int]:
     return learned
 
 
-class Spectra:
-    """Judges and predicts spectra of some planets as they were observed."""
+class SpectrumEvaluator:
+    """Predicts spectra of some planets as they were observed, and scores them."""
 
     def __init__(
         self, planets: Planets, chosen: Sequence[int], classical: Classical | None, clip: float, physics: bool
     ):
         self.planets, self.chosen, self.classical, self.physics = planets, list(chosen), classical, physics
-        self.collect = Collect(planets, clip)
+        self.collate = Collator(planets, clip)
 
-    def predict(self, model: Any, accelerator: Any = None) -> tuple[Array, Array]:
+    def predict(self, model: ArielForSpectrumPrediction, accelerator: Accelerator | None = None) -> tuple[Array, Array]:
         """Mean and sigma (n, C) of the chosen planets, shared among processes where there is an Accelerator."""
         rank, world = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
         device = next(model.parameters()).device
@@ -92,19 +96,17 @@ class Spectra:
         with torch.no_grad():
             for start in starts:
                 index = torch.arange(start, min(start + _BATCH, len(self.chosen)))
-                batch = self.collect([self.chosen[int(i)] for i in index], None, self.physics)
+                batch = self.collate([self.chosen[int(i)] for i in index], None, self.physics)
                 if self.physics and self.classical is not None:
                     batch |= self.classical.inputs(index, self.classical.depth[index, None])
                 output = model(**{name: value.to(device) for name, value in batch.items()})
                 found.append((start, *(x.double().cpu().numpy() for x in (output.mean, output.sigma))))
         if world > 1:
-            from accelerate.utils import gather_object
-
             found = gather_object(found)
         found.sort(key=lambda part: part[0])
         return np.concatenate([part[1] for part in found]), np.concatenate([part[2] for part in found])
 
-    def __call__(self, model: Any, accelerator: Any) -> dict[str, float]:
+    def __call__(self, model: ArielForSpectrumPrediction, accelerator: Accelerator) -> dict[str, float]:
         """Scores of the chosen planets."""
         mean, sigma = self.predict(model, accelerator)
         return scores(self.planets.truths[self.chosen], mean, sigma)
@@ -132,19 +134,21 @@ def scores(truth: Array, mean: Array, sigma: Array) -> dict[str, float]:
 
 @dataclass
 class FoldRun:
-    """Training examples and judges of one fold."""
+    """Training examples of one fold, and who evaluates it."""
 
     examples: AugmentedPlanets
-    validation: Spectra
-    test: Spectra | None
+    validation: SpectrumEvaluator
+    test: SpectrumEvaluator | None
 
 
-def prepare(model: Any, data: FoldData, augmentation: Augmentation, clip: float, seed: int) -> FoldRun:
+def prepare_fold(
+    model: ArielForSpectrumPrediction, data: FoldData, augmentation: Augmentation, clip: float, seed: int
+) -> FoldRun:
     """What training needs, under the priors of the fold; the model is left with the final one."""
     planets, priors, physics = data.planets, data.priors, model.physics
     with_physics, fitted = model.config.physics == "residual", planets.fits is not None
 
-    def classical(chosen: Sequence[int], own: Sequence[Any], with_errors: bool) -> Classical | None:
+    def classical(chosen: Sequence[int], own: Sequence[ScaleMixture], with_errors: bool) -> Classical | None:
         return Classical.of(planets, chosen, physics, own, with_errors) if fitted and chosen else None
 
     examples = AugmentedPlanets(
@@ -158,20 +162,18 @@ def prepare(model: Any, data: FoldData, augmentation: Augmentation, clip: float,
         with_physics,
     )
 
-    def judge(chosen: list[int], prior: Any) -> Spectra:
+    def evaluator(chosen: list[int], prior: ScaleMixture) -> SpectrumEvaluator:
         known = classical(chosen, [prior] * len(chosen), False) if with_physics else None
-        return Spectra(planets, chosen, known, clip, with_physics)
+        return SpectrumEvaluator(planets, chosen, known, clip, with_physics)
 
-    validation = judge(data.validation, priors.validation)
-    test = judge(data.test, priors.final) if data.test else None
+    validation = evaluator(data.validation, priors.validation)
+    test = evaluator(data.test, priors.final) if data.test else None
     physics.set_spectrum_prior(priors.final)
     return FoldRun(examples, validation, test)
 
 
 def write_spectra(path: Path, planets: Planets, chosen: Sequence[int], mean: Array, sigma: Array) -> None:
     """Predictions of the chosen planets as Parquet."""
-    from modeling_ariel.predictions import Predictions, write_predictions
-
     order = np.argsort([planets.ids[place] for place in chosen])
     extra = {"status": [planets.status(chosen[n]) for n in order]}
     identity = np.array([planets.ids[chosen[n]] for n in order], np.int64)

@@ -1,0 +1,219 @@
+"""A prediction job: the planets of a split, by one model or an ensemble, resumed where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from tqdm import tqdm
+
+from ariel_scripts.command_line import config_hash, run_record
+from ariel_scripts.opening.datasets import count_visits, load_arguments, open_split, wavelengths_of
+from ariel_scripts.opening.hub import Located, locate_dataset
+from ariel_scripts.prediction.fit_pool import FitPool
+from ariel_scripts.prediction.predictor import (
+    Member,
+    PlanetRows,
+    batch_size,
+    choose_device,
+    code_digest,
+    load_members,
+    predict_planets,
+)
+from ariel_scripts.prediction.resuming import Part, Parts
+from modeling_ariel.columns import STAR_COLUMNS
+from modeling_ariel.predictions import write_predictions
+
+logger = logging.getLogger(__name__)
+
+# the true spectra are not even read
+COLUMNS = ("planet_id", "visit", "time", "flux", "flux_err", "valid", "centroid", *STAR_COLUMNS)
+AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel: said
+OTHER_CHANNEL_UM = 5e-3  # the narrowest spacing: refused, as in training
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for; see the options of the command."""
+
+    dataset: str
+    models: tuple[str, ...]
+    out: Path
+    revision: str | None = None
+    split: str = "train"
+    batch: str = "auto"
+    device: str = "auto"
+    samples: int = 0
+    workers: int = 0
+    limit: int | None = None
+    seed: int = 0
+    only: frozenset[int] | None = None  # planets to predict; None for all
+    dataset_revision: str | None = None
+
+    def prepare(self) -> Prepared:
+        """Models and the list of planets; ValueError where something doesn't fit together."""
+        curves = locate_dataset(self.dataset, self.dataset_revision)
+        index = count_visits(curves, self.split, self.limit if self.only is None else None)
+        if self.only is not None:
+            index = dict([item for item in index.items() if item[0] in self.only][: self.limit])
+            if not index:
+                raise ValueError(
+                    f"{self.dataset}: split {self.split!r} has none of the {len(self.only)} planets wanted"
+                )
+        device = choose_device(self.device)
+        members = load_members(self.models, self.revision, device, self.samples)
+        row = next(iter(stream_rows(curves, self.split, ("layout", "time"))))
+        _check_wavelengths(members[0].model.config.wavelength, wavelengths_of(curves, str(row["layout"])))
+        visits = max(index.values())
+        size = batch_size(self.batch, device, visits * len(row["time"]))
+        return Prepared(self, curves, index, members, size)
+
+
+@dataclass
+class Prepared:
+    """A job with its ``curves`` found, its models loaded and ``index``, the number of visits of each planet."""
+
+    job: Job
+    curves: Located
+    index: dict[int, int]
+    members: list[Member]
+    batch: int
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the result: parts of a run with others are not continued."""
+        return {
+            "models": [member.digest for member in self.members],
+            "dataset": dataset_fingerprint(self.curves, self.job.split, self.index),
+            "split": self.job.split,
+            "limit": self.job.limit,
+            "samples": self.job.samples,
+            "seed": self.job.seed,
+            "batch": self.batch,
+            "device": str(self.members[0].device.type),
+            "code": code_digest(),
+        }
+
+    def plan(self) -> str:
+        """What a run would do."""
+        job = self.job
+        models = ", ".join(f"{member.source} ({member.digest[:8]})" for member in self.members)
+        return (
+            f"would predict {len(self.index)} planets, {sum(self.index.values())} visits of {job.dataset}, split "
+            f"{job.split}, {self.batch} planets at a time on {self.members[0].device}, with {models}"
+            + (f", {job.samples} dropout samples each" if job.samples else "")
+            + f": {job.out}"
+        )
+
+
+def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -> dict[int, str]:
+    """Write the predictions of ``job``; reasons of planets that were refused.
+
+    prepared: the job's, where the caller has it; else it is prepared now.
+    """
+    config = {**job.__dict__, "models": list(job.models), "out": str(job.out)}
+    config["only"] = None if job.only is None else sorted(job.only)
+    with run_record(job.out.parent, "predict", config, job.seed, name=f"{job.out.stem}.run.json") as run:
+        with run.timed("load"):
+            prepared = prepared or job.prepare()
+        settings = prepared.settings()
+        parts = Parts.open(
+            job.out.with_name(f".{job.out.stem}.parts"), settings, restart, free=("batch",) * (job.batch == "auto")
+        )
+        prepared.batch = parts.settings["batch"]
+        resumed = len(parts.planets)
+        with run.timed("predict"), FitPool(job.workers, sum(prepared.index.values())) as pool:
+            start = time.perf_counter()
+            for part in _predict_parts(prepared, parts, pool):
+                parts.add(part)
+            seconds = time.perf_counter() - start
+        predictions, refused = parts.finish()
+        write_predictions(job.out, predictions)
+        parts.remove()
+        states = predictions.extra["status"]
+        counts = {name: states.count(name) for name in sorted(set(states))}
+        new = len(prepared.index) - resumed
+        run.metrics.update(
+            planets=len(states),
+            status=counts,
+            refused={str(planet): why for planet, why in refused.items()},
+            resumed=resumed,
+            batch=prepared.batch,
+            planets_per_second=round(new / seconds, 3),
+            models=settings["models"],
+            samples=job.samples,
+            dataset=prepared.curves.record(),
+            sources=[member.located.record() for member in prepared.members],
+        )
+        run.status = "done" if not refused else "incomplete"
+    logger.info("%s: %d planets, %s", job.out, len(states), ", ".join(f"{n} {name}" for name, n in counts.items()))
+    if refused:
+        logger.warning("%d planets were refused: %s", len(refused), sorted(refused)[:5])
+    return refused
+
+
+def _predict_parts(prepared: Prepared, parts: Parts, pool: FitPool) -> Iterator[Part]:
+    """A part for each batch of planets that is not done yet."""
+    job, done = prepared.job, set(parts.planets)
+    with tqdm(total=len(prepared.index), initial=len(done), unit="planet", desc="predict") as bar:
+        for number, planets in enumerate(_batches(prepared, done), start=parts.count):
+            part = predict_planets(prepared.members, planets, job.samples, (job.seed, number), pool)
+            for planet, reason in part.refused.items():
+                logger.warning("planet %d refused: %s", planet, reason)
+            yield part
+            bar.update(len(planets))
+
+
+def _batches(prepared: Prepared, done: set[int]) -> Iterator[PlanetRows]:
+    """Planets that are not ``done`` with the rows of all their visits, a batch at a time, of one length in time."""
+    waiting: dict[int, list[dict[str, Any]]] = {}
+    batch: list[tuple[int, list[dict[str, Any]]]] = []
+    left = len(prepared.index) - len(done)
+    for row in stream_rows(prepared.curves, prepared.job.split):
+        planet = int(row["planet_id"])
+        if not left:
+            break
+        if planet not in prepared.index or planet in done:
+            continue
+        waiting.setdefault(planet, []).append(row)
+        if len(waiting[planet]) < prepared.index[planet]:
+            continue
+        visits = sorted(waiting.pop(planet), key=lambda visit: int(visit["visit"]))
+        left -= 1
+        if batch and len(batch[0][1][0]["time"]) != len(row["time"]):
+            yield batch
+            batch = []
+        batch.append((planet, visits))
+        if len(batch) == prepared.batch:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def stream_rows(dataset: str | Located, split: str, columns: Sequence[str] = COLUMNS) -> datasets.IterableDataset:
+    """The rows of a split with these columns, as NumPy arrays."""
+    return open_split(dataset, split).select_columns(list(columns)).with_format("numpy")
+
+
+def _check_wavelengths(expected: list[float], found: np.ndarray) -> None:
+    if len(expected) != len(found):
+        raise ValueError(f"dataset: expected the model's {len(expected)} channels, found {len(found)}")
+    off = float(np.abs(np.asarray(expected) - found)[1:].max(initial=0.0))
+    if off > OTHER_CHANNEL_UM:
+        raise ValueError(f"dataset: expected the model's wavelengths, found AIRS channels {off:.3f} um off")
+    if off > AIRS_TOLERANCE_UM:
+        logger.warning("the model is for other wavelengths than the dataset's: AIRS channels differ by %.3f um", off)
+
+
+def dataset_fingerprint(dataset: Located, split: str, index: dict[int, int]) -> str:
+    """Hash of what the split holds: its planets and visits, its files and their versions (times, or commit)."""
+    files: Any = datasets.load_dataset_builder(**load_arguments(dataset)).config.data_files or {}
+    listed = files.get(split, [])
+    names = [Path(str(name)).name for name in listed]
+    return config_hash({"planets": list(index.items()), "files": names, "of": getattr(listed, "origin_metadata", [])})
