@@ -19,6 +19,7 @@ import numpy as np
 from throughput import make_folder
 
 from hf_dataset import schema
+from hf_dataset.build import resume
 from hf_dataset.build.plan import BuildOptions, describe, make_plan
 from hf_dataset.build.report import finish
 from hf_dataset.build.run import build_dataset
@@ -27,7 +28,6 @@ from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import RawVisit
 from hf_dataset.reduction.visit import ReductionOptions
 from hf_dataset.simulation import instrument, planets
-from hf_dataset.store import lineage
 from hf_dataset.store.shards import DATA_DIR
 
 
@@ -76,7 +76,7 @@ def main(n_planets: int) -> None:
         )
         if summary.failures:
             raise RuntimeError(f"expected {n_planets} rows, found failures: {summary.failures[0]}")
-        timed("what is unfinished (all input looked at)", lambda: lineage.unfinished(plan, opened))
+        timed("what is unfinished (all input looked at)", lambda: resume.unfinished(plan, opened))
         wavelengths = opened.wavelengths
         timed("card and report", lambda: finish(plan, wavelengths))
         stored = sum(path.stat().st_size for path in (Path(out) / DATA_DIR).glob("*.parquet"))

@@ -40,7 +40,7 @@ from hf_dataset.build.plan import BuildOptions
 from hf_dataset.raw import layouts
 from hf_dataset.reduction import visit as reduction
 from hf_dataset.reduction.visit import ReductionOptions
-from hf_dataset.store import description
+from hf_dataset.store import card
 from hf_dataset.store.shards import find_shards
 
 CASES = [*signal_cases(), *calibration_cases(), *table_cases(), *folder_cases()]
@@ -181,7 +181,7 @@ def test_a_bad_input_gives_a_right_row_or_is_refused_by_name(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(description, "write_card", lambda *arguments, **options: None)
+    monkeypatch.setattr(card, "write_card", lambda *arguments, **options: None)
     root = spoil.copy_of(folders / case.layout, place / "raw")
     case.spoil(root)
     recall.afresh = set() if case.of_tables else set(case.visits)

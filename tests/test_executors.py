@@ -21,8 +21,9 @@ from threadpoolctl import threadpool_info
 
 from ariel_scripts.commands import build_dataset as command
 from hf_dataset.build import run, submissions
-from hf_dataset.build.executors import ENGINES, ProcessExecutor, make_executor
+from hf_dataset.build.executors import ENGINES, make_executor
 from hf_dataset.build.plan import BuildOptions, make_plan
+from hf_dataset.build.process_executor import ProcessExecutor
 from hf_dataset.build.ray_executor import RayExecutor
 from hf_dataset.build.report import NothingBuiltError
 from hf_dataset.build.run import BuildError

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hf_dataset.build import report_text
-from hf_dataset.build.report import BuildSummary
+from hf_dataset.build.summary import BuildSummary
 from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import AIRS, FGS1
 from hf_dataset.reduction import quality

@@ -36,9 +36,7 @@ from hf_dataset.raw.files import (
     row_of,
     what_is,
 )
-from hf_dataset.raw.tables import N_CHANNELS, STAR_COLUMNS
-
-__all__ = ["N_CHANNELS", "STAR_COLUMNS", "CalibrationFrames", "ChallengeFolder", "RawDataError", "RawVisit"]
+from hf_dataset.schema import STAR_COLUMNS
 
 logger = logging.getLogger(__name__)
 

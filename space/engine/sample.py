@@ -187,14 +187,15 @@ def make(folder: Path) -> Path:
 
 
 def _write(stage: Path) -> None:
-    from hf_dataset.store import description, shards
+    from hf_dataset.store import shards
+    from hf_dataset.store.card import write_card
 
     def rows() -> Any:
         for case in cases().values():
             yield from observe(case) if case.raw_frames is None else [_raw_row(case, stage)]
 
     shards.write_rows(stage, "train", rows(), N_BINS, rows_per_shard=64)
-    description.write_card(
+    write_card(
         stage, wavelengths_um("2025"), MADE, {"seed": SEED, "code": code_hash()}, "Ariel Space sample"
     )
     notes = {str(planet): case.note for planet, case in cases().items()}

@@ -15,11 +15,12 @@ import typer
 from ariel_scripts.command_line import run_record, run_script
 from ariel_scripts.opening.datasets import DatasetRevision, ModelRevision
 from ariel_scripts.opening.hub import Located
+from hf_dataset.schema import STAR_COLUMNS
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("planet_id", "visit", "time", "flux", "flux_err", "valid", "centroid",
-           "Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")  # fmt: skip  # the true spectra are not even read
+           *STAR_COLUMNS)  # fmt: skip  # the true spectra are not even read
 AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel: said
 OTHER_CHANNEL_UM = 5e-3  # the narrowest spacing: refused, as in training
 

@@ -74,7 +74,7 @@ def wavelengths_of(dataset: str | Located, layout: str) -> np.ndarray:
         ValueError: the card can't be fetched, or its wavelengths aren't sound.
     """
     from hf_dataset.simulation.planets import wavelengths_um
-    from hf_dataset.store.description import wavelengths_in
+    from hf_dataset.store.card_text import wavelengths_in
 
     where = locate_dataset(dataset)
     card = _card(where)
