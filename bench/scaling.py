@@ -26,7 +26,7 @@ from hf_dataset.build.run import build_dataset
 from hf_dataset.folders import folder
 from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import RawVisit
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.simulation import instrument, planets
 from hf_dataset.store.shards import DATA_DIR
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from hf_dataset import schema
 from hf_dataset.raw.layouts import RawDataError
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 
 CODE = {"ariel-hf": "0", "source": "tested"}
 TRAIN, TEST = {1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}, {101: 1, 102: 2}  # visits of each planet

@@ -36,7 +36,7 @@ from hf_dataset.build.worker import BuildShards, build_shard
 from hf_dataset.digests import source_hash
 from hf_dataset.raw import inputs, layouts
 from hf_dataset.raw.layouts import RawDataError
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.splits import is_validation
 from hf_dataset.store import lineage
 from hf_dataset.store.shards import ShardName, find_shards

@@ -23,7 +23,7 @@ from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.process_executor import WorkerKilled
 from hf_dataset.build.resume import BuildConflict
 from hf_dataset.build.run import BuildError
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.shards import find_shards
 

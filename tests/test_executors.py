@@ -28,7 +28,7 @@ from hf_dataset.build.ray_executor import RayExecutor
 from hf_dataset.build.report import NothingBuiltError
 from hf_dataset.build.run import BuildError
 from hf_dataset.build.worker import BuildShards, one_thread, peak_mb
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.lineage import STATE_DIR
 
 KINDS = {

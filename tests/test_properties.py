@@ -24,7 +24,7 @@ from hf_dataset.digests import config_hash
 from hf_dataset.raw import files, layouts
 from hf_dataset.raw.layouts import FGS1, RawDataError
 from hf_dataset.reduction import calibration, extraction, light_curves
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 
 # the same examples every time and no deadline: a slow machine fails nothing
 steady = settings(derandomize=True, deadline=None, database=None, max_examples=50,

@@ -15,7 +15,7 @@ from hf_dataset import folders
 from hf_dataset.build import plan
 from hf_dataset.build.resume import BuildConflict
 from hf_dataset.raw import inputs
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.shards import find_shards
 
 pytestmark = pytest.mark.usefixtures("same_code")

@@ -22,7 +22,7 @@ from ariel_scripts import cli
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
 from hf_dataset.digests import config_hash
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.shards import ShardWriter
 from hf_dataset.store.verify import Verdict, verify
 

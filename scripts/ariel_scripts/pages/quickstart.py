@@ -71,10 +71,11 @@ def calibration_images(visit: RawVisit) -> list[tuple[str, np.ndarray]]:
     """(title, image (row, column) [e-]) of AIRS-CH0 after each step, mean of the first exposures; NaN where masked."""
     from hf_dataset.raw.layouts import AIRS
     from hf_dataset.reduction import calibration
-    from hf_dataset.reduction import visit as reduction
+    from hf_dataset.reduction.exposures import used_columns
+    from hf_dataset.reduction.options import ReductionOptions
 
-    options = reduction.ReductionOptions()
-    rows, columns = np.arange(visit.shape(AIRS)[0]), reduction.used_columns(visit, AIRS, options)
+    options = ReductionOptions()
+    rows, columns = np.arange(visit.shape(AIRS)[0]), used_columns(visit, AIRS, options)
     counts = visit.read(AIRS, rows, columns)[: 2 * EXPOSURES_SHOWN]
     bad = calibration.find_bad_pixels(visit.calibration(AIRS), options.hot_sigma, options.min_flat)[:, columns] != 0
     frames = visit.calibration(AIRS).window(slice(0, len(rows)), slice(int(columns[0]), int(columns[-1]) + 1))

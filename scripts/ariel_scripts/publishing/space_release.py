@@ -89,7 +89,7 @@ def import_closure(sources: list[Path], root: Path) -> dict[str, Path]:
 
 def _imported(path: Path, package: str) -> Iterator[str]:
     """Dotted names that a source imports; of `from a import b` both a and a.b, as b may be a module."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    for node in _that_run(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -97,6 +97,17 @@ def _imported(path: Path, package: str) -> Iterator[str]:
             base = ".".join([*parents, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _that_run(tree: ast.Module) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`, which no Space ever runs."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        yield (node := waiting.pop())
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
 def _files(name: str, root: Path) -> Iterator[Path]:
