@@ -32,7 +32,7 @@ from hf_dataset.store.shards import DATA_DIR
 
 
 def reduce_to_noise(visit: RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
-    """In place of `reduction.reduce_visit`: a row of the right size at once."""
+    """In place of `reduce_visit`: a row of the right size at once."""
     rng = np.random.default_rng(visit.planet_id)
     shape = (options.n_bins, schema.N_CHANNELS)
     flux = rng.normal(1e4, 30, shape).astype(np.float32)

@@ -108,7 +108,7 @@ def make_row(planet: int, visit: int, n_bins: int, layout: str = "2025") -> dict
 
 
 def reduce_fake(visit: FakeVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
-    """In place of `reduction.reduce_visit`."""
+    """In place of `reduce_visit`."""
     if not visit.path.exists():
         raise RawDataError(f"{visit.path}: planet {visit.planet_id}: expected a signal file, found none")
     content = visit.path.read_text()

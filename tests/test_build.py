@@ -34,7 +34,8 @@ from hf_dataset.build.progress import ProgressBar, ProgressLines, progress_path
 from hf_dataset.build.run import BuildError
 from hf_dataset.build.worker import BuildShards, build_shard
 from hf_dataset.digests import source_hash
-from hf_dataset.raw import inputs, layouts
+from hf_dataset.raw import layouts
+from hf_dataset.raw.fingerprints import fingerprint
 from hf_dataset.raw.layouts import RawDataError
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.splits import is_validation
@@ -273,7 +274,7 @@ def test_a_manifest_names_input_settings_and_code_of_its_shard(root: Path, tmp_p
     fake_build(root, out, options())
     manifest = json.loads((out / "manifest/train-00000-of-00003.json").read_text())
     assert set(manifest["inputs"]) == {"train.csv", "train/1/0.txt", "train/1/1.txt", "train/2/0.txt"}
-    assert manifest["inputs"]["train/1/0.txt"] == inputs.fingerprint(root / "train/1/0.txt")
+    assert manifest["inputs"]["train/1/0.txt"] == fingerprint(root / "train/1/0.txt")
     assert manifest["settings"]["reduction"]["n_bins"] == BINS
     data = out / manifest["shard"]
     assert (manifest["bytes"], manifest["sha256"]) == (

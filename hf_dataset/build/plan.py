@@ -14,7 +14,7 @@ from hf_dataset import schema, splits
 from hf_dataset.build.executors import check_name
 from hf_dataset.digests import source_hash
 from hf_dataset.folders import Folder
-from hf_dataset.raw.inputs import Fingerprint, tables
+from hf_dataset.raw.fingerprints import Fingerprint, table_fingerprints
 from hf_dataset.raw.layouts import ChallengeFolder, RawDataError
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.shards import ShardName
@@ -112,7 +112,7 @@ def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOp
         reduction=options.reduction,
         settings=settings,
         code=code_version(),
-        tables=tables(root),
+        tables=table_fingerprints(root),
         ambiguous=ambiguous,
     )
 

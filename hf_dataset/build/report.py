@@ -59,7 +59,7 @@ def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
 def _provenance(plan: Plan, summary: BuildSummary) -> dict[str, Any]:
     """What the card says of the origin: no path or time of this machine, so that equal builds have equal cards."""
     return {
-        "command": card.BUILD,
+        "command": card.BUILD_COMMAND,
         "raw folder": {"layout": plan.layout, "files in it": list(plan.tables)},
         "settings": plan.settings,
         "config_hash": summary.config_hash,

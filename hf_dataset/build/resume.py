@@ -8,7 +8,7 @@ from typing import Any
 from hf_dataset.build.plan import Plan, Shard
 from hf_dataset.digests import config_hash
 from hf_dataset.folders import files
-from hf_dataset.raw.inputs import changes, fingerprint, fingerprints, tables
+from hf_dataset.raw.fingerprints import changes, fingerprint, fingerprints, table_fingerprints
 from hf_dataset.raw.layouts import ChallengeFolder
 from hf_dataset.store.lineage import MANIFEST_DIR, is_whole, manifest_path, read_manifest
 from hf_dataset.store.shards import find_shards
@@ -91,7 +91,7 @@ def _mended(plan: Plan, folder: ChallengeFolder, shard: Shard, manifest: Mapping
 
 def check_tables(plan: Plan) -> None:
     """BuildConflict where the raw folder's tables are not those that the build was planned with."""
-    if found := changes(plan.tables, tables(plan.root)):
+    if found := changes(plan.tables, table_fingerprints(plan.root)):
         raise BuildConflict(
             f"{plan.root}: tables changed while the build ran: {'; '.join(found)}. Run it again; where that is "
             "refused, shards were finished before the change, and --restart begins anew"

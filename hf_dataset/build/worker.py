@@ -25,7 +25,7 @@ from hf_dataset.build.progress import ProgressLines
 from hf_dataset.build.report import finish
 from hf_dataset.build.resume import check_tables
 from hf_dataset.raw import layouts
-from hf_dataset.raw.inputs import Fingerprint, fingerprints
+from hf_dataset.raw.fingerprints import Fingerprint, fingerprints
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.lineage import STATE_DIR, write_manifest
 from hf_dataset.store.shards import ShardWriter

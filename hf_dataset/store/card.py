@@ -18,7 +18,7 @@ from hf_dataset.store import card_text, croissant
 from hf_dataset.store.contents import read_contents
 from hf_dataset.store.sample import write_sample
 
-BUILD = "ariel build-dataset"  # the command, in the provenance of what it made
+BUILD_COMMAND = "ariel build-dataset"  # the command, in the provenance of what it made
 
 
 def write_card(
@@ -60,7 +60,7 @@ def rewrite_card(out: str | Folder) -> Folder:
         title = data.get("pretty_name")
         if not isinstance(title, str) or not title.strip():
             raise ValueError(f"pretty_name: expected the dataset's title, found {title!r}")
-        made = card_text.CALIBRATED if provenance.get("command") == BUILD else card_text.made_in(text)
+        made = card_text.CALIBRATED if provenance.get("command") == BUILD_COMMAND else card_text.made_in(text)
         return write_card(out, card_text.wavelengths_in(text), made, provenance, title)
     except FileNotFoundError:
         raise ValueError(f"{path}: expected the card of a finished dataset, found none") from None

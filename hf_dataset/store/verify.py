@@ -22,7 +22,7 @@ from huggingface_hub import DatasetCard
 from hf_dataset import schema
 from hf_dataset.digests import config_hash
 from hf_dataset.folders import Folder, files, folder, open_binary, sha256
-from hf_dataset.raw.inputs import Fingerprint, fingerprint, said, tables
+from hf_dataset.raw.fingerprints import Fingerprint, fingerprint, in_words, table_fingerprints
 from hf_dataset.store import croissant
 from hf_dataset.store.contents import CONFIG, SAMPLE
 from hf_dataset.store.lineage import MANIFEST_DIR, MANIFEST_KEYS, flaws
@@ -389,11 +389,11 @@ def _check_report(verdict: Verdict, out: Folder, manifests: Mapping[str, dict[st
 def _check_inputs(verdict: Verdict, root: Path, manifests: Mapping[str, dict[str, Any]]) -> None:
     """The raw files have the sizes and times that they had when they were read, and no table has come since."""
     verdict.root = str(root)
-    now: dict[str, Fingerprint] = dict(tables(root))
+    now: dict[str, Fingerprint] = dict(table_fingerprints(root))
     for manifest in manifests.values():
-        for name in {**manifest["inputs"], **tables(root)}:
+        for name in {**manifest["inputs"], **table_fingerprints(root)}:
             if name not in now:
                 now[name] = fingerprint(root / name)
             if (then := manifest["inputs"].get(name)) != now[name]:
-                verdict.note(root / name, said(then), said(now[name]))
+                verdict.note(root / name, in_words(then), in_words(now[name]))
     verdict.inputs = len(now)
