@@ -53,11 +53,11 @@ def note_pixels(root: Path) -> dict[str, str]:
 
     from hf_dataset.raw import layouts
     from hf_dataset.reduction import exposures
-    from hf_dataset.reduction import visit as reduction
+    from hf_dataset.reduction.options import ReductionOptions
 
     visit, pixels, counts = first_visit(root), {}, {}
     for name in layouts.INSTRUMENTS:
-        found = exposures.calibrate_visit(visit, name, reduction.ReductionOptions())
+        found = exposures.calibrate_visit(visit, name, ReductionOptions())
         rows, columns = np.nonzero(found.read)
         width = visit.shape(name)[1]
         pixels[name] = rows * width + found.columns[columns]
@@ -68,9 +68,10 @@ def note_pixels(root: Path) -> dict[str, str]:
 
 def chain(root: Path, threads: int = 1) -> dict[str, Any]:
     """One row of the dataset from raw frames; seconds of its steps."""
-    from hf_dataset.reduction import visit as reduction
+    from hf_dataset.reduction.options import ReductionOptions
+    from hf_dataset.reduction.visit import reduce_visit
 
-    _, report = reduction.reduce_visit(first_visit(root), reduction.ReductionOptions(), threads)
+    _, report = reduce_visit(first_visit(root), ReductionOptions(), threads)
     return dict(report["seconds"])
 
 

@@ -96,10 +96,11 @@ def fit_depths(row: dict[str, Any], curve: Any) -> tuple[Any, Any]:
 
 def measure(visit: Any, planet: Any, changes: dict[str, Any]) -> dict[str, float]:
     """Bias of the depth [% of it] and noise of one setting on one planet."""
-    from hf_dataset.reduction import visit as reduction
+    from hf_dataset.reduction.options import ReductionOptions
+    from hf_dataset.reduction.visit import reduce_visit
     from hf_dataset.simulation import transits
 
-    row, report = reduction.reduce_visit(visit, reduction.ReductionOptions(**changes))
+    row, report = reduce_visit(visit, ReductionOptions(**changes))
     time = row["time"].astype(float)
     curve = transits.exposure_averaged(
         time, 7.5 / len(time), planet.t0, planet.P, planet.sma, planet.i, planet.spectrum, planet.u, planet.e

@@ -36,6 +36,7 @@ def main(
     from ariel_scripts.commands.score_table import LAYOUT, exact_depths, fit_row, simulate
     from ariel_scripts.prediction.classical import FoldedPriorPredictor, folded_priors
     from hf_dataset.simulation.planets import wavelengths_um
+    from modeling_ariel.columns import STAR_IN_FIT
     from modeling_ariel.retrieval import FitSettings
     from modeling_ariel.scoring import align, summary
     from modeling_ariel.spectrum_prior import PLAIN

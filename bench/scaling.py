@@ -19,20 +19,20 @@ import numpy as np
 from throughput import make_folder
 
 from hf_dataset import schema
+from hf_dataset.build import resume
 from hf_dataset.build.plan import BuildOptions, describe, make_plan
 from hf_dataset.build.report import finish
 from hf_dataset.build.run import build_dataset
 from hf_dataset.folders import folder
 from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import RawVisit
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.simulation import instrument, planets
-from hf_dataset.store import lineage
 from hf_dataset.store.shards import DATA_DIR
 
 
 def reduce_to_noise(visit: RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
-    """In place of `reduction.reduce_visit`: a row of the right size at once."""
+    """In place of `reduce_visit`: a row of the right size at once."""
     rng = np.random.default_rng(visit.planet_id)
     shape = (options.n_bins, schema.N_CHANNELS)
     flux = rng.normal(1e4, 30, shape).astype(np.float32)
@@ -76,7 +76,7 @@ def main(n_planets: int) -> None:
         )
         if summary.failures:
             raise RuntimeError(f"expected {n_planets} rows, found failures: {summary.failures[0]}")
-        timed("what is unfinished (all input looked at)", lambda: lineage.unfinished(plan, opened))
+        timed("what is unfinished (all input looked at)", lambda: resume.unfinished(plan, opened))
         wavelengths = opened.wavelengths
         timed("card and report", lambda: finish(plan, wavelengths))
         stored = sum(path.stat().st_size for path in (Path(out) / DATA_DIR).glob("*.parquet"))

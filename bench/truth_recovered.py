@@ -40,8 +40,10 @@ def recover(case: Case) -> dict[str, object]:
     import torch
 
     from hf_dataset.raw import layouts
-    from hf_dataset.reduction import visit as reduction
+    from hf_dataset.reduction.options import ReductionOptions
+    from hf_dataset.reduction.visit import reduce_visit
     from hf_dataset.simulation import instrument, planets
+    from modeling_ariel.columns import STAR_IN_FIT
     from modeling_ariel.retrieval import fit
 
     torch.set_num_threads(1)
@@ -50,7 +52,7 @@ def recover(case: Case) -> dict[str, object]:
         instrument.write_folder(root, [planet], case.layout, case.frames, seed=case.seed)
         folder = layouts.open_folder(root)
         visit = folder.visit("train", planet.planet_id, 0)
-        row, _ = reduction.reduce_visit(visit, reduction.ReductionOptions())
+        row, _ = reduce_visit(visit, ReductionOptions())
         wavelengths = torch.as_tensor(folder.wavelengths)
     batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in ("time", "flux", "flux_err", "valid")}
     batch |= {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 N_CHANNELS = 283  # FGS1, then the 282 labelled AIRS-CH0 channels in ascending wavelength
 DEFAULT_BINS = 375  # 15 AIRS and 180 FGS1 exposures a bin on a full 7.5 h visit
@@ -62,19 +64,21 @@ def shape_of(column: Column, n_bins: int) -> tuple[int, ...]:
     return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in column.shape)
 
 
-def _feature(column: Column, n_bins: int) -> Any:
-    shape = shape_of(column, n_bins)
-    if len(shape) == 2:
-        return datasets.Array2D(shape, column.dtype)
-    if len(shape) == 1:
-        # a null spectrum can't be stored in a fixed-size list without a length, so it is a plain list
-        return datasets.List(datasets.Value(column.dtype), -1 if column.nullable else shape[0])
-    return datasets.Value(column.dtype)
-
-
-def features(n_bins: int = DEFAULT_BINS) -> datasets.Features:
+def features(n_bins: int = DEFAULT_BINS) -> Features:
     """`datasets.Features` of a light-curve row with `n_bins` time bins."""
-    return datasets.Features({column.name: _feature(column, n_bins) for column in COLUMNS})
+    # importing `datasets` takes a second: readers of raw files and reductions only need the names above
+    from datasets import Array2D, Features, List, Value
+
+    def feature(column: Column) -> Array2D | List | Value:
+        shape = shape_of(column, n_bins)
+        if len(shape) == 2:
+            return Array2D(shape, column.dtype)
+        if len(shape) == 1:
+            # a null spectrum can't be stored in a fixed-size list without a length, so it is a plain list
+            return List(Value(column.dtype), -1 if column.nullable else shape[0])
+        return Value(column.dtype)
+
+    return Features({column.name: feature(column) for column in COLUMNS})
 
 
 def check_row(row: Mapping[str, Any], n_bins: int) -> None:

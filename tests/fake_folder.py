@@ -20,7 +20,7 @@ import numpy as np
 
 from hf_dataset import schema
 from hf_dataset.raw.layouts import RawDataError
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 
 CODE = {"ariel-hf": "0", "source": "tested"}
 TRAIN, TEST = {1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}, {101: 1, 102: 2}  # visits of each planet
@@ -108,7 +108,7 @@ def make_row(planet: int, visit: int, n_bins: int, layout: str = "2025") -> dict
 
 
 def reduce_fake(visit: FakeVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
-    """In place of `reduction.reduce_visit`."""
+    """In place of `reduce_visit`."""
     if not visit.path.exists():
         raise RawDataError(f"{visit.path}: planet {visit.planet_id}: expected a signal file, found none")
     content = visit.path.read_text()

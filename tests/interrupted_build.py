@@ -10,7 +10,7 @@ from ariel_scripts.command_line import set_up_logging
 from hf_dataset.build import plan
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 
 if __name__ == "__main__":
     set_up_logging()

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from hf_dataset.raw import layouts
-from hf_dataset.reduction import visit as reduction
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
 
 BLOCK, SPARE = 1 << 16, 16  # bytes; blocks left free when all others are taken: too few for any frames
 
 
 def reduce_in_little_memory(
-    visit: layouts.RawVisit, options: reduction.ReductionOptions
+    visit: layouts.RawVisit, options: ReductionOptions
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """`reduce_visit`, which from the third planet on gets next to no memory."""
     if visit.planet_id >= visit.folder.planets(visit.split)[2]:
@@ -25,4 +26,4 @@ def reduce_in_little_memory(
             while True:
                 taken.append(bytearray(BLOCK))
         del taken[-SPARE:]
-    return reduction.reduce_visit(visit, options)
+    return reduce_visit(visit, options)

@@ -38,9 +38,9 @@ from ariel_scripts.commands.build_dataset import main
 from hf_dataset.build import run
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.raw import layouts
-from hf_dataset.reduction import visit as reduction
-from hf_dataset.reduction.visit import ReductionOptions
-from hf_dataset.store import description
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
+from hf_dataset.store import card
 from hf_dataset.store.shards import find_shards
 
 CASES = [*signal_cases(), *calibration_cases(), *table_cases(), *folder_cases()]
@@ -69,7 +69,7 @@ class Recall:
 
     def __call__(self, visit: layouts.RawVisit, options: ReductionOptions) -> tuple[dict[str, Any], dict[str, Any]]:
         if (visit.planet_id, visit.visit) in self.afresh:
-            return reduction.reduce_visit(visit, options)
+            return reduce_visit(visit, options)
         try:
             status = [(path.stat().st_ino, path.stat().st_mtime_ns, path.stat().st_size) for path in visit.files()]
             told = [
@@ -80,11 +80,11 @@ class Recall:
             ]
             told += [visit.folder.airs_wavelengths, visit.folder.wavelengths, visit.folder.simulated]
         except ValueError:
-            return reduction.reduce_visit(visit, options)
+            return reduce_visit(visit, options)
         with np.printoptions(threshold=sys.maxsize, precision=17):
             key = (visit.layout, visit.split, visit.name, repr(options), repr(told), tuple(status))
         if key not in self.known:
-            self.known[key] = reduction.reduce_visit(visit, options)
+            self.known[key] = reduce_visit(visit, options)
         return self.known[key]
 
 
@@ -181,7 +181,7 @@ def test_a_bad_input_gives_a_right_row_or_is_refused_by_name(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(description, "write_card", lambda *arguments, **options: None)
+    monkeypatch.setattr(card, "write_card", lambda *arguments, **options: None)
     root = spoil.copy_of(folders / case.layout, place / "raw")
     case.spoil(root)
     recall.afresh = set() if case.of_tables else set(case.visits)

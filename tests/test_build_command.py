@@ -19,9 +19,10 @@ from ariel_scripts.commands.build_dataset import main
 from hf_dataset.build import run
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.raw import layouts
-from hf_dataset.reduction.visit import ReductionOptions, reduce_visit
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
 from hf_dataset.simulation import instrument, planets
-from hf_dataset.store.description import read_wavelengths
+from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.verify import recorded_root
 
 FRAMES, BINS = 120, 20

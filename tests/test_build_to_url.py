@@ -18,14 +18,13 @@ from fake_folder import make_row, open_fake, reduce_fake, reduce_until_full, set
 from object_store import ShelfFileSystem, ShelfPath
 
 from hf_dataset import folders
-from hf_dataset.build import locks, plan, run
-from hf_dataset.build.executors import WorkerKilled
+from hf_dataset.build import locks, plan, resume, run
 from hf_dataset.build.plan import BuildOptions
+from hf_dataset.build.process_executor import WorkerKilled
+from hf_dataset.build.resume import BuildConflict
 from hf_dataset.build.run import BuildError
-from hf_dataset.reduction.visit import ReductionOptions
-from hf_dataset.store import lineage
-from hf_dataset.store.description import read_wavelengths
-from hf_dataset.store.lineage import BuildConflict
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.shards import find_shards
 
 BINS = 8
@@ -104,7 +103,7 @@ def test_a_url_begun_with_other_settings_is_refused_until_restart(root: Path, tm
         url_build(root, url(out), options(reduction=ReductionOptions(n_bins=9)))
     url_build(root, url(out), options(reduction=ReductionOptions(n_bins=9), restart=True))
     assert [len(paths) for paths in find_shards(folders.folder(url(out))).values()] == [1, 3]
-    assert not lineage.unfinished(
+    assert not resume.unfinished(
         plan.make_plan(open_fake(root), root, folders.folder(url(out)), options(reduction=ReductionOptions(9))),
         open_fake(root),
     )

@@ -19,7 +19,8 @@ from fake_folder import WAVELENGTHS, make_row
 from local_hub import LocalHub
 
 from hf_dataset import splits
-from hf_dataset.store.description import wavelengths_in, write_card
+from hf_dataset.store.card import write_card
+from hf_dataset.store.card_text import wavelengths_in
 from hf_dataset.store.shards import write_rows
 
 BINS, REPO = 10, "observer/curves"

@@ -27,8 +27,8 @@ from hf_dataset import schema
 from hf_dataset.build import locks
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
-from hf_dataset.reduction.visit import ReductionOptions
-from hf_dataset.store.description import read_wavelengths, write_card
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.store.card import read_wavelengths, write_card
 from hf_dataset.store.shards import ShardWriter, write_rows
 from hf_dataset.store.verify import verify
 

@@ -21,13 +21,14 @@ from threadpoolctl import threadpool_info
 
 from ariel_scripts.commands import build_dataset as command
 from hf_dataset.build import run, submissions
-from hf_dataset.build.executors import ENGINES, ProcessExecutor, make_executor
+from hf_dataset.build.executors import ENGINES, make_executor
 from hf_dataset.build.plan import BuildOptions, make_plan
+from hf_dataset.build.process_executor import ProcessExecutor
 from hf_dataset.build.ray_executor import RayExecutor
 from hf_dataset.build.report import NothingBuiltError
 from hf_dataset.build.run import BuildError
 from hf_dataset.build.worker import BuildShards, one_thread, peak_mb
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.lineage import STATE_DIR
 
 KINDS = {

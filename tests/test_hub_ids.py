@@ -19,7 +19,8 @@ from tiny_models import BINS, POPULATION
 
 from ariel_scripts.opening.models import one_thread
 from hf_dataset.simulation import fast, planets
-from hf_dataset.store import description, shards
+from hf_dataset.store import shards
+from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForPreTraining
 from modeling_ariel.modeling_ariel import AUTO_MAP
 from modeling_ariel.predictions import read_predictions
@@ -85,7 +86,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     for name, n_bins, rows_per_shard in (("curves", BINS, 64), ("halves", 8, 4)):
         rows = list(fast.simulate_rows(POPULATION, visits=1, n_bins=n_bins, seed=1))
         shards.write_rows(folder / name, "train", rows, n_bins, rows_per_shard)
-        description.write_card(folder / name, planets.wavelengths_um("2024"), "Simulated.", {})
+        write_card(folder / name, planets.wavelengths_um("2024"), "Simulated.", {})
     with LocalHub() as hub:
         said = hub.run(
             f"{COMMANDS}"

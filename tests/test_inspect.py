@@ -24,7 +24,7 @@ from ariel_scripts.commands import inspect
 from ariel_scripts.pages import inspection
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.simulation import instrument, planets
 from hf_dataset.store.rows import DamagedDataset, find_row
 

@@ -20,7 +20,7 @@ from low_memory import reduce_in_little_memory
 
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.simulation import instrument, planets
 from hf_dataset.store.shards import find_shards
 

@@ -12,8 +12,8 @@ import pytest
 from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import AIRS, FGS1
 from hf_dataset.reduction import exposures, pixels
-from hf_dataset.reduction import visit as reduction
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
 from hf_dataset.simulation import instrument, planets
 
 OPTIONS = ReductionOptions(n_bins=25)
@@ -46,7 +46,7 @@ def largest_change(visit: layouts.RawVisit, options: ReductionOptions, other: Re
 
     Of a box of any depth the constant star has: what scales with the depth is measured for one of 2 %.
     """
-    rows = [reduction.reduce_visit(visit, each)[0] for each in (options, other)]
+    rows = [reduce_visit(visit, each)[0] for each in (options, other)]
     (depth, error), (reference, _) = (box_depths(row) for row in rows)
     scale = rows[0]["flux"].mean(axis=0, dtype=float) / rows[1]["flux"].mean(axis=0, dtype=float) - 1
     return float((np.maximum(np.abs(depth - reference), np.abs(scale) * 0.02) / error).max())
@@ -96,7 +96,7 @@ def test_a_detector_without_light_is_read_whole() -> None:
 def test_any_number_of_threads_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     visit = star_folder(tmp_path)
     monkeypatch.setattr(exposures, "BLOCK_SAMPLES", 2000)  # hundreds of blocks
-    one, many = reduction.reduce_visit(visit, OPTIONS)[0], reduction.reduce_visit(visit, OPTIONS, threads=3)[0]
+    one, many = reduce_visit(visit, OPTIONS)[0], reduce_visit(visit, OPTIONS, threads=3)[0]
     for name in one:
         assert np.asarray(one[name]).tobytes() == np.asarray(many[name]).tobytes(), name
 

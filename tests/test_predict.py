@@ -21,7 +21,8 @@ from ariel_scripts.prediction.fit_pool import FitPool
 from ariel_scripts.prediction.job import Job
 from ariel_scripts.prediction.resuming import Part, Parts
 from hf_dataset.simulation import fast, planets
-from hf_dataset.store import description, shards
+from hf_dataset.store import shards
+from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.predictions import Predictions, read_predictions
@@ -38,7 +39,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for row in (rows[6], rows[7], rows[9]):
         row["flux"] = np.zeros_like(row["flux"])
     shards.write_rows(out, "train", rows[::2] + rows[1::2], n_bins=BINS)
-    description.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
+    write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
     return out
 
 
@@ -116,7 +117,7 @@ def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path)
         out = tmp_path / name
         swapped = [{**row, "spectrum": rows[other]["spectrum"]} for row, other in zip(rows, spectra, strict=True)]
         shards.write_rows(out, "train", swapped, n_bins=BINS)
-        description.write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
+        write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
         jobs.predict(replace(job, dataset=str(out), out=tmp_path / f"{name}.parquet"))
         answers.append(content(read_predictions(tmp_path / f"{name}.parquet")))
     for right, other in zip(*answers, strict=True):
@@ -128,7 +129,7 @@ def test_a_planet_whose_fit_fails_gets_its_status_and_the_priors_answer(tmp_path
     noise = np.random.default_rng(0).normal(1e4, 10, rows[1]["flux"].shape)
     rows[1] |= {"flux": noise.astype(np.float32), "flux_err": np.full_like(rows[1]["flux"], 10.0)}
     shards.write_rows(tmp_path / "curves", "train", rows, n_bins=BINS)
-    description.write_card(tmp_path / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
+    write_card(tmp_path / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
     torch.manual_seed(0)
     model = ArielForSpectrumPrediction(tiny())
     model.save_pretrained(tmp_path / "model")
@@ -342,7 +343,7 @@ def test_fits_in_other_processes_are_the_same() -> None:
 def test_predictions_feed_evaluate_and_submit(job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clean = tmp_path / "clean"
     shards.write_rows(clean, "train", fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
-    description.write_card(clean, planets.wavelengths_um("2025"), "Simulated.", {})
+    write_card(clean, planets.wavelengths_um("2025"), "Simulated.", {})
     jobs.predict(replace(job, dataset=str(clean)))
     evaluate.main(job.out, str(clean), "train", None, None)
     assert json.loads(job.out.with_suffix(".evaluation.json").read_text())["planets"] == 3

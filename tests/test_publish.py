@@ -25,7 +25,7 @@ from upath import UPath
 
 from hf_dataset import schema
 from hf_dataset.store import shards
-from hf_dataset.store.description import read_wavelengths, write_card
+from hf_dataset.store.card import read_wavelengths, write_card
 from hf_dataset.store.shards import ShardWriter, find_shards, write_rows
 from modeling_ariel import scoring
 

@@ -23,7 +23,7 @@ from push_scenes import traffic
 
 from ariel_scripts.cli import call
 from hf_dataset.simulation import instrument, planets
-from hf_dataset.store.description import read_wavelengths, write_card
+from hf_dataset.store.card import read_wavelengths, write_card
 
 REPO = "observer/ariel-small"
 FRAMES, BINS = 120, 20

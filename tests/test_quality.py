@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from hf_dataset.build import report_text
-from hf_dataset.build.report import BuildSummary
+from hf_dataset.build.summary import BuildSummary
 from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import AIRS, FGS1
 from hf_dataset.reduction import quality
-from hf_dataset.reduction import visit as reduction
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
 from hf_dataset.simulation import detector, instrument, planets
 
 BINS, CHANNELS = 150, 40
@@ -124,11 +125,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         root = instrument.write_folder(tmp_path_factory.mktemp(name) / "raw", [planet], "2025", FRAMES, 5,
                                        settings=settings)  # fmt: skip
         visit = layouts.open_folder(root).visit("train", planet.planet_id, 0)
-        found[name] = reduction.reduce_visit(visit, reduction.ReductionOptions(n_bins=150))[1]["quality"]
+        found[name] = reduce_visit(visit, ReductionOptions(n_bins=150))[1]["quality"]
         plan = instrument.plan_visit(planet, 0, instrument.Cadence(FRAMES), 5, settings)
         if name == "healthy":  # its brightest pixels read some 17,000 counts
-            low = reduction.ReductionOptions(n_bins=150, saturation=15_000.0)
-            found["saturated"] = reduction.reduce_visit(visit, low)[1]["quality"]
+            low = ReductionOptions(n_bins=150, saturation=15_000.0)
+            found["saturated"] = reduce_visit(visit, low)[1]["quality"]
         found[name]["drift"] = {FGS1: plan.drift.fgs1_p, AIRS: plan.drift.airs_p}
     return found
 
@@ -275,8 +276,6 @@ def test_the_distribution_of_the_json_is_that_of_its_visits() -> None:
 def test_the_figures_are_not_in_the_rows_bytes(tmp_path: Path) -> None:
     planet = planets.sample_planets(1, 1, "2025")
     root = instrument.write_folder(tmp_path / "raw", planet, "2025", 60, 1)
-    row, _ = reduction.reduce_visit(
-        layouts.open_folder(root).visit("train", planet[0].planet_id, 0), reduction.ReductionOptions(n_bins=20)
-    )
+    row, _ = reduce_visit(layouts.open_folder(root).visit("train", planet[0].planet_id, 0), ReductionOptions(n_bins=20))
     for name in ("scatter_over_error", "drift_percent", "snr_per_exposure", "hit_rate"):
         assert name not in row["calibration"]

@@ -13,7 +13,9 @@ import pytest
 
 from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import AIRS, FGS1, RawDataError
-from hf_dataset.reduction import visit as reduction
+from hf_dataset.reduction.exposures import airs_columns
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
 
 
 @pytest.fixture(params=["2024", "2025"])
@@ -224,13 +226,13 @@ def damage(root: Path, what: str) -> None:
 def test_bad_input_is_named_with_what_was_expected_and_found(folder_2025: Path, what: str, message: str) -> None:
     damage(folder_2025, what)
     with pytest.raises(RawDataError, match=message):
-        reduction.reduce_visit(only_visit(folder_2025), reduction.ReductionOptions(n_bins=5))
+        reduce_visit(only_visit(folder_2025), ReductionOptions(n_bins=5))
 
 
 @pytest.mark.parametrize("what", ["cut signal", "missing instrument", "flat of another shape"])
 def test_one_corrupt_planet_does_not_stop_the_other(folder_2025: Path, what: str) -> None:
     damage(folder_2025, what)
-    row, _ = reduction.reduce_visit(only_visit(folder_2025, 11), reduction.ReductionOptions(n_bins=5))
+    row, _ = reduce_visit(only_visit(folder_2025, 11), ReductionOptions(n_bins=5))
     assert row["planet_id"] == 11
 
 
@@ -274,5 +276,5 @@ def test_the_real_folders_name_their_layout(real: Path) -> None:
 def test_wavelength_matching_puts_pixel_column_320_at_wl_2(real: Path) -> None:
     for year in ("2024", "2025"):
         opened = layouts.ChallengeFolder(real / f"challenge_{year}", year, ("train",))
-        columns = reduction.airs_columns(opened.visit("train", frames.PLANET, 0))
+        columns = airs_columns(opened.visit("train", frames.PLANET, 0))
         np.testing.assert_array_equal(columns, np.arange(320, 38, -1))

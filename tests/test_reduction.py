@@ -15,8 +15,9 @@ from hf_dataset import schema
 from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import AIRS, FGS1
 from hf_dataset.reduction import calibration
-from hf_dataset.reduction import visit as reduction
-from hf_dataset.reduction.visit import ReductionError, ReductionOptions
+from hf_dataset.reduction.exposures import calibrate_visit, used_columns
+from hf_dataset.reduction.options import ReductionError, ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
 
 N_AIRS, N_FGS1, DEPTH = 120, 240, 0.02
 OPTIONS = ReductionOptions(n_bins=30)
@@ -48,7 +49,7 @@ def planet_folder(root: Path, airs: np.ndarray, fgs1: np.ndarray, noise: bool = 
 
 
 def reduce(root: Path, options: ReductionOptions = OPTIONS) -> tuple[dict, dict]:
-    return reduction.reduce_visit(layouts.open_folder(root).visit("train", 7, 0), options)
+    return reduce_visit(layouts.open_folder(root).visit("train", 7, 0), options)
 
 
 def depths(row: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +128,7 @@ def test_float32_and_float64_give_the_same_row(transit_folder: Path) -> None:
 def test_streaming_by_blocks_equals_the_steps_on_whole_arrays(transit_folder: Path) -> None:
     visit = layouts.open_folder(transit_folder).visit("train", 7, 0)
     options = replace(OPTIONS, dtype="float64", hit_threshold=0.0, pixels="all")
-    streamed = reduction.calibrate_visit(visit, AIRS, options)
+    streamed = calibrate_visit(visit, AIRS, options)
     calibration_frames = visit.calibration(AIRS)
     bad = calibration.find_bad_pixels(calibration_frames) != 0
     readout = calibration.Readout(*visit.adc(AIRS), visit.integration(AIRS))
@@ -142,7 +143,7 @@ def test_streaming_by_blocks_equals_the_steps_on_whole_arrays(transit_folder: Pa
 
 def test_only_the_columns_of_channels_and_their_margin_are_decoded(transit_folder: Path) -> None:
     visit = layouts.open_folder(transit_folder).visit("train", 7, 0)
-    columns = reduction.used_columns(visit, AIRS, OPTIONS)
+    columns = used_columns(visit, AIRS, OPTIONS)
     assert (int(columns[0]), int(columns[-1])) == (36, 323)
 
 
@@ -340,9 +341,7 @@ def test_the_real_planet_is_reduced_with_its_real_calibration(real: Path, tmp_pa
     # 50 frames are 2 min of AIRS-CH0 and 10 s of FGS1, which no row can hold: FGS1 is given AIRS-CH0's times
     at = axes.column_names.index("FGS1-axis0-h")
     pq.write_table(axes.set_column(at, "FGS1-axis0-h", axes["AIRS-CH0-axis0-h"]), root / "axis_info.parquet")
-    row, report = reduction.reduce_visit(
-        layouts.open_folder(root).visit("train", frames.PLANET, 0), ReductionOptions(n_bins=25)
-    )
+    row, report = reduce_visit(layouts.open_folder(root).visit("train", frames.PLANET, 0), ReductionOptions(n_bins=25))
     schema.check_row(row, 25)
     assert row["valid"].all()
     assert row["spectrum"] is None

@@ -31,7 +31,8 @@ from ariel_scripts.report.planets import step_values
 from ariel_scripts.report.plots import Figure, label, packed
 from ariel_scripts.report.text import Section
 from hf_dataset.simulation import fast, planets
-from hf_dataset.store import description, shards
+from hf_dataset.store import shards
+from hf_dataset.store.card import write_card
 from modeling_ariel import scoring
 from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
 
@@ -143,7 +144,7 @@ def test_calibration_logs_become_numbers_by_step_and_visits_are_averaged() -> No
 
 def write_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
     shards.write_rows(folder, "train", rows, n_bins=BINS)
-    description.write_card(folder, planets.wavelengths_um("2025"), "Simulated.", {})
+    write_card(folder, planets.wavelengths_um("2025"), "Simulated.", {})
     return folder
 
 

@@ -16,7 +16,8 @@ from tiny_models import BINS, POPULATION, save_model
 from ariel_scripts.command_line import Run
 from ariel_scripts.commands.report import Options, write_report
 from hf_dataset.simulation import fast, planets
-from hf_dataset.store import description, shards
+from hf_dataset.store import shards
+from hf_dataset.store.card import write_card
 from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     rows = fast.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1)
     shards.write_rows(folder / "curves", "train", [calibrated(row, i) for i, row in enumerate(rows)], n_bins=BINS)
-    description.write_card(folder / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
+    write_card(folder / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
     model = save_model(folder / "model", physics="none")
     options = Options(str(folder / "curves"), folder / "report.html", (str(model),), workers=1, device="cpu",
                       embed=("pca", "tsne"), attributions=2)  # fmt: skip

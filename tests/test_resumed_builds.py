@@ -13,9 +13,9 @@ from test_build import contents, fake_build, options, visits
 
 from hf_dataset import folders
 from hf_dataset.build import plan
-from hf_dataset.raw import inputs
-from hf_dataset.reduction.visit import ReductionOptions
-from hf_dataset.store.lineage import BuildConflict
+from hf_dataset.build.resume import BuildConflict
+from hf_dataset.raw.fingerprints import table_fingerprints
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.shards import find_shards
 
 pytestmark = pytest.mark.usefixtures("same_code")
@@ -160,7 +160,7 @@ def test_every_table_that_a_raw_folder_has_is_watched(layout: str, tmp_path: Pat
     write_tables(tmp_path, layout, [7], 8, 8)
     written = {path.name for path in tmp_path.iterdir()}
     assert len(written) >= 4
-    assert set(inputs.tables(tmp_path)) == written
+    assert set(table_fingerprints(tmp_path)) == written
 
 
 @pytest.mark.parametrize("planet", [1, 4])

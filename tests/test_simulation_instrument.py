@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_dataset.raw import layouts
-from hf_dataset.reduction import visit
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.reduction.visit import reduce_visit
 from hf_dataset.simulation import detector, fast, instrument, planets, statistics, telescope
 
 FRAMES = 60
@@ -245,7 +246,7 @@ def test_reduced_raw_frames_are_statistically_the_fast_light_curves(tmp_path):
     settings = fast.FastSettings(noise=fast.NoiseModel(airs_exposures=500))
     noise_ratio, fgs1_ratio = [], []
     for planet in sample:
-        row, _ = visit.reduce_visit(folder.visit("train", planet.planet_id, 0), visit.ReductionOptions(n_bins=n_bins))
+        row, _ = reduce_visit(folder.visit("train", planet.planet_id, 0), ReductionOptions(n_bins=n_bins))
         quick, truth = fast.simulate_with_truth(planet, 0, n_bins, seed=4, settings=settings)
         level = np.median(row["flux"], axis=0) / np.median(quick["flux"], axis=0)
         assert np.median(level) == pytest.approx(1, abs=0.005)

@@ -13,7 +13,8 @@ import pytest
 
 from ariel_scripts.commands import evaluate, retrieve, submit
 from hf_dataset.simulation import fast, planets
-from hf_dataset.store import description, shards
+from hf_dataset.store import shards
+from hf_dataset.store.card import write_card
 from modeling_ariel.predictions import PredictionError, Predictions, read_predictions, write_predictions
 
 BINS = 75
@@ -29,7 +30,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         row["flux"] = np.random.default_rng(0).normal(1e4, 10, row["flux"].shape).astype(np.float32)
         row["flux_err"] = np.full_like(row["flux"], 10.0)
     shards.write_rows(out, "train", rows, n_bins=BINS)
-    description.write_card(out, planets.wavelengths_um("2025"))
+    write_card(out, planets.wavelengths_um("2025"))
     return out
 
 

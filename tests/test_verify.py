@@ -21,8 +21,8 @@ from upath import UPath
 from ariel_scripts import cli
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
-from hf_dataset.reduction.visit import ReductionOptions
-from hf_dataset.store.lineage import digest
+from hf_dataset.digests import config_hash
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.shards import ShardWriter
 from hf_dataset.store.verify import Verdict, verify
 
@@ -121,7 +121,7 @@ def other_settings(out: Path) -> None:
 def other_settings_with_their_hash(out: Path) -> None:
     def change(manifest: dict) -> None:
         manifest["settings"]["reduction"]["hit_threshold"] = 9
-        manifest["config_hash"] = digest(manifest["settings"])
+        manifest["config_hash"] = config_hash(manifest["settings"])
 
     edit_json(out / "manifest/train-00000-of-00003.json", change)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import itertools
 from collections.abc import Mapping, Sequence
@@ -13,39 +12,16 @@ from typing import Any
 
 from hf_dataset import schema, splits
 from hf_dataset.build.executors import check_name
+from hf_dataset.digests import source_hash
 from hf_dataset.folders import Folder
-from hf_dataset.raw.inputs import Fingerprint, tables
+from hf_dataset.raw.fingerprints import Fingerprint, table_fingerprints
 from hf_dataset.raw.layouts import ChallengeFolder, RawDataError
-from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.shards import ShardName
 
 BYTES_PER_VALUE = 2.6  # stored bytes of a flux, its error and its flag under zstd, measured on simulated planets
 SECONDS_PER_GB = 8.0  # one core, per GB of Parquet signal files as they lie on disk, measured on a full planet
 PLANETS_PER_SHARD, SMALL_BUILD = 8, 16
-OUTSIDE_ROWS = {
-    "build",
-    "card",
-    "contents",
-    "croissant",
-    "executors",
-    "inputs",
-    "lineage",
-    "locks",
-    "output",
-    "plan",
-    "progress",
-    "publish",
-    "quality",
-    "ray_executor",
-    "report",
-    "report_text",
-    "rows",
-    "sample",
-    "splits",
-    "submissions",
-    "verify",
-    "worker",
-}  # source files
 
 
 @dataclass(frozen=True)
@@ -104,9 +80,7 @@ class Plan:
 @cache
 def code_version() -> dict[str, str]:
     """The package's version and a hash of the sources that decide what is in a row."""
-    files = sorted(path for path in Path(__file__).parent.glob("*.py") if path.stem not in OUTSIDE_ROWS)
-    sources = b"".join(path.read_bytes() for path in files)
-    return {"ariel-hf": importlib.metadata.version("ariel-hf"), "source": hashlib.sha256(sources).hexdigest()[:12]}
+    return {"ariel-hf": importlib.metadata.version("ariel-hf"), "source": source_hash()}
 
 
 def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOptions) -> Plan:
@@ -138,7 +112,7 @@ def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOp
         reduction=options.reduction,
         settings=settings,
         code=code_version(),
-        tables=tables(root),
+        tables=table_fingerprints(root),
         ambiguous=ambiguous,
     )
 

@@ -2,7 +2,7 @@
 
 datatrove's own runs each task in a multiprocessing.Pool inside a Ray actor: a task that the system kills leaves the
 pool, and with it the build, waiting for ever; a task's error is written to a log, and the build goes on as if nothing
-were.
+were. Functions import ray: this module can be looked at where it is not installed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from datatrove.executor.ray import RayPipelineExecutor
 from datatrove.utils.stats import PipelineStats
 
-from hf_dataset.build.executors import SINGLE_THREAD, WorkerKilled
+from hf_dataset.build.process_executor import SINGLE_THREAD, WorkerKilled
 
 ATTEMPTS = 2  # a task whose worker or node died is given to another once
 

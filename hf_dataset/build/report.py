@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,28 +11,14 @@ import numpy as np
 from hf_dataset.build import report_text
 from hf_dataset.build.plan import Plan
 from hf_dataset.build.progress import PROGRESS_DIR
+from hf_dataset.build.resume import read_manifests
+from hf_dataset.build.summary import BuildSummary
+from hf_dataset.digests import config_hash
 from hf_dataset.folders import remove_tree, write_bytes, write_json
-from hf_dataset.store import description, lineage
+from hf_dataset.store import card
+from hf_dataset.store.lineage import STATE_DIR
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class BuildSummary:
-    """What a build made: rows by split, the entries of failed visits, and where."""
-
-    out: str
-    config_hash: str
-    shards: int
-    rows: dict[str, int] = field(default_factory=dict)
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0  # of the workers together
-    waiting: bool = False  # submitted to a cluster, not finished
-
-    @classmethod
-    def submitted(cls, plan: Plan) -> BuildSummary:
-        """The summary of a build that runs elsewhere."""
-        return cls(str(plan.out), lineage.digest(plan.settings), len(plan.shards), waiting=True)
 
 
 class NothingBuiltError(RuntimeError):
@@ -41,7 +27,7 @@ class NothingBuiltError(RuntimeError):
 
 def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
     """Write card and report of the finished shards; NothingBuiltError where some are missing or all are empty."""
-    finished = list(lineage.read_manifests(plan))
+    finished = list(read_manifests(plan))
     if missing := len(plan.shards) - len(finished):
         raise NothingBuiltError(f"{plan.out}: expected {len(plan.shards)} shards, {missing} are missing: run it again")
     entries = [
@@ -54,7 +40,7 @@ def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
         rows[shard.name.split] = rows.get(shard.name.split, 0) + manifest["rows"]
     summary = BuildSummary(
         out=str(plan.out),
-        config_hash=lineage.digest(plan.settings),
+        config_hash=config_hash(plan.settings),
         shards=len(plan.shards),
         rows=rows,
         failures=[entry for entry in entries if "error" in entry],
@@ -65,15 +51,15 @@ def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
     if not any(rows.values()):
         first = f"see report.md. The first: {summary.failures[0]['error']}"
         raise NothingBuiltError(f"{plan.out}: none of {len(entries)} visits gave a row; {first}")
-    description.write_card(plan.out, wavelengths, provenance=_provenance(plan, summary))
-    remove_tree(plan.out / lineage.STATE_DIR / PROGRESS_DIR)
+    card.write_card(plan.out, wavelengths, provenance=_provenance(plan, summary))
+    remove_tree(plan.out / STATE_DIR / PROGRESS_DIR)
     return summary
 
 
 def _provenance(plan: Plan, summary: BuildSummary) -> dict[str, Any]:
     """What the card says of the origin: no path or time of this machine, so that equal builds have equal cards."""
     return {
-        "command": description.BUILD,
+        "command": card.BUILD_COMMAND,
         "raw folder": {"layout": plan.layout, "files in it": list(plan.tables)},
         "settings": plan.settings,
         "config_hash": summary.config_hash,

@@ -6,13 +6,11 @@ The numbers are those of report.json, in its units, to four digits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hf_dataset.build.summary import BuildSummary
 from hf_dataset.raw.layouts import INSTRUMENTS
 from hf_dataset.reduction import quality
-
-if TYPE_CHECKING:
-    from hf_dataset.build.report import BuildSummary
 
 Entry = Mapping[str, Any]
 

@@ -18,15 +18,17 @@ from typing import Any
 from datatrove.executor.base import PipelineExecutor
 
 from hf_dataset import folders
-from hf_dataset.build import locks, submissions
-from hf_dataset.build.executors import WAITS, WorkerKilled, check_installed, make_executor
+from hf_dataset.build import locks, resume, submissions
+from hf_dataset.build.executors import WAITS, check_installed, make_executor
 from hf_dataset.build.plan import BuildOptions, Plan, Shard, describe, make_plan
+from hf_dataset.build.process_executor import WorkerKilled
 from hf_dataset.build.progress import ProgressBar, progress_path
-from hf_dataset.build.report import BuildSummary, NothingBuiltError, finish
+from hf_dataset.build.report import NothingBuiltError, finish
+from hf_dataset.build.summary import BuildSummary
 from hf_dataset.build.worker import BuildShards, FinishDataset, OpenFolder, ReduceVisit
 from hf_dataset.folders import Folder, remove_tree
-from hf_dataset.raw import layouts
-from hf_dataset.reduction import visit as reduction
+from hf_dataset.raw.layouts import open_folder
+from hf_dataset.reduction.visit import reduce_visit
 from hf_dataset.store import lineage
 from hf_dataset.store.lineage import STATE_DIR
 
@@ -42,8 +44,8 @@ def build_dataset(
     out: str | Folder,
     options: BuildOptions | None = None,
     *,
-    open_folder: OpenFolder = layouts.open_folder,
-    reduce_visit: ReduceVisit = reduction.reduce_visit,
+    open_folder: OpenFolder = open_folder,
+    reduce_visit: ReduceVisit = reduce_visit,
     on_start: Callable[[], object] | None = None,
 ) -> BuildSummary:
     """Build the dataset of the raw folder `root` in `out`, or what is missing of it.
@@ -61,14 +63,14 @@ def build_dataset(
     _check_out(root, out)
     wavelengths = folder.wavelengths
     with _locked(out):
-        todo = list(plan.shards) if options.restart else lineage.unfinished(plan, folder)
+        todo = list(plan.shards) if options.restart else resume.unfinished(plan, folder)
         executor = _executor(plan, todo, options, open_folder, reduce_visit) if todo else None
         if on_start:
             on_start()
         if options.restart:
             lineage.clear(out)
-        lineage.drop_others(plan)
-        lineage.forget(plan, todo)
+        resume.drop_others(plan)
+        resume.forget(plan, todo)
         lineage.remove_unfinished(out)
         logger.info("%s", describe(plan, folder, todo, _workers(options, len(todo))))
         if executor:
@@ -82,14 +84,14 @@ def build_dataset(
 
 
 def dry_run(
-    root: str | Path, out: str | Folder, options: BuildOptions, *, open_folder: OpenFolder = layouts.open_folder
+    root: str | Path, out: str | Folder, options: BuildOptions, *, open_folder: OpenFolder = open_folder
 ) -> str:
     """What `build_dataset` would do, in words; nothing is written."""
     root, out = Path(root), folders.folder(out)
     folder = open_folder(root)
     plan = make_plan(folder, root, out, options)
     _check_out(root, out)
-    todo = list(plan.shards) if options.restart else lineage.unfinished(plan, folder)
+    todo = list(plan.shards) if options.restart else resume.unfinished(plan, folder)
     return describe(plan, folder, todo, _workers(options, len(todo)))
 
 
@@ -157,7 +159,7 @@ def _keeping(plan: Plan, todo: Sequence[Shard]) -> Iterator[None]:
     except NothingBuiltError:
         raise
     except BaseException as error:
-        n_done = sum(1 for _ in lineage.read_manifests(plan))
+        n_done = sum(1 for _ in resume.read_manifests(plan))
         lineage.remove_unfinished(plan.out)
         reason = "stopped" if isinstance(error, KeyboardInterrupt) else f"stopped by {type(error).__name__}: {error}"
         if isinstance(error, (WorkerKilled, MemoryError)):
@@ -182,6 +184,6 @@ def _in_work(plan: Plan, todo: Sequence[Shard]) -> Iterator[str]:
     """The visits that workers had begun: the ones after the last line of shards that are not finished."""
     for shard in todo:
         path = progress_path(plan.out, shard)
-        if path.exists() and not lineage.manifest_path(plan.out, shard).exists():
+        if path.exists() and not lineage.manifest_path(plan.out, shard.name).exists():
             planet, visit = shard.visits[min(path.read_bytes().count(b"\n"), len(shard.visits) - 1)]
             yield f"planet {planet} visit {visit}"

@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
+from hf_dataset.digests import config_hash
 from hf_dataset.folders import Folder, read_json, write_json
-from hf_dataset.store.lineage import STATE_DIR, digest
+from hf_dataset.store.lineage import STATE_DIR
 
 NAME = "submitted.json"
 
@@ -19,7 +20,7 @@ class StillQueued(RuntimeError):
 
 def job_name(out: Folder) -> str:
     """What jobs of a build into `out` are called where the user gives no name."""
-    return f"ariel-{digest(str(out))}"
+    return f"ariel-{config_hash(str(out))}"
 
 
 def remember(out: Folder, engine: str, options: Mapping[str, Any]) -> None:

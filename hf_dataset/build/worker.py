@@ -23,15 +23,15 @@ from hf_dataset.build import submissions
 from hf_dataset.build.plan import Plan, Shard, code_version
 from hf_dataset.build.progress import ProgressLines
 from hf_dataset.build.report import finish
+from hf_dataset.build.resume import check_tables
 from hf_dataset.raw import layouts
-from hf_dataset.raw.inputs import Fingerprint, fingerprints
-from hf_dataset.reduction import visit as reduction
-from hf_dataset.store import lineage
-from hf_dataset.store.lineage import STATE_DIR
+from hf_dataset.raw.fingerprints import Fingerprint, fingerprints
+from hf_dataset.reduction.options import ReductionOptions
+from hf_dataset.store.lineage import STATE_DIR, write_manifest
 from hf_dataset.store.shards import ShardWriter
 
 OpenFolder = Callable[[Path], layouts.ChallengeFolder]
-ReduceVisit = Callable[[layouts.RawVisit, reduction.ReductionOptions], tuple[dict[str, Any], dict[str, Any]]]
+ReduceVisit = Callable[[layouts.RawVisit, ReductionOptions], tuple[dict[str, Any], dict[str, Any]]]
 NODE_VARIABLES = ("ARIEL_NODE", "SLURMD_NODENAME")  # where an engine tells which of its nodes this is
 
 
@@ -74,7 +74,7 @@ class FinishDataset(PipelineStep):
         """Finish the dataset; passes `data` on."""
         check_node(self.plan)
         try:
-            lineage.check_tables(self.plan)
+            check_tables(self.plan)
             finish(self.plan, self.open_folder(self.plan.root).wavelengths)
         finally:
             submissions.forget(self.plan.out)
@@ -118,7 +118,7 @@ def build_shard(
 
     BuildConflict, and no shard, where a table of the raw folder has changed since the build was planned.
     """
-    lineage.check_tables(plan)
+    check_tables(plan)
     inputs, entries = dict(plan.tables), []
     progress = ProgressLines(plan.out, shard)
     with ShardWriter(shard.name.path(plan.out), plan.reduction.n_bins) as writer:
@@ -129,8 +129,17 @@ def build_shard(
                 writer.write(row)
             entries.append(entry)
             progress.add(entry)
-        lineage.check_tables(plan)
-    lineage.write_manifest(plan, shard, writer.stored, inputs, entries)
+        check_tables(plan)
+    write_manifest(
+        plan.out,
+        shard.name,
+        writer.stored,
+        settings=plan.settings,
+        code=plan.code,
+        tables=plan.tables,
+        inputs=inputs,
+        visits=entries,
+    )
     return entries
 
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hf_dataset.folders import read_json
-from hf_dataset.raw import tables as raw_tables
+from hf_dataset.raw import tables
 from hf_dataset.raw.files import (
     INDEX_COLUMN,
     PlanetTable,
@@ -36,9 +36,7 @@ from hf_dataset.raw.files import (
     row_of,
     what_is,
 )
-from hf_dataset.raw.tables import N_CHANNELS, STAR_COLUMNS
-
-__all__ = ["N_CHANNELS", "STAR_COLUMNS", "CalibrationFrames", "ChallengeFolder", "RawDataError", "RawVisit"]
+from hf_dataset.schema import STAR_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +103,10 @@ def open_folder(root: str | Path) -> ChallengeFolder:
 
 def _layout(root: Path, splits: Sequence[str]) -> str:
     """`2024` or `2025`: by the ADC table, and where that does not tell, by the names of most planets' files."""
-    tables = {"2025": (root / "adc_info.csv").exists()}
-    tables["2024"] = any((root / f"{split}_adc_info.csv").exists() for split in splits)
-    if sum(tables.values()) == 1:
-        return next(layout for layout, there in tables.items() if there)
+    by_table = {"2025": (root / "adc_info.csv").exists()}
+    by_table["2024"] = any((root / f"{split}_adc_info.csv").exists() for split in splits)
+    if sum(by_table.values()) == 1:
+        return next(layout for layout, there in by_table.items() if there)
     votes: Counter[str] = Counter()
     for planet in (entry for split in splits for entry in (root / split).iterdir() if what_is(entry) == "a folder"):
         names = os.listdir(planet) if os.access(planet, os.R_OK) else []
@@ -117,7 +115,7 @@ def _layout(root: Path, splits: Sequence[str]) -> str:
     if not any(votes.values()):
         raise RawDataError(
             f"{root}: expected planets with …_signal.parquet (2024) or …_signal_0.parquet (2025), or an ADC table "
-            f"train_adc_info.csv (2024) or adc_info.csv (2025), found {'both' if any(tables.values()) else 'none'}"
+            f"train_adc_info.csv (2024) or adc_info.csv (2025), found {'both' if any(by_table.values()) else 'none'}"
         )
     return votes.most_common(1)[0][0]
 
@@ -189,21 +187,21 @@ class ChallengeFolder:
     @cached_property
     def wavelengths(self) -> NDArray[np.float64]:
         """(channel,) [µm]: FGS1, then the AIRS-CH0 channels ascending."""
-        return raw_tables.read_wavelengths(self.root / "wavelengths.csv")
+        return tables.read_wavelengths(self.root / "wavelengths.csv")
 
     def truth(self, split: str, planet: int) -> NDArray[np.float64] | None:
         """(channel,) true transit depths (Rp/Rs)², None where the planet has no label."""
         path = self.label_file(split)
         if path is None or planet not in (table := self._table(path.name)):
             return None
-        return raw_tables.spectrum(table, planet)
+        return tables.spectrum(table, planet)
 
     def star(self, split: str, planet: int) -> dict[str, float | int]:
         """`star` (index, −1 where none) and Rs Ms Ts Mp e P sma i in the table's units, NaN where none."""
         if self.layout == "2024":
-            index = raw_tables.star_index(self._table(f"{split}_adc_info.csv"), planet)
+            index = tables.star_index(self._table(f"{split}_adc_info.csv"), planet)
             return {"star": index, **dict.fromkeys(STAR_COLUMNS, np.nan)}
-        return {"star": -1, **raw_tables.star_parameters(self._table(f"{split}_star_info.csv"), planet)}
+        return {"star": -1, **tables.star_parameters(self._table(f"{split}_star_info.csv"), planet)}
 
     def adc(self, split: str, planet: int, instrument: str) -> tuple[float, float]:
         """(gain [counts/e-], offset [e-]) of an instrument: electrons = counts / gain + offset."""
@@ -216,12 +214,12 @@ class ChallengeFolder:
             if len(rows) != 1:
                 raise RawDataError(f"{path}: expected one row for all planets, found {len(rows)}")
             row = row_of(path, f"planet {planet}", header, rows[0])
-        return raw_tables.adc(path, f"planet {planet}", row, [f"{instrument}_adc_gain", f"{instrument}_adc_offset"])
+        return tables.adc(path, f"planet {planet}", row, [f"{instrument}_adc_gain", f"{instrument}_adc_offset"])
 
     @cached_property
     def axes(self) -> dict[str, NDArray[np.float64]]:
         """Columns of axis_info.parquet without their padding: frame times [h], wavelengths [µm], integrations [s]."""
-        return raw_tables.read_axes(self.root / "axis_info.parquet")
+        return tables.read_axes(self.root / "axis_info.parquet")
 
     def axis(self, name: str) -> NDArray[np.float64]:
         """One axis by its column name."""
@@ -356,14 +354,14 @@ class RawVisit:
                 "%s %s: %d frames, axis_info has %d times; the first are used", self.name, instrument, n, stamps.size
             )
         name, path = f"{instrument}-axis0-h", self.folder.root / "axis_info.parquet"
-        return raw_tables.frame_times(path, name, stamps[:n], self.integration(instrument)[1])
+        return tables.frame_times(path, name, stamps[:n], self.integration(instrument)[1])
 
     def integration(self, instrument: str) -> tuple[float, float]:
         """(start, end) [s]: charge collected since reset when the two frames of an exposure are read."""
         if instrument == FGS1:
             return FGS1_INTEGRATION_S
         name, path = f"{instrument}-integration_time", self.folder.root / "axis_info.parquet"
-        start, end = raw_tables.integration_times(path, name, self.folder.axis(name))
+        start, end = tables.integration_times(path, name, self.folder.axis(name))
         return start, end + AIRS_END_DELAY_S
 
     def read(self, instrument: str, rows: Pixels, columns: Pixels) -> NDArray[np.uint16]:

@@ -14,10 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hf_dataset.raw.files import PlanetTable, RawDataError, column_values, numbers, open_parquet, read_csv, row_of
+from hf_dataset.schema import N_CHANNELS, STAR_COLUMNS
 
-N_CHANNELS = 283
 CHANNELS = [f"wl_{k + 1}" for k in range(N_CHANNELS)]
-STAR_COLUMNS = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 # (least, most) of each, far beyond any planet of the challenge: what is outside is an error of the table
 STAR_RANGES = ((1e-3, 1e3), (1e-3, 1e3), (500, 1e5), (0, 1e5), (0, 0.999), (1e-2, 1e6), (1, 1e6), (0, 180))
 GAIN_RANGE, MOST_OFFSET = (1e-2, 1e2), 1e5  # the challenges' gains are 0.44 to 1.5, their offsets −1200 to −300

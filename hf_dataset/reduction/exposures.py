@@ -217,7 +217,7 @@ class _Stream:
 
     def _calibrate(self, visit: RawVisit, block: NDArray[np.intp]) -> _Block:
         """Decode the pixels `block` and fill in their series, mean and pair."""
-        from hf_dataset.reduction import kernel
+        from hf_dataset.reduction import kernel  # here: it imports numba, 60 MB that only a reduction needs
 
         began = time.perf_counter()
         rows, columns = np.unravel_index(block, self.flags.shape)

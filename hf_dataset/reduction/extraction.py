@@ -221,7 +221,7 @@ def weighted_sums(cube: Array, weights: Array) -> NDArray[np.float64]:
 
     Not by BLAS: its results depend on the processor and on its number of threads.
     """
-    from hf_dataset.reduction import kernel
+    from hf_dataset.reduction import kernel  # here: it imports numba, 60 MB that only a reduction needs
 
     return kernel.weighted_sums(np.ascontiguousarray(cube.transpose(1, 2, 0)), np.asarray(weights, np.float64))
 

@@ -14,25 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_dataset.raw.layouts import AIRS, FGS1, INSTRUMENTS, STAR_COLUMNS, RawVisit
+from hf_dataset.raw.layouts import AIRS, FGS1, INSTRUMENTS, RawVisit
 from hf_dataset.reduction import calibration, extraction, light_curves
 from hf_dataset.reduction.calibration import Pixel, StepLog
-from hf_dataset.reduction.exposures import Exposures, airs_columns, calibrate_visit, used_columns
+from hf_dataset.reduction.exposures import Exposures, airs_columns, calibrate_visit
 from hf_dataset.reduction.extraction import Sums
 from hf_dataset.reduction.options import ReductionError, ReductionOptions
 from hf_dataset.reduction.quality import exposure_figures, light_curve_figures
-
-__all__ = [
-    "Exposures",
-    "ReductionError",
-    "ReductionOptions",
-    "airs_columns",
-    "calibrate_visit",
-    "extract_airs",
-    "extract_fgs1",
-    "reduce_visit",
-    "used_columns",
-]
+from hf_dataset.schema import STAR_COLUMNS
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_dataset.schema import N_CHANNELS
 from hf_dataset.simulation import detector, telescope, transits
 from hf_dataset.simulation.planets import Planet
-from hf_dataset.simulation.telescope import LABEL_COLUMNS, N_CHANNELS, WINDOW_H, wavelengths_um
+from hf_dataset.simulation.telescope import LABEL_COLUMNS, WINDOW_H, wavelengths_um
 
 Array = NDArray[np.float64]
 

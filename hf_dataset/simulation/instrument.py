@@ -21,11 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hf_dataset.schema import N_CHANNELS, STAR_COLUMNS
 from hf_dataset.simulation import detector as det
 from hf_dataset.simulation import telescope, transits
 from hf_dataset.simulation.fast import visit_rng
 from hf_dataset.simulation.planets import Planet
-from hf_dataset.simulation.telescope import N_CHANNELS, WINDOW_H, airs_axis_um, wavelengths_um
+from hf_dataset.simulation.telescope import WINDOW_H, airs_axis_um, wavelengths_um
 
 Array = NDArray[np.float64]
 logger = logging.getLogger(__name__)
@@ -212,13 +213,12 @@ def write_tables(root: Path, layout: str, splits: dict[str, Sequence[Planet]], s
     wl = [f"wl_{i + 1}" for i in range(N_CHANNELS)]
     _write_csv(root / "wavelengths.csv", wl, [[repr(float(x)) for x in wavelengths_um(layout)]])
     adc_names = ["FGS1_adc_offset", "FGS1_adc_gain", "AIRS-CH0_adc_offset", "AIRS-CH0_adc_gain"]
-    star_names = ["Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i"]
     if layout == "2025":
         _write_csv(root / "adc_info.csv", adc_names, [[ADC_2025[1], ADC_2025[0]] * 2])
     for split, planets in splits.items():
         if layout == "2025":
             rows: list[list[Any]] = [[p.planet_id, *(repr(v) for v in p.star_table().values())] for p in planets]
-            _write_csv(root / f"{split}_star_info.csv", ["planet_id", *star_names], rows)
+            _write_csv(root / f"{split}_star_info.csv", ["planet_id", *STAR_COLUMNS], rows)
         else:
             rows = []
             for p in planets:

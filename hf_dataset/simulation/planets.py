@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_dataset.schema import N_CHANNELS, STAR_COLUMNS
 from hf_dataset.simulation import opacities, telescope, transits
-from hf_dataset.simulation.telescope import FGS1_UM, N_CHANNELS, WINDOW_H, airs_axis_um, wavelengths_um
+from hf_dataset.simulation.telescope import FGS1_UM, WINDOW_H, airs_axis_um, wavelengths_um
 
 Array = NDArray[np.float64]
 
 __all__ = [
-    "N_CHANNELS",
     "STARS_2024",
     "WINDOW_H",
     "Planet",
@@ -98,7 +98,7 @@ class Planet:
 
     def star_table(self) -> dict[str, float]:
         """The 2025 star table's columns."""
-        return {name: float(getattr(self, name)) for name in ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")}
+        return {name: float(getattr(self, name)) for name in STAR_COLUMNS}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from scipy.signal import lfilter
 
 Array = NDArray[np.float64]
 
-N_CHANNELS = 283
 WINDOW_H = 7.5
 AIRS_COLUMNS = 356
 # The AIRS wavelength axis is an exact parabola in the column's number, to 1e-14 um.

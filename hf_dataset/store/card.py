@@ -1,374 +1,77 @@
-"""The text and the YAML of the dataset card.
+"""The dataset card, written with all that `datasets` and the Hub find beside the shards: sample and croissant.json too.
 
-The YAML (`configs`, `dataset_info`) follows https://huggingface.co/docs/hub/datasets-manual-configuration: with it
-`datasets.load_dataset(FOLDER)` opens the folder, here or on the Hub, and refuses it where rows are missing.
+All is read off the shards, so that it cannot disagree with them. The words are in `card_text`.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from datasets import DatasetInfo, SplitDict, SplitInfo
-from datasets.info import DatasetInfosDict
-from huggingface_hub import DatasetCardData
+import yaml
+from huggingface_hub import DatasetCard
 
 from hf_dataset import schema
-from hf_dataset.store.contents import CONFIG, CONFIG_DIRS, OPEN_LICENCE, SAMPLE, Contents, SplitContents
+from hf_dataset.folders import Folder, folder, write_bytes, write_json
+from hf_dataset.store import card_text, croissant
+from hf_dataset.store.contents import read_contents
+from hf_dataset.store.sample import write_sample
 
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-TAGS = ["astronomy", "exoplanets", "transit-spectroscopy", "time-series", "ariel"]
-LOADING, MADE, PROVENANCE, LICENCE = "Loading", "How the rows were made", "Provenance", "Licence and citation"
-FIRST_ROW, ORIGIN = "Steps and parameters of the first row", "What made this folder"  # titles of folded blocks
-
-CALIBRATED = """\
-Raw detector frames of both instruments, AIRS-CH0 (a prism spectrometer, 1.95–3.90 µm) and FGS1 (a photometer, \
-0.60–0.80 µm), are calibrated in the order of the steps below, extracted to one flux per channel and exposure, cleaned \
-of cosmic hits and averaged in time bins. Negative values are never clipped, and variances are carried through every \
-step. Nothing is normalised and no transit model is fitted: the dataset holds measurements, not inferences.
-
-| column | how it was made |
-|---|---|
-| `time` | mean time of the exposures in the bin, from `axis_info.parquet` |
-| `flux` | sum of the calibrated detector pixels of a channel, foreground subtracted, mean of the good exposures in \
-the bin. AIRS columns are matched to channels by wavelength, so every spectrum is in the order of `wavelengths.csv` |
-| `flux_err` | photon, dark and read noise propagated through the same steps |
-| `valid` | enough good pixels and exposures in the bin |
-| `centroid` | flux-weighted centres of the star on FGS1 and of the trace on AIRS, minus their medians: the pointing |
-| `star`, `Rs` … `i` | copied from the challenge's tables |
-| `spectrum` | copied from the challenge's labels; null where there are none |
-| `calibration` | written by the steps as they ran; `cds` is end − start (correlated double sampling, CDS) |
-"""
-
-SCORE = """\
-A prediction is a mean μ and an error σ of every depth. Both scores compare its log-likelihood ℓ = log N(y; μ, σ) of \
-the true depths y with those of a reference, which knows only the mean and spread of training truths, and of an ideal. \
-They are clipped to 0 … 1; negative predictions are an error, and σ is at least 1e-15.
-
-| | 2024 | 2025 |
-|---|---|---|
-| score | (Σℓ − Σℓ_ref) / (Σℓ_ideal − Σℓ_ref), sums over all planets and channels | mean over planets and channels of \
-(ℓ − ℓ_ref) / (ℓ_ideal − ℓ_ref), weight 57.846 on channel 0 (FGS1) and 1 on the others |
-| ideal | μ = y, σ 10 ppm | μ = y, σ 1 ppm for FGS1, 10 ppm for AIRS-CH0 |
-| reference | one mean and one σ for all planets and channels | the same |
-
-The reference's mean 0.0025517146 and σ 0.0017261974 are those of all training truths of the 2024 challenge \
-(`train_labels.csv`, over its planets and channels). `ariel evaluate` takes \
-them for both scores, on simulated planets too, so that numbers can be compared; `--reference train.csv` computes them \
-from another table. Combine the visits of a planet into one prediction before it is scored, and score only planets \
-whose spectra the model has not seen.
-"""
-
-SPLITS_OF_FRAMES = "`train` and `test` are those of the raw folder; `validation`, where there is one, is from `train`."
-SPLITS_OF_LIGHT_CURVES = "`train` and `test` hold other planets, drawn in the same way."
-SPLITS = """\
-All visits of a planet are in one split. In the challenge's `test` no spectrum is known: score on folds of `train`. \
-Folds and validation go by a hash of the planet's id, so a planet keeps its place when others come or go \
-(`hf_dataset.splits`):
-
-```python
-import hashlib
+BUILD_COMMAND = "ariel build-dataset"  # the command, in the provenance of what it made
 
 
-def fold_of(planet_id: int, n_folds: int, seed: int = 0) -> int:
-    digest = hashlib.sha256(f"{seed}:{planet_id}".encode()).digest()
-    return int(int.from_bytes(digest[:6], "big") / 2**48 * n_folds)  # held out in this fold
-```
-"""
+def write_card(
+    out: str | Folder,
+    wavelengths: np.ndarray,
+    made: str = card_text.CALIBRATED,
+    provenance: Mapping[str, Any] | None = None,
+    title: str = "Ariel light curves",
+) -> Folder:
+    """Write `out/README.md`, `croissant.json` and the sample for the shards in `out`; return the card's path.
 
-LIMITS_OF_FRAMES = """\
-- The frames come from the organisers' instrument simulator (or from this project's, where `layout` is `simulated`), \
-not from a telescope in space: noise, drifts and detector effects are those of the simulator.
-- `flux_err` holds random errors only. Pointing jitter and gain drift are left in `flux`: fit them.
-"""
-
-LIMITS_OF_LIGHT_CURVES = """\
-- No detector frame was made or reduced: what calibration leaves behind (bad pixels, foreground, lines of hits) is \
-not in these light curves, but for single outliers. Planets, drifts and noise are as this project's simulator draws \
-them, which imitates the challenge's.
-- `flux_err` holds photon and read noise only. Pointing jitter and gain drift are in `flux`: fit them.
-"""
-
-LIMITS = """\
-- `Mp` is called Earth masses by the challenge's data page, but its values are Jupiter masses.
-- One visit is one row. Split and fold by `planet_id`, never by row: visits of a planet share their spectrum.
-- Bins flagged false in `valid` hold finite placeholders: mask them.
-- `sample` repeats rows of the light curves; it is no split of its own.
-"""
-
-CITATION = """\
-@inproceedings{yip2024ariel,
-  title     = {Ariel Data Challenge 2024: Extracting exoplanetary signals from the {Ariel} Space Telescope},
-  author    = {Yip, Kai Hou and Mugnai, Lorenzo V. and Bocchieri, Andrea and Papageorgiou, Andreas and \
-Faucoz, Orph{\\'e}e and Tahseen, Tara and Batista, Virginie and Syty, Ang{\\`e}le and Pascale, Enzo and \
-Changeat, Quentin and Edwards, Billy and Eccleston, Paul and Jenner, Clare and King, Ryan and Lueftinger, Theresa and \
-Nikolaou, Nikolaos and Danto, Pascale and Boro Saikia, Sudeshna and Sim{\\~o}es, Lu{\\'i}s F. and others and \
-Waldmann, Ingo P.},
-  booktitle = {NeurIPS 2024 Competition Track},
-  year      = {2024},
-  url       = {https://openreview.net/forum?id=1mGm9tHrFT}
-}
-@misc{ariel2024kaggle,
-  title        = {{NeurIPS} -- {Ariel} Data Challenge 2024},
-  author       = {Yip, Kai Hou and Mugnai, Lorenzo V. and Coates, Rebecca L. and Bocchieri, Andrea and others},
-  year         = {2024},
-  howpublished = {\\url{https://kaggle.com/competitions/ariel-data-challenge-2024}},
-  note         = {University College London, Kaggle}
-}
-@misc{ariel2025kaggle,
-  title        = {{NeurIPS} -- {Ariel} Data Challenge 2025},
-  author       = {Yip, Kai Hou and Mugnai, Lorenzo V. and Coates, Rebecca L. and Bocchieri, Andrea and others},
-  year         = {2025},
-  howpublished = {\\url{https://kaggle.com/competitions/ariel-data-challenge-2025}},
-  note         = {University College London, Kaggle}
-}
-"""
+    wavelengths: (channel,) [um]. made: Markdown that says how the columns came about. provenance: what made the folder
+    (options, versions, hashes), shown as JSON. Simulated rows get Apache-2.0, others the challenge's licence.
+    """
+    out, wavelengths = folder(out), np.asarray(wavelengths, float)
+    if wavelengths.shape != (schema.N_CHANNELS,):
+        raise ValueError(f"wavelengths: expected shape ({schema.N_CHANNELS},), found {wavelengths.shape}")
+    write_sample(out)
+    contents = read_contents(out)
+    body = card_text.body(contents, title, wavelengths, made, provenance or {})
+    text = str(DatasetCard(f"---\n{card_text.metadata(contents, title).to_yaml()}\n---\n\n{body}"))
+    write_json(out / croissant.FILE, croissant.describe(contents, title, wavelengths))
+    path = out / "README.md"
+    write_bytes(path, text.encode())
+    return path
 
 
-def metadata(contents: Contents, title: str) -> DatasetCardData:
-    """The card's YAML: what the Hub and `load_dataset` read."""
-    rows = sum(split.rows for split in contents.splits.values())
-    data = DatasetCardData(
-        pretty_name=title,
-        license=contents.licence,
-        task_categories=["tabular-regression"],
-        size_categories=[next((label for limit, label in SIZES if rows < limit), "1M<n<10M")],
-        tags=TAGS,
-        configs=[
-            {
-                "config_name": config,
-                **({"default": True} if config == CONFIG else {}),
-                "data_files": [{"split": name, "path": f"{CONFIG_DIRS[config]}/{name}-*.parquet"} for name in splits],
-            }
-            for config, splits in contents.configs.items()
-        ],
-    )
-    infos = {config: _info(contents, config) for config in contents.configs}
-    DatasetInfosDict(infos).to_dataset_card_data(data)
-    return data
+def rewrite_card(out: str | Folder) -> Folder:
+    """Write card, description and sample of the dataset again, in this version's words; return the card's path.
 
-
-def _info(contents: Contents, config: str) -> DatasetInfo:
-    """Columns, rows and sizes of a configuration."""
-    splits = SplitDict()
-    for name, part in contents.configs[config].items():
-        splits.add(SplitInfo(name, num_bytes=part.decoded, num_examples=part.rows))
-    parts = contents.configs[config].values()
-    return DatasetInfo(
-        config_name=config,
-        features=contents.features,
-        splits=splits,
-        dataset_size=sum(part.decoded for part in parts),
-        download_size=sum(part.stored for part in parts),
-    )
-
-
-def description(contents: Contents) -> str:
-    """What the dataset is, in two sentences."""
-    return (
-        "Transit light curves of exoplanets as ESA's Ariel would see them "
-        f"(layout {', '.join(contents.layouts)}): {schema.N_CHANNELS} channels × {contents.n_bins} time bins with "
-        "errors, flags, pointing and, where known, the true transmission spectrum. A row is one planet's visit."
-    )
-
-
-def body(contents: Contents, title: str, wavelengths: np.ndarray, made: str, provenance: Mapping[str, Any]) -> str:
-    """The card's text."""
-    return "\n\n".join(
-        [
-            f"# {title}",
-            description(contents),
-            _splits_table(contents.configs),
-            "## Columns",
-            f"T = {contents.n_bins} time bins, C = {schema.N_CHANNELS} channels: channel 0 is FGS1, 1 … 282 are "
-            "AIRS-CH0 in ascending wavelength.",
-            _columns_table(),
-            f"## {LOADING}",
-            local_loading(contents.name, next(iter(contents.splits))),
-            f"## {MADE}",
-            made.strip(),
-            _details(FIRST_ROW, "json", _pretty(contents.log)),
-            "## Wavelengths",
-            "In µm, in the order of the channels (bin centres; FGS1 is one broad band). `croissant.json` has them too, "
-            "with the columns' types, shapes and units.",
-            _details("All 283", "json wavelengths", _numbers(wavelengths)),
-            "## Splits and folds",
-            f"{SPLITS_OF_LIGHT_CURVES if contents.of_light_curves else SPLITS_OF_FRAMES} {SPLITS.strip()}",
-            "## Score",
-            SCORE.strip(),
-            f"## {PROVENANCE}",
-            _provenance(provenance),
-            "## Known limits",
-            (LIMITS_OF_LIGHT_CURVES if contents.of_light_curves else LIMITS_OF_FRAMES) + LIMITS.strip(),
-            f"## {LICENCE}",
-            licence_section(contents) + "\n",
-        ]
-    )
-
-
-def local_loading(name: str, split: str) -> str:
-    """How to open the folder `name`."""
-    where = (
-        f"`{name}` is this folder's path. Of a dataset on the Hub, `load_dataset` takes the id, `OWNER/NAME`, and the "
-        "others take `hf://datasets/OWNER/NAME` in the folder's place."
-    )
-    return f"{where}\n\n{_examples(name, name, split)}"
-
-
-def hub_loading(repo_id: str, split: str) -> str:
-    """How to open the dataset `repo_id` of the Hub."""
-    where = (
-        f"Without the Hub: put the path of a folder downloaded by `hf download {repo_id} --repo-type dataset "
-        f"--local-dir FOLDER` in place of `{repo_id}` and of `hf://datasets/{repo_id}`. A revision is "
-        f'`load_dataset(…, revision="v1")` and `hf://datasets/{repo_id}@v1`.'
-    )
-    return f"{_examples(repo_id, f'hf://datasets/{repo_id}', split)}\n\n{where}"
-
-
-def with_section(text: str, title: str, content: str) -> str:
-    """A card's text with another content of the section `title`; ValueError where it has no such section."""
-    replaced, count = re.subn(
-        rf"(?<=\n## {re.escape(title)}\n).*?(?=\n## |\Z)", lambda _: f"\n{content}\n", text, count=1, flags=re.DOTALL
-    )
-    if not count:
-        raise ValueError(f"expected a section '## {title}', found none")
-    return replaced
-
-
-def with_provenance(text: str, provenance: Mapping[str, Any]) -> str:
-    """A card's text with another record of what made the folder; ValueError where it has none."""
-    old = _folded(text, ORIGIN)
-    return text.replace(old, _provenance(provenance), 1)
-
-
-def provenance_in(text: str) -> dict[str, Any]:
-    """The record of what made the folder, from a card's text; ValueError where there is no readable one."""
-    block = re.search(r"```json\n(.*?)\n```", _folded(text, ORIGIN), re.DOTALL)
+    Title, wavelengths, provenance and how the rows were made come from the card that is there, all else from the
+    shards; other words of its owner are lost. ValueError, and nothing written, where the card lacks one of the four.
+    """
+    out = folder(out)
+    path = out / "README.md"
     try:
-        record = json.loads(block[1]) if block else None
+        text = path.read_text(encoding="utf-8")
+        data, provenance = DatasetCard(text).data, card_text.provenance_in(text)
+        title = data.get("pretty_name")
+        if not isinstance(title, str) or not title.strip():
+            raise ValueError(f"pretty_name: expected the dataset's title, found {title!r}")
+        made = card_text.CALIBRATED if provenance.get("command") == BUILD_COMMAND else card_text.made_in(text)
+        return write_card(out, card_text.wavelengths_in(text), made, provenance, title)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: expected the card of a finished dataset, found none") from None
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read_wavelengths(out: str | Folder) -> np.ndarray:
+    """Wavelengths (channel,) [um] from the card of the dataset folder or URL `out`."""
+    path = folder(out) / "README.md"
+    try:
+        return card_text.wavelengths_in(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{ORIGIN}: expected JSON, found {error}") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{ORIGIN}: expected a JSON object, found {type(record).__name__}")
-    return record
-
-
-def made_in(text: str) -> str:
-    """How the rows were made, in the words of a card's text; ValueError where it does not say."""
-    found = re.search(rf"\n## {re.escape(MADE)}\n\n(.*?)\n\n<details><summary>{FIRST_ROW}<", text, re.DOTALL)
-    if found is None:
-        raise ValueError(f"expected a section '## {MADE}', found none")
-    return found[1]
-
-
-def licence_section(contents: Contents) -> str:
-    """What the card says of the licence, and what to cite."""
-    return f"{licence_text(contents)}\n\n```bibtex\n{CITATION.strip()}\n```"
-
-
-def licence_text(contents: Contents) -> str:
-    """What the card says of the licence."""
-    if contents.licence == OPEN_LICENCE:
-        return (
-            "The rows are made by this project's simulator and are under Apache-2.0. They imitate the data of the "
-            "NeurIPS Ariel Data Challenges 2024 and 2025; cite the challenge for the format:"
-        )
-    given = (
-        " Light curves of layout `given` were simulated for spectra from elsewhere, which count as the challenge's."
-        if "given" in contents.layouts
-        else ""
-    )
-    return (
-        "Derived from the data of the NeurIPS Ariel Data Challenges 2024 and 2025 (University College London and the "
-        f"Ariel consortium), which are under CC BY-NC 4.0, and so is this dataset.{given} Please cite the challenge:"
-    )
-
-
-def _splits_table(configs: Mapping[str, Mapping[str, SplitContents]]) -> str:
-    lines = [
-        "| configuration | split | planets | rows | with a true spectrum | shards | size |",
-        "|---|---|--:|--:|--:|--:|--:|",
-    ]
-    for config, splits in configs.items():
-        for name, part in splits.items():
-            numbers = f"{part.planets} | {part.rows} | {part.truths} | {part.shards} | {part.stored / 1e6:.1f} MB"
-            lines.append(f"| `{config}` | {name} | {numbers} |")
-    return "\n".join(lines)
-
-
-def _columns_table() -> str:
-    lines = ["| column | type | shape | unit | meaning |", "|---|---|---|---|---|"]
-    for column in schema.COLUMNS:
-        shape = "[" + ", ".join(map(str, column.shape)) + "]" if column.shape else ""
-        lines.append(f"| `{column.name}` | {column.dtype} | {shape} | {column.unit} | {column.meaning} |")
-    return "\n".join(lines)
-
-
-def _examples(name: str, folder: str, split: str) -> str:
-    """Blocks of code; `name` is for `load_dataset`, `folder` for what reads files."""
-    files, sample = CONFIG_DIRS[CONFIG], CONFIG_DIRS[SAMPLE]
-    return f"""\
-```python
-from datasets import load_dataset
-
-sample = load_dataset("{name}", "sample", split="{split}").with_format("numpy")  # up to eight planets, a small file
-flux = sample[0]["flux"]  # (T, C) [e-/exposure]
-white = flux[:, 1:].sum(axis=1)  # the light curve of all AIRS-CH0 channels together, (T,)
-
-curves = load_dataset("{name}", split="{split}", streaming=True)  # all planets; rows come as they are read
-known = sum(spectrum is not None for spectrum in curves["spectrum"])  # planets with a truth, without all their curves
-```
-
-`load_dataset("{name}", split="{split}")` without `streaming` has random access, from a cache that it fills first.
-
-```python
-import numpy as np
-import pandas as pd
-
-table = pd.read_parquet("{folder}/{sample}", columns=["planet_id", "visit", "time", "flux"])
-flux = np.stack(table["flux"].iloc[0])  # (T, C)
-```
-
-```python
-import polars as pl
-
-stars = pl.scan_parquet("{folder}/{files}/{split}-*.parquet").select("planet_id", "visit", "Rs", "P").collect()
-```
-
-```sql
--- DuckDB
-SELECT planet_id, count(*) AS visits, any_value(Rs) AS Rs
-FROM '{folder}/{files}/{split}-*.parquet' GROUP BY planet_id;
-```"""
-
-
-def _provenance(record: Mapping[str, Any]) -> str:
-    return _details(ORIGIN, "json", json.dumps(record, indent=2, ensure_ascii=False, default=str))
-
-
-def _folded(text: str, summary: str) -> str:
-    """The folded block of that title in a card's text."""
-    found = re.search(rf"<details><summary>{re.escape(summary)}</summary>.*?\n```\n\n</details>", text, re.DOTALL)
-    if found is None:
-        raise ValueError(f"expected a folded block {summary!r}, found none")
-    return found[0]
-
-
-def _details(summary: str, language: str, text: str) -> str:
-    return f"<details><summary>{summary}</summary>\n\n```{language}\n{text}\n```\n\n</details>"
-
-
-def _pretty(log: str) -> str:
-    try:
-        return json.dumps(json.loads(log), indent=1, ensure_ascii=False)
-    except json.JSONDecodeError:
-        return log
-
-
-def _numbers(values: np.ndarray) -> str:
-    """A JSON list, twelve numbers a line, in as many digits as they have."""
-    texts = [repr(round(float(value), 7)) for value in values]
-    return "[" + ",\n ".join(", ".join(texts[start : start + 12]) for start in range(0, len(texts), 12)) + "]"
+        raise ValueError(f"{path}: {error}") from None

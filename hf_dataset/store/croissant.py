@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hf_dataset import schema
-from hf_dataset.store import card
+from hf_dataset.store import card_text
 from hf_dataset.store.contents import CONFIG_DIRS, SPLIT_ORDER, Contents
 
 FILE = "croissant.json"
@@ -63,13 +63,13 @@ def describe(contents: Contents, title: str, wavelengths: np.ndarray, repo_id: s
         "@type": "Dataset",
         "conformsTo": CONFORMS_TO,
         "name": title,
-        "description": card.description(contents),
+        "description": card_text.description(contents),
         "license": LICENCES[contents.licence],
         **({"url": url} if repo_id else {}),
         "version": importlib.metadata.version("ariel-hf"),
         "creator": {"@type": "Organization", "name": CREATORS[contents.licence]},
-        "citeAs": card.CITATION.strip(),
-        "keywords": card.TAGS,
+        "citeAs": card_text.CITATION.strip(),
+        "keywords": card_text.TAGS,
         "distribution": _distribution(contents, url if repo_id else None),
         "recordSet": [_splits(), _channels(wavelengths), *(_records(contents, config) for config in contents.configs)],
     }

@@ -169,7 +169,7 @@ def write_rows(
     """Write `rows` as the split `split` of the dataset folder `out`, replacing that split; return the files.
 
     Memory is bounded whatever the number of rows. The split appears when all rows are written: a failing iterator
-    leaves an earlier one as it was. Follow it with `publish.write_card`.
+    leaves an earlier one as it was. Follow it with `card.write_card`.
     """
     stage = out / DATA_DIR / f".{split}.{os.getpid()}"
     written: list[Path] = []

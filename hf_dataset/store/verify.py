@@ -20,11 +20,12 @@ from datasets import Features
 from huggingface_hub import DatasetCard
 
 from hf_dataset import schema
+from hf_dataset.digests import config_hash
 from hf_dataset.folders import Folder, files, folder, open_binary, sha256
-from hf_dataset.raw.inputs import Fingerprint, fingerprint, said, tables
+from hf_dataset.raw.fingerprints import Fingerprint, fingerprint, in_words, table_fingerprints
 from hf_dataset.store import croissant
 from hf_dataset.store.contents import CONFIG, SAMPLE
-from hf_dataset.store.lineage import MANIFEST_DIR, MANIFEST_KEYS, digest, flaws
+from hf_dataset.store.lineage import MANIFEST_DIR, MANIFEST_KEYS, flaws
 from hf_dataset.store.rows import rows_of
 from hf_dataset.store.sample import sample_of
 from hf_dataset.store.shards import DATA_DIR, SAMPLE_DIR, ShardName, find_shards
@@ -41,7 +42,7 @@ class Difference(NamedTuple):
 
     @property
     def of_the_card(self) -> bool:
-        """Whether it is of what `publish.write_card` writes: card, description, sample."""
+        """Whether it is of what `card.write_card` writes: card, description, sample."""
         return self.what.startswith(("README.md", croissant.FILE, SAMPLE_DIR))
 
     def __str__(self) -> str:
@@ -211,7 +212,7 @@ def _read_manifest(verdict: Verdict, out: Folder, name: str) -> dict[str, Any] |
         verdict.note(what, f"the keys {', '.join(MANIFEST_KEYS)}", f"{', '.join(wrong)} missing or of another type")
         return None
     verdict.expect(f"{what}: shard", f"{DATA_DIR}/{name}.parquet", manifest["shard"])
-    verdict.expect(f"{what}: config_hash", digest(manifest["settings"]), manifest["config_hash"])
+    verdict.expect(f"{what}: config_hash", config_hash(manifest["settings"]), manifest["config_hash"])
     verdict.expect(f"{what}: rows", len(_rows_planned(manifest)), manifest["rows"])
     return manifest
 
@@ -388,11 +389,11 @@ def _check_report(verdict: Verdict, out: Folder, manifests: Mapping[str, dict[st
 def _check_inputs(verdict: Verdict, root: Path, manifests: Mapping[str, dict[str, Any]]) -> None:
     """The raw files have the sizes and times that they had when they were read, and no table has come since."""
     verdict.root = str(root)
-    now: dict[str, Fingerprint] = dict(tables(root))
+    now: dict[str, Fingerprint] = dict(table_fingerprints(root))
     for manifest in manifests.values():
-        for name in {**manifest["inputs"], **tables(root)}:
+        for name in {**manifest["inputs"], **table_fingerprints(root)}:
             if name not in now:
                 now[name] = fingerprint(root / name)
             if (then := manifest["inputs"].get(name)) != now[name]:
-                verdict.note(root / name, said(then), said(now[name]))
+                verdict.note(root / name, in_words(then), in_words(now[name]))
     verdict.inputs = len(now)

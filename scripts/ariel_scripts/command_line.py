@@ -26,6 +26,7 @@ import typer
 import yaml
 
 from hf_dataset import folders
+from hf_dataset.digests import config_hash
 from hf_dataset.folders import Folder
 
 DISTRIBUTION = "ariel-hf"
@@ -161,12 +162,6 @@ def set_up_logging(quiet: bool = False, verbose: bool = False, json_file: Path |
 
 
 # --- run record ----------------------------------------------------------------------------------------------------
-
-
-def config_hash(config: dict[str, Any]) -> str:
-    """First 12 hex digits of the SHA-256 of the canonical JSON of `config`."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def file_hash(path: Path) -> str:

@@ -23,11 +23,13 @@ from typing import Any
 import numpy as np
 
 from engine.raw_view import look, write_view
+from hf_dataset.digests import ROW_SOURCES, source_hash
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
 from hf_dataset.simulation import fast, instrument, planets
 from hf_dataset.simulation.telescope import AIRS_EXPOSURES, DriftLaw, wavelengths_um
+from hf_dataset.store import shards
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +158,7 @@ def cache_folder() -> Path:
 def code_hash() -> str:
     """Hash of what decides the sample's rows: this file, the simulation and all that decides a row of a dataset."""
     own = hashlib.sha256(Path(__file__).read_bytes())
-    own.update((source_hash("simulation") + source_hash(*ROW_ROOMS)).encode())
+    own.update(source_hash(sources=("simulation", *ROW_SOURCES)).encode())
     return own.hexdigest()[:12]
 
 
@@ -185,16 +187,15 @@ def make(folder: Path) -> Path:
 
 
 def _write(stage: Path) -> None:
-    from hf_dataset.store import description, shards
+    # `datasets`, which a card needs, costs a second that a Space with its sample need not wait
+    from hf_dataset.store.card import write_card
 
     def rows() -> Any:
         for case in cases().values():
             yield from observe(case) if case.raw_frames is None else [_raw_row(case, stage)]
 
     shards.write_rows(stage, "train", rows(), N_BINS, rows_per_shard=64)
-    description.write_card(
-        stage, wavelengths_um("2025"), MADE, {"seed": SEED, "code": code_hash()}, "Ariel Space sample"
-    )
+    write_card(stage, wavelengths_um("2025"), MADE, {"seed": SEED, "code": code_hash()}, "Ariel Space sample")
     notes = {str(planet): case.note for planet, case in cases().items()}
     record = {"seed": SEED, "code": code_hash(), "notes": notes}
     (stage / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -59,7 +59,7 @@ def gather(dataset: Folder, planet: int, visit: int, root: Path | None) -> Any:
     from ariel_scripts.opening.datasets import wavelengths_of
     from ariel_scripts.pages.inspection import Inspection
     from hf_dataset.reduction import quality
-    from hf_dataset.store.description import read_wavelengths
+    from hf_dataset.store.card import read_wavelengths
     from hf_dataset.store.rows import DamagedDataset, find_row
     from hf_dataset.store.verify import recorded_root
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ariel_scripts.command_line import Run, git_commit, run_record, run_script
+from hf_dataset.schema import N_CHANNELS
 
 if TYPE_CHECKING:
     from hf_dataset.simulation.planets import Planet
@@ -142,7 +143,7 @@ def _plan(
     n_visits = visits * sum(map(len, groups.values()))
     counts = ", ".join(f"{len(group)} {split}" for split, group in groups.items() if group)
     if frames is None:
-        size = n_visits * bins * 283 * 5.2
+        size = n_visits * bins * N_CHANNELS * 5.2
         return f"would write {n_visits} light curves of {bins} bins, {counts} planets, {size / 1e6:.0f} MB: {out}"
     size = n_visits * (frames * RAW_BYTES_PER_FRAME + 2.2e6) + full * visits * FULL_FRAMES * RAW_BYTES_PER_FRAME
     extra = f" and {full} full-size in {out / 'full'}" if full else ""
@@ -188,7 +189,8 @@ def _write_light_curves(
     from hf_dataset.simulation import fast
     from hf_dataset.simulation.instrument import write_truth
     from hf_dataset.simulation.planets import wavelengths_um
-    from hf_dataset.store import description, shards
+    from hf_dataset.store import shards
+    from hf_dataset.store.card import write_card
 
     if shards.find_shards(out):
         raise ValueError(f"{out}: expected a new folder, found a dataset: choose another folder or delete it")
@@ -219,7 +221,7 @@ def _write_light_curves(
         "settings": settings,
         "code": {"ariel-hf": importlib.metadata.version("ariel-hf"), "commit": git_commit()},
     }
-    description.write_card(
+    write_card(
         out,
         wavelengths_um("2024" if layout == "2024" else "2025"),
         FAST_MADE,

@@ -13,7 +13,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ariel_scripts.command_line import config_hash, file_hash, git_commit, run_script, versions, write_json
+from ariel_scripts.command_line import file_hash, git_commit, run_script, versions, write_json
+from hf_dataset.digests import config_hash
+from hf_dataset.schema import N_CHANNELS
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ def read_sample(path: Path) -> tuple[list[str], list[int]]:
     header = rows[0]
     n = (len(header) - 1) // 2
     expected = ["planet_id", *(f"wl_{i + 1}" for i in range(n)), *(f"sigma_{i + 1}" for i in range(n))]
-    if header != expected or n != 283:
+    if header != expected or n != N_CHANNELS:
         raise ValueError(f"{path}: expected planet_id, wl_1 … wl_283, sigma_1 … sigma_283, found {len(header)} columns")
     return header, [int(float(row[0])) for row in rows[1:]]
 

@@ -71,7 +71,7 @@ def main(
 def _rewritten(out: str, quick: bool) -> bool:
     """Write the card again, after a look at the shards; whether there are manifests to check the dataset against."""
     from hf_dataset.folders import files, folder
-    from hf_dataset.store.description import rewrite_card
+    from hf_dataset.store.card import rewrite_card
     from hf_dataset.store.lineage import MANIFEST_DIR
     from hf_dataset.store.verify import check_card, verify, verify_rows
 

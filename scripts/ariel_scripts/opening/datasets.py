@@ -17,7 +17,7 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from ariel_scripts.opening.hub import Located, hub_errors, locate_dataset
 from hf_dataset.folders import folder
 from hf_dataset.simulation.planets import wavelengths_um
-from hf_dataset.store.description import wavelengths_in
+from hf_dataset.store.card_text import wavelengths_in
 
 logger = logging.getLogger(__name__)
 

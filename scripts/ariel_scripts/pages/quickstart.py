@@ -20,8 +20,8 @@ from ariel_scripts.opening.datasets import open_split, wavelengths_of
 from ariel_scripts.pages import figures
 from hf_dataset.raw.layouts import AIRS, RawVisit
 from hf_dataset.reduction import calibration
+from hf_dataset.reduction.exposures import used_columns
 from hf_dataset.reduction.options import ReductionOptions
-from hf_dataset.reduction.visit import used_columns
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.predictions import Predictions, read_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit

@@ -20,12 +20,11 @@ from huggingface_hub import DatasetCard
 from ariel_scripts.publishing.machine_paths import without_paths
 from ariel_scripts.publishing.release import Item, Release
 from hf_dataset.build import locks, submissions
-from hf_dataset.build.report import BuildSummary
 from hf_dataset.build.report_text import markdown
+from hf_dataset.build.summary import BuildSummary
 from hf_dataset.folders import read_json
-from hf_dataset.store import card, croissant
+from hf_dataset.store import card_text, croissant
 from hf_dataset.store.contents import OPEN_LICENCE, Contents, read_contents
-from hf_dataset.store.description import wavelengths_in
 from hf_dataset.store.lineage import MANIFEST_DIR, STATE_DIR
 from hf_dataset.store.shards import DATA_DIR, SAMPLE_DIR, find_shards
 from hf_dataset.store.verify import verify, verify_rows
@@ -59,10 +58,12 @@ def dataset_release(folder: str | Path, repo_id: str) -> Release:
     _check_origin(out, contents, manifests)
     text, title = _checked_card(out / README, contents)
     try:
-        text = card.with_section(text, card.LOADING, card.hub_loading(repo_id, next(iter(contents.splits))))
-        text = card.with_section(text, card.LICENCE, card.licence_section(contents))
-        text = card.with_provenance(text, without_paths(card.provenance_in(text)))
-        wavelengths = wavelengths_in(text)
+        text = card_text.with_section(
+            text, card_text.LOADING, card_text.hub_loading(repo_id, next(iter(contents.splits)))
+        )
+        text = card_text.with_section(text, card_text.LICENCE, card_text.licence_section(contents))
+        text = card_text.with_provenance(text, without_paths(card_text.provenance_in(text)))
+        wavelengths = card_text.wavelengths_in(text)
     except ValueError as error:
         raise ValueError(f"{out / README}: {error}{_how_to_mend(out)}") from None
     files: dict[str, Path | bytes] = {path.relative_to(out).as_posix(): path for path in shards}
@@ -140,7 +141,7 @@ def _checked_card(path: Path, contents: Contents) -> tuple[str, str]:
             f"{path}: license: expected {contents.licence}, which rows of layout {layouts} have, found "
             f"{found.get('license')!r}{_how_to_mend(path.parent)}"
         )
-    expected = yaml.safe_load(card.metadata(contents, title).to_yaml())
+    expected = yaml.safe_load(card_text.metadata(contents, title).to_yaml())
     for key in HELD:
         if found.get(key) != expected[key]:
             where, one, other = _first_difference(expected[key], found.get(key), key)

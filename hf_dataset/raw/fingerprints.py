@@ -25,7 +25,7 @@ def fingerprints(root: Path, files: Iterable[Path]) -> dict[str, Fingerprint]:
     return {path.relative_to(root).as_posix(): fingerprint(path) for path in files}
 
 
-def tables(root: Path) -> dict[str, Fingerprint]:
+def table_fingerprints(root: Path) -> dict[str, Fingerprint]:
     """Fingerprints of the tables that the raw folder `root` has, by their names."""
     found = fingerprints(root, (root / name for name in TABLES))
     return {name: state for name, state in found.items() if state is not None}
@@ -34,10 +34,10 @@ def tables(root: Path) -> dict[str, Fingerprint]:
 def changes(then: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint]) -> list[str]:
     """The files that have come, gone or changed, in words."""
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
-    return [f"{name}: was {said(then.get(name))}, is {said(now.get(name))}" for name in names]
+    return [f"{name}: was {in_words(then.get(name))}, is {in_words(now.get(name))}" for name in names]
 
 
-def said(state: Fingerprint) -> str:
+def in_words(state: Fingerprint) -> str:
     """A fingerprint in words."""
     if state is None:
         return "no file"
