@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import typer
 
-from ariel_scripts.command_line import run_record, run_script
-from ariel_scripts.opening.datasets import DatasetRevision, ModelRevision
 from ariel_scripts.opening.hub import Located
+from ariel_scripts.options.predict import PredictOptions
+from ariel_scripts.run_record import run_record
 
 logger = logging.getLogger(__name__)
 
@@ -24,51 +24,27 @@ AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel: said
 OTHER_CHANNEL_UM = 5e-3  # the narrowest spacing: refused, as in training
 
 
-def main(
-    dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id of light curves.")],
-    out: Annotated[Path, typer.Option(help="Predictions, Parquet; a run record is written beside it.")],
-    model: Annotated[
-        list[str], typer.Option(help="Model folder or Hub id, or released; several times for an ensemble.")
-    ] = ["released"],  # noqa: B006
-    revision: ModelRevision = None,
-    split: Annotated[str, typer.Option(help="Split to predict.")] = "train",
-    dataset_revision: DatasetRevision = None,
-    batch: Annotated[str, typer.Option(help="Planets at a time, or auto: what fits into half of the memory.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …, or auto.")] = "auto",
-    samples: Annotated[int, typer.Option(help="Monte Carlo dropout samples of each model; 0 for none.", min=0)] = 0,
-    workers: Annotated[int, typer.Option(help="Processes for the classical fits; 0: one a core.", min=0)] = 0,
-    limit: Annotated[int | None, typer.Option(help="At most this many planets.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of the dropout samples.", min=0)] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with an error where a planet was refused.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Forget the parts of an interrupted run.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be predicted; write nothing.")] = False,
-) -> None:
-    """Predict spectra with a trained model, one row a planet, all of its visits together.
-
-    An interrupted run goes on where it stopped. A planet whose fit fails gets the prior's answer and its status says
-    so; one whose light curves can't be read is reported and left out.
-
-    Example: ariel predict light-curves --model released --out run/predictions.parquet --split test
-    """
+def main(options: PredictOptions) -> None:
+    """Predict, or say what would be predicted."""
     job = Job(
-        dataset,
-        tuple(model),
-        out,
-        revision,
-        split,
-        batch,
-        device,
-        samples,
-        workers,
-        limit,
-        seed,
-        dataset_revision=dataset_revision,
+        options.dataset,
+        tuple(options.model),
+        options.out,
+        options.revision,
+        options.split,
+        options.batch,
+        options.device,
+        options.samples,
+        options.workers,
+        options.limit,
+        options.seed,
+        dataset_revision=options.dataset_revision,
     )
-    if dry_run:
+    if options.dry_run:
         typer.echo(job.prepare().plan())
         return
-    refused = predict(job, restart)
-    if refused and strict:
+    refused = predict(job, options.restart)
+    if refused and options.strict:
         raise typer.Exit(1)
 
 
@@ -255,14 +231,10 @@ def dataset_fingerprint(dataset: Located, split: str, index: dict[int, int]) -> 
     """Hash of what the split holds: its planets and visits, its files and their versions (times, or commit)."""
     import datasets
 
-    from ariel_scripts.command_line import config_hash
+    from ariel_scripts.digests import config_hash
     from ariel_scripts.opening.datasets import load_arguments
 
     files: Any = datasets.load_dataset_builder(**load_arguments(dataset)).config.data_files or {}
     listed = files.get(split, [])
     names = [Path(str(name)).name for name in listed]
     return config_hash({"planets": list(index.items()), "files": names, "of": getattr(listed, "origin_metadata", [])})
-
-
-if __name__ == "__main__":
-    run_script(main)

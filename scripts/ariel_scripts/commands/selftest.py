@@ -1,4 +1,7 @@
-"""`ariel selftest`: does this installation work, and does it give the right answers?"""
+"""`ariel selftest`: does this installation work, and does it give the right answers?
+
+What a check needs is imported by the check: a library that is missing or broken fails it, and the others still run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from ariel_scripts.command_line import run_script, versions
+from ariel_scripts.options.selftest import SelftestOptions
+from ariel_scripts.versions import versions
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +43,9 @@ def check_transit(folder: Path) -> str:
     k, u1, u2 = (torch.tensor(value, dtype=torch.float64) for value in (0.1, 0.3, 0.2))
     worst = float(np.abs(quadratic_transit(torch.tensor(z), k, u1, u2).numpy() - expected).max())
     if worst > 1e-8:
-        raise RuntimeError(f"transit differs from exoplanet-core by {worst:.1e}, expected at most 1e-8")
+        raise RuntimeError(
+            f"transit differs from exoplanet-core by {worst:.1e}, expected at most 1e-8"
+        )
     return f"largest difference {worst:.1e}"
 
 
@@ -70,9 +76,14 @@ def check_raw_to_depth(folder: Path) -> str:
     root, out = folder / "raw", folder / "light-curves"
     instrument.write_folder(root, planets.sample_planets(1, 1, "2025"), "2025", FRAMES, seed=1)
     run.build_dataset(root, out, BuildOptions(reduction=ReductionOptions(n_bins=BINS), workers=1))
-    dataset = datasets.load_dataset(str(out), split="train", cache_dir=str(folder / "cache")).with_format("numpy")
+    dataset = datasets.load_dataset(
+        str(out), split="train", cache_dir=str(folder / "cache")
+    ).with_format("numpy")
     row = dataset[0]
-    batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in ("time", "flux", "flux_err", "valid")}
+    batch = {
+        name: torch.as_tensor(np.asarray(row[name]))[None]
+        for name in ("time", "flux", "flux_err", "valid")
+    }
     batch |= {name: torch.tensor([float(row[name])]) for name in schema.STAR_COLUMNS}
     result = fit(batch, torch.as_tensor(planets.wavelengths_um("2025")))
     weight = 1.0 / result.covariance[0].diagonal().numpy()
@@ -92,11 +103,8 @@ CHECKS: dict[str, Callable[[Path], str]] = {
 }
 
 
-def main() -> None:
-    """Check the installation: libraries, transit model, score, and one planet from raw frames to its depth.
-
-    Example: ariel selftest
-    """
+def main(options: SelftestOptions) -> None:
+    """Run every check, and say how it ended."""
     failed = []
     with tempfile.TemporaryDirectory(prefix="ariel-selftest-") as folder:
         for name, check in CHECKS.items():
@@ -109,7 +117,3 @@ def main() -> None:
             typer.echo(f"{verdict:6}  {name} ({time.perf_counter() - start:.1f} s): {detail}")
     if failed:
         raise RuntimeError(f"selftest: {', '.join(failed)} failed")
-
-
-if __name__ == "__main__":
-    run_script(main)

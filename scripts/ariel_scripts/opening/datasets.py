@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 
 from ariel_scripts.opening.hub import Located, hub_errors, locate_dataset
 
 logger = logging.getLogger(__name__)
-
-ModelRevision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a model on the Hub.")]
-DatasetRevision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a dataset on the Hub.")]
 
 
 def open_split(dataset: str | Located, split: str) -> Any:

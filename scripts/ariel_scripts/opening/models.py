@@ -32,7 +32,7 @@ def checkpoint_path(source: str) -> str:
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
     """Values of `--set NAME=VALUE`, read as YAML."""
-    from ariel_scripts.command_line import read_yaml
+    from ariel_scripts.options.yaml_values import read_yaml
 
     values: dict[str, Any] = {}
     for pair in pairs:

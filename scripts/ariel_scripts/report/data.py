@@ -193,7 +193,7 @@ def _entry(study: Study, given: Given) -> Entry:
 
 def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
     """A predictions file, and what is known of how it was made: its hash, and the record beside it."""
-    from ariel_scripts.command_line import file_hash
+    from ariel_scripts.digests import file_hash
     from hf_dataset import folders
 
     facts: dict[str, Any] = {"file": path.name, "sha256": file_hash(path)}

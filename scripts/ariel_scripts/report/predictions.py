@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ariel_scripts.command_line import config_hash
 from ariel_scripts.commands.predict import Job, Prepared, predict
+from ariel_scripts.digests import config_hash
 from ariel_scripts.prediction.fit_pool import keep_memory
 from hf_dataset import folders
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ariel_scripts.command_line import write_json
+from ariel_scripts.run_record import write_json
 
 
 @dataclass(frozen=True)

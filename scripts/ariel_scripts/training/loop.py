@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ariel_scripts.command_line import config_hash, git_commit, versions
+from ariel_scripts.digests import config_hash
 from ariel_scripts.training.checkpoints import RunFolder
+from ariel_scripts.versions import git_commit, versions
 
 logger = logging.getLogger(__name__)
 
