@@ -32,9 +32,9 @@ def main(
     import torch
     from tqdm import tqdm
 
-    from ariel_scripts.commands.evaluate import read_truth_csv
-    from ariel_scripts.commands.score_table import LAYOUT, exact_depths, fit_row, simulate
+    from ariel_scripts.opening.truths import read_truth_csv
     from ariel_scripts.prediction.classical import FoldedPriorPredictor, folded_priors
+    from ariel_scripts.prediction.limit import LAYOUT, exact_depths, fit_row, simulate
     from hf_dataset.simulation.planets import wavelengths_um
     from modeling_ariel.columns import STAR_IN_FIT
     from modeling_ariel.retrieval import FitSettings

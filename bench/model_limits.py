@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ariel_scripts.command_line import run_record, run_script, write_json
+from ariel_scripts.command_line import run_script
+from ariel_scripts.run_record import run_record, write_json
 
 HERE = Path(__file__).resolve().parent
 RELEASED = HERE.parent / "modeling_ariel/released"
@@ -24,12 +25,12 @@ _BATCH = 8
 
 def cases(count: int, seed: int) -> dict[str, tuple[list[Any], Callable[[dict[str, Any]], None] | None, Any]]:
     """Planets, a change of their rows, and settings of the light curves, by name."""
-    from ariel_scripts.commands.simulate import _population
+    from ariel_scripts.commands.simulate import population
     from hf_dataset.simulation import fast
     from hf_dataset.simulation.planets import sample_planets
 
     usual = fast.FastSettings()
-    planets = _population(count, seed, "both")
+    planets = population(count, seed, "both")
     with_table = sample_planets(count, seed + 2, "2025")
 
     def features(factor: float) -> list[Any]:

@@ -17,7 +17,8 @@ import psutil
 import typer
 from throughput import resident
 
-from ariel_scripts.command_line import run_record, run_script
+from ariel_scripts.command_line import run_script
+from ariel_scripts.run_record import run_record
 
 HERE = Path(__file__).resolve().parent
 RELEASED = HERE.parent / "modeling_ariel/released"

@@ -17,7 +17,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ariel_scripts.command_line import run_record, run_script, write_json
+from ariel_scripts.command_line import run_script
+from ariel_scripts.run_record import run_record, write_json
 
 logger = logging.getLogger("ariel")
 
@@ -253,7 +254,7 @@ class Bench:
         import torch
         from tqdm import tqdm
 
-        from ariel_scripts.commands.score_table import exact_depths, simulate
+        from ariel_scripts.prediction.limit import exact_depths, simulate
         from hf_dataset.simulation.planets import wavelengths_um
 
         wavelength, found = torch.as_tensor(wavelengths_um("2024")), []
@@ -264,7 +265,7 @@ class Bench:
 
     def aligned(self, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
         """Truth, mean, sigma (P, C) of a predictions file, and its planets."""
-        from ariel_scripts.commands.evaluate import read_truth_csv
+        from ariel_scripts.opening.truths import read_truth_csv
         from modeling_ariel.predictions import read_predictions
         from modeling_ariel.scoring import align
 

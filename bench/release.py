@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 from models import CONFIGS, REPOSITORY, Bench
 
-from ariel_scripts.command_line import run_record, run_script
+from ariel_scripts.command_line import run_script
+from ariel_scripts.run_record import run_record
 
 RELEASED = REPOSITORY / "modeling_ariel/released"
 KEPT = ("config.json", "model.safetensors", "preprocessor_config.json", "training.json", "calibration.json")

@@ -20,7 +20,8 @@ from typing import Annotated
 import psutil
 import typer
 
-from ariel_scripts.command_line import run_record, run_script
+from ariel_scripts.command_line import run_script
+from ariel_scripts.run_record import run_record
 
 HERE = Path(__file__).resolve().parent
 FULL_FRAMES, N_DISTINCT = 11_250, 5
@@ -105,7 +106,8 @@ def measure(root: Path, out: Path, build: Build) -> Measured:
     command = [
         sys.executable,
         "-m",
-        "ariel_scripts.commands.build_dataset",
+        "ariel_scripts.cli",
+        "build-dataset",
         root,
         out,
         "--workers",

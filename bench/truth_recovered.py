@@ -18,7 +18,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ariel_scripts.command_line import run_record, run_script
+from ariel_scripts.command_line import run_script
+from ariel_scripts.run_record import run_record
 
 HERE = Path(__file__).resolve().parent
 FULL_FRAMES = 11_250

@@ -1,4 +1,4 @@
-"""Short hashes: of settings, and of the sources that decide what is in a row."""
+"""Hashes: of settings, of the sources that decide what is in a row, of files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def config_hash(content: object) -> str:
 def source_hash(package: Path = Path(__file__).parent, sources: Sequence[str] = ROW_SOURCES) -> str:
     """First 12 hex digits of the SHA-256 of sources, by default those that decide a row, their names included.
 
-    `package` is a folder laid out as hf_dataset, `sources` are rooms and files of it. ValueError where it lacks one of them: the hash of nothing would never
-    change.
+    `package` is a folder laid out as hf_dataset, `sources` are rooms and files of it. ValueError where it lacks one of
+    them: the hash of nothing would never change.
     """
     found = hashlib.sha256()
     for name in sources:
@@ -33,3 +33,9 @@ def source_hash(package: Path = Path(__file__).parent, sources: Sequence[str] = 
             content = path.read_bytes()
             found.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
     return found.hexdigest()[:LENGTH]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

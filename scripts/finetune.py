@@ -1,4 +1,4 @@
-"""Train a model of spectra, on several processes too: accelerate launch scripts/finetune.py (docs/training.md)."""
+"""Train a model of spectra, also on several processes: accelerate launch scripts/finetune.py."""
 
 from ariel_scripts.command_line import run_script
 from ariel_scripts.commands.finetune import main

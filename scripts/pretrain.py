@@ -1,4 +1,4 @@
-"""Train a model by masking, on several processes too: accelerate launch scripts/pretrain.py (docs/training.md)."""
+"""Train a model by masking, also on several processes: accelerate launch scripts/pretrain.py."""
 
 from ariel_scripts.command_line import run_script
 from ariel_scripts.commands.pretrain import main

@@ -6,7 +6,7 @@ import sys
 
 from fake_folder import CODE, open_fake, reduce_slowly
 
-from ariel_scripts.command_line import set_up_logging
+from ariel_scripts.logs import set_up_logging
 from hf_dataset.build import plan
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset

@@ -323,7 +323,8 @@ def test_the_installed_command_leaves_out_the_bad_and_keeps_the_good(
     command = [
         sys.executable,
         "-m",
-        "ariel_scripts.commands.build_dataset",
+        "ariel_scripts.cli",
+        "build-dataset",
         str(root),
         str(place / "out"),
         "--bins",

@@ -16,6 +16,7 @@ from tiny_models import BINS, POPULATION, save_model
 from ariel_scripts.commands import calibrate
 from ariel_scripts.opening import models
 from ariel_scripts.opening.provenance import licence_of
+from ariel_scripts.options.calibrate import CalibrateOptions
 from ariel_scripts.prediction import predictor, reliability
 from ariel_scripts.publishing.model_card import model_card
 from hf_dataset.simulation import fast, planets
@@ -72,7 +73,7 @@ def call_calibrate(model: Path, dataset: Path, out: Path, **options: Any) -> dic
         "folds": 5, "samples": 0, "revision": None, "batch": "auto", "device": "cpu", "workers": 1, "limit": None,
         "seed": 0, "restart": False, **options,
     }  # fmt: skip
-    calibrate.main(str(model), str(dataset), out, **given)
+    calibrate.main(CalibrateOptions(str(model), str(dataset), out, **given))
     return json.loads((out / "calibration.json").read_text())
 
 

@@ -6,8 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+
+from ariel_scripts.cli import COMMANDS, main_of
+from ariel_scripts.options.fields import options_of, parameters_of, values_of
+from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.options.pretrain import PretrainOptions
 
 SCRIPT = '''
 """A command."""
@@ -16,7 +22,8 @@ from typing import Annotated
 
 import typer
 
-from ariel_scripts.command_line import run_record, run_script
+from ariel_scripts.command_line import run_script
+from ariel_scripts.run_record import run_record
 
 
 def main(
@@ -110,13 +117,53 @@ def test_version_names_the_package_the_config_hash_and_key_libraries() -> None:
     assert "torch 2." in done.stdout
 
 
-def test_every_command_has_a_help_text_with_an_example() -> None:
-    from ariel_scripts.cli import command_functions
+LIGHT = """
+import os, sys
+from ariel_scripts import cli
 
-    for name, main in command_functions().items():
+for words in (["--help"], ["--version"], *([name, "--help"] for name in cli.COMMANDS)):
+    cli.call(*words)
+os.environ |= {"_ARIEL_COMPLETE": "complete_bash", "COMP_WORDS": "ariel finetune --weight", "COMP_CWORD": "2"}
+try:
+    cli.app(prog_name="ariel")
+except SystemExit:
+    pass
+heavy = {"torch", "transformers", "pyarrow", "datasets", "numpy", "hf_dataset", "modeling_ariel"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+
+
+def test_help_version_and_completion_come_without_the_libraries_that_commands_run_on() -> None:
+    done = call("-c", LIGHT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("--weight-decay\n")
+
+
+def test_every_command_has_options_and_a_main_that_takes_them(repository: Path) -> None:
+    package = repository / "scripts/ariel_scripts"
+    files = {path.stem.replace("_", "-") for path in (package / "commands").glob("[a-z]*.py")}
+    assert files == set(COMMANDS)
+    for name, options in COMMANDS.items():
+        assert get_type_hints(main_of(name)) == {"options": options, "return": type(None)}
+        assert options.__module__ == f"ariel_scripts.options.{name.replace('-', '_')}"
+
+
+def test_options_and_their_values_are_told_by_the_same_names() -> None:
+    for options in (FinetuneOptions, PretrainOptions):
+        defaults = {one.name: one.default for one in parameters_of(options)}
+        given = {**defaults, "dataset": "curves", "steps": 7}
+        made = options_of(options, given)
+        assert made.loop.steps == 7
+        assert values_of(made) == given
+    decays = [kind("curves").loop.weight_decay for kind in (FinetuneOptions, PretrainOptions)]
+    assert decays == [0.02, 0.05]  # the same group of options, with other defaults
+
+
+def test_every_command_has_a_help_text_with_an_example() -> None:
+    for name, options in COMMANDS.items():
         done = call("-m", "ariel_scripts.cli", name, "--help")
         assert done.returncode == 0, done.stderr
-        assert f"ariel {name}" in (main.__doc__ or ""), f"{name}: the help has no example"
+        assert f"ariel {name}" in (options.__doc__ or ""), f"{name}: the help has no example"
 
 
 def test_selftest_passes_where_everything_is_installed_and_recovers_a_depth() -> None:

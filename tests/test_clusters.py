@@ -40,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(*words: object, prefix: tuple[object, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     """`ariel build-dataset`, in a process of its own, in the repository; in a cluster where `prefix` starts one."""
     settings = ["--bins", BINS, "--planets-per-shard", 2]
-    command = [*prefix, sys.executable, "-m", "ariel_scripts.commands.build_dataset", *words, *settings]
+    command = [*prefix, sys.executable, "-m", "ariel_scripts.cli", "build-dataset", *words, *settings]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         [str(word) for word in command],
@@ -143,7 +143,7 @@ def test_a_slurm_task_that_is_killed_leaves_the_others_and_is_made_by_the_next_r
     root: Path, local: dict[str, bytes], repository: Path, tmp_path: Path
 ) -> None:
     """The first job of the array is cancelled before it begins; card and report say that its shard is missing."""
-    out, build = tmp_path / "curves", f"{sys.executable} -m ariel_scripts.commands.build_dataset"
+    out, build = tmp_path / "curves", f"{sys.executable} -m ariel_scripts.cli build-dataset"
     words = f"{root} {out} --bins {BINS} --planets-per-shard 2 --config configs/build-slurm.yaml"
     own = f"--engine-option tasks_per_job=1 --engine-option venv_path={Path(sys.prefix) / 'bin/activate'}"
     script = tmp_path / "cancelled.sh"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +18,8 @@ from datatrove.pipeline.base import PipelineStep
 from fake_folder import open_fake, reduce_fake, set_visit, write_folder
 from threadpoolctl import threadpool_info
 
-from ariel_scripts.commands import build_dataset as command
+from ariel_scripts.options.build_dataset import BuildDatasetOptions
+from ariel_scripts.options.fields import parameters_of
 from hf_dataset.build import run, submissions
 from hf_dataset.build.executors import ENGINES, make_executor
 from hf_dataset.build.plan import BuildOptions, make_plan
@@ -59,7 +59,7 @@ class Count(PipelineStep):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_config_file_makes_its_executor(engine: str, repository: Path, tmp_path: Path) -> None:
     config = yaml.safe_load((repository / "configs" / f"build-{engine}.yaml").read_text())
-    assert set(config) <= set(inspect.signature(command.main).parameters)
+    assert set(config) <= {parameter.name for parameter in parameters_of(BuildDatasetOptions)}
     assert config["engine"] == engine
     ReductionOptions(**config.get("reduction", {}))
     options = config.get("engine_options", {})

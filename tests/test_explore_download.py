@@ -12,6 +12,8 @@ import pytest
 import typer
 
 from ariel_scripts.commands import download, explore
+from ariel_scripts.options.download import DownloadOptions
+from ariel_scripts.options.explore import ExploreOptions
 
 
 @pytest.mark.parametrize("layout", ["2024", "2025"])
@@ -19,7 +21,7 @@ def test_explore_describes_a_folder_and_writes_the_same_as_markdown(
     layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = frames.random_folder(tmp_path / "raw", layout)
-    explore.main(root, out=tmp_path / "explore.md")
+    explore.main(ExploreOptions(root, out=tmp_path / "explore.md"))
     text = capsys.readouterr().out
     assert (tmp_path / "explore.md").read_text() == text
     assert f"Layout {layout}" in text
@@ -35,24 +37,24 @@ def test_explore_lists_what_is_missing_and_fails_only_if_asked(
     (root / "train" / "7" / "FGS1_signal_0.parquet").unlink()
     (root / "train" / "7" / "AIRS-CH0_calibration_0" / "flat.parquet").unlink()
     (root / "axis_info.parquet").unlink()
-    explore.main(root, out=None)
+    explore.main(ExploreOptions(root, out=None))
     text = capsys.readouterr().out
     for expected in ("FGS1_signal_0.parquet of planet 7", "flat.parquet of planet 7", "axis_info.parquet"):
         assert expected in text.split("## Missing or broken")[1]
     assert "| AIRS-CH0 | 20 × 32 × 356 uint16: 2 visits |" in text
     with pytest.raises(ValueError, match="problems, the first"):
-        explore.main(root, out=None, strict=True)
+        explore.main(ExploreOptions(root, out=None, strict=True))
 
 
 def test_a_dry_run_prints_a_command_for_each_file_and_fetches_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "data"
-    download.main(out, year="2024", planet=[5], dry_run=True)
+    download.main(DownloadOptions(out, year="2024", planet=[5], dry_run=True))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(download.TABLES["2024"]) + 12
     assert any("-f train/5/AIRS-CH0_calibration/linear_corr.parquet" in line for line in lines)
-    download.main(out, year="2025", dry_run=True)
+    download.main(DownloadOptions(out, year="2025", dry_run=True))
     assert "kaggle competitions download ariel-data-challenge-2025 -p" in capsys.readouterr().out
     assert not out.exists()
 
@@ -89,11 +91,11 @@ with zipfile.ZipFile(out / (pathlib.Path(name).name + ".zip"), "w") as file:
 def test_files_land_in_their_places_and_are_not_fetched_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_kaggle(tmp_path / "bin", monkeypatch, ZIPPED)
     out = tmp_path / "data"
-    download.main(out, planet=[5])
+    download.main(DownloadOptions(out, planet=[5]))
     for path in download.file_plan("2025", "train", [5], 1):
         assert (out / path).read_text() == path
     fake_kaggle(tmp_path / "bin2", monkeypatch, "sys.exit(1)")
-    download.main(out, planet=[5])  # nothing is asked of it
+    download.main(DownloadOptions(out, planet=[5]))  # nothing is asked of it
 
 
 def test_a_refusal_is_reported_with_where_to_accept_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,24 +103,24 @@ def test_a_refusal_is_reported_with_where_to_accept_the_rules(tmp_path: Path, mo
     with pytest.raises(
         RuntimeError, match=r"403 - Forbidden; accept the rules at https://www.kaggle.com/competitions/"
     ):
-        download.main(tmp_path / "data")
+        download.main(DownloadOptions(tmp_path / "data"))
     with pytest.raises(RuntimeError, match=r"19 of 19 files could not be fetched, the first: wavelengths.csv"):
-        download.main(tmp_path / "data", planet=[5])
+        download.main(DownloadOptions(tmp_path / "data", planet=[5]))
 
 
 def test_a_missing_cli_or_token_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match="pip install kaggle"):
-        download.main(tmp_path / "data")
+        download.main(DownloadOptions(tmp_path / "data"))
     fake_kaggle(tmp_path / "bin", monkeypatch, "")
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
     for name in ("KAGGLE_USERNAME", "KAGGLE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(RuntimeError, match=r"expected .*kaggle.json.* https://www.kaggle.com/settings"):
-        download.main(tmp_path / "data")
+        download.main(DownloadOptions(tmp_path / "data"))
 
 
 @pytest.mark.parametrize(("option", "value"), [("year", "2023"), ("split", "validation")])
 def test_a_year_or_split_that_is_none_is_a_usage_error(option: str, value: str, tmp_path: Path) -> None:
     with pytest.raises(typer.BadParameter, match=f"expected .* found {value}"):
-        download.main(tmp_path, **{option: value})
+        download.main(DownloadOptions(tmp_path, **{option: value}))

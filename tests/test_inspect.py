@@ -20,8 +20,7 @@ from matplotlib.text import Text
 from typer.testing import CliRunner
 
 from ariel_scripts import cli
-from ariel_scripts.commands import inspect
-from ariel_scripts.pages import inspection
+from ariel_scripts.pages import gathering, inspection
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
 from hf_dataset.reduction.options import ReductionOptions
@@ -49,7 +48,6 @@ def planet(built: Path) -> int:
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    cli._add_commands()
     result = CliRunner().invoke(cli.app, ["inspect", *map(str, arguments)])
     return result.exit_code, result.output
 
@@ -69,7 +67,7 @@ def test_the_command_writes_a_page_of_1600_by_1200_pixels(built: Path, planet: i
 
 @pytest.fixture(scope="module")
 def gathered(built: Path, planet: int) -> inspection.Inspection:
-    return inspect.gather(built / "out", planet, 0, built / "raw")
+    return gathering.gather(built / "out", planet, 0, built / "raw")
 
 
 def test_every_panel_is_on_the_page_with_units(gathered: inspection.Inspection, planet: int) -> None:
@@ -104,9 +102,10 @@ def test_the_page_holds_the_numbers_of_row_and_report(gathered: inspection.Inspe
     report = json.loads((built / "out/report.json").read_text())
     airs = report["visits"][0]["report"]["quality"]["AIRS-CH0"]
     cells = {row[0]: row for row in gathered.table}
-    assert cells["drift [% of flux]"][1] == inspect.short(airs["drift_percent"])
+    assert cells["drift [% of flux]"][1] == gathering.short(airs["drift_percent"])
     assert cells["hits [pixel samples]"][1] == str(airs["hit_samples"])
-    assert cells["drift [% of flux]"][2] == inspect.short(report["distribution"]["AIRS-CH0"]["drift_percent"]["median"])
+    median = report["distribution"]["AIRS-CH0"]["drift_percent"]["median"]
+    assert cells["drift [% of flux]"][2] == gathering.short(median)
     truth = dict(gathered.parameters)
     depth, error = (float(part.split()[0].replace(",", "")) for part in truth["depth, AIRS"].split("±"))
     true = float(truth["true depth"].split()[0].replace(",", ""))
@@ -131,7 +130,7 @@ def test_the_white_model_leaves_residuals_of_the_size_of_the_errors(gathered: in
 
 def test_without_raw_frames_the_rest_is_drawn_and_the_panels_say_why(built: Path, planet: int, tmp_path: Path) -> None:
     shutil.copytree(built / "out", tmp_path / "out")
-    page = inspect.gather(tmp_path / "out", planet, 0, None)
+    page = gathering.gather(tmp_path / "out", planet, 0, None)
     said = texts(inspection.draw(page))
     assert said.count("--root gives it") == 1
     assert "mean raw exposure" not in said
@@ -140,14 +139,14 @@ def test_without_raw_frames_the_rest_is_drawn_and_the_panels_say_why(built: Path
     assert "--root gives it, if there is one. another reason" in texts(inspection.draw(page))
     (tmp_path / "other/train/5").mkdir(parents=True)
     (tmp_path / "other/adc_info.csv").write_text("")
-    page = inspect.gather(tmp_path / "out", planet, 0, tmp_path / "other")
+    page = gathering.gather(tmp_path / "out", planet, 0, tmp_path / "other")
     assert f"expected planet {planet}, found none" in str(page.images["FGS1"])
 
 
 def test_a_dataset_without_a_report_is_drawn_by_its_light_curves(built: Path, planet: int, tmp_path: Path) -> None:
     shutil.copytree(built / "out", tmp_path / "out")
     (tmp_path / "out/report.json").unlink()
-    page = inspect.gather(tmp_path / "out", planet, 0, None)
+    page = gathering.gather(tmp_path / "out", planet, 0, None)
     cells = {row[0]: row for row in page.table}
     assert cells[""] == ["", "AIRS-CH0", "FGS1"]  # no run to stand beside
     assert float(cells["channel noise [of predicted]"][1]) == pytest.approx(1.0, abs=0.15)
@@ -161,11 +160,11 @@ def test_flat_and_empty_light_curves_are_drawn_and_said_to_have_no_transit(
     row = find_row(built / "out", planet, 0)[1]
     rng = np.random.default_rng(0)
     flat = row["flux"].mean(axis=0) + row["flux_err"] * rng.standard_normal(row["flux"].shape)
-    bands, said = inspect.fit_white_curves({**row, "flux": flat}, gathered.wavelengths)
+    bands, said = gathering.fit_white_curves({**row, "flux": flat}, gathered.wavelengths)
     assert dict(said)["transit"] == "none found"
     assert len(bands) == 2
     dead = {**row, "valid": np.zeros_like(row["valid"])}
-    bands, said = inspect.fit_white_curves(dead, gathered.wavelengths)
+    bands, said = gathering.fit_white_curves(dead, gathered.wavelengths)
     assert "expected most channels to have data" in str(bands)
     from dataclasses import replace
 
@@ -177,7 +176,7 @@ def test_what_stands_out_is_marked_in_the_table() -> None:
     flags = [{"planet_id": planet, "visit": 0, "instrument": "FGS1", "figure": figure}
              for planet, figure in ((7, "drift_percent"), (8, "jitter_rms_px[0]"))]  # fmt: skip
     distribution = {"FGS1": {"drift_percent": {"median": 0.1}}}
-    rows, flagged = inspect.figure_rows(report, {"distribution": distribution, "stand_out": flags})
+    rows, flagged = gathering.figure_rows(report, {"distribution": distribution, "stand_out": flags})
     [(row, column)] = flagged
     assert (rows[row][0], rows[row][column], rows[row][column + 1]) == ("drift [% of flux]", "3.00", "0.100")
 
@@ -215,8 +214,8 @@ def test_a_damaged_dataset_is_said_to_be_one_for_verify(built: Path, planet: int
     assert "`ariel verify " in text
 
 
-def test_the_command_file_runs_by_itself_and_hides_no_module_of_python(repository: Path) -> None:
-    command = [sys.executable, repository / "scripts/ariel_scripts/commands/inspect.py", "--help"]
+def test_the_command_says_what_it_draws_and_hides_no_module_of_python(repository: Path) -> None:
+    command = [sys.executable, "-m", "ariel_scripts.cli", "inspect", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "one PNG" in done.stdout

@@ -44,7 +44,7 @@ def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
 
 def start(root: Path, out: Path) -> subprocess.Popen[str]:
     """The command in a process group of its own, as a terminal would have it."""
-    command = [sys.executable, "-m", "ariel_scripts.commands.build_dataset", root, out]
+    command = [sys.executable, "-m", "ariel_scripts.cli", "build-dataset", root, out]
     settings = {"--bins": BINS, "--workers": WORKERS, "--planets-per-shard": PER_SHARD}
     words = [str(word) for word in (*command, *(part for pair in settings.items() for part in pair))]
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -13,7 +13,8 @@ from tiny_models import POPULATION
 from ariel_scripts.opening import hub
 from ariel_scripts.opening.cache import check_complete
 from ariel_scripts.opening.datasets import wavelengths_of
-from ariel_scripts.training import options
+from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.training import run_setup
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
@@ -56,11 +57,12 @@ def test_wavelengths_that_a_card_does_not_give_are_those_of_the_layout_with_a_wa
 
 
 def test_a_revision_of_a_folder_or_of_nothing_is_an_error(tmp_path: Path) -> None:
-    for wanted, said in (({"dataset_revision": "v1"}, "--dataset-revision v1: expected a dataset"),
-                         ({"revision": "v1"}, "--revision v1: expected a model")):  # fmt: skip
-        nothing = dict.fromkeys(("dataset", "dataset_revision", "model", "revision"))
+    for wanted, said in (
+        (PretrainOptions(simulate=0, dataset_revision="v1"), "--dataset-revision v1: expected a dataset"),
+        (PretrainOptions(simulate=0, revision="v1"), "--revision v1: expected a model"),
+    ):
         with pytest.raises(ValueError, match=f"{said} on the Hub, found none given"):
-            options.locate({**nothing, **wanted})
+            run_setup.locate(wanted)
     with pytest.raises(ValueError, match=r"--dataset-revision v1: expected a dataset on the Hub, found the folder"):
         hub.locate_dataset(str(tmp_path), "v1")
     with pytest.raises(ValueError, match=r"--revision v1: expected a model on the Hub, found the folder"):

@@ -15,6 +15,9 @@ import typer
 from tiny_models import BINS, IDS, POPULATION, save_model, tiny
 
 from ariel_scripts.commands import evaluate, predict, submit
+from ariel_scripts.options.evaluate import EvaluateOptions
+from ariel_scripts.options.predict import PredictOptions
+from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.prediction import job as jobs
 from ariel_scripts.prediction import predictor
 from ariel_scripts.prediction.fit_pool import FitPool
@@ -100,14 +103,15 @@ def test_strict_ends_with_an_error_where_a_planet_was_refused_and_a_dry_run_writ
         "revision": None, "split": "train", "batch": "8", "device": "cpu", "samples": 0, "workers": 1, "limit": None,
         "seed": 0, "restart": False,
     }  # fmt: skip
-    predict.main(job.dataset, job.out, list(job.models), strict=True, dry_run=True, **options)
+    asked = PredictOptions(job.dataset, job.out, list(job.models), strict=True, **options)
+    predict.main(replace(asked, dry_run=True))
     assert "would predict 7 planets, 14 visits" in capsys.readouterr().out
     assert not job.out.parent.exists()
     with pytest.raises(typer.Exit) as stopped:
-        predict.main(job.dataset, job.out, list(job.models), strict=True, dry_run=False, **options)
+        predict.main(asked)
     assert stopped.value.exit_code == 1
     assert job.out.is_file()
-    predict.main(job.dataset, job.out, list(job.models), strict=False, dry_run=False, **options)
+    predict.main(replace(asked, strict=False))
 
 
 def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path) -> None:
@@ -345,11 +349,11 @@ def test_predictions_feed_evaluate_and_submit(job: Job, tmp_path: Path, caplog: 
     shards.write_rows(clean, "train", fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
     write_card(clean, planets.wavelengths_um("2025"), "Simulated.", {})
     jobs.predict(replace(job, dataset=str(clean)))
-    evaluate.main(job.out, str(clean), "train", None, None)
+    evaluate.main(EvaluateOptions(job.out, str(clean)))
     assert json.loads(job.out.with_suffix(".evaluation.json").read_text())["planets"] == 3
     sample = tmp_path / "sample_submission.csv"
     with sample.open("w", newline="") as file:
         header = ["planet_id", *(f"wl_{i + 1}" for i in range(283)), *(f"sigma_{i + 1}" for i in range(283))]
         csv.writer(file).writerows([header, [POPULATION[1].planet_id, *[0.1] * 566]])
-    submit.main(job.out, sample, tmp_path / "submission.csv", False, False)
+    submit.main(SubmitOptions(job.out, sample, tmp_path / "submission.csv"))
     assert len((tmp_path / "submission.csv").read_text().splitlines()) == 2

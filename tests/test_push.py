@@ -9,7 +9,8 @@ import pytest
 from local_hub import VISITOR_TOKEN, Fault, LocalHub
 from push_scenes import FILES, REPO, client, pushed, traffic
 
-from ariel_scripts.commands.push import Kind, make_release, push
+from ariel_scripts.commands.push import make_release, push
+from ariel_scripts.options.push import Kind
 from ariel_scripts.publishing.checks import check
 from ariel_scripts.publishing.hub_errors import PublishError
 from ariel_scripts.publishing.push_plan import PushSettings

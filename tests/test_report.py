@@ -18,9 +18,9 @@ import typer
 from local_hub import LocalHub
 from tiny_models import BINS, IDS, POPULATION, save_model
 
-from ariel_scripts.command_line import Run
 from ariel_scripts.commands import report
-from ariel_scripts.commands.report import Options, write_report
+from ariel_scripts.commands.report import write_report
+from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction import job as jobs
 from ariel_scripts.prediction import predictor
 from ariel_scripts.prediction.job import Job, stream_rows
@@ -30,6 +30,7 @@ from ariel_scripts.report.page import embedded, page, without_folders
 from ariel_scripts.report.planets import step_values
 from ariel_scripts.report.plots import Figure, label, packed
 from ariel_scripts.report.text import Section
+from ariel_scripts.run_record import Run
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
@@ -163,8 +164,8 @@ def written(dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.Monk
     """Write a report of the dataset by the tiny model and read it; changes of its options as arguments."""
     for place in (jobs, predictor):
         monkeypatch.setattr(place, "code_digest", lambda: "code")  # the sources may be edited meanwhile
-    options = Options(
-        str(dataset), tmp_path / "out/report.html", (str(model),), workers=1, device="cpu", attributions=1
+    options = ReportOptions(
+        str(dataset), tmp_path / "out/report.html", [str(model)], workers=1, device="cpu", attributions=1
     )
 
     def write(run: Run | None = None, **changes: Any) -> Seen:
@@ -253,7 +254,7 @@ def test_states_are_the_mean_of_the_tokens_that_the_head_reads(dataset: Path, mo
 def test_models_and_files_are_compared_in_pairs(written: Callable[..., Seen], tmp_path: Path) -> None:
     written(attributions=0)
     wide = spoiled(tmp_path / "out/report.predictions/plain.parquet", tmp_path / "<b>wide.parquet", without=IDS[0])
-    seen = written(predictions=(wide,), skip=frozenset({"shapes"}))
+    seen = written(predictions=[wide], skip=["shapes"])
     assert "comparison" in sections_of(seen)
     assert "shapes" not in sections_of(seen)
     assert "b" not in {tag for tag, _ in seen.tags}  # the file's name
@@ -266,10 +267,10 @@ def test_models_and_files_are_compared_in_pairs(written: Callable[..., Seen], tm
 
 def test_a_page_without_its_table_of_planets_leads_to_none(written: Callable[..., Seen]) -> None:
     links = [{attributes.get("href") for _, attributes in written(skip=skip).tags if attributes.get("href")}
-             for skip in (frozenset[str](), frozenset({"planets"}))]  # fmt: skip
+             for skip in ([], ["planets"])]  # fmt: skip
     assert any(str(link).startswith("#planet-") for link in links[0])
     assert not any(str(link).startswith("#planet-") for link in links[1])
-    assert "Click a planet" not in " ".join(written(skip=frozenset({"planets"})).text)
+    assert "Click a planet" not in " ".join(written(skip=["planets"]).text)
 
 
 def test_the_folders_of_the_run_are_in_its_record_and_not_on_the_page(
@@ -287,7 +288,7 @@ def test_predictions_alone_need_no_model_and_unlabelled_planets_no_truth(
     written(attributions=0)
     made = tmp_path / "out/report.predictions/plain.parquet"
     hidden = write_dataset(tmp_path / "hidden", [{**row, "spectrum": None} for row in rows])
-    seen = written(models=(), predictions=(made,), dataset=str(hidden), attributions=3)
+    seen = written(model=[], predictions=[made], dataset=str(hidden), attributions=3)
     assert sections_of(seen) == ["summary", "planets", "wavelengths", "shapes", "embeddings", "attributions",
                                  "calibration"]  # fmt: skip
     assert seen.data["planets"]["truth"] is None
@@ -313,7 +314,7 @@ def test_a_part_that_fails_is_said_and_loses_no_other(
     monkeypatch.setattr("ariel_scripts.report.planets.calibration", fail)
     run = Run("report", {})
     with caplog.at_level(logging.WARNING):
-        seen = written(run, embed=("pca", "umap"), attributions=0)
+        seen = written(run, embed="pca,umap", attributions=0)
     text = " ".join(seen.text)
     assert "umap of plain could not be made: No module named 'umap'" in text
     assert "This part could not be made: KeyError" in text
@@ -354,9 +355,9 @@ def test_hub_ids_at_their_revisions_are_reported_with_their_commits(
 
 def test_unknown_sections_and_embeddings_are_refused(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(typer.BadParameter, match=r"expected summary, .* found nothing"):
-        report.main(str(dataset), tmp_path / "r.html", skip=["nothing"], embed="pca")
+        report.main(ReportOptions(str(dataset), tmp_path / "r.html", skip=["nothing"], embed="pca"))
     with pytest.raises(typer.BadParameter, match="expected some of pca, umap, tsne, found sne"):
-        report.main(str(dataset), tmp_path / "r.html", embed="pca,sne")
+        report.main(ReportOptions(str(dataset), tmp_path / "r.html", embed="pca,sne"))
     assert not (tmp_path / "r.html").exists()
 
 
@@ -367,7 +368,7 @@ def test_predictions_of_other_planets_are_an_error_and_nothing_is_written(
     other = Predictions(np.array([5]), np.full(size, 1e-3, np.float32), np.full(size, 1e-5, np.float32))
     write_predictions(tmp_path / "other.parquet", other)
     with pytest.raises(ValueError, match="expected planets that every prediction is of"):
-        written(models=(), predictions=(tmp_path / "other.parquet",))
+        written(model=[], predictions=[tmp_path / "other.parquet"])
     assert not (tmp_path / "out/report.html").exists()
 
 

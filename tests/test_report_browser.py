@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from tiny_models import BINS, POPULATION, save_model
 
-from ariel_scripts.command_line import Run
-from ariel_scripts.commands.report import Options, write_report
+from ariel_scripts.commands.report import write_report
+from ariel_scripts.options.report import ReportOptions
+from ariel_scripts.run_record import Run
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
@@ -46,8 +48,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shards.write_rows(folder / "curves", "train", [calibrated(row, i) for i, row in enumerate(rows)], n_bins=BINS)
     write_card(folder / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
     model = save_model(folder / "model", physics="none")
-    options = Options(str(folder / "curves"), folder / "report.html", (str(model),), workers=1, device="cpu",
-                      embed=("pca", "tsne"), attributions=2)  # fmt: skip
+    options = ReportOptions(
+        str(folder / "curves"),
+        folder / "report.html",
+        [str(model)],
+        workers=1,
+        device="cpu",
+        embed="pca,tsne",
+        attributions=2,
+    )
     write_report(options, Run("report", {}))
     made = read_predictions(folder / "report.predictions/model.parquet")
     truth = np.stack([next(p.spectrum for p in POPULATION if p.planet_id == planet) for planet in made.planet_id])
@@ -55,7 +64,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     error = 3e-5 * rng.standard_normal((7, 1)) + 1e-5 * rng.standard_normal(made.mu.shape)
     good = Predictions(made.planet_id, (truth + error).astype(np.float32), np.full(made.mu.shape, 3.5e-5, np.float32))
     write_predictions(folder / "good.parquet", good)
-    both = Options(**{**vars(options), "predictions": (folder / "good.parquet",)})
+    both = replace(options, predictions=[folder / "good.parquet"])
     write_report(both, Run("report", {}))
     return both.out
 

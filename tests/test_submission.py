@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ariel_scripts.commands import evaluate, retrieve, submit
+from ariel_scripts.options.evaluate import EvaluateOptions
+from ariel_scripts.options.retrieve import RetrieveOptions
+from ariel_scripts.options.submit import SubmitOptions
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
@@ -37,8 +40,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def predicted(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "predictions.parquet"
-    retrieve.main(str(dataset), out, split="train", prior="simulated", mixture=False, save_prior=None, folds=5,
-                  drift="joint", batch=4, limit=None, seed=0, dry_run=False)  # fmt: skip
+    retrieve.main(RetrieveOptions(str(dataset), out, mixture=False, batch=4))
     return out
 
 
@@ -65,7 +67,7 @@ def test_every_planet_gets_one_prediction_and_lost_ones_are_flagged_with_the_pri
 
 def test_evaluate_writes_scores_that_beat_the_reference_by_far(predicted: Path, dataset: Path) -> None:
     out = predicted.with_name("evaluation.json")
-    evaluate.main(predicted, str(dataset), split="train", out=out, reference=None)
+    evaluate.main(EvaluateOptions(predicted, str(dataset), out=out))
     metrics = json.loads(out.read_text())
     assert metrics["planets"] == 10
     assert metrics["score_2024"] > 0.4
@@ -74,8 +76,7 @@ def test_evaluate_writes_scores_that_beat_the_reference_by_far(predicted: Path, 
 
 def test_predictions_are_the_same_whatever_the_batch(predicted: Path, dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "again.parquet"
-    retrieve.main(str(dataset), out, split="train", prior="simulated", mixture=False, save_prior=None, folds=5,
-                  drift="joint", batch=1, limit=3, seed=0, dry_run=False)  # fmt: skip
+    retrieve.main(RetrieveOptions(str(dataset), out, mixture=False, batch=1, limit=3))
     some, every = read_predictions(out), read_predictions(predicted)
     for row, planet in enumerate(some.planet_id):
         np.testing.assert_allclose(some.mu[row], every.mu[every.planet_id == planet][0], rtol=1e-5)
@@ -85,7 +86,7 @@ def test_the_submission_has_the_samples_columns_and_planets_and_a_manifest(predi
     found = read_predictions(predicted)
     wanted = [int(p) for p in found.planet_id[[4, 1]]]
     out = tmp_path / "submission.csv"
-    submit.main(predicted, sample(tmp_path / "sample.csv", wanted), out, all_planets=False, dry_run=False)
+    submit.main(SubmitOptions(predicted, sample(tmp_path / "sample.csv", wanted), out))
     rows = list(csv.reader(out.open()))
     assert rows[0] == next(csv.reader((tmp_path / "sample.csv").open()))
     assert [int(row[0]) for row in rows[1:]] == wanted
@@ -102,17 +103,15 @@ def test_the_submission_has_the_samples_columns_and_planets_and_a_manifest(predi
 
 def test_a_dry_run_writes_nothing(predicted: Path, tmp_path: Path) -> None:
     path = sample(tmp_path / "sample.csv", [int(read_predictions(predicted).planet_id[0])])
-    submit.main(predicted, path, tmp_path / "submission.csv", all_planets=False, dry_run=True)
+    submit.main(SubmitOptions(predicted, path, tmp_path / "submission.csv", dry_run=True))
     assert [p.name for p in tmp_path.iterdir()] == ["sample.csv"]
 
 
 def test_a_sample_with_other_columns_or_unpredicted_planets_is_refused(predicted: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected planet_id, wl_1 … wl_283"):
-        submit.main(
-            predicted, sample(tmp_path / "a.csv", [1], 282), tmp_path / "s.csv", all_planets=False, dry_run=True
-        )
+        submit.main(SubmitOptions(predicted, sample(tmp_path / "a.csv", [1], 282), tmp_path / "s.csv", dry_run=True))
     with pytest.raises(ValueError, match=r"missing \[7\]"):
-        submit.main(predicted, sample(tmp_path / "b.csv", [7]), tmp_path / "s.csv", all_planets=False, dry_run=True)
+        submit.main(SubmitOptions(predicted, sample(tmp_path / "b.csv", [7]), tmp_path / "s.csv", dry_run=True))
 
 
 def test_predictions_with_negatives_nan_duplicates_or_other_shapes_are_refused_by_planet(tmp_path: Path) -> None:
@@ -156,5 +155,8 @@ def test_folds_keep_a_planets_own_truth_out_of_its_prior(dataset: Path) -> None:
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_a_prior_from_too_few_labels_is_refused_in_a_dry_run_too(dataset: Path, tmp_path: Path, dry_run: bool) -> None:
     with pytest.raises(ValueError, match="at least 20 labelled planets, found 10"):
-        retrieve.main(str(dataset), tmp_path / "p.parquet", split="train", prior="dataset", mixture=False, folds=5,
-                      save_prior=None, drift="joint", batch=4, limit=None, seed=0, dry_run=dry_run)  # fmt: skip
+        retrieve.main(
+            RetrieveOptions(
+                str(dataset), tmp_path / "p.parquet", prior="dataset", mixture=False, batch=4, dry_run=dry_run
+            )
+        )

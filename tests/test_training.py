@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import logging
 from dataclasses import replace
@@ -22,6 +21,9 @@ from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands import finetune, pretrain
 from ariel_scripts.opening.hub import Located
 from ariel_scripts.opening.provenance import Origin, fingerprint
+from ariel_scripts.options.fields import options_of, parameters_of
+from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.training.folds import make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, MicroBatches, train
 from hf_dataset.simulation import fast
@@ -263,18 +265,19 @@ def test_few_planets_keep_the_checkpoints_prior(caplog: pytest.LogCaptureFixture
 # --- fine-tuning ---------------------------------------------------------------------------------------------------
 
 
-def options(**changes: Any) -> dict[str, Any]:
+def options(**changes: Any) -> FinetuneOptions:
     """Options of `ariel finetune`, small."""
-    signature = inspect.signature(finetune.main).parameters.values()
-    values = {p.name: p.default for p in signature}
+    values = {p.name: p.default for p in parameters_of(FinetuneOptions)}
     small = {"dataset": "made up", "settings": list(SMALL), "steps": 4, "batch_size": 4, "evaluate_every": 2}
-    return {**values, **small, "tracker": "none", "validation": 0.2, "groups": 2, **changes}
+    others = {"tracker": "none", "validation": 0.2, "groups": 2}
+    return options_of(FinetuneOptions, {**values, **small, **others, **changes})
 
 
 def one_fold(out: Path, table: Any, known: dict[int, np.ndarray], **changes: Any) -> Path:
     fold = make_folds(sorted(known), 3, "0", None, 0.2, 0)[0]
     extractor = ArielFeatureExtractor()
-    finetune._one_fold(options(**changes), fold, table, known, None, extractor, out, Origin({"layouts": ["simulated"]}))
+    data = finetune.LabelledPlanets(table, known, None, extractor, Origin({"layouts": ["simulated"]}))
+    finetune.train_fold(options(**changes), fold, data, out)
     return out
 
 
@@ -396,10 +399,10 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("stage", "main"), [("pretrain", pretrain.main), ("simulated", finetune.main),
-                                             ("plain", finetune.main), ("labelled", finetune.main)])  # fmt: skip
-def test_the_stages_configurations_name_options_that_there_are(repository: Path, stage: str, main: Any) -> None:
-    from ariel_scripts.command_line import read_yaml
+@pytest.mark.parametrize(("stage", "kind"), [("pretrain", PretrainOptions), ("simulated", FinetuneOptions),
+                                             ("plain", FinetuneOptions), ("labelled", FinetuneOptions)])  # fmt: skip
+def test_the_stages_configurations_name_options_that_there_are(repository: Path, stage: str, kind: Any) -> None:
+    from ariel_scripts.options.yaml_values import read_yaml
 
     values = read_yaml((repository / "configs" / f"{stage}.yaml").read_text())
-    assert set(values) <= set(inspect.signature(main).parameters)
+    assert set(values) <= {parameter.name for parameter in parameters_of(kind)}

@@ -90,14 +90,16 @@ def test_two_processes_pretrain_as_one(repository: Path, environment: dict[str, 
 
 LOCATED = """
 import os
-from ariel_scripts.training import options
 from ariel_scripts.opening.hub import Located
+from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.options.training_loop import LoopOptions
+from ariel_scripts.training import run_setup
 rank = int(os.environ["RANK"])
 def found(name, revision=None):  # a branch that moves on between two questions
     return Located(name, f"cache-{rank}", f"{rank}" * 40 if revision in (None, "main") else revision)
-options.locate_dataset = options.locate_model = found
-values = {"dataset": "a/b", "model": "c/d", "dataset_revision": None, "revision": "main", "processes": 2}
-dataset, base = options.locate(values)
+run_setup.locate_dataset = run_setup.locate_model = found
+options = PretrainOptions("a/b", model="c/d", revision="main", loop=LoopOptions(processes=2))
+dataset, base = run_setup.locate(options)
 open(f"rank-{rank}", "w").write(f"{dataset.commit} {base.commit} {dataset.location}")
 """
 

@@ -265,8 +265,6 @@ def test_a_dataset_at_a_url_is_verified_as_one_in_a_folder(copy: Path) -> None:
 
 
 def test_the_command_says_sound_or_every_difference_and_its_exit_code_tells_which(copy: Path) -> None:
-    cli._add_commands()
-
     def run(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(cli.app, ["verify", *map(str, arguments)])
         return result.exit_code, result.output
@@ -287,8 +285,8 @@ def test_the_command_says_sound_or_every_difference_and_its_exit_code_tells_whic
         assert "Invalid value" in text
 
 
-def test_the_command_file_runs_by_itself(copy: Path, repository: Path) -> None:
-    command = [sys.executable, repository / "scripts/ariel_scripts/commands/verify.py", copy / "out", "-q"]
+def test_the_command_runs_in_a_process_of_its_own(copy: Path) -> None:
+    command = [sys.executable, "-m", "ariel_scripts.cli", "verify", copy / "out", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 

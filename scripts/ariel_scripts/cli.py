@@ -1,16 +1,60 @@
-"""`ariel COMMAND`: finds the commands, one a file of this folder, and prints the version."""
+"""`ariel COMMAND`: all commands by their options; what runs one is imported when it is run."""
 
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ariel_scripts.command_line import DISTRIBUTION, config_hash, versions, with_common_options
+from ariel_scripts.command_line import command_of
+from ariel_scripts.options.build_dataset import BuildDatasetOptions
+from ariel_scripts.options.calibrate import CalibrateOptions
+from ariel_scripts.options.download import DownloadOptions
+from ariel_scripts.options.evaluate import EvaluateOptions
+from ariel_scripts.options.explore import ExploreOptions
+from ariel_scripts.options.fields import parameters_of
+from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.options.inspect import InspectOptions
+from ariel_scripts.options.predict import PredictOptions
+from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.options.push import PushOptions
+from ariel_scripts.options.quickstart import QuickstartOptions
+from ariel_scripts.options.report import ReportOptions
+from ariel_scripts.options.retrieve import RetrieveOptions
+from ariel_scripts.options.score_table import ScoreTableOptions
+from ariel_scripts.options.selftest import SelftestOptions
+from ariel_scripts.options.simulate import SimulateOptions
+from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.options.verify import VerifyOptions
+from ariel_scripts.versions import DISTRIBUTION, versions
+from hf_dataset.digests import config_hash
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+# `build-dataset` is run by `main` of commands/build_dataset.py
+COMMANDS: dict[str, type[DataclassInstance]] = {
+    "build-dataset": BuildDatasetOptions,
+    "calibrate": CalibrateOptions,
+    "download": DownloadOptions,
+    "evaluate": EvaluateOptions,
+    "explore": ExploreOptions,
+    "finetune": FinetuneOptions,
+    "inspect": InspectOptions,
+    "predict": PredictOptions,
+    "pretrain": PretrainOptions,
+    "push": PushOptions,
+    "quickstart": QuickstartOptions,
+    "report": ReportOptions,
+    "retrieve": RetrieveOptions,
+    "score-table": ScoreTableOptions,
+    "selftest": SelftestOptions,
+    "simulate": SimulateOptions,
+    "submit": SubmitOptions,
+    "verify": VerifyOptions,
+}
 
 app = typer.Typer(
     name="ariel",
@@ -20,17 +64,18 @@ app = typer.Typer(
 )
 
 
-def command_functions() -> dict[str, Callable[..., Any]]:
-    """`main` of every command, by command name: `commands/build_dataset.py` is `build-dataset`."""
-    names = sorted(path.stem for path in (Path(__file__).parent / "commands").glob("[a-z]*.py"))
-    return {name.replace("_", "-"): importlib.import_module(f"ariel_scripts.commands.{name}").main for name in names}
+def main_of(name: str) -> Callable[[DataclassInstance], object]:
+    """What runs a command; only now its module and the libraries that it needs are imported."""
+    module = importlib.import_module(f"ariel_scripts.commands.{name.replace('-', '_')}")
+    main: Callable[[DataclassInstance], object] = module.main
+    return main
 
 
 def default_config_hash() -> str:
     """Hash of every command's default options: it changes when a default does."""
     defaults = {
-        name: {p.name: str(p.default) for p in inspect.signature(main).parameters.values()}
-        for name, main in command_functions().items()
+        name: {parameter.name: str(parameter.default) for parameter in parameters_of(options)}
+        for name, options in COMMANDS.items()
     }
     return config_hash(defaults)
 
@@ -48,30 +93,35 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print versions and the hash of the defaults.", callback=_print_version, is_eager=True
+            "--version",
+            help="Print versions and the hash of the defaults.",
+            callback=_print_version,
+            is_eager=True,
         ),
     ] = False,
 ) -> None:
     pass
 
 
+def _add_command(name: str, options: type[DataclassInstance]) -> None:
+    def main(values: DataclassInstance) -> None:
+        main_of(name)(values)
+
+    app.command(name)(command_of(options, main))
+
+
+for _name, _of_command in COMMANDS.items():
+    _add_command(_name, _of_command)
+
+
 def call(*arguments: object) -> int:
     """Run `ariel ARGUMENTS` in this process and return its exit code."""
-    _add_commands()
     return int(app([str(argument) for argument in arguments], standalone_mode=False) or 0)
 
 
 def run() -> None:
     """Entry point of the `ariel` command."""
-    _add_commands()
     app()
-
-
-def _add_commands() -> None:
-    known = {command.name for command in app.registered_commands}
-    for name, main in command_functions().items():
-        if name not in known:
-            app.command(name)(with_common_options(main))
 
 
 if __name__ == "__main__":

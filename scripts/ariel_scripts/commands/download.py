@@ -13,40 +13,33 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from ariel_scripts.command_line import run_script
+from ariel_scripts.options.download import COMPETITIONS, DownloadOptions
+from hf_dataset.raw.layouts import CALIBRATION_FILES, INSTRUMENTS
 
 logger = logging.getLogger(__name__)
 
-COMPETITIONS = {"2024": "ariel-data-challenge-2024", "2025": "ariel-data-challenge-2025"}
+SHARED_TABLES = ("wavelengths.csv", "axis_info.parquet", "sample_submission.csv")
 TABLES = {
-    "2024": ("wavelengths.csv", "axis_info.parquet", "sample_submission.csv", "train_labels.csv", "train_adc_info.csv",
-             "test_adc_info.csv"),
-    "2025": ("wavelengths.csv", "axis_info.parquet", "sample_submission.csv", "train.csv", "adc_info.csv",
-             "train_star_info.csv", "test_star_info.csv"),
-}  # fmt: skip
+    "2024": (*SHARED_TABLES, "train_labels.csv", "train_adc_info.csv", "test_adc_info.csv"),
+    "2025": (
+        *SHARED_TABLES,
+        "train.csv",
+        "adc_info.csv",
+        "train_star_info.csv",
+        "test_star_info.csv",
+    ),
+}
 
 
-def main(
-    out: Annotated[Path, typer.Argument(help="Folder to fetch into; becomes a raw challenge folder.")],
-    year: Annotated[str, typer.Option(help="2024 or 2025.")] = "2025",
-    planet: Annotated[list[int] | None, typer.Option(help="Only this planet (and the tables); repeatable.")] = None,
-    split: Annotated[str, typer.Option(help="Split the planets are in: train or test.")] = "train",
-    visits: Annotated[int, typer.Option(help="Visits to fetch of each planet, 2025 layout.")] = 1,
-    dry_run: Annotated[bool, typer.Option(help="Print the commands, fetch nothing.")] = False,
-) -> None:
-    """Download the challenge through the Kaggle CLI: everything, or tables and chosen planets file by file.
-
-    Example: ariel download data/2025 --year 2025 --planet 342072318 --dry-run
-    """
-    if year not in COMPETITIONS:
-        raise typer.BadParameter(f"year: expected one of {', '.join(COMPETITIONS)}, found {year}")
-    if split not in ("train", "test"):
-        raise typer.BadParameter(f"split: expected train or test, found {split}")
-    plan = file_plan(year, split, planet, visits) if planet else None
+def main(options: DownloadOptions) -> None:
+    """Fetch everything, or the tables and the files of chosen planets."""
+    year, out, dry_run = options.year, options.out, options.dry_run
+    plan = None
+    if options.planet:
+        plan = file_plan(year, options.split, options.planet, options.visits)
     if not dry_run:
         check_kaggle(year)
     if plan is None:
@@ -57,8 +50,6 @@ def main(
 
 def file_plan(year: str, split: str, planets: list[int], visits: int) -> list[str]:
     """Paths inside the competition: its tables, and every file of the planets."""
-    from hf_dataset.raw.layouts import CALIBRATION_FILES, INSTRUMENTS
-
     numbers = [""] if year == "2024" else [f"_{visit}" for visit in range(visits)]
     paths = list(TABLES[year])
     for planet in planets:
@@ -155,7 +146,3 @@ def run_kaggle(year: str, options: list[str], dry_run: bool) -> None:
         raise RuntimeError(
             f"{shlex.join(command)}: status {done.returncode}: {said[-1] if said else 'no message'}{hint}"
         )
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -7,47 +7,48 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TypeVar
 
 import typer
+from tqdm import tqdm
 
-from ariel_scripts.command_line import run_script
+from ariel_scripts.options.explore import ExploreOptions
+from hf_dataset.raw import layouts
+from hf_dataset.raw.layouts import INSTRUMENTS, ChallengeFolder, RawDataError
 
 logger = logging.getLogger(__name__)
 
 MAX_PROBLEMS = 20
 
+Found = TypeVar("Found")
 
-def main(
-    root: Annotated[Path, typer.Argument(help="Raw challenge folder, 2024 or 2025 layout.")],
-    out: Annotated[Path | None, typer.Option(help="Markdown file to write; `-` for none.")] = Path("explore.md"),
-    planets: Annotated[
-        int, typer.Option(help="Look into the files of at most this many planets a split; 0 = all.")
-    ] = 0,
-    strict: Annotated[bool, typer.Option(help="Exit with an error where anything is missing or broken.")] = False,
-) -> None:
-    """Print what a raw folder holds (planets, visits, shapes, sizes, what is missing) and write it as Markdown.
 
-    Example: ariel explore ~/ariel-data-challenge-2025 --out explore.md
-    """
-    text, problems = describe(root, planets)
+def main(options: ExploreOptions) -> None:
+    """Print the description and write it."""
+    root, out = options.root, options.out
+    text, problems = describe(root, options.planets)
     typer.echo(text)
     if out is not None and str(out) != "-":
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text + "\n", encoding="utf-8")
         logger.info("written: %s", out)
-    if strict and problems:
+    if options.strict and problems:
         raise ValueError(f"{root}: {len(problems)} problems, the first: {problems[0]}")
 
 
 def describe(root: Path, most: int = 0) -> tuple[str, list[str]]:
     """Markdown about a raw folder, and what is missing or broken in it."""
-    from hf_dataset.raw import layouts
-
     folder = layouts.open_folder(root)
     problems: list[str] = []
-    lines = [f"# {root}", "", f"Layout {folder.layout}{', simulated' if folder.simulated else ''}.", ""]
+    lines = [
+        f"# {root}",
+        "",
+        f"Layout {folder.layout}{', simulated' if folder.simulated else ''}.",
+        "",
+    ]
     lines += tables(folder, problems)
     for split in folder.splits:
         lines += ["", *describe_split(folder, split, most, problems)]
@@ -58,13 +59,11 @@ def describe(root: Path, most: int = 0) -> tuple[str, list[str]]:
     return "\n".join(lines), problems
 
 
-def tables(folder: Any, problems: list[str]) -> list[str]:
+def tables(folder: ChallengeFolder, problems: list[str]) -> list[str]:
     """What the tables beside the splits say."""
-    from hf_dataset.raw.layouts import RawDataError
-
     rows = []
 
-    def look(what: str, read: Any) -> None:
+    def look(what: str, read: Callable[[], str]) -> None:
         try:
             rows.append(f"| {what} | {read()} |")
         except RawDataError as error:
@@ -86,12 +85,8 @@ def tables(folder: Any, problems: list[str]) -> list[str]:
     return ["| table | content |", "|---|---|", *rows]
 
 
-def describe_split(folder: Any, split: str, most: int, problems: list[str]) -> list[str]:
+def describe_split(folder: ChallengeFolder, split: str, most: int, problems: list[str]) -> list[str]:
     """Planets, visits, files and labels of a split."""
-    from tqdm import tqdm
-
-    from hf_dataset.raw.layouts import INSTRUMENTS, RawDataError
-
     planets = folder.planets(split)
     visits = {planet: folder.visits(split, planet) for planet in planets}
     looked = planets[:most] if most else planets
@@ -100,21 +95,22 @@ def describe_split(folder: Any, split: str, most: int, problems: list[str]) -> l
     for planet in tqdm(looked, desc=split, unit="planet", delay=2):
         if not visits[planet]:
             problems.append(f"{split} planet {planet}: no signal file")
-        labelled += tried(lambda planet=planet: folder.truth(split, planet) is not None, problems)
-        starred += tried(lambda planet=planet: bool(folder.star(split, planet)), problems)
+        labelled += noted(partial(folder.truth, split, planet), problems) is not None
+        starred += bool(noted(partial(folder.star, split, planet), problems))
         for visit in (folder.visit(split, planet, number) for number in visits[planet]):
             size += sum(path.stat().st_size for path in visit.files())
             for instrument in INSTRUMENTS:
                 try:
                     rows, columns = visit.shape(instrument)
-                    forms[instrument, f"{visit.n_frames(instrument):,} × {rows} × {columns} uint16"] += 1
+                    form = f"{visit.n_frames(instrument):,} × {rows} × {columns} uint16"
+                    forms[instrument, form] += 1
                     visit.adc(instrument)
                     visit.calibration(instrument)
                 except RawDataError as error:
                     problems.append(str(error))
             visit.close()
-    numbers = Counter(len(found) for found in visits.values())
-    per_planet = ", ".join(f"{count} with {n} visit{'' if n == 1 else 's'}" for n, count in sorted(numbers.items()))
+    counts = Counter(len(numbers) for numbers in visits.values())
+    per_planet = ", ".join(f"{count} with {n} visit{'' if n == 1 else 's'}" for n, count in sorted(counts.items()))
     where = f"of {len(looked):,} looked into" if len(looked) < len(planets) else "of all"
     lines = [
         f"## {split}",
@@ -129,15 +125,11 @@ def describe_split(folder: Any, split: str, most: int, problems: list[str]) -> l
     return lines + [f"| {name} | {form}: {count:,} visits |" for (name, form), count in sorted(forms.items())]
 
 
-def tried(check: Any, problems: list[str]) -> bool:
-    """The check's answer; False, and a problem noted once, where the folder does not allow it."""
+def noted(read: Callable[[], Found], problems: list[str]) -> Found | None:
+    """What is read; None, and a problem noted once, where the folder does not allow it."""
     try:
-        return bool(check())
+        return read()
     except ValueError as error:
         if str(error) not in problems:
             problems.append(str(error))
-        return False
-
-
-if __name__ == "__main__":
-    run_script(main)
+        return None

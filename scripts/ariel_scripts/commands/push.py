@@ -2,95 +2,57 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from huggingface_hub import HfApi
+from huggingface_hub.utils import disable_progress_bars
 
-from ariel_scripts.command_line import EXIT_INTERRUPTED, run_script
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
-    from ariel_scripts.publishing.push_plan import Plan, PushSettings
-    from ariel_scripts.publishing.release import Release
-    from ariel_scripts.publishing.upload import Published
+from ariel_scripts.command_line import EXIT_INTERRUPTED
+from ariel_scripts.opening.hub import RELEASED, checkpoint_path
+from ariel_scripts.options.push import Kind, PushOptions
+from ariel_scripts.publishing.checks import check, check_repo_id
+from ariel_scripts.publishing.dataset_release import dataset_release
+from ariel_scripts.publishing.hub_errors import bounded_waits, ended_at_once_by_ctrl_c
+from ariel_scripts.publishing.model_release import model_release
+from ariel_scripts.publishing.push_plan import UNCHANGED, Plan, PushSettings, check_login, make_plan
+from ariel_scripts.publishing.release import Release
+from ariel_scripts.publishing.space_release import space_release
+from ariel_scripts.publishing.upload import Published, publish
 
 logger = logging.getLogger(__name__)
 
-
-class Kind(StrEnum):
-    """What can be published."""
-
-    dataset = "dataset"
-    model = "model"
-    space = "space"
+RELEASES: dict[Kind, Callable[[str, str], Release]] = {
+    Kind.dataset: dataset_release,
+    Kind.model: model_release,
+    Kind.space: space_release,
+}
 
 
-def main(
-    kind: Annotated[Kind, typer.Argument(help="What to publish.")],
-    repo_id: Annotated[str, typer.Argument(help="Where: OWNER/NAME. It is made if it does not exist.")],
-    folder: Annotated[
-        str | None,
-        typer.Argument(
-            help="Folder of a dataset; or of a checkpoint, by default the released one; or of the Space, by default "
-            "space/ of the checkout."
-        ),
-    ] = None,
-    private: Annotated[bool, typer.Option("--private", help="A repository that is made now is private.")] = False,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch to push to, made if missing; or refs/pr/N. Default: main.")
-    ] = None,
-    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")] = False,
-    tag: Annotated[str | None, typer.Option(help="Name of the version. Default on main: the next of v1, v2, …")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and change nothing.")] = False,
-) -> None:
-    """Check a folder, compare it with the Hub, send what differs in one commit and tag it.
-
-    Nothing is sent when nothing changed. After an interruption the same command goes on. Log in first: hf auth login.
-
-    Exit codes: 0 published or nothing to do, 1 refused or failed, 2 wrong usage, 130 interrupted; where something may
-    be on the Hub the message says what.
-
-    Example: ariel push dataset YOU/ariel-2024 light-curves --private --dry-run
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
-
-    from ariel_scripts.publishing.checks import check, check_repo_id
-    from ariel_scripts.publishing.hub_errors import ended_at_once_by_ctrl_c
-    from ariel_scripts.publishing.push_plan import PushSettings, check_login
-
+def main(options: PushOptions) -> None:
+    """Check what is asked for and who asks, then the folder, and push."""
     api = HfApi()
-    check_repo_id(repo_id)  # before a folder is looked at, which takes a while
-    if not dry_run:
+    check_repo_id(options.repo_id)  # before a folder is looked at, which takes a while
+    if not options.dry_run:
         check_login(api)
     if not logger.isEnabledFor(logging.INFO):
         disable_progress_bars()
-    release = make_release(kind, folder, repo_id)
+    release = make_release(options.kind, options.folder, options.repo_id)
     check(release)
+    settings = PushSettings(options.private, options.revision, options.create_pr, options.tag)
     with ended_at_once_by_ctrl_c(EXIT_INTERRUPTED):
-        push(api, release, PushSettings(private, revision, create_pr, tag), dry_run)
+        push(api, release, settings, options.dry_run)
 
 
 def make_release(kind: Kind, folder: str | None, repo_id: str) -> Release:
     """What a folder holds for the Hub, validated as its kind asks."""
-    if folder is None:
-        folder = _default_folder(kind)
-    made = importlib.import_module(f"ariel_scripts.publishing.{kind}_release")
-    return cast("Callable[..., Release]", getattr(made, f"{kind}_release"))(folder, repo_id)
+    return RELEASES[kind](_default_folder(kind) if folder is None else folder, repo_id)
 
 
 def push(api: HfApi, release: Release, settings: PushSettings, dry_run: bool = False) -> Published | None:
     """Print what a checked release changes on the Hub and, but for a dry run, carry it out and print where it is."""
-    from ariel_scripts.publishing.hub_errors import bounded_waits
-    from ariel_scripts.publishing.push_plan import make_plan
-    from ariel_scripts.publishing.upload import publish
-
     with bounded_waits():
         plan = make_plan(api, release, settings)
         typer.echo(_listed(plan, dry_run))
@@ -106,8 +68,6 @@ def _default_folder(kind: Kind) -> str:
     if kind is Kind.dataset:
         raise typer.BadParameter("FOLDER: expected the folder of a dataset, found none")
     if kind is Kind.model:
-        from ariel_scripts.opening.hub import RELEASED, checkpoint_path
-
         return checkpoint_path(RELEASED)
     space = Path(__file__).resolve().parents[3] / "space"
     if not space.is_dir():
@@ -117,8 +77,6 @@ def _default_folder(kind: Kind) -> str:
 
 def _listed(plan: Plan, whole: bool) -> str:
     """The repository's state and, line by line, what happens to each file; unchanged ones if `whole`."""
-    from ariel_scripts.publishing.push_plan import UNCHANGED
-
     remote, settings = plan.remote, plan.settings
     if remote.private is None:
         state = f"does not exist, will be made {'private' if settings.private else 'public'}"
@@ -128,12 +86,12 @@ def _listed(plan: Plan, whole: bool) -> str:
     lines = [f"{plan.target}: {state}"]
     if plan.user is None:
         lines.append("not logged in: what is private is not seen, and nothing can be published (hf auth login)")
-    shown: Any = plan.changes if whole else plan.pending
+    shown = plan.changes if whole else plan.pending
     lines += [f"{change.what:9}  {_size(change.size):>9}  {change.path}" for change in shown]
     sent = [change for change in plan.pending if change.what != "deleted"]
     same = sum(change.what == UNCHANGED for change in plan.changes)
-    lines.append(f"{len(sent)} files ({_size(sum(change.size for change in sent))}) to send, "
-                 f"{len(plan.pending) - len(sent)} to delete, {same} unchanged")  # fmt: skip
+    size, deleted = _size(sum(change.size for change in sent)), len(plan.pending) - len(sent)
+    lines.append(f"{len(sent)} files ({size}) to send, {deleted} to delete, {same} unchanged")
     if settings.create_pr:
         lines.append(f"pull request to {plan.branch}" if plan.pending else "no pull request")
     else:
@@ -155,7 +113,3 @@ def _size(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -7,11 +7,16 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from ariel_scripts.command_line import run_record, run_script
+from ariel_scripts import cli
+from ariel_scripts.options.fields import values_of
+from ariel_scripts.options.quickstart import QuickstartOptions
+from ariel_scripts.pages import figures, quickstart
+from ariel_scripts.run_record import run_record
+from hf_dataset.raw import layouts
 
 logger = logging.getLogger(__name__)
 
@@ -23,55 +28,67 @@ MEANING = {
     "coverage_90": "share of truths inside the 90 % band: 0.90 over many planets if the error bars are honest",
     "z_spread": "spread of (μ − truth)/σ: 1 over many planets if the error bars are honest, more if too small",
 }
-ONE_PLANET = ("score_2024", "rmse_ppm", "sigma_median_ppm")  # coverage of one planet's channels says nothing
+ONE_PLANET = (
+    "score_2024",
+    "rmse_ppm",
+    "sigma_median_ppm",
+)  # coverage of one planet's channels says nothing
 
 
-def main(
-    out: Annotated[Path, typer.Argument(help="Folder for everything that is made.")] = Path("quickstart"),
-    planets: Annotated[int, typer.Option(min=2, help="Labelled planets with reduced frames.")] = 12,
-    test_planets: Annotated[int, typer.Option(min=1, help="Planets to submit, their labels hidden.")] = 4,
-    frames: Annotated[int, typer.Option(help="AIRS frames of a reduced planet; a real one has 11250.")] = 1500,
-    full: Annotated[bool, typer.Option(help="Also one planet with all its frames.")] = True,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-) -> None:
-    """Simulate raw planets, build the dataset, get spectra, score, write a submission, and draw a page of it all.
-
-    Run again, it goes on where it stopped.
-
-    Example: ariel quickstart quickstart
-    """
-    config = {"planets": planets, "test_planets": test_planets, "frames": frames, "full": full, "seed": seed}
+def main(options: QuickstartOptions) -> None:
+    """Run the commands one after another, draw the page, and say where everything is."""
+    out = options.out
     raw, run_dir, parts = out / "raw", out / "run", {"reduced": out / "light-curves"}
-    with run_record(out, "quickstart", config, seed) as run:
-        _ariel("simulate", raw, "--planets", planets, "--test-planets", test_planets, "--frames", frames,
-               "--full", int(full), "--seed", seed)  # fmt: skip
-        _ariel("explore", raw, "--out", out / "explore.md")
-        _ariel("build-dataset", raw, parts["reduced"])
-        if full:
-            parts["full"] = out / "light-curves-full"
-            _ariel("build-dataset", raw / "full", parts["full"])
+    if options.full:
+        parts["full"] = out / "light-curves-full"
+    config = {name: value for name, value in values_of(options).items() if name != "out"}
+    with run_record(out, "quickstart", config, options.seed) as run:
+        _make_datasets(options, raw, parts)
         for name, dataset in parts.items():
-            _ariel("retrieve", dataset, "--out", run_dir / f"{name}-classical.parquet")
-            _ariel("predict", dataset, "--model", "released", "--out", run_dir / f"{name}.parquet")
-            for kind in (f"{name}-classical", name):
-                _ariel("evaluate", run_dir / f"{kind}.parquet", dataset, "--reference", raw / "train.csv")
-        _ariel("predict", parts["reduced"], "--split", "test", "--model", "released", "--out", run_dir / "test.parquet")
-        _ariel("submit", run_dir / "test.parquet", "--sample", raw / "sample_submission.csv",
-               "--out", run_dir / "submission.csv")  # fmt: skip
+            _find_spectra(name, dataset, run_dir, raw)
+        _submit(parts["reduced"], run_dir, raw)
         with run.timed("page"):
-            page = _draw_page(out, raw, parts, run_dir, config)
-        run.metrics.update({k: _metrics(run_dir, k) for name in parts for k in (name, f"{name}-classical")})
+            page = _draw_page(options, raw, parts, run_dir)
+        kinds = [kind for name in parts for kind in (name, f"{name}-classical")]
+        run.metrics.update({kind: _metrics(run_dir, kind) for kind in kinds})
     headings = {
-        "reduced": f"{planets} planets with {frames} of the 11250 AIRS frames:",
+        "reduced": f"{options.planets} planets with {options.frames} of the 11250 AIRS frames:",
         "full": "One planet with all frames (its channels share one error in timing, limb darkening and drift):",
     }
-    _say_where(out, page, run_dir, run.durations["total"], {name: headings[name] for name in parts})
+    shown = {name: headings[name] for name in parts}
+    _say_where(out, page, run_dir, run.durations["total"], shown)
+
+
+def _make_datasets(options: QuickstartOptions, raw: Path, parts: Mapping[str, Path]) -> None:
+    """Raw frames, what they hold, and the light curves of both folders."""
+    numbers = ("--planets", options.planets, "--test-planets", options.test_planets)
+    frames = ("--frames", options.frames, "--full", int(options.full), "--seed", options.seed)
+    _ariel("simulate", raw, *numbers, *frames)
+    _ariel("explore", raw, "--out", options.out / "explore.md")
+    _ariel("build-dataset", raw, parts["reduced"])
+    if "full" in parts:
+        _ariel("build-dataset", raw / "full", parts["full"])
+
+
+def _find_spectra(name: str, dataset: Path, run_dir: Path, raw: Path) -> None:
+    """Spectra by the classical fit and by the released model, with their scores."""
+    classical, model = (run_dir / f"{kind}.parquet" for kind in (f"{name}-classical", name))
+    _ariel("retrieve", dataset, "--out", classical)
+    _ariel("predict", dataset, "--model", "released", "--out", model)
+    for predictions in (classical, model):
+        _ariel("evaluate", predictions, dataset, "--reference", raw / "train.csv")
+
+
+def _submit(dataset: Path, run_dir: Path, raw: Path) -> None:
+    """Spectra of the planets whose labels are hidden, and the submission of them."""
+    spectra = run_dir / "test.parquet"
+    _ariel("predict", dataset, "--split", "test", "--model", "released", "--out", spectra)
+    sample = ("--sample", raw / "sample_submission.csv")
+    _ariel("submit", spectra, *sample, "--out", run_dir / "submission.csv")
 
 
 def _ariel(*arguments: object) -> None:
     """Run a command as the user would, showing it."""
-    from ariel_scripts import cli
-
     typer.secho(f"\n$ ariel {' '.join(map(str, arguments))}", bold=True)
     start = time.perf_counter()
     if code := cli.call(*arguments):
@@ -94,13 +111,10 @@ def _numbers(run_dir: Path, name: str) -> list[tuple[str, str, str, str]]:
     return [(key, text(model[key]), text(classical[key]), MEANING[key]) for key in keys]
 
 
-def _draw_page(out: Path, raw_root: Path, parts: Mapping[str, Path], run_dir: Path, config: dict[str, Any]) -> Path:
+def _draw_page(options: QuickstartOptions, raw: Path, parts: Mapping[str, Path], run_dir: Path) -> Path:
     """index.html: numbers, calibration steps, light curves with fit, spectra with bands."""
-    from ariel_scripts.pages import figures, quickstart
-    from hf_dataset.raw import layouts as raw
-
-    root = raw_root / "full" if "full" in parts else raw_root
-    folder = raw.open_folder(root)
+    root = raw / "full" if "full" in parts else raw
+    folder = layouts.open_folder(root)
     planet = folder.planets("train")[0]
     shown = [
         quickstart.CaptionedFigure(
@@ -110,22 +124,25 @@ def _draw_page(out: Path, raw_root: Path, parts: Mapping[str, Path], run_dir: Pa
         )
     ]
     for name, dataset in reversed(list(parts.items())):
-        made = {"classical": run_dir / f"{name}-classical.parquet", "model": run_dir / f"{name}.parquet"}
+        made = {
+            "classical": run_dir / f"{name}-classical.parquet",
+            "model": run_dir / f"{name}.parquet",
+        }
         shown += quickstart.dataset_figures(dataset, made, n_spectra=1 if name == "full" else 3)
     numbers = [
         (f"{key} ({name})", f"{model} (classical {classical})", meaning)
         for name in parts
         for key, model, classical, meaning in _numbers(run_dir, name)
     ]
-    one_full = " and one with all of them (full)" if config["full"] else ""
+    one_full = " and one with all of them (full)" if options.full else ""
     intro = (
-        f"{config['planets']} labelled planets were simulated as raw detector frames with {config['frames']} of the "
+        f"{options.planets} labelled planets were simulated as raw detector frames with {options.frames} of the "
         f"11,250 AIRS frames of a visit (reduced){one_full}, calibrated, extracted and binned into a dataset, "
         "fitted with limb-darkened transits, and turned into spectra twice: classically, with a prior learned from "
         "simulated spectra, and by the released model, which was trained on this project's simulations alone. "
         "Fewer frames mean fewer photons, so the reduced planets' error bars are wider."
     )
-    path = out / "index.html"
+    path = options.out / "index.html"
     quickstart.write_page(path, "Ariel quickstart: from raw frames to spectra", intro, numbers, shown)
     return path
 
@@ -148,7 +165,3 @@ def _say_where(out: Path, page: Path, run_dir: Path, seconds: float, headings: M
             *(f"  {key:17} {model:>6} {old:>10}   {meaning}" for key, model, old, meaning in _numbers(run_dir, name)),
         ]
     typer.echo("\n".join(lines))
-
-
-if __name__ == "__main__":
-    run_script(main)

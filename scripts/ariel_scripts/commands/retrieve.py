@@ -5,110 +5,118 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
 
-from ariel_scripts.command_line import run_record, run_script
-from ariel_scripts.opening.datasets import DatasetRevision, count_visits, open_split, read_truths, wavelengths_of
+from ariel_scripts.opening.datasets import count_visits, open_split, read_truths, wavelengths_of
 from ariel_scripts.opening.hub import Located, locate_dataset
+from ariel_scripts.options.retrieve import RetrieveOptions
+from ariel_scripts.prediction.classical import FoldedPriorPredictor, SinglePriorPredictor, folded_priors
+from ariel_scripts.run_record import run_record
+from hf_dataset.simulation.planets import spectra
 from modeling_ariel.columns import STAR_IN_FIT
+from modeling_ariel.joint_fit import FitSettings
+from modeling_ariel.posterior import best_status, combine_visits
+from modeling_ariel.predictions import write_predictions
+from modeling_ariel.retrieval import ClassicalFit, fit
+from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 
 logger = logging.getLogger(__name__)
 
-NEEDED = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "spectrum", *STAR_IN_FIT)
+NEEDED = (
+    "planet_id",
+    "visit",
+    "layout",
+    "time",
+    "flux",
+    "flux_err",
+    "valid",
+    "spectrum",
+    "P",
+    "sma",
+    "i",
+    "Ts",
+)
+
+Array = NDArray[np.float64]
+Row = dict[str, Any]  # of the dataset
+FittedPlanet = tuple[int, Tensor, Tensor, Array | None, str]  # depth (C,), covariance (C, C), truth
 
 
-def main(
-    dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id of light curves.")],
-    out: Annotated[Path, typer.Option(help="Predictions, Parquet; run.json is written beside it.")],
-    split: Annotated[str, typer.Option(help="Split to retrieve.")] = "train",
-    dataset_revision: DatasetRevision = None,
-    prior: Annotated[
-        str,
-        typer.Option(
-            help="none, simulated, dataset (its labels, K-fold by planet; 20 planets or more), or a safetensors FILE."
-        ),
-    ] = "simulated",
-    mixture: Annotated[bool, typer.Option(help="Let feature sizes differ from planet to planet in the prior.")] = True,
-    save_prior: Annotated[Path | None, typer.Option(help="Write the prior learned from all labels here.")] = None,
-    folds: Annotated[int, typer.Option(help="Folds of --prior dataset.", min=2)] = 5,
-    drift: Annotated[str, typer.Option(help="joint (separable) or channel (each by itself).")] = "joint",
-    batch: Annotated[int, typer.Option(help="Visits in memory at a time.", min=1)] = 16,
-    limit: Annotated[int | None, typer.Option(help="At most this many planets.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the folds and of the simulated prior.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be retrieved; write nothing.")] = False,
-) -> None:
-    """Fit light curves and write predicted spectra, one row a planet.
-
-    Visits of a planet are combined. A planet whose fit fails gets the prior with a wide sigma and its status says so.
-
-    Example: ariel retrieve light-curves --out run/predictions.parquet --prior dataset
-    """
-    from modeling_ariel.predictions import write_predictions
-    from modeling_ariel.retrieval import FitSettings
-
-    settings = FitSettings(drift=drift)
-    curves = locate_dataset(dataset, dataset_revision)
-    index = count_visits(curves, split, limit)
-    if dry_run:
-        _make_prior(prior, curves, split, mixture, folds, seed)  # says what is wrong with it
-        logger.info("%d planets, %d visits of %s, split %s", len(index), sum(index.values()), dataset, split)
+def main(options: RetrieveOptions) -> None:
+    """Fit all visits, turn the fits of each planet into a prediction, and write them."""
+    out, split = options.out, options.split
+    settings = FitSettings(drift=options.drift)
+    curves = locate_dataset(options.dataset, options.dataset_revision)
+    index = count_visits(curves, split, options.limit)
+    if options.dry_run:
+        _make_judge(options, curves)  # says what is wrong with its prior
+        counts = (len(index), sum(index.values()))
+        logger.info("%d planets, %d visits of %s, split %s", *counts, options.dataset, split)
         return
-    config = dict(
-        dataset=dataset, dataset_revision=dataset_revision, split=split, prior=prior, mixture=mixture, folds=folds,
-        drift=drift, limit=limit, seed=seed,
-    )  # fmt: skip
-    with run_record(out.parent, "retrieve", config, seed, name=f"{out.stem}.run.json") as run:
+    name = f"{out.stem}.run.json"
+    with run_record(out.parent, "retrieve", options.record(), options.seed, name=name) as run:
         with run.timed("prior"):
-            judge = _make_prior(prior, curves, split, mixture, folds, seed)
+            judge = _make_judge(options, curves)
         with run.timed("fit"):
-            for planet, depth, covariance, truth, status in _planets(curves, split, index, settings, batch):
-                judge.add(planet, depth, covariance, truth, status)
+            for fitted in _planets(curves, split, index, settings, options.batch):
+                judge.add(*fitted)
         predictions = judge.finish()
         write_predictions(out, predictions)
-        if save_prior is not None:
-            judge.save(save_prior)
-        counts = {name: predictions.extra["status"].count(name) for name in sorted(set(predictions.extra["status"]))}
-        run.metrics.update(dataset=curves.record(), planets=len(index), status=counts, sigma_factors=judge.factors)
-    logger.info("%s: %d planets, %s", out, len(index), ", ".join(f"{n} {name}" for name, n in counts.items()))
+        if options.save_prior is not None:
+            judge.save(options.save_prior)
+        status = predictions.extra["status"]
+        found = {name: status.count(name) for name in sorted(set(status))}
+        run.metrics.update(
+            dataset=curves.record(),
+            planets=len(index),
+            status=found,
+            sigma_factors=judge.factors,
+        )
+    states = ", ".join(f"{n} {name}" for name, n in found.items())
+    logger.info("%s: %d planets, %s", out, len(index), states)
 
 
 def _planets(
-    dataset: Located, split: str, index: dict[int, int], settings: Any, batch: int
-) -> Iterator[tuple[int, Any, Any, np.ndarray | None, str]]:
-    """Fitted planets (planet, depth (C,), covariance (C, C), truth, status), each once all of its visits have come."""
-    import torch
-    from tqdm import tqdm
-
-    from modeling_ariel.posterior import best_status, combine_visits
-
-    axes: dict[str, Any] = {}
-    waiting: dict[int, list[tuple[Any, Any, str]]] = {}
-    truths: dict[int, np.ndarray | None] = {}
+    dataset: Located, split: str, index: dict[int, int], settings: FitSettings, batch: int
+) -> Iterator[FittedPlanet]:
+    """Planets, each once all of its visits have come."""
+    axes: dict[str, Tensor] = {}
+    waiting: dict[int, list[tuple[Tensor, Tensor, str]]] = {}
     with tqdm(total=sum(index.values()), unit="visit", desc="fit") as bar, torch.no_grad():
         for rows in _batches(dataset, split, index, batch):
             layout = str(rows[0]["layout"])
             if layout not in axes:
                 axes[layout] = torch.as_tensor(wavelengths_of(dataset, layout))
             fitted = _fit_rows(rows, axes[layout], settings)
-            for row, depth, covariance, status, reason in zip(rows, *fitted, strict=True):
-                planet = int(row["planet_id"])
+            for number, row in enumerate(rows):
+                planet, status = int(row["planet_id"]), fitted.status[number]
                 if status != "ok":
-                    logger.warning("planet %d visit %d: %s: %s", planet, row["visit"], status, reason)
-                spectrum = row["spectrum"]
-                truths[planet] = None if spectrum is None or not len(spectrum) else np.asarray(spectrum, np.float64)
-                waiting.setdefault(planet, []).append((depth, covariance, status))
-                if len(waiting[planet]) == index[planet]:
+                    why = fitted.reasons[number]
+                    logger.warning("planet %d visit %d: %s: %s", planet, row["visit"], status, why)
+                visits = waiting.setdefault(planet, [])
+                visits.append((fitted.depth[number], fitted.covariance[number], status))
+                if len(visits) == index[planet]:
                     depths, covariances, states = zip(*waiting.pop(planet), strict=True)
-                    yield planet, *combine_visits(depths, covariances), truths.pop(planet), best_status(states)
+                    both = combine_visits(depths, covariances)
+                    yield planet, *both, _truth(row), best_status(states)
             bar.update(len(rows))
 
 
-def _batches(dataset: Located, split: str, index: dict[int, int], batch: int) -> Iterator[list[dict[str, Any]]]:
+def _truth(row: Row) -> Array | None:
+    """The true spectrum (C,), where there is one."""
+    spectrum = row["spectrum"]
+    return None if spectrum is None or not len(spectrum) else np.asarray(spectrum, np.float64)
+
+
+def _batches(dataset: Located, split: str, index: dict[int, int], batch: int) -> Iterator[list[Row]]:
     """Rows of the wanted planets, ``batch`` at a time, all of one length in time."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     left = sum(index.values())
     for row in open_split(dataset, split).select_columns(list(NEEDED)).with_format("numpy"):
         if int(row["planet_id"]) not in index:
@@ -127,18 +135,15 @@ def _batches(dataset: Located, split: str, index: dict[int, int], batch: int) ->
         yield rows
 
 
-def _fit_rows(rows: list[dict[str, Any]], wavelength: Any, settings: Any) -> tuple[Any, Any, list[str], list[str]]:
-    """Depths, covariances, statuses and reasons of dataset rows."""
-    import torch
-
-    from modeling_ariel.retrieval import fit
-
-    arrays = ("time", "flux", "flux_err", "valid")
-    data = {name: torch.as_tensor(np.stack([np.asarray(row[name]) for row in rows])) for name in arrays}
+def _fit_rows(rows: list[Row], wavelength: Tensor, settings: FitSettings) -> ClassicalFit:
+    """The classical fit of dataset rows."""
+    data = {
+        name: torch.as_tensor(np.stack([np.asarray(row[name]) for row in rows]))
+        for name in ("time", "flux", "flux_err", "valid")
+    }
     for name in STAR_IN_FIT:
         data[name] = torch.tensor([float(row[name]) for row in rows], dtype=torch.float64)
-    result = fit(data, wavelength, settings)
-    return result.depth, result.covariance, result.status, result.reasons
+    return fit(data, wavelength, settings)
 
 
 def _population(dataset: Located, split: str) -> str:
@@ -147,27 +152,18 @@ def _population(dataset: Located, split: str) -> str:
     return "2025" if row["layout"] == "2025" or np.isfinite(row["P"]) else "2024"
 
 
-def _make_prior(prior: str, dataset: Located, split: str, mixture: bool, folds: int, seed: int) -> Any:
+def _make_judge(options: RetrieveOptions, dataset: Located) -> SinglePriorPredictor | FoldedPriorPredictor:
     """What turns fits into predictions."""
-    import torch
-
-    from ariel_scripts.prediction.classical import FoldedPriorPredictor, SinglePriorPredictor, folded_priors
-    from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
-
-    scales = MIXTURE if mixture else PLAIN
+    prior, seed = options.prior, options.seed
+    scales = MIXTURE if options.mixture else PLAIN
     if prior == "none":
         return SinglePriorPredictor(None)
     if prior == "simulated":
-        from hf_dataset.simulation.planets import spectra
-
-        simulated = torch.as_tensor(spectra(2000, seed, _population(dataset, split)))
-        return SinglePriorPredictor(SpectrumPrior.fit(simulated, scales))
+        known = torch.as_tensor(spectra(2000, seed, _population(dataset, options.split)))
+        return SinglePriorPredictor(SpectrumPrior.fit(known, scales))
     if prior == "dataset":
-        return FoldedPriorPredictor(folded_priors(read_truths(dataset, split), scales, folds, seed))
+        truths = read_truths(dataset, options.split)
+        return FoldedPriorPredictor(folded_priors(truths, scales, options.folds, seed))
     if not Path(prior).is_file():
         raise ValueError(f"prior: expected none, simulated, dataset or a safetensors file, found {prior!r}")
     return SinglePriorPredictor(SpectrumPrior.load(Path(prior)))
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,7 @@
-"""`ariel selftest`: does this installation work, and does it give the right answers?"""
+"""`ariel selftest`: does this installation work, and does it give the right answers?
+
+What a check needs is imported by the check: a library that is missing or broken fails it, and the others still run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from ariel_scripts.command_line import run_script, versions
+from ariel_scripts.options.selftest import SelftestOptions
+from ariel_scripts.versions import versions
 
 logger = logging.getLogger(__name__)
 
@@ -92,11 +96,8 @@ CHECKS: dict[str, Callable[[Path], str]] = {
 }
 
 
-def main() -> None:
-    """Check the installation: libraries, transit model, score, and one planet from raw frames to its depth.
-
-    Example: ariel selftest
-    """
+def main(options: SelftestOptions) -> None:
+    """Run every check, and say how it ended."""
     failed = []
     with tempfile.TemporaryDirectory(prefix="ariel-selftest-") as folder:
         for name, check in CHECKS.items():
@@ -109,7 +110,3 @@ def main() -> None:
             typer.echo(f"{verdict:6}  {name} ({time.perf_counter() - start:.1f} s): {detail}")
     if failed:
         raise RuntimeError(f"selftest: {', '.join(failed)} failed")
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -8,39 +8,25 @@ import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 
-from ariel_scripts.command_line import file_hash, git_commit, run_script, versions, write_json
-from hf_dataset.digests import config_hash
-from hf_dataset.schema import N_CHANNELS
+from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.run_record import write_json
+from ariel_scripts.versions import git_commit, versions
+from hf_dataset.digests import config_hash, file_hash
+from modeling_ariel.predictions import read_predictions
 
 logger = logging.getLogger(__name__)
 
 
-def main(
-    predictions: Annotated[Path, typer.Argument(help="Predictions, Parquet.")],
-    sample: Annotated[Path, typer.Option(help="The challenge's sample_submission.csv: columns and planets.")],
-    out: Annotated[Path, typer.Option(help="The submission CSV; *.long.csv and *.manifest.json go beside it.")] = Path(
-        "submission.csv"
-    ),
-    all_planets: Annotated[
-        bool, typer.Option("--all-planets", help="Write every predicted planet, not just those of the sample.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate; write nothing.")] = False,
-) -> None:
-    """Write a submission in the official format, validated against the sample.
-
-    Example: ariel submit run/predictions.parquet --sample sample_submission.csv --out submission.csv
-    """
-    from modeling_ariel.predictions import read_predictions
-
+def main(options: SubmitOptions) -> None:
+    """Validate, and write all three files."""
+    predictions, sample, out = options.predictions, options.sample, options.out
     found = read_predictions(predictions)
     columns, planets = read_sample(sample)
     place = {int(planet): row for row, planet in enumerate(found.planet_id)}
-    if all_planets:
+    if options.all_planets:
         planets = sorted(place)
     missing = [planet for planet in planets if planet not in place]
     if missing:
@@ -48,12 +34,16 @@ def main(
     rows = [place[planet] for planet in planets]
     mu, sigma = found.mu[rows], np.maximum(found.sigma[rows], np.float32(1e-15))
     logger.info("%d planets, %d columns: valid", len(planets), len(columns))
-    if dry_run:
+    if options.dry_run:
         return
     long = out.with_suffix(".long.csv")
     write_wide(out, columns, planets, mu, sigma)
     write_long(long, planets, mu, sigma)
-    config = {"predictions": str(predictions), "sample": str(sample), "all_planets": all_planets}
+    config = {
+        "predictions": str(predictions),
+        "sample": str(sample),
+        "all_planets": options.all_planets,
+    }
     manifest = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "planets": len(planets),
@@ -75,8 +65,12 @@ def read_sample(path: Path) -> tuple[list[str], list[int]]:
         raise ValueError(f"{path}: expected a header, found an empty file")
     header = rows[0]
     n = (len(header) - 1) // 2
-    expected = ["planet_id", *(f"wl_{i + 1}" for i in range(n)), *(f"sigma_{i + 1}" for i in range(n))]
-    if header != expected or n != N_CHANNELS:
+    expected = [
+        "planet_id",
+        *(f"wl_{i + 1}" for i in range(n)),
+        *(f"sigma_{i + 1}" for i in range(n)),
+    ]
+    if header != expected or n != 283:
         raise ValueError(f"{path}: expected planet_id, wl_1 … wl_283, sigma_1 … sigma_283, found {len(header)} columns")
     return header, [int(float(row[0])) for row in rows[1:]]
 
@@ -106,7 +100,3 @@ def write_long(path: Path, planets: list[int], mu: np.ndarray, sigma: np.ndarray
     for planet, m, s in zip(planets, mu, sigma, strict=True):
         writer.writerows([planet, i + 1, f"{x:.9g}", f"{e:.9g}"] for i, (x, e) in enumerate(zip(m, s, strict=True)))
     _write(path, text.getvalue())
-
-
-if __name__ == "__main__":
-    run_script(main)

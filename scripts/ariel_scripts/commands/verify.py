@@ -3,61 +3,30 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Annotated
 
 import typer
+from tqdm import tqdm
 
-from ariel_scripts.command_line import run_script
+from ariel_scripts.options.verify import VerifyOptions
+from hf_dataset.folders import files, folder
+from hf_dataset.store.card import rewrite_card
+from hf_dataset.store.lineage import MANIFEST_DIR
+from hf_dataset.store.verify import Verdict, check_card, verify, verify_rows
 
 logger = logging.getLogger(__name__)
 
 
-def main(
-    out: Annotated[str, typer.Argument(help="Folder or URL (s3://…) of a dataset of `ariel build-dataset`.")],
-    root: Annotated[
-        Path | None, typer.Option(help="Raw folder to compare too; by default the recorded one, if still there.")
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Sizes, counts and ids only: no hashes, no values.")] = False,
-    rewrite_card: Annotated[
-        bool, typer.Option("--rewrite-card", help="First write README.md, croissant.json and sample again.")
-    ] = False,
-) -> None:
-    """Check a finished dataset against its manifests: files, hashes, every row, splits, settings, card, raw files.
-
-    --rewrite-card is for a dataset of an earlier version, or a card that was edited by mistake: title, wavelengths,
-    provenance and how the rows were made are kept, all else is read off the shards, which must be sound. It also takes
-    light curves of `ariel simulate --fast`, which have no manifests.
-
-    Exit codes: 0 sound, 1 differences (each is printed: what, expected, found), 2 wrong usage or no dataset there.
-
-    Example: ariel verify light-curves --root ariel-data-challenge-2025
-
-    Example: ariel verify light-curves --rewrite-card
-    """
-    from tqdm import tqdm
-
-    from hf_dataset.store.verify import verify
-
-    if rewrite_card and not _rewritten(out, quick):
+def main(options: VerifyOptions) -> None:
+    """Write the card again where that is asked for, then compare everything and print what differs."""
+    out, root = options.out, options.root
+    if options.rewrite_card and not _rewritten(out, options.quick):
         return
     if root is not None and not root.is_dir():
         raise typer.BadParameter(f"--root {root}: expected a raw challenge folder, found none")
-    try:
-        with tqdm(unit="shard", desc="verifying", delay=1, disable=None if logger.isEnabledFor(20) else True) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            verdict = verify(out, root, quick=quick, progress=show)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    verdict = _verdict(options)
     for difference in verdict.differences:
         typer.echo(difference)
-    rows = " + ".join(f"{count} {split}" for split, count in sorted(verdict.rows.items())) or "no"
-    inputs = f"{verdict.inputs} raw files of {verdict.root}" if verdict.root else "raw files not compared (--root)"
-    summary = f"{out}: {verdict.shards} shards, {rows} rows, {inputs}{', values not read' if quick else ''}"
+    summary = _summary(options, verdict)
     if verdict.differences:
         raise RuntimeError(f"{summary}: {len(verdict.differences)} differences")
     typer.echo(f"{summary}: sound")
@@ -68,13 +37,32 @@ def main(
         )
 
 
+def _verdict(options: VerifyOptions) -> Verdict:
+    """What was compared and what differs; the shards that are done are shown."""
+    disable = None if logger.isEnabledFor(logging.INFO) else True
+    try:
+        with tqdm(unit="shard", desc="verifying", delay=1, disable=disable) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            return verify(options.out, options.root, quick=options.quick, progress=show)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _summary(options: VerifyOptions, verdict: Verdict) -> str:
+    rows = " + ".join(f"{count} {split}" for split, count in sorted(verdict.rows.items())) or "no"
+    inputs = "raw files not compared (--root)"
+    if verdict.root:
+        inputs = f"{verdict.inputs} raw files of {verdict.root}"
+    unread = ", values not read" if options.quick else ""
+    return f"{options.out}: {verdict.shards} shards, {rows} rows, {inputs}{unread}"
+
+
 def _rewritten(out: str, quick: bool) -> bool:
     """Write the card again, after a look at the shards; whether there are manifests to check the dataset against."""
-    from hf_dataset.folders import files, folder
-    from hf_dataset.store.card import rewrite_card
-    from hf_dataset.store.lineage import MANIFEST_DIR
-    from hf_dataset.store.verify import check_card, verify, verify_rows
-
     where = folder(out)
     built = any(files(where / MANIFEST_DIR, ".json"))
     try:
@@ -93,7 +81,3 @@ def _rewritten(out: str, quick: bool) -> bool:
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return built
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -6,11 +6,9 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import datasets
 import numpy as np
-import typer
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
@@ -20,9 +18,6 @@ from hf_dataset.simulation.planets import wavelengths_um
 from hf_dataset.store.card_text import wavelengths_in
 
 logger = logging.getLogger(__name__)
-
-ModelRevision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or commit of a model on the Hub.")]
-DatasetRevision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a dataset on the Hub.")]
 
 
 def open_split(dataset: str | Located, split: str) -> datasets.IterableDataset:

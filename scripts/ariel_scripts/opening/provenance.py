@@ -16,9 +16,9 @@ from typing import Any
 
 from huggingface_hub import ModelCard
 
-from ariel_scripts.command_line import file_hash
 from ariel_scripts.opening.hub import Located
 from hf_dataset import folders
+from hf_dataset.digests import file_hash
 from hf_dataset.store.shards import find_shards
 
 SIMULATED = "simulated"

@@ -13,7 +13,6 @@ import datasets
 import numpy as np
 from tqdm import tqdm
 
-from ariel_scripts.command_line import config_hash, run_record
 from ariel_scripts.opening.datasets import count_visits, load_arguments, open_split, wavelengths_of
 from ariel_scripts.opening.hub import Located, locate_dataset
 from ariel_scripts.prediction.fit_pool import FitPool
@@ -27,6 +26,8 @@ from ariel_scripts.prediction.predictor import (
     predict_planets,
 )
 from ariel_scripts.prediction.resuming import Part, Parts
+from ariel_scripts.run_record import run_record
+from hf_dataset.digests import config_hash
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.predictions import write_predictions
 

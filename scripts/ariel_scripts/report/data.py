@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ariel_scripts.command_line import file_hash
 from ariel_scripts.opening.datasets import open_split, wavelengths_of
 from ariel_scripts.opening.hub import Located
 from hf_dataset import folders
+from hf_dataset.digests import file_hash
 from modeling_ariel.predictions import Predictions, read_predictions
 
 logger = logging.getLogger(__name__)

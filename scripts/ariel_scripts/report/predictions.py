@@ -11,11 +11,11 @@ import numpy as np
 from torch import Tensor, nn
 from transformers.feature_extraction_utils import BatchFeature
 
-from ariel_scripts.command_line import config_hash
 from ariel_scripts.prediction.fit_pool import keep_memory
 from ariel_scripts.prediction.job import Job, Prepared, predict
 from ariel_scripts.prediction.predictor import Member
 from hf_dataset import folders
+from hf_dataset.digests import config_hash
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from accelerate import Accelerator
 from torch import nn
 
-from ariel_scripts.command_line import write_json
+from ariel_scripts.run_record import write_json
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -25,8 +25,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import get_cosine_schedule_with_warmup
 
-from ariel_scripts.command_line import config_hash, git_commit, versions
 from ariel_scripts.training.checkpoints import RunFolder
+from ariel_scripts.versions import git_commit, versions
+from hf_dataset.digests import config_hash
 
 logger = logging.getLogger(__name__)
 

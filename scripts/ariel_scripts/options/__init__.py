@@ -1,0 +1,1 @@
+"""What every command is asked: options, defaults, help. Imports typer and YAML alone."""

@@ -1,0 +1,76 @@
+"""The record of a run, run.json: what was asked for, by which code, how it ended and how long it
+took."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from ariel_scripts.versions import git_commit, versions
+from hf_dataset import folders
+from hf_dataset.digests import config_hash
+from hf_dataset.folders import Folder
+
+
+@dataclasses.dataclass
+class Run:
+    """What `run.json` will hold; `metrics` is filled by the command, `status` is that of a run
+    without errors."""
+
+    command: str
+    config: dict[str, Any]
+    seed: int | None = None
+    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+    durations: dict[str, float] = dataclasses.field(default_factory=dict)
+    status: str = "done"
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the seconds spent in the block to `durations[name]`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.durations[name] = self.durations.get(name, 0.0) + time.perf_counter() - start
+
+
+def write_json(path: Folder, content: Any) -> None:
+    """Write JSON whole or not at all."""
+    folders.write_json(path, content, indent=2)
+
+
+@contextlib.contextmanager
+def run_record(
+    out_dir: Folder,
+    command: str,
+    config: dict[str, Any],
+    seed: int | None = None,
+    name: str = "run.json",
+) -> Iterator[Run]:
+    """Write `out_dir/run.json` when the block ends, also when it fails (`status` says how)."""
+    run, started, status = Run(command, config, seed), datetime.now(UTC), "failed"
+    try:
+        with run.timed("total"):
+            yield run
+        status = run.status
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        record = {
+            "command": command,
+            "status": status,
+            "started": started.isoformat(timespec="seconds"),
+            "config": config,
+            "config_hash": config_hash(config),
+            "seeds": [] if seed is None else [seed],
+            "versions": versions(),
+            "git_commit": git_commit(),
+            "durations": {key: round(value, 3) for key, value in run.durations.items()},
+            "metrics": run.metrics,
+        }
+        write_json(out_dir / name, record)

@@ -1,0 +1,99 @@
+"""What both training commands do around the loop: what they start from, the loop's settings, records of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+
+from ariel_scripts.opening.hub import OPTION, Located, locate_dataset, locate_model
+from ariel_scripts.options.fields import values_of
+from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.options.training_loop import LoopOptions
+from ariel_scripts.run_record import Run, run_record
+from ariel_scripts.training.loop import LoopSettings, start_processes
+
+TrainingOptions = PretrainOptions | FinetuneOptions
+_FREE = {"out", "restart", "dry_run", "processes", "fit_workers", "workers"}
+
+
+def loop_settings(options: LoopOptions, objective: str, sign: int) -> LoopSettings:
+    """Settings of the loop; ``objective`` is the evaluation's number that decides, ``sign`` -1 where less is better."""
+    return LoopSettings(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        accumulation=options.accumulation,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        warmup=options.warmup,
+        clip=options.clip,
+        precision=options.precision,
+        evaluate_every=options.evaluate_every,
+        patience=options.patience,
+        keep=options.keep,
+        objective=objective,
+        sign=sign,
+        tracker=options.tracker,
+        workers=options.workers,
+        seed=options.seed,
+    )
+
+
+def config_of(options: TrainingOptions) -> dict[str, Any]:
+    """Options that decide a result, for records and for going on with a run."""
+    values = {name: value for name, value in values_of(options).items() if name not in _FREE}
+    return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
+
+
+def locate(options: TrainingOptions) -> tuple[Located | None, Located | None]:
+    """The dataset and the checkpoint to start from, if any, each at one commit for the whole run.
+
+    ValueError where one is not there, or where there is a revision of nothing.
+    """
+    given = {
+        "dataset": (options.dataset, options.dataset_revision),
+        "model": (options.model, options.revision),
+    }
+    for kind, (name, revision) in given.items():
+        if name is None and revision is not None:
+            raise ValueError(f"{OPTION[kind]} {revision}: expected a {kind} on the Hub, found none given")
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return _located(options)
+    start_processes(options.loop.processes)
+    found = [*_located(options)] if is_main_process() else [None, None]
+    broadcast_object_list(found)  # two that ask the Hub may be told two commits
+    dataset, base = found
+    if is_main_process():
+        return dataset, base
+    dataset_commit = None if dataset is None else dataset.commit
+    base_commit = None if base is None else base.commit
+    return _located(replace(options, dataset_revision=dataset_commit, revision=base_commit))
+
+
+def _located(options: TrainingOptions) -> tuple[Located | None, Located | None]:
+    dataset, model = options.dataset, options.model
+    return (
+        None if dataset is None else locate_dataset(dataset, options.dataset_revision),
+        None if model is None else locate_model(model, options.revision),
+    )
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that writes, before an Accelerator knows."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextlib.contextmanager
+def training_record(out: Path, command: str, config: dict[str, Any], seed: int) -> Iterator[Run]:
+    """`run_record` in the process that writes, nothing in the others."""
+    if not is_main_process():
+        yield Run(command, config, seed)
+        return
+    with run_record(out, command, config, seed) as run:
+        yield run
