@@ -25,16 +25,21 @@ ROOMS = {
     "uploads": {"engine"},
     "page": {"engine", "uploads"},
     "": {"engine", "uploads", "page"},  # space/app.py
-    SCRIPTS: {DATASET},
-    f"{SCRIPTS}.opening": {SCRIPTS},
-    f"{SCRIPTS}.prediction": {SCRIPTS, f"{SCRIPTS}.opening"},
-    f"{SCRIPTS}.training": {SCRIPTS, f"{SCRIPTS}.opening", f"{SCRIPTS}.prediction"},
-    f"{SCRIPTS}.publishing": {SCRIPTS, f"{SCRIPTS}.opening"},
-    f"{SCRIPTS}.pages": {SCRIPTS, f"{SCRIPTS}.opening"},
-    f"{SCRIPTS}.report": {SCRIPTS, f"{SCRIPTS}.opening", f"{SCRIPTS}.prediction"},
-    f"{SCRIPTS}.commands": {SCRIPTS, *(f"{SCRIPTS}.{room}" for room in (
-        "opening", "prediction", "training", "publishing", "pages", "report"))},
-}  # fmt: skip
+    SCRIPTS: {DATASET, f"{SCRIPTS}.options"},
+    **{
+        f"{SCRIPTS}.{room}": {SCRIPTS, *(f"{SCRIPTS}.{other}" for other in others)}
+        for room, others in {
+            "options": [],
+            "opening": ["options"],
+            "prediction": ["options", "opening"],
+            "training": ["options", "opening", "prediction"],
+            "publishing": ["options", "opening"],
+            "pages": ["options", "opening"],
+            "report": ["options", "opening", "prediction"],
+            "commands": ["options", "opening", "prediction", "training", "publishing", "pages", "report"],
+        }.items()
+    },
+}
 
 
 @pytest.fixture(scope="module")
