@@ -5,7 +5,7 @@ the parameters that channels share, for visits without a star table and with one
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -86,7 +86,7 @@ class ArielPhysics(nn.Module):
             self.register_buffer(name, torch.zeros(shape))
         self.config = config
 
-    def _apply(self, function, recurse: bool = True):  # type: ignore[no-untyped-def]
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "ArielPhysics":
         """Move, but keep float32: in bfloat16 a prior over spectra is no longer positive definite."""
         return super()._apply(lambda t: function(t) if t.is_meta else t.to(function(t).device), recurse)
 

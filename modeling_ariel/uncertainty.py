@@ -56,7 +56,7 @@ class SigmaCalibration(nn.Module):
         copy(self.levels, start[:, 0])
         copy(self.quantiles, start[:, 1:].expand_as(self.quantiles))
 
-    def _apply(self, function, recurse: bool = True):  # type: ignore[no-untyped-def]
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "SigmaCalibration":
         """Move, but keep float32: bfloat16 would round a level of 0.95 and a factor on sigma."""
         return super()._apply(lambda t: function(t) if t.is_meta else t.to(function(t).device), recurse)
 

@@ -1,6 +1,7 @@
-"""Which source files of the model's package a result depends on, found as transformers finds what a checkpoint needs.
+"""Which source files of the model's package a result depends on, and their hash.
 
-What decides a fit or a prediction is then the code that would travel to the Hub, and no list has to be kept by hand.
+They are found by the rule by which transformers finds the code that travels with a checkpoint, so
+that no list has to be kept by hand.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ MODEL = ("modeling_ariel.py", "feature_extraction_ariel.py")  # all that the aut
 def needed_files(names: Iterable[str], folder: Path = FOLDER) -> list[Path]:
     """These files of ``folder`` and all that they import from it, at any depth, sorted by name."""
     roots = [folder / name for name in names]
-    return sorted({*roots, *(Path(found) for root in roots for found in get_relative_import_files(root))})
+    imported = [Path(found) for root in roots for found in get_relative_import_files(root)]
+    return sorted({*roots, *imported})
 
 
 def digest(names: Iterable[str], beside: Iterable[bytes] = (), folder: Path = FOLDER) -> str:
