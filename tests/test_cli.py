@@ -128,7 +128,7 @@ try:
     cli.app(prog_name="ariel")
 except SystemExit:
     pass
-heavy = {"torch", "transformers", "pyarrow", "datasets", "numpy", "hf_dataset", "modeling_ariel"}
+heavy = {"torch", "transformers", "pyarrow", "datasets", "numpy", "fsspec", "modeling_ariel"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
 
