@@ -151,7 +151,7 @@ def blank(path: Path, start: float, length: int) -> None:
 
 
 def replace_by(path: Path, make: Callable[[Path], Any]) -> None:
-    """Something else in a file's or folder's place: a folder, a pipe, a link."""
+    """Something else in a file's or folder's place: a folder, a link."""
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     make(path)
 

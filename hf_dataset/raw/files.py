@@ -1,7 +1,7 @@
 """Opens the files of a raw folder: Parquet frames and CSV tables, refused by name where they are not what they claim.
 
-Nothing here knows a layout. Anything may lie in a file's place: a folder, a pipe (which would be waited for), a broken
-link, half a download. Each is a RawDataError with the path, what was expected and what was found.
+Nothing here knows a layout. A file may be missing, a folder, a broken link or half a download: each is a RawDataError
+with the path, what was expected and what was found.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ class RawDataError(ValueError):
 
 
 def what_is(path: Path) -> str:
-    """What lies at a path, in words: `a file`, `a folder`, `none`, `a broken link`, …"""
+    """What is at a path, in words: `a file`, `a folder`, `none`, `a broken link`, …"""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return "a broken link" if os.path.islink(path) else "none"
-    except OSError as error:  # a loop of links, no permission
+    except OSError as error:  # no permission
         return f"one that cannot be reached ({error.strerror})"
-    kinds = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
+    return {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder"}.get(stat.S_IFMT(mode), "a special file")
 
 
 def require_file(path: Path, expected: str, of: str = "") -> None:
@@ -77,8 +76,10 @@ def array_columns(schema: pa.Schema, path: Path, of: str = "") -> list[int]:
     at = [i for i, name in enumerate(names) if not name.startswith(INDEX_COLUMN)]
     for k, i in enumerate(at):
         if names[i] != f"column_{k}":
-            raise RawDataError(f"{path}{of}: expected the columns column_0, column_1, … in order, found {names[i]!r} "
-                               f"in place of column_{k}")  # fmt: skip
+            raise RawDataError(
+                f"{path}{of}: expected the columns column_0, column_1, … in order, found {names[i]!r} "
+                f"in place of column_{k}"
+            )
     return at
 
 
@@ -118,7 +119,7 @@ def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
     """(column names, rows of texts) of a UTF-8 CSV table, with or without byte order mark."""
     require_file(path, "a CSV table")
     try:
-        text = path.read_bytes().decode("utf-8").lstrip("\ufeff")
+        text = path.read_bytes().decode("utf-8-sig")
         lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RawDataError(f"{path}: expected a CSV table in UTF-8, found {error}") from error

@@ -311,7 +311,7 @@ class RawVisit:
         """
         frames = {}
         for kind in CALIBRATION_FILES:
-            path = self._own(self.calibration_file(instrument, kind))
+            path = self.calibration_file(instrument, kind)
             frames[kind] = read_frame(path, f" of {self.name}")
             rows = frames["dark"].shape[0] * (N_COEFFICIENTS if kind == "linear_corr" else 1)
             expected = (rows, frames["dark"].shape[1])
@@ -408,26 +408,16 @@ class RawVisit:
 
     def shape(self, instrument: str) -> tuple[int, int]:
         """(rows, columns) of the detector, from the dark frame."""
-        path = self._own(self.calibration_file(instrument, "dark"))
+        path = self.calibration_file(instrument, "dark")
         with open_parquet(path, f" of {self.name}") as dark:
             rows, columns = dark.metadata.num_rows, len(array_columns(dark.schema_arrow, path, f" of {self.name}"))
         return rows, columns
-
-    def _own(self, path: Path) -> Path:
-        """The path, unless links make it a file of another planet, visit or name of the same folder."""
-        split, parts = self.folder.root / self.split, path.parts[len(self.folder.root.parts) + 1 :]
-        home, found = Path(os.path.realpath(split)), Path(os.path.realpath(path))
-        inside = found.is_relative_to(home) or found.is_relative_to(os.path.realpath(self.folder.root))
-        alias = split.joinpath(*found.parts[1:][-len(parts) :])  # its name here, where planets are links to a store
-        if (inside and found != home.joinpath(*parts)) or (alias != path and os.path.realpath(alias) == str(found)):
-            raise RawDataError(f"{path} of {self.name}: expected a file of its own, found a link to {found}")
-        return path
 
     def _signal(self, instrument: str) -> pq.ParquetFile:
         """The opened signal file, its columns checked against the detector's pixels."""
         if instrument not in self._open:
             self.folder.planet_folder(self.split, self.planet_id)
-            path, of = self._own(self.signal_file(instrument)), f" of {self.name}"
+            path, of = self.signal_file(instrument), f" of {self.name}"
             require_file(path, "a Parquet file", of)
             rows, columns = self.shape(instrument)
             file = open_parquet(path, of)
