@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
 from local_hub import WRITE_TOKEN, LocalHub
 
 from ariel_scripts.commands.push import push
-from ariel_scripts.publishing.push_plan import PushSettings
-from ariel_scripts.publishing.release import Item, Release
+from ariel_scripts.publishing.plan import PushSettings
+from ariel_scripts.publishing.release import Release
 from ariel_scripts.publishing.upload import Published
 
 REPO = "observer/curves"
-OWNED = ("README.md", "data/*.parquet")
+ALLOWED = ("README.md", "data/*.parquet")
 FILES = {
     "README.md": b"---\nlicense: apache-2.0\n---\n# Curves\n",
     "data/train-0.parquet": b"PAR1" + b"a" * 3000,
     "data/train-1.parquet": b"PAR1" + b"b" * 4000,
 }
+# a push in a process of its own, with errors reported as the command does
+PUSH = """
+from huggingface_hub import HfApi
+from push_scenes import release, FILES
+from ariel_scripts.command_line import run_script
+from ariel_scripts.publishing.plan import PushSettings
+from ariel_scripts.commands.push import push
+def main():
+    '''Push.'''
+    push(HfApi(), release(FILES), PushSettings())
+run_script(main)
+"""
+WITH_SCENES = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
 
 
 def release(files: Mapping[str, bytes] = FILES, repo_id: str = REPO, kind: str = "dataset") -> Release:
     """A release of these files."""
-    return Release(kind, repo_id, tuple(Item(path, content) for path, content in files.items()), OWNED)
+    return Release(kind, repo_id, files, ALLOWED)
 
 
 def client(hub: LocalHub, token: str | bool = WRITE_TOKEN) -> HfApi:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pytest
 from code_blocks import Block, code_blocks
 from fake_folder import WAVELENGTHS, make_row
@@ -20,7 +19,6 @@ from local_hub import LocalHub
 
 from hf_dataset import splits
 from hf_dataset.store.card import write_card
-from hf_dataset.store.card_text import wavelengths_in
 from hf_dataset.store.shards import write_rows
 
 BINS, REPO = 10, "observer/curves"
@@ -126,7 +124,6 @@ def test_json_blocks_parse_and_one_is_the_wavelengths(folder: Path, published: t
     for text in (card_of(folder), published[1]):
         contents = [json.loads(block.code) for block in blocks(text, "json")]
         assert {"seed": 7} in contents
-        np.testing.assert_allclose(wavelengths_in(text), WAVELENGTHS, atol=1e-7)
         assert [round(float(value), 7) for value in WAVELENGTHS] in contents
 
 

@@ -21,8 +21,7 @@ from typer.testing import CliRunner, Result
 
 from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands.verify import main as verify_command
-from ariel_scripts.publishing.checks import check
-from ariel_scripts.publishing.dataset_release import OWNED, dataset_release
+from ariel_scripts.publishing.dataset_release import ALLOWED, dataset_release
 from hf_dataset import schema
 from hf_dataset.build import locks
 from hf_dataset.build.plan import BuildOptions
@@ -70,12 +69,16 @@ def simulated(made: Path, tmp_path: Path) -> Path:
 
 def lay_out(folder: Path, out: Path) -> Path:
     """The files of a folder's release, as a download of the repository has them."""
-    release = dataset_release(folder, REPO)
-    check(release)
-    for item in release.items:
-        (out / item.path).parent.mkdir(parents=True, exist_ok=True)
-        (out / item.path).write_bytes(item.read())
+    for path, content in sent(folder).items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_bytes(content)
     return out
+
+
+def sent(folder: Path) -> dict[str, bytes]:
+    """What a push sends, by path."""
+    files = dataset_release(folder, REPO).files
+    return {path: content if isinstance(content, bytes) else content.read_bytes() for path, content in files.items()}
 
 
 def edit_json(path: Path, change: Callable[[dict], object]) -> None:
@@ -97,41 +100,45 @@ def replace_in(path: Path, *pairs: tuple[str, str]) -> None:
 
 def test_a_release_holds_card_description_shards_sample_lineage_and_report(built: Path, simulated: Path) -> None:
     (built / "notes.txt").write_text("mine")
-    paths = [item.path for item in dataset_release(built, REPO).items]
+    paths = sorted(dataset_release(built, REPO).files)
     shards = sorted(path.relative_to(built).as_posix() for path in (built / "data").rglob("*.parquet"))
     manifests = sorted(path.relative_to(built).as_posix() for path in (built / "manifest").iterdir())
-    assert paths == ["README.md", "croissant.json", *shards, *manifests, "report.json", "report.md"]
+    assert paths == ["README.md", "croissant.json", *shards, "dataset.json", *manifests, "report.json", "report.md"]
     release = dataset_release(str(simulated), REPO)
-    assert (release.kind, release.repo_id, release.owned) == ("dataset", REPO, OWNED)
-    assert [item.path for item in release.items] == [
+    assert (release.kind, release.repo_id, release.allowed) == ("dataset", REPO, ALLOWED)
+    assert sorted(release.files) == [
         "README.md",
         "croissant.json",
         "data/light_curves/test-00000-of-00001.parquet",
         *(f"data/light_curves/train-0000{index}-of-00003.parquet" for index in range(3)),
         "data/sample/train-00000-of-00001.parquet",
+        "dataset.json",
     ]
 
 
 def test_the_same_folder_gives_the_same_bytes_and_is_left_as_it_was(built: Path) -> None:
     before = {path: path.read_bytes() for path in built.rglob("*") if path.is_file()}
-    first, second = (dataset_release(built, REPO) for _ in range(2))
-    assert [(item.path, item.sha256()) for item in first.items] == [(item.path, item.sha256()) for item in second.items]
+    assert sent(built) == sent(built)
     assert {path: path.read_bytes() for path in built.rglob("*") if path.is_file()} == before
 
 
-def test_the_published_card_names_the_hub_and_keeps_metadata_and_words(simulated: Path, tmp_path: Path) -> None:
-    replace_in(simulated / "README.md", ("# Simulated", "# Simulated\n\nWords of the owner."))
+def test_the_published_card_names_the_hub_and_is_else_that_of_the_folder(
+    simulated: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     local = DatasetCard.load(simulated / "README.md")
     card = DatasetCard.load(lay_out(simulated, tmp_path / "snapshot") / "README.md")
     assert card.data.to_dict() == local.data.to_dict()
     assert f'load_dataset("{REPO}", split="train", streaming=True)' in card.text
     assert f"hf://datasets/{REPO}/data/light_curves/train-*.parquet" in card.text
     assert "simulated/data" not in card.text
-    assert "Words of the owner." in card.text
     before, after = (text.split("\n## ") for text in (local.text, card.text))
     assert [section.partition("\n")[0] for section in before] == [section.partition("\n")[0] for section in after]
     changed = [section.partition("\n")[0] for section, now in zip(before, after, strict=True) if section != now]
     assert changed == ["Loading"]
+    assert not caplog.messages
+    replace_in(simulated / "README.md", ("# Simulated", "# Simulated\n\nWords of the owner."))
+    assert sent(simulated)["README.md"].decode() == str(card)
+    assert "edits are not sent: the card is written from dataset.json" in caplog.text
 
 
 def test_a_download_is_a_dataset_of_its_own(built: Path, tmp_path: Path) -> None:
@@ -143,8 +150,7 @@ def test_a_download_is_a_dataset_of_its_own(built: Path, tmp_path: Path) -> None
         rows = load_dataset(str(snapshot), *arguments, split="train", cache_dir=str(tmp_path / "cache"))
         assert rows["planet_id"][:] == [1, 1, 2, 3]
     assert read_wavelengths(snapshot).shape == (283,)
-    again = dataset_release(snapshot, REPO)  # it can be pushed on, as it is
-    assert {item.path: item.read() for item in again.items} == {
+    assert sent(snapshot) == {  # it can be pushed on, as it is
         path.relative_to(snapshot).as_posix(): path.read_bytes() for path in snapshot.rglob("*") if path.is_file()
     } | {"report.json": (snapshot / "report.json").read_bytes()}
 
@@ -167,7 +173,7 @@ def test_what_is_published_names_no_machine(built: Path, tmp_path: Path) -> None
         "train/4/0.txt: planet 4: expected 11,392 columns, found 1",
         "planet 5 visit 0: unexpected KeyError: 'forgotten'",
     ]
-    for name in ("README.md", "report.md"):
+    for name in ("README.md", "dataset.json", "report.md"):
         assert errors[0] in (snapshot / name).read_text()
 
 
@@ -188,8 +194,6 @@ def test_the_published_description_reads_a_download_of_the_repository(simulated:
 
 # --- licences ------------------------------------------------------------------------------------------------------
 
-OPEN, CHALLENGE = ("license: apache-2.0", "license: cc-by-nc-4.0"), ("license: cc-by-nc-4.0", "license: apache-2.0")
-
 
 def refused(folder: Path) -> str:
     with pytest.raises(ValueError, match="expected") as caught:
@@ -197,29 +201,12 @@ def refused(folder: Path) -> str:
     return str(caught.value)
 
 
-def test_challenge_data_are_not_published_under_another_licence(built: Path) -> None:
-    replace_in(built / "README.md", CHALLENGE)
-    message = refused(built)
-    assert "README.md: license: expected cc-by-nc-4.0, which rows of layout 2025 have, found 'apache-2.0'" in message
-
-
-def test_the_licence_of_simulations_is_theirs_and_no_other(simulated: Path) -> None:
-    replace_in(simulated / "README.md", OPEN)
-    assert "license: expected apache-2.0, which rows of layout simulated have, found 'cc-by-nc-4.0'" in refused(
-        simulated
-    )
-
-
-def test_a_licence_that_is_missing_or_unknown_is_refused(built: Path) -> None:
-    replace_in(built / "README.md", ("license: cc-by-nc-4.0\n", ""))
-    assert "license: expected cc-by-nc-4.0, which rows of layout 2025 have, found None" in refused(built)
-
-
-def test_the_words_on_the_licence_are_written_again_whatever_an_older_card_says(built: Path, tmp_path: Path) -> None:
-    before = (built / "README.md").read_text()
-    replace_in(built / "README.md", ("which are under CC BY-NC 4.0, and so is this dataset", "and free for all"))
-    published = (lay_out(built, tmp_path / "snapshot") / "README.md").read_text()
-    assert published.partition("## Licence and citation")[2] == before.partition("## Licence and citation")[2]
+def test_the_licence_is_that_of_the_rows_and_no_other(built: Path, simulated: Path) -> None:
+    for folder, theirs, other in ((built, "cc-by-nc-4.0", "apache-2.0"), (simulated, "apache-2.0", "cc-by-nc-4.0")):
+        replace_in(folder / "README.md", (f"license: {theirs}", f"license: {other}"))  # nothing reads that back
+        assert f"license: {theirs}" in sent(folder)["README.md"].decode()
+        edit_json(folder / "dataset.json", lambda content, other=other: content.update(licence=other))
+        assert f"dataset.json: licence, as in the shards: expected {theirs}, found {other}" in refused(folder)
 
 
 @pytest.mark.parametrize("layout", ["2024", "2025", "given"])
@@ -228,7 +215,10 @@ def test_a_row_of_the_challenge_in_any_shard_ends_the_licence_of_simulations(sim
     with ShardWriter(simulated / "data/light_curves/test-00000-of-00001.parquet", BINS) as writer:
         writer.write(make_row(20, 0, BINS, layout))
     message = refused(simulated)
-    assert f"rows of layout {layout}, simulated have, found 'apache-2.0'" in message
+    assert "dataset.json: licence, as in the shards: expected cc-by-nc-4.0, found apache-2.0" in message
+    assert (
+        f"dataset.json: layouts, as in the shards: expected ['{layout}', 'simulated'], found ['simulated']" in message
+    )
 
 
 def test_simulated_rows_of_a_build_need_the_simulators_record_among_its_inputs(built: Path, tmp_path: Path) -> None:
@@ -304,23 +294,26 @@ DAMAGES: list[tuple[Callable[[Path], object], str]] = [
     (lambda out: (out / SHARD).write_text("version https://git-lfs.github.com/spec/v1"), f"{SHARD}: expected a whole"),
     (lambda out: (out / "data/light_curves/.train-1.tmp").write_text("x"), ".train-1.tmp too"),
     (lambda out: (out / "data/labels.csv").write_text("x"), "found data/labels.csv too"),
-    (lambda out: (out / TEST).rename(out / TEST.replace("test", "dev")), "expected the splits train, validation, test"),
+    (lambda out: (out / TEST).rename(out / TEST.replace("test", "dev")), 
+     "dataset.json: rows of dev, as in the shards: expected 1, found 0"),
     (without_a_column, f"{SHARD}: column Rs: expected Value('float32'), found None"),
     (not_finite, f"{SECOND}: a row: expected one of the schema, found planet 3 visit 0: flux: expected finite"),
     (negative_depth, "planet 3 visit 0: spectrum: expected positive finite depths"),
     (lambda out: rewrite(out / TEST, make_row(2, 1, BINS, "simulated")),
      "planet 2: expected all visits in the split test, found visit 0 in data/light_curves/train-00000"),
     (lambda out: rewrite(out / TEST, *[make_row(20, 0, BINS, "simulated")] * 2), "planet 20 visit 0: expected one row"),
-    (fewer_rows, "README.md: dataset_info[0].splits[0].num_bytes: expected, as in the files, "),
+    (fewer_rows, "dataset.json: rows of train, as in the shards: expected 4, found 5"),
     (lambda out: (out / SAMPLE).unlink(), "data/sample: files: expected ['train-00000-of-00001.parquet'], found []"),
-    (lambda out: replace_in(out / "README.md", ("num_examples: 5", "num_examples: 6")),
-     "README.md: dataset_info[0].splits[0].num_examples: expected, as in the files, 5, found 6"),
-    (lambda out: replace_in(out / "README.md", ("data/sample/train", "data/sample/tra")),
-     "README.md: configs[1].data_files[0].path: expected, as in the files, data/sample/train-*.parquet, found data/sa"),
-    (lambda out: replace_in(out / "README.md", ("pretty_name: Simulated\n", "")), "pretty_name: expected the dat"),
-    (lambda out: replace_in(out / "README.md", ("configs:\n", "configs: [\n")), "README.md: expected a card with YAML"),
-    (lambda out: replace_in(out / "README.md", ("## Loading", "## How to load")), "expected a section '## Loading'"),
-    (lambda out: replace_in(out / "README.md", ("json wavelengths", "json")), "expected a JSON block of wavelengths"),
+    (lambda out: (out / "dataset.json").unlink(), "dataset.json: expected the record of a dataset, found none"),
+    (lambda out: (out / "dataset.json").write_text("{"), "found none that can be read (`ariel verify"),
+    (lambda out: edit_json(out / "dataset.json", lambda c: c["splits"]["train"].update(rows=6)),
+     "dataset.json: rows of train, as in the shards: expected 5, found 6"),
+    (lambda out: edit_json(out / "dataset.json", lambda c: c["splits"]["train"].update(planets=6)),
+     "dataset.json: splits, as in the shards: expected {'train': {'rows': 5, 'planets': 5"),
+    (lambda out: edit_json(out / "dataset.json", lambda c: c.pop("title")),
+     "dataset.json: title: expected str, found"),
+    (lambda out: edit_json(out / "dataset.json", lambda c: c["wavelengths"].pop()),
+     "dataset.json: wavelengths: expected 283 positive numbers"),
 ]  # fmt: skip
 
 
@@ -343,7 +336,7 @@ def test_changed_raw_files_do_not_hinder_a_publication(built: Path, tmp_path: Pa
     (built / "run.json").write_text(json.dumps({"config": {"root": str(tmp_path / "raw")}}))
     shutil.rmtree(tmp_path / "raw/train")
     assert verify(built).differences
-    assert dataset_release(built, REPO).items
+    assert dataset_release(built, REPO).files
 
 
 def test_a_dataset_that_is_being_built_is_refused(built: Path) -> None:
@@ -362,7 +355,7 @@ def test_a_dataset_that_is_being_built_is_refused(built: Path) -> None:
         holder.wait()
     with locks.hold(built / ".build/lock"):
         pass
-    assert dataset_release(built, REPO).items
+    assert dataset_release(built, REPO).files
     submitted = {"engine": "jobs", "job_name": "ariel-1", "from": "here"}
     (built / ".build/submitted.json").write_text(json.dumps(submitted))
     assert "found a build: a build on jobs, submitted from here as ariel-1" in refused(built)
@@ -395,7 +388,7 @@ def test_every_row_is_checked_once_and_a_file_is_opened_a_few_times_however_many
     dataset_release(tmp_path, REPO)
     assert checked == dict.fromkeys(range(1, 33), 1)
     assert len(opened) == 17
-    assert max(opened.values()) <= 5  # rows, sample, contents, and the first also for the first row
+    assert max(opened.values()) <= 7  # rows, sample, contents twice, and the first also for the first row
 
 
 # --- cards of other versions ---------------------------------------------------------------------------------------
@@ -409,29 +402,37 @@ def verified(*arguments: object) -> Result:
 
 
 def as_an_earlier_version_left_it(out: Path) -> None:
-    """One configuration, neither sample nor description, other words on licence and loading."""
-    shutil.rmtree(out / "data/sample")
-    (out / "croissant.json").unlink()
-    card = DatasetCard.load(out / "README.md")
-    card.data["configs"] = card.data["configs"][:1]
-    card.data["dataset_info"] = card.data["dataset_info"][0]
-    card.text = card.text.replace("Please cite", "Cite").replace("is this folder's path", "is the folder")
-    card.save(out / "README.md")
+    """Without a record, with other words on licence and loading in the card."""
+    (out / "dataset.json").unlink()
+    replace_in(out / "README.md", ("Please cite", "Cite"), ("is this folder's path", "is the folder"))
 
 
-def test_a_dataset_without_sample_and_description_is_not_called_damaged_and_gets_them(built: Path) -> None:
+def test_a_build_without_a_record_is_not_called_damaged_and_gets_one_from_its_manifests(built: Path) -> None:
     sound = {path.relative_to(built): path.read_bytes() for path in built.rglob("*") if path.is_file()}
     as_an_earlier_version_left_it(built)
     verdict = verify(built, inputs=False)
     assert (verdict.differences, verdict.older) == ([], True)
     assert f"`ariel verify {built} --rewrite-card`" in refused(built)
+    with pytest.raises(ValueError, match=r"dataset.json: expected the record .*`ariel verify .* --rewrite-card`"):
+        read_wavelengths(built)
     result = verified(built)
     assert result.exit_code == 0, result.output
-    assert "--rewrite-card` adds them" in result.output
+    assert "--rewrite-card` adds it" in result.output
     result = verified(built, "--rewrite-card")
     assert result.exit_code == 0, result.output
-    assert {path.relative_to(built): path.read_bytes() for path in built.rglob("*") if path.is_file()} == sound
-    assert dataset_release(built, REPO).items
+    now = {path.relative_to(built): path.read_bytes() for path in built.rglob("*") if path.is_file()}
+    assert [str(path) for path in sound if now[path] != sound[path]] == ["README.md", "dataset.json"]
+    before, after = (json.loads(files[Path("dataset.json")]) for files in (sound, now))
+    del before["provenance"]["raw folder"]["layout"]  # all that manifests do not say
+    assert after == before
+    assert dataset_release(built, REPO).files
+
+
+def test_without_manifests_a_lost_record_cannot_be_made_and_it_is_said_what_to_do(simulated: Path) -> None:
+    (simulated / "dataset.json").unlink()
+    result = verified(simulated, "--rewrite-card")
+    assert result.exit_code == 2
+    assert "run the command that made the dataset again" in " ".join(result.output.replace("│", "").split())
 
 
 def test_a_build_that_is_run_again_adds_them_too(built: Path, tmp_path: Path) -> None:
@@ -439,39 +440,40 @@ def test_a_build_that_is_run_again_adds_them_too(built: Path, tmp_path: Path) ->
     options = BuildOptions(reduction=ReductionOptions(n_bins=BINS), planets_per_shard=2, workers=1)
     build_dataset(tmp_path / "raw", built, options, open_folder=open_fake, reduce_visit=reduce_fake)
     assert not verify(built).older
-    assert dataset_release(built, REPO).items
+    assert dataset_release(built, REPO).files
 
 
 def test_a_lost_sample_is_a_damage_and_the_card_of_lost_rows_is_not_written_again(simulated: Path, built: Path) -> None:
     shutil.rmtree(built / "data/sample")
     assert not verify(built).older
     assert "data/sample: files" in refused(built)
-    assert "--rewrite-card` writes card, sample" in refused(built)
+    assert "--rewrite-card` writes README.md" in refused(built)
     fewer_rows(simulated)
     before = (simulated / "README.md").read_bytes()
     result = verified(simulated, "--rewrite-card")
     assert result.exit_code == 1
-    assert "README.md: rows of train, as in the shards: expected 4, found 5" in result.output
+    assert "dataset.json: rows of train, as in the shards: expected 4, found 5" in result.output
     assert (simulated / "README.md").read_bytes() == before
 
 
 def test_the_card_of_simulated_light_curves_is_written_again_with_its_own_title_and_origin(simulated: Path) -> None:
     before = (simulated / "README.md").read_text()
     replace_in(simulated / "README.md", ("## Loading", "## How to load"), ("num_bytes: ", "num_bytes: 1"))
+    edit_json(simulated / "dataset.json", lambda content: content["splits"]["train"].update(truths=0))
     assert "`ariel verify" in refused(simulated)
     result = verified(simulated, "--rewrite-card")
     assert result.exit_code == 0, result.output
     assert (simulated / "README.md").read_text() == before
-    assert dataset_release(simulated, REPO).items
+    assert dataset_release(simulated, REPO).files
 
 
 def test_paths_in_the_reasons_of_left_out_visits_stay_here(built: Path, tmp_path: Path) -> None:
     """Of a library, say, or of what a link of the raw folder leads to."""
     where, reason = "/lustre/astro/jane/venv/lib/reader.py", "train/4/0.txt: planet 4: expected 11,392 columns, found 1"
-    for name in ("README.md", "report.json", "report.md"):
+    for name in ("dataset.json", "report.json", "report.md"):
         replace_in(built / name, (reason, f"{reason} in {where}"))
     snapshot = lay_out(built, tmp_path / "snapshot")
-    for name in ("README.md", "report.json", "report.md"):
+    for name in ("README.md", "dataset.json", "report.json", "report.md"):
         text = (snapshot / name).read_text()
         assert f"{reason} in reader.py" in text
         assert "jane" not in text

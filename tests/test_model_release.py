@@ -18,10 +18,8 @@ from ariel_scripts.opening import models
 from ariel_scripts.opening.models import add_code
 from ariel_scripts.opening.provenance import calibrated_layouts, layouts_of, licence_of
 from ariel_scripts.publishing import model_release as _model_release
-from ariel_scripts.publishing.checks import check
-from ariel_scripts.publishing.machine_paths import without_paths
 from ariel_scripts.publishing.model_card import GENERATED, model_card, usage
-from ariel_scripts.publishing.model_release import OWNED, model_release
+from ariel_scripts.publishing.model_release import ALLOWED, model_release
 from ariel_scripts.publishing.release import Release
 from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -84,7 +82,8 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def contents(release: Release) -> dict[str, bytes]:
-    return {item.path: item.read() for item in release.items}
+    files = release.files
+    return {path: content if isinstance(content, bytes) else content.read_bytes() for path, content in files.items()}
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -96,7 +95,6 @@ def rewrite(path: Path, **changes: Any) -> None:
 
 def test_the_released_checkpoint_goes_with_its_code_records_figures_and_card(repository: Path) -> None:
     release = model_release("released", REPO)
-    check(release)
     sent, folder = contents(release), repository / "modeling_ariel/released"
     assert sent["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     assert json.loads(sent["config.json"])["auto_map"] == AUTO_MAP
@@ -124,19 +122,16 @@ def test_a_stale_auto_map_and_foreign_code_are_replaced_and_other_files_left_out
     assert json.loads(sent["config.json"])["auto_map"] == AUTO_MAP
     assert b"SystemExit" not in sent["modeling_ariel.py"]
     assert not {"old_ariel.py", "optimizer.bin"} & set(sent)
-    assert "*_ariel.py" in OWNED  # so that what an older push left there goes
+    assert "*_ariel.py" in ALLOWED  # so that what an older push left there goes
     code = {name for name in sent if name.endswith(".py")}
-    assert code | {"*_ariel.py"} == {name for name in OWNED if name.endswith(".py")}
+    assert code | {"*_ariel.py"} == {name for name in ALLOWED if name.endswith(".py")}
 
 
 def test_records_go_without_this_machines_folders(model: Path, unchecked: None) -> None:
     release = model_release(model, REPO)
-    check(release)
     record = json.loads(contents(release)["training.json"])
     assert record["command"] == "ariel finetune curves --out out"
     assert record["data"]["source"] == "curves"
-    kept = {"address": "https://huggingface.co/a/b", "ratio": "m/s", "relative": "runs/curves", "home": "~/curves"}
-    assert without_paths(kept) == kept
 
 
 def test_a_pretrained_model_goes_too_and_says_that_it_predicts_no_spectra(tmp_path: Path) -> None:

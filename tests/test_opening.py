@@ -1,4 +1,4 @@
-"""Datasets and models opened without a Hub: copies that lack files, cards without wavelengths, revisions of nothing."""
+"""Datasets and models opened without a Hub: copies that lack files or wavelengths, revisions of nothing."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_a_copy_is_whole_only_where_names_of_shards_or_a_card_say_so(tmp_path: P
         check_complete(tmp_path / "a", "it")
 
 
-def test_wavelengths_that_a_card_does_not_give_are_those_of_the_layout_with_a_warning(
+def test_wavelengths_that_a_dataset_does_not_give_are_those_of_the_layout_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for layout, axis in (("2024", "2024"), ("given", "2024"), ("2025", "2025"), ("simulated", "2025")):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             assert np.array_equal(wavelengths_of(str(tmp_path), layout), planets.wavelengths_um(axis))
-        assert f"no wavelengths in its card: those of the challenge of {axis} are taken" in caplog.text
+        assert f"no dataset.json: the wavelengths of the challenge of {axis} are taken" in caplog.text
 
 
 def test_a_revision_of_a_folder_or_of_nothing_is_an_error(tmp_path: Path) -> None:

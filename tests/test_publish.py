@@ -199,7 +199,7 @@ def test_a_dataset_at_a_url_has_the_same_card_sample_and_description(folder: Pat
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     write_card(url, WAVELENGTHS, made="Invented.", provenance={"seed": 7})
-    for name in ("README.md", "croissant.json", "data/sample/train-00000-of-00001.parquet"):
+    for name in ("README.md", "dataset.json", "croissant.json", "data/sample/train-00000-of-00001.parquet"):
         assert (url / name).read_bytes() == (folder / name).read_bytes(), name
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands.simulate import main
 from hf_dataset.raw import layouts
-from hf_dataset.store import card_text
+from hf_dataset.store.record import read_record
 
 
 def ariel(*arguments: object) -> Result:
@@ -58,7 +58,7 @@ def test_the_card_of_fast_light_curves_says_how_to_make_them_again_and_what_they
     result = ariel(out, "--fast", "--planets", 3, "--test-planets", 1, "--visits", 2, "--bins", 40, "--seed", 5)
     assert result.exit_code == 0, result.output
     text = (out / "README.md").read_text()
-    said = card_text.provenance_in(text)
+    said = read_record(out).provenance
     assert said["planets"] == {"train": 3, "test": 1}
     assert said["visits"] == 8
     assert said["code"]["ariel-hf"] == importlib.metadata.version("ariel-hf")

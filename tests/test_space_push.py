@@ -18,7 +18,6 @@ from space_scenes import engine, planet, sample_folder
 from space_server import started
 
 from ariel_scripts.publishing import space_release as _space_release
-from ariel_scripts.publishing.checks import check
 from ariel_scripts.publishing.release import Release
 from ariel_scripts.publishing.space_release import HEADER, import_closure, space_release
 
@@ -63,9 +62,8 @@ def space(repository: Path, tmp_path: Path, sample: Path, monkeypatch: pytest.Mo
 
 
 def test_it_holds_the_app_the_modules_that_it_needs_the_checkpoint_and_the_sample(release: Release) -> None:
-    check(release)
-    paths = {item.path for item in release.items}
-    assert {"README.md", "requirements.txt", "app.py", "inference.py", "hf_dataset/__init__.py"} <= paths
+    paths = set(release.files)
+    assert {"README.md", "requirements.txt", "app.py", "engine/sample.py", "hf_dataset/__init__.py"} <= paths
     assert {"modeling_ariel/modeling_ariel.py", "modeling_ariel/released/model.safetensors"} <= paths
     assert {"sample_data/sample.json", "sample_data/scores.json"} <= paths
     assert any(path.startswith("sample_data/data/light_curves/") for path in paths)
@@ -91,11 +89,8 @@ def test_modules_are_found_at_any_depth_and_inside_functions(tmp_path: Path) -> 
     }  # fmt: skip
 
 
-def test_made_twice_it_has_the_same_bytes(release: Release, repository: Path) -> None:
-    again = space_release(repository / "space", REPO)
-    assert [(item.path, item.sha256()) for item in again.items] == [
-        (item.path, item.sha256()) for item in release.items
-    ]
+def test_made_twice_it_has_the_same_files(release: Release, repository: Path) -> None:
+    assert space_release(repository / "space", REPO).files == release.files
 
 
 def test_its_header_has_what_a_space_needs(repository: Path) -> None:
@@ -143,15 +138,17 @@ def test_a_ranking_by_another_checkpoint_is_made_anew(
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     source = tmp_path / "space"
     shutil.copytree(repository / "space", source, ignore=shutil.ignore_patterns("__pycache__"))
-    (source / "sample.py").write_text(
-        (source / "sample.py").read_text() + f"\n\ndef ensure(*_):\n    return Path({str(tmp_path / 'made')!r})\n"
+    (source / "engine/sample.py").write_text(
+        (source / "engine/sample.py").read_text()
+        + f"\n\ndef ensure(*_):\n    return Path({str(tmp_path / 'made')!r})\n"
     )
     shutil.copytree(sample, tmp_path / "made")
     scores = tmp_path / "made" / "scores.json"
     scores.write_text('{"model_sha256": "another", "planets": {}}')
     # the ranking itself takes half a minute: here it only says that it was asked for
-    (source / "inference.py").write_text(
-        (source / "inference.py").read_text() + "\n\nEngine.rank_all = lambda self: self.catalogue.write_scores({})\n"
+    (source / "engine/inference.py").write_text(
+        (source / "engine/inference.py").read_text()
+        + "\n\nEngine.rank_all = lambda self: self.catalogue.write_scores({})\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(repository))
     assert _space_release.sample_folder(source) == tmp_path / "made"
@@ -160,8 +157,8 @@ def test_a_ranking_by_another_checkpoint_is_made_anew(
 
 def test_a_sample_that_cannot_be_made_is_said(space: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    (space / "sample.py").write_text("raise SystemExit('no room')\n")
-    with pytest.raises(ValueError, match=r"sample\.py: expected it to make the sample") as error:
+    (space / "engine/sample.py").write_text("raise SystemExit('no room')\n")
+    with pytest.raises(ValueError, match=r"__main__\.py: expected it to make the sample") as error:
         _space_release.sample_folder(space)
     assert "no room" in str(error.value)
 
@@ -177,7 +174,7 @@ def test_pushed_and_downloaded_it_starts_without_the_package_and_answers_the_sam
     from push_scenes import client
 
     from ariel_scripts.commands.push import push
-    from ariel_scripts.publishing.push_plan import PushSettings
+    from ariel_scripts.publishing.plan import PushSettings
 
     api: HfApi = client(hub)
     push(api, release, PushSettings(False, None, False, None))

@@ -1,4 +1,4 @@
-"""The text and the YAML of the dataset card, and what can be read back from them.
+"""The text and the YAML of the dataset card, written from `dataset.json` and the shards; nothing reads them back.
 
 The YAML (`configs`, `dataset_info`) follows https://huggingface.co/docs/hub/datasets-manual-configuration: with it
 `datasets.load_dataset(FOLDER)` opens the folder, here or on the Hub, and refuses it where rows are missing.
@@ -7,22 +7,19 @@ The YAML (`configs`, `dataset_info`) follows https://huggingface.co/docs/hub/dat
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from datasets import DatasetInfo, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
-from huggingface_hub import DatasetCardData
+from huggingface_hub import DatasetCard, DatasetCardData
 
 from hf_dataset import schema
 from hf_dataset.store.contents import CONFIG, CONFIG_DIRS, OPEN_LICENCE, SAMPLE, Contents, SplitContents
+from hf_dataset.store.record import Record
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 TAGS = ["astronomy", "exoplanets", "transit-spectroscopy", "time-series", "ariel"]
-LOADING, MADE, PROVENANCE, LICENCE = "Loading", "How the rows were made", "Provenance", "Licence and citation"
-FIRST_ROW, ORIGIN = "Steps and parameters of the first row", "What made this folder"  # titles of folded blocks
 
 CALIBRATED = """\
 Raw detector frames of both instruments, AIRS-CH0 (a prism spectrometer, 1.95–3.90 µm) and FGS1 (a photometer, \
@@ -175,35 +172,47 @@ def description(contents: Contents) -> str:
     )
 
 
-def body(contents: Contents, title: str, wavelengths: np.ndarray, made: str, provenance: Mapping[str, Any]) -> str:
-    """The card's text."""
+def card(contents: Contents, record: Record, repo_id: str | None = None) -> str:
+    """The card of a folder, or of the dataset `repo_id` of the Hub: its YAML and its text."""
+    split = next(iter(contents.splits))
+    loading = local_loading(contents.name, split) if repo_id is None else hub_loading(repo_id, split)
+    header = metadata(contents, record.title).to_yaml()
+    return str(DatasetCard(f"---\n{header}\n---\n\n{_body(contents, record, loading)}"))
+
+
+def _body(contents: Contents, record: Record, loading: str) -> str:
+    """The card's text. loading: how to open the dataset."""
     return "\n\n".join(
         [
-            f"# {title}",
+            f"# {record.title}",
             description(contents),
             _splits_table(contents.configs),
             "## Columns",
             f"T = {contents.n_bins} time bins, C = {schema.N_CHANNELS} channels: channel 0 is FGS1, "
             f"1 … {schema.N_CHANNELS - 1} are AIRS-CH0 in ascending wavelength.",
             _columns_table(),
-            f"## {LOADING}",
-            local_loading(contents.name, next(iter(contents.splits))),
-            f"## {MADE}",
-            made.strip(),
-            _details(FIRST_ROW, "json", _pretty(contents.log)),
+            "## Loading",
+            loading,
+            "## How the rows were made",
+            record.made.strip(),
+            _details("Steps and parameters of the first row", "json", _pretty(contents.log)),
             "## Wavelengths",
             "In µm, in the order of the channels (bin centres; FGS1 is one broad band). `croissant.json` has them too, "
             "with the columns' types, shapes and units.",
-            _details(f"All {schema.N_CHANNELS}", "json wavelengths", _numbers(wavelengths)),
+            _details(f"All {schema.N_CHANNELS}", "json wavelengths", _numbers(record.wavelengths)),
             "## Splits and folds",
             f"{SPLITS_OF_LIGHT_CURVES if contents.of_light_curves else SPLITS_OF_FRAMES} {SPLITS.strip()}",
             "## Score",
             SCORE.strip(),
-            f"## {PROVENANCE}",
-            _provenance(provenance),
+            "## Provenance",
+            _details(
+                "What made this folder",
+                "json",
+                json.dumps(record.provenance, indent=2, ensure_ascii=False, default=str),
+            ),
             "## Known limits",
             (LIMITS_OF_LIGHT_CURVES if contents.of_light_curves else LIMITS_OF_FRAMES) + LIMITS.strip(),
-            f"## {LICENCE}",
+            "## Licence and citation",
             licence_section(contents) + "\n",
         ]
     )
@@ -226,56 +235,6 @@ def hub_loading(repo_id: str, split: str) -> str:
         f'`load_dataset(…, revision="v1")` and `hf://datasets/{repo_id}@v1`.'
     )
     return f"{_examples(repo_id, f'hf://datasets/{repo_id}', split)}\n\n{where}"
-
-
-def with_section(text: str, title: str, content: str) -> str:
-    """A card's text with another content of the section `title`; ValueError where it has no such section."""
-    replaced, count = re.subn(
-        rf"(?<=\n## {re.escape(title)}\n).*?(?=\n## |\Z)", lambda _: f"\n{content}\n", text, count=1, flags=re.DOTALL
-    )
-    if not count:
-        raise ValueError(f"expected a section '## {title}', found none")
-    return replaced
-
-
-def with_provenance(text: str, provenance: Mapping[str, Any]) -> str:
-    """A card's text with another record of what made the folder; ValueError where it has none."""
-    old = _folded(text, ORIGIN)
-    return text.replace(old, _provenance(provenance), 1)
-
-
-def provenance_in(text: str) -> dict[str, Any]:
-    """The record of what made the folder, from a card's text; ValueError where there is no readable one."""
-    block = re.search(r"```json\n(.*?)\n```", _folded(text, ORIGIN), re.DOTALL)
-    try:
-        record = json.loads(block[1]) if block else None
-    except ValueError as error:
-        raise ValueError(f"{ORIGIN}: expected JSON, found {error}") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{ORIGIN}: expected a JSON object, found {type(record).__name__}")
-    return record
-
-
-def made_in(text: str) -> str:
-    """How the rows were made, in the words of a card's text; ValueError where it does not say."""
-    found = re.search(rf"\n## {re.escape(MADE)}\n\n(.*?)\n\n<details><summary>{FIRST_ROW}<", text, re.DOTALL)
-    if found is None:
-        raise ValueError(f"expected a section '## {MADE}', found none")
-    return found[1]
-
-
-def wavelengths_in(text: str) -> np.ndarray:
-    """Wavelengths (channel,) [um] from the text of a dataset card; ValueError where it has no sound block of them."""
-    block = re.search(r"```json wavelengths\n(\[.*?\])\n```", text, re.DOTALL)
-    if block is None:
-        raise ValueError("expected a JSON block of wavelengths, found none")
-    try:
-        wavelengths = np.array(json.loads(block[1]), float)
-    except ValueError as error:
-        raise ValueError(f"expected a JSON list of wavelengths, found {error}") from None
-    if wavelengths.shape != (schema.N_CHANNELS,) or not (np.isfinite(wavelengths) & (wavelengths > 0)).all():
-        raise ValueError(f"expected {schema.N_CHANNELS} positive wavelengths, found {block[1][:60]}…")
-    return wavelengths
 
 
 def licence_section(contents: Contents) -> str:
@@ -357,18 +316,6 @@ stars = pl.scan_parquet("{folder}/{files}/{split}-*.parquet").select("planet_id"
 SELECT planet_id, count(*) AS visits, any_value(Rs) AS Rs
 FROM '{folder}/{files}/{split}-*.parquet' GROUP BY planet_id;
 ```"""
-
-
-def _provenance(record: Mapping[str, Any]) -> str:
-    return _details(ORIGIN, "json", json.dumps(record, indent=2, ensure_ascii=False, default=str))
-
-
-def _folded(text: str, summary: str) -> str:
-    """The folded block of that title in a card's text."""
-    found = re.search(rf"<details><summary>{re.escape(summary)}</summary>.*?\n```\n\n</details>", text, re.DOTALL)
-    if found is None:
-        raise ValueError(f"expected a folded block {summary!r}, found none")
-    return found[0]
 
 
 def _details(summary: str, language: str, text: str) -> str:

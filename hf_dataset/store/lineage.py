@@ -18,7 +18,7 @@ from hf_dataset.store.shards import DATA_DIR, SAMPLE_DIR, ShardName, Stored, fin
 
 MANIFEST_DIR = "manifest"
 STATE_DIR = ".build"  # lock, progress and logs of a running build
-REPORTS = ("README.md", "croissant.json", "report.json", "report.md")
+REPORTS = ("README.md", "dataset.json", "croissant.json", "report.json", "report.md")
 MANIFEST_KEYS: dict[str, type] = {
     "shard": str,
     "rows": int,

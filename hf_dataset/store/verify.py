@@ -23,8 +23,8 @@ from hf_dataset import schema
 from hf_dataset.digests import config_hash
 from hf_dataset.folders import Folder, files, folder, open_binary, sha256
 from hf_dataset.raw.fingerprints import Fingerprint, fingerprint, in_words, table_fingerprints
-from hf_dataset.store import croissant
-from hf_dataset.store.contents import CONFIG, SAMPLE
+from hf_dataset.store import croissant, record
+from hf_dataset.store.contents import CONFIG, read_contents
 from hf_dataset.store.lineage import MANIFEST_DIR, MANIFEST_KEYS, flaws
 from hf_dataset.store.rows import rows_of
 from hf_dataset.store.sample import sample_of
@@ -42,8 +42,8 @@ class Difference(NamedTuple):
 
     @property
     def of_the_card(self) -> bool:
-        """Whether it is of what `card.write_card` writes: card, description, sample."""
-        return self.what.startswith(("README.md", croissant.FILE, SAMPLE_DIR))
+        """Whether it is of what `card.write_card` writes: card, record, description, sample."""
+        return self.what.startswith(("README.md", record.FILE, croissant.FILE, SAMPLE_DIR))
 
     def __str__(self) -> str:
         return f"{self.what}: expected {self.expected}, found {self.found}"
@@ -53,7 +53,7 @@ class Difference(NamedTuple):
 class Verdict:
     """What was looked at, and every difference found; sound where there are none.
 
-    `older`: it has neither sample nor croissant.json, and its card names none: an earlier version wrote none.
+    `older`: it has no dataset.json, which earlier versions did not write.
     """
 
     out: str
@@ -106,11 +106,12 @@ def verify(
         _check_shard(verdict, out, name, manifest, quick)
         if progress:
             progress(done, len(manifests))
-    verdict.older = _is_older(out)
+    verdict.older = not (out / record.FILE).exists()
     if not verdict.differences and not verdict.older:  # of damaged shards it can only say the same again
         check_sample(verdict, out, quick)
     check_card(verdict, out)
     if not verdict.older:
+        check_record(verdict, out)
         _check_croissant(verdict, out)
     _check_report(verdict, out, manifests)
     where = root or recorded_root(out) if inputs else None
@@ -151,9 +152,11 @@ def verify_rows(out: str | Folder) -> Verdict:
                 elif place != split:
                     verdict.note(f"planet {planet}", f"all visits in the split {place}", f"visit {visit} in {what}")
                 verdict.seen.add((planet, visit))
-    verdict.older = _is_older(out)
-    if not verdict.differences and not verdict.older:
-        check_sample(verdict, out)
+    verdict.older = not (out / record.FILE).exists()
+    if not verdict.older:
+        if not verdict.differences:
+            check_sample(verdict, out)
+        check_record(verdict, out)
     return verdict
 
 
@@ -333,32 +336,34 @@ def _listed(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> str:
 # --- what was written about them -----------------------------------------------------------------------------------
 
 
-def _is_older(out: Folder) -> bool:
-    """Whether sample and description are not lost, but were never written."""
-    if (out / croissant.FILE).exists() or any(files(out / SAMPLE_DIR, ".parquet")):
-        return False
-    try:
-        return SAMPLE not in [info["config_name"] for info in _infos(out)]
-    except UNREADABLE:
-        return False
-
-
-def _infos(out: Folder) -> list[dict[str, Any]]:
-    """`dataset_info` of the card, one entry a configuration."""
-    infos = DatasetCard((out / "README.md").read_bytes().decode()).data.to_dict()["dataset_info"]
-    return [infos] if isinstance(infos, dict) else list(infos)
-
-
 def check_card(verdict: Verdict, out: Folder) -> None:
     """README.md counts the rows of each split as they are: `load_dataset` goes by it."""
     try:
-        [info] = [info for info in _infos(out) if info["config_name"] == CONFIG]
+        infos = DatasetCard((out / "README.md").read_bytes().decode()).data.to_dict()["dataset_info"]
+        infos = [infos] if isinstance(infos, dict) else infos  # one where there is one configuration
+        [info] = [info for info in infos if info["config_name"] == CONFIG]
         counts = {split["name"]: split["num_examples"] for split in info["splits"]}
     except UNREADABLE as error:
         verdict.note("README.md", "a dataset card with the counts of its splits", f"{type(error).__name__}: {error}")
         return
     for split in sorted({*counts, *(split for split, rows in verdict.rows.items() if rows)}):
         verdict.expect(f"README.md: rows of {split}, as in the shards", verdict.rows[split], counts.get(split, 0))
+
+
+def check_record(verdict: Verdict, out: Folder) -> None:
+    """dataset.json has wavelengths, and rows, planets, layouts and licence as the shards have them."""
+    try:
+        content = record.read_content(out)
+        record.record_of(content, record.FILE)
+        counts = {split: part["rows"] for split, part in content["splits"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        verdict.note(record.FILE, "the record of a dataset", f"{type(error).__name__}: {error}")
+        return
+    for split in sorted({*counts, *(split for split, rows in verdict.rows.items() if rows)}):
+        verdict.expect(f"{record.FILE}: rows of {split}, as in the shards", verdict.rows[split], counts.get(split, 0))
+    if not verdict.differences:  # damaged shards cannot be read once more
+        for key, expected in record.facts(read_contents(out)).items():
+            verdict.expect(f"{record.FILE}: {key}, as in the shards", expected, content.get(key))
 
 
 def _check_croissant(verdict: Verdict, out: Folder) -> None:

@@ -11,7 +11,7 @@ from ariel_scripts.options.verify import VerifyOptions
 from hf_dataset.folders import files, folder
 from hf_dataset.store.card import rewrite_card
 from hf_dataset.store.lineage import MANIFEST_DIR
-from hf_dataset.store.verify import Verdict, check_card, verify, verify_rows
+from hf_dataset.store.verify import Verdict, verify, verify_rows
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ def main(options: VerifyOptions) -> None:
     typer.echo(f"{summary}: sound")
     if verdict.older:
         typer.echo(
-            "It was built by an earlier version, which wrote no sample and no croissant.json: "
-            f"`ariel verify {out} --rewrite-card` adds them"
+            "It was made by an earlier version, which wrote no dataset.json: "
+            f"`ariel verify {out} --rewrite-card` adds it"
         )
 
 
@@ -69,15 +69,14 @@ def _rewritten(out: str, quick: bool) -> bool:
         if built:
             verdict = verify(where, quick=quick, inputs=False)
             wrong = [difference for difference in verdict.differences if not difference.of_the_card]
-        else:  # the counts in the card are all that tells of rows that were lost
+        else:  # the counts in dataset.json are all that tells of rows that were lost
             verdict = verify_rows(where)
-            check_card(verdict, where)
             wrong = [found for found in verdict.differences if not found.of_the_card or "rows of" in found.what]
         for difference in wrong:
             typer.echo(difference)
         if wrong:
             raise RuntimeError(f"{out}: {len(wrong)} differences in the shards: the card is left as it is")
-        typer.echo(f"{rewrite_card(where)}: written again, with croissant.json and the sample")
+        typer.echo(f"{rewrite_card(where)}: written again, with dataset.json, croissant.json and the sample")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return built

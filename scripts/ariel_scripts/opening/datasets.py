@@ -13,9 +13,10 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from ariel_scripts.opening.hub import Located, hub_errors, locate_dataset
-from hf_dataset.folders import folder
+from hf_dataset.folders import Folder, folder
 from hf_dataset.simulation.planets import wavelengths_um
-from hf_dataset.store.card_text import wavelengths_in
+from hf_dataset.store.card import read_wavelengths
+from hf_dataset.store.record import FILE
 
 logger = logging.getLogger(__name__)
 
@@ -74,33 +75,32 @@ def read_layouts(dataset: str | Located, split: str) -> list[str]:
 
 
 def wavelengths_of(dataset: str | Located, layout: str) -> np.ndarray:
-    """Wavelengths (C,) [um]: from the dataset's card; where that has none, those of the layout, with a warning.
+    """Wavelengths (C,) [um] of `dataset.json`; without that file those of the layout, with a warning.
 
     Raises:
-        ValueError: the card can't be fetched, or its wavelengths aren't sound.
+        ValueError: the file can't be fetched, or its wavelengths aren't sound.
     """
     where = locate_dataset(dataset)
-    card = _card(where)
-    if "```json wavelengths" in card:
-        try:
-            return wavelengths_in(card)
-        except ValueError as error:
-            raise ValueError(f"{where.name}: README.md: {error}") from error
+    path = _record_file(where)
+    if path is not None:
+        return read_wavelengths(path.parent)
     axis = "2024" if layout in ("2024", "given") else "2025"
-    logger.warning("%s: no wavelengths in its card: those of the challenge of %s are taken", where.name, axis)
+    logger.warning(
+        "%s: no %s: the wavelengths of the challenge of %s are taken (`ariel verify FOLDER --rewrite-card` writes it)",
+        where.name,
+        FILE,
+        axis,
+    )
     return wavelengths_um(axis)
 
 
-def _card(where: Located) -> str:
-    """Text of the dataset's README.md; empty where it has none."""
+def _record_file(where: Located) -> Folder | None:
+    """The dataset's record; None where it has none."""
     if where.revision is None:
-        try:
-            return (folder(where.location) / "README.md").read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            return ""
+        path = folder(where.location) / FILE
+        return path if path.exists() else None
     with hub_errors("dataset", where.name, where.commit):
         try:
-            path = hf_hub_download(where.name, "README.md", repo_type="dataset", revision=where.revision)
+            return Path(hf_hub_download(where.name, FILE, repo_type="dataset", revision=where.revision))
         except RemoteEntryNotFoundError:
-            return ""
-    return Path(path).read_text(encoding="utf-8")
+            return None

@@ -35,5 +35,5 @@ class VerifyOptions:
     ] = False
     rewrite_card: Annotated[
         bool,
-        typer.Option("--rewrite-card", help="First write README.md, croissant.json and sample again."),
+        typer.Option("--rewrite-card", help="First write README.md, dataset.json, croissant.json and sample again."),
     ] = False

@@ -1,79 +1,74 @@
-"""A dataset folder → what its repository on the Hub holds: card, description, shards, sample, lineage, report.
+"""A dataset folder → what its repository on the Hub holds: record, card, description, shards, sample, lineage, report.
 
-Every row is read and held to the schema, and card, licence and lineage to the rows, before anything is sent. What is
-sent names no machine: shards are as they are; the card shows the Hub's id; card, manifests and reports lose paths,
-names of nodes and stack traces. `run.json` (folders of this machine) and `simulation_truth.parquet` stay here. Licence
-and loading are in this version's words, so an older card is no obstacle; its other words stay.
+Every row is read and held to the schema, and record and lineage to the rows, before anything is sent. The card is
+written from the record, for the Hub's id. Shards are sent as they are; manifests and reports lose paths, names of nodes
+and stack traces. `run.json` (folders of this machine) and `simulation_truth.parquet` stay here.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-from huggingface_hub import DatasetCard
-
-from ariel_scripts.publishing.machine_paths import without_paths
-from ariel_scripts.publishing.release import Item, Release
+from ariel_scripts.publishing.release import Release, without_folders
 from hf_dataset.build import locks, submissions
 from hf_dataset.build.report_text import markdown
 from hf_dataset.build.summary import BuildSummary
 from hf_dataset.folders import read_json
-from hf_dataset.store import card_text, croissant
+from hf_dataset.store import card_text, croissant, record
 from hf_dataset.store.contents import OPEN_LICENCE, Contents, read_contents
 from hf_dataset.store.lineage import MANIFEST_DIR, STATE_DIR
 from hf_dataset.store.shards import DATA_DIR, SAMPLE_DIR, find_shards
 from hf_dataset.store.verify import verify, verify_rows
 
 README = "README.md"
-OWNED = (README, croissant.FILE, "data/**", f"{MANIFEST_DIR}/*.json", "report.json", "report.md")
+ALLOWED = (
+    *(README, record.FILE, croissant.FILE, "report.json", "report.md"),
+    *("data/**", f"{MANIFEST_DIR}/*.json"),
+)
 OF_THE_MACHINE = ("node", "traceback")  # keys of a visit's entry
 SHOWN = 8  # differences in a message
-HELD = ("license", "configs", "dataset_info")  # YAML that must be the files'; the rest is the owner's
+
+logger = logging.getLogger(__name__)
 
 
 def dataset_release(folder: str | Path, repo_id: str) -> Release:
     """What a push of the dataset `folder` sends to `repo_id`; the same folder gives the same bytes.
 
     Raises:
-        ValueError: it is not a finished dataset, its files, rows, counts or splits are not as they should be, or the
-            card's licence is not that of its rows. The message names file, expected and found.
+        ValueError: it is not a finished dataset, or its files, rows, counts or splits are not as they should be. The
+            message names file, expected and found.
     """
     out = _finished_folder(folder)
     shards = _shards(out)
+    about = record.read_record(out)
     manifests = sorted((out / MANIFEST_DIR).glob("*.json"))
     verdict = verify(out, inputs=False) if manifests else verify_rows(out)
-    if verdict.older:
-        raise ValueError(f"{out}: expected a sample and {croissant.FILE}, found neither{_how_to_mend(out)}")
     if differences := verdict.differences:
         more = len(differences) - SHOWN
         lines = [str(difference) for difference in differences[:SHOWN]] + [f"… and {more} more"] * (more > 0)
-        mended = _how_to_mend(out) if all(difference.of_the_card for difference in differences) else ""
+        mended = record.how_to_mend(out) if all(difference.of_the_card for difference in differences) else ""
         raise ValueError(f"{out}: {len(differences)} reasons not to publish{mended}:\n  " + "\n  ".join(lines))
     contents = read_contents(out)
     _check_origin(out, contents, manifests)
-    text, title = _checked_card(out / README, contents)
-    try:
-        text = card_text.with_section(
-            text, card_text.LOADING, card_text.hub_loading(repo_id, next(iter(contents.splits)))
-        )
-        text = card_text.with_section(text, card_text.LICENCE, card_text.licence_section(contents))
-        text = card_text.with_provenance(text, without_paths(card_text.provenance_in(text)))
-        wavelengths = card_text.wavelengths_in(text)
-    except ValueError as error:
-        raise ValueError(f"{out / README}: {error}{_how_to_mend(out)}") from None
+    written = card_text.card(contents, about)
+    about = replace(about, provenance=without_folders(about.provenance))
+    card = card_text.card(contents, about, repo_id)
+    if (out / README).read_text(encoding="utf-8") not in (card, written):
+        logger.warning("%s: edits are not sent: the card is written from %s", out / README, record.FILE)
     files: dict[str, Path | bytes] = {path.relative_to(out).as_posix(): path for path in shards}
-    files[README] = text.encode()
-    files[croissant.FILE] = _json(croissant.describe(contents, title, wavelengths, repo_id))
+    files[README] = card.encode()
+    files[record.FILE] = _json(record.content_of(about, contents))
+    files[croissant.FILE] = _json(croissant.describe(contents, about.title, about.wavelengths, repo_id))
     files |= {
         f"{MANIFEST_DIR}/{path.name}": _json(_without_machine(json.loads(path.read_bytes()))) for path in manifests
     }
     files |= _reports(out, repo_id)
-    return Release("dataset", repo_id, tuple(Item(name, files[name]) for name in sorted(files)), OWNED)
+    return Release("dataset", repo_id, files, ALLOWED)
 
 
 def _finished_folder(folder: str | Path) -> Path:
@@ -124,54 +119,11 @@ def _check_origin(out: Path, contents: Contents, manifests: list[Path]) -> None:
         )
 
 
-def _checked_card(path: Path, contents: Contents) -> tuple[str, str]:
-    """(text, title) of the card, held to what the files hold: licence first, then configurations, splits and counts."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = DatasetCard(text).data
-        found = yaml.safe_load(data.to_yaml())
-    except (ValueError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: expected a card with YAML metadata, found {type(error).__name__}: {error}") from None
-    title = found.get("pretty_name")
-    if not isinstance(title, str) or not title.strip():
-        raise ValueError(f"{path}: pretty_name: expected the dataset's title, found {title!r}")
-    layouts = ", ".join(contents.layouts)
-    if found.get("license") != contents.licence:
-        raise ValueError(
-            f"{path}: license: expected {contents.licence}, which rows of layout {layouts} have, found "
-            f"{found.get('license')!r}{_how_to_mend(path.parent)}"
-        )
-    expected = yaml.safe_load(card_text.metadata(contents, title).to_yaml())
-    for key in HELD:
-        if found.get(key) != expected[key]:
-            where, one, other = _first_difference(expected[key], found.get(key), key)
-            raise ValueError(
-                f"{path}: {where}: expected, as in the files, {one}, found {other}{_how_to_mend(path.parent)}"
-            )
-    return text, title
-
-
-def _how_to_mend(out: Path) -> str:
-    """What to do about a card, a sample or a description, at the end of a message on it."""
-    return f" (`ariel verify {out} --rewrite-card` writes card, sample and {croissant.FILE} again from the shards)"
-
-
-def _first_difference(expected: Any, found: Any, where: str) -> tuple[str, Any, Any]:
-    """Where in two unlike YAML values they first differ, and the two there."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        key = next(key for key in {**expected, **found} if expected.get(key) != found.get(key))
-        return _first_difference(expected.get(key), found.get(key), f"{where}.{key}")
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        place = next(place for place, value in enumerate(expected) if value != found[place])
-        return _first_difference(expected[place], found[place], f"{where}[{place}]")
-    return where, expected, found
-
-
 def _without_machine(value: Any) -> Any:
     """JSON content without what only this machine knows."""
     if isinstance(value, Mapping):
         return {key: _without_machine(item) for key, item in value.items() if key not in OF_THE_MACHINE}
-    return [_without_machine(item) for item in value] if isinstance(value, list) else without_paths(value)
+    return [_without_machine(item) for item in value] if isinstance(value, list) else without_folders(value)
 
 
 def _reports(out: Path, repo_id: str) -> Iterator[tuple[str, bytes]]:

@@ -22,10 +22,9 @@ from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import checkpoint_path
 from ariel_scripts.opening.models import add_code, load_model, one_thread
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
-from ariel_scripts.publishing.machine_paths import without_paths
 from ariel_scripts.publishing.model_card import model_card
 from ariel_scripts.publishing.predict_alone import predict
-from ariel_scripts.publishing.release import Item, Release
+from ariel_scripts.publishing.release import Release, without_folders
 from hf_dataset.simulation import fast
 from hf_dataset.simulation.planets import sample_planets, wavelengths_um
 from modeling_ariel.columns import STAR_COLUMNS
@@ -39,7 +38,7 @@ RECORDS = (TRAINING, CALIBRATION)
 FIGURES = ("training.png", "coverage.png", "z.png")
 CODE = tuple(path.name for path in sources.needed_files(sources.MODEL))
 FORMER_CODE = "*_ariel.py"  # the names that all sources had once: an older push may have left them
-OWNED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, *CODE, FORMER_CODE)
+ALLOWED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, *CODE, FORMER_CODE)
 AUTO_CLASS = {"ArielForSpectrumPrediction": "AutoModel", "ArielForPreTraining": "AutoModelForPreTraining"}
 MODELS: dict[str, type[ArielForSpectrumPrediction] | type[ArielForPreTraining]] = {
     "ArielForSpectrumPrediction": ArielForSpectrumPrediction,
@@ -77,7 +76,7 @@ def model_release(folder: str | Path, repo_id: str) -> Release:
     left_out = sorted(path.name for path in folder.iterdir() if path.name not in contents and path.suffix != ".py")
     if left_out:
         logger.info("%s: not part of a model, left out: %s", folder, ", ".join(left_out))
-    return Release("model", repo_id, tuple(Item(name, contents[name]) for name in sorted(contents)), OWNED)
+    return Release("model", repo_id, contents, ALLOWED)
 
 
 def architecture(folder: Path) -> str:
@@ -103,7 +102,7 @@ def architecture(folder: Path) -> str:
 
 def plain_json(path: Path) -> str:
     """A JSON record without this machine's folders."""
-    return json.dumps(without_paths(read_record(path)), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(without_folders(read_record(path)), indent=2, ensure_ascii=False) + "\n"
 
 
 # --- validation ----------------------------------------------------------------------------------------------------

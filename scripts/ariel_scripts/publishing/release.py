@@ -1,67 +1,16 @@
-"""What a push sends: files with their hashes, and which files on the Hub they replace."""
+"""What a push sends: files, and the patterns of all that a release of its kind may hold."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypedDict
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from typing import Any, TypedDict
 
-KINDS = ("dataset", "model", "space")
-BLOCK = 1 << 20  # bytes hashed at a time
-
-
-@dataclass(frozen=True)
-class Item:
-    """One file of a release.
-
-    path: where it goes in the repository, with forward slashes. content: the file on disk, or the bytes themselves.
-    """
-
-    path: str
-    content: Path | bytes
-
-    @functools.cached_property
-    def size(self) -> int:
-        """Length [bytes]."""
-        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
-
-    def read(self) -> bytes:
-        """The whole content."""
-        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
-
-    def sha256(self) -> str:
-        """Hex digest by which the Hub knows a large (LFS) file."""
-        return self._sha256
-
-    def git_blob_sha1(self) -> str:
-        """Hex digest by which git, and so the Hub, knows a file stored in the repository itself."""
-        return self._git_blob_sha1
-
-    @functools.cached_property
-    def _sha256(self) -> str:
-        digest = hashlib.sha256()
-        for block in self._blocks():
-            digest.update(block)
-        return digest.hexdigest()
-
-    @functools.cached_property
-    def _git_blob_sha1(self) -> str:
-        digest = hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
-        for block in self._blocks():
-            digest.update(block)
-        return digest.hexdigest()
-
-    def _blocks(self) -> Iterator[bytes]:
-        if isinstance(self.content, bytes):
-            yield self.content
-            return
-        with self.content.open("rb") as file:
-            while block := file.read(BLOCK):
-                yield block
+# an absolute path of two names or more; not the rest of an address, of m/s, of ~/curves or runs/curves
+_PATH = re.compile(r"(?<![\w:/.~}-])(?:/[^\s/'\",;:()]+){2,}/?")
 
 
 class Place(TypedDict):
@@ -75,14 +24,22 @@ class Place(TypedDict):
 class Release:
     """Everything that one push makes a repository hold.
 
-    kind: `dataset`, `model` or `space`. owned: patterns (`owns`) of the files on the Hub that this kind manages: those
-    that are there and not among `items` are deleted in the same commit; everything else there is left alone.
+    kind: `dataset`, `model` or `space`. files: path in the repository → file on disk, or its bytes.
+    allowed: patterns of what this kind may hold. Files on the Hub that match one and are not among
+    `files` are deleted in the same commit; everything else there is left alone.
     """
 
     kind: str
     repo_id: str
-    items: tuple[Item, ...]
-    owned: tuple[str, ...]
+    files: Mapping[str, Path | bytes]
+    allowed: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        others = [path for path in self.files if not self.owns(path)]
+        if others or not self.files:
+            raise ValueError(
+                f"{self.target}: expected files {', '.join(self.allowed)}, found {', '.join(others) or 'none'}"
+            )
 
     @property
     def target(self) -> str:
@@ -95,11 +52,17 @@ class Release:
         return {"repo_id": self.repo_id, "repo_type": self.kind}
 
     def owns(self, path: str) -> bool:
-        """Whether a file on the Hub is this kind's: in a pattern `*` is of one name, `**` of any folders and names."""
-        return any(_pattern(pattern).fullmatch(path) for pattern in self.owned)
+        """Whether a file is of this kind: in a pattern `*` is one name, `**` any folders and names."""
+        return any(
+            fnmatchcase(path, pattern) and ("**" in pattern or path.count("/") == pattern.count("/"))
+            for pattern in self.allowed
+        )
 
 
-@functools.cache
-def _pattern(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*|\*)", pattern)
-    return re.compile("".join({"*": "[^/]*", "**": ".*"}.get(part, re.escape(part)) for part in parts), re.DOTALL)
+def without_folders(value: Any) -> Any:
+    """A record with the last name alone of each absolute path: folders of this machine tell others nothing."""
+    if isinstance(value, Mapping):
+        return {name: without_folders(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without_folders(item) for item in value]
+    return _PATH.sub(lambda found: PurePath(found[0]).name, value) if isinstance(value, str) else value

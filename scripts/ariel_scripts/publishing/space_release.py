@@ -21,12 +21,12 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ariel_scripts.opening.provenance import licence_of
-from ariel_scripts.publishing.release import Item, Release
+from ariel_scripts.publishing.release import Release
 from hf_dataset.store.contents import read_contents
 
 PACKAGES = ("hf_dataset", "modeling_ariel")
 ROOMS = ("engine", "uploads", "page")  # folders of the Space's own modules, beside app.py
-OWNED = (
+ALLOWED = (
     *("README.md", "LICENSE", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**"),
     *(f"{room}/**" for room in ROOMS),
 )
@@ -50,19 +50,19 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
     modules = import_closure(sources, _package_root())
     _check_requirements(folder / "requirements.txt", [*sources, *modules.values()], header)
     own = (folder / "README.md", folder / "requirements.txt", *sources)
-    items = [Item(path.relative_to(folder).as_posix(), path) for path in own]
-    items += [Item(name, path) for name, path in sorted(modules.items())]
-    items += [Item(f"{CHECKPOINT}/{path.name}", path) for path in _checkpoint()]
+    files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in own}
+    files |= modules
+    files |= {f"{CHECKPOINT}/{path.name}": path for path in _checkpoint()}
     sample = sample_folder(folder)
     _check_licence(folder / "README.md", str(header["license"]), sample)
     if (licence := _package_root() / "LICENSE").is_file():
-        items.append(Item("LICENSE", licence))
-    items += [
-        Item(f"sample_data/{path.relative_to(sample).as_posix()}", path)
+        files["LICENSE"] = licence
+    files |= {
+        f"sample_data/{path.relative_to(sample).as_posix()}": path
         for path in sorted(sample.rglob("*"))
         if path.is_file()
-    ]
-    return Release("space", repo_id, tuple(items), OWNED)
+    }
+    return Release("space", repo_id, files, ALLOWED)
 
 
 # --- the package's modules -----------------------------------------------------------------------------------------
