@@ -26,10 +26,9 @@ from ariel_scripts.prediction import predictor
 from ariel_scripts.prediction.job import Job, stream_rows
 from ariel_scripts.report import network, predictions
 from ariel_scripts.report.data import Entry, Study, names_of
-from ariel_scripts.report.page import embedded, page, without_folders
+from ariel_scripts.report.page import Section, Table, page, without_folders, without_nan
 from ariel_scripts.report.planets import step_values
 from ariel_scripts.report.plots import Figure, label, packed
-from ariel_scripts.report.text import Section
 from ariel_scripts.run_record import Run
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import shards
@@ -86,14 +85,23 @@ def test_packed_arrays_come_back() -> None:
     small = unpacked(packed(values / 1000, 0.01))
     np.testing.assert_allclose(small.ravel()[1:], values.ravel()[1:] / 1000, atol=0.00501)
     assert small[0, 0] == pytest.approx(327.67)
-    assert json.loads(embedded({"a": [float("nan"), float("inf"), 1.0]})) == {"a": [None, None, 1.0]}
+    assert without_nan({"a": [float("nan"), float("inf"), 1.0]}) == {"a": [None, None, 1.0]}
 
 
 def test_text_from_data_cannot_become_markup_or_script() -> None:
     bad = "</script><img src=x onerror=alert(1)> & \u2028 §c0"
     figure = Figure(bad, bad, {bad: {"data": [{"name": label(bad)}], "layout": {}}, "b": {"data": [], "layout": {}}})
-    section = Section("summary", bad, bad, [figure], warnings=[bad])
-    text = page(bad, bad, [section], {"ids": [], "entries": [{"name": bad}]}, {"dataset": bad, "command": {"x": bad}})
+    listed = Table([bad, bad], [[bad, bad]])
+    entry = {"name": bad, "planets": 9, "figures": [figure]}
+    sections = [
+        Section("wavelengths", {"figure": figure, "bands": {bad: listed, "b": listed}}),
+        Section("comparison", {"first": bad, "differences": listed, "figures": [figure]}, [bad]),
+        Section("planets", {"labelled": 1, "listed": listed}),
+        Section("embeddings", {"entries": [entry], "few": 10, "click": ""}),
+        Section("attributions", {"planets": [{**entry, "planet": 5}], "listed": True}),
+        Section("calibration", warnings=[bad]),
+    ]
+    text = page(bad, bad, sections, {"ids": [], "entries": [{"name": bad}]}, {"dataset": bad, "command": {"x": bad}})
     seen = Seen(text)
     assert "img" not in {tag for tag, _ in seen.tags}
     assert [tag for tag, _ in seen.tags].count("script") == 3
@@ -389,4 +397,5 @@ def test_entries_without_states_say_so() -> None:
     study = Study("d", "train", planets.wavelengths_um("2025"), np.arange(4), np.ones(4, int), truth, star,
                   {i: [] for i in range(4)}, [entry])  # fmt: skip
     section = network.embeddings(study, ("pca",), 0)
-    assert section.parts == [network.NO_STATES]
+    text = page("", "", [section], {"ids": []}, {})
+    assert "Predictions from a file come without the network's states" in text

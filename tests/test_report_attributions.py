@@ -14,7 +14,6 @@ from ariel_scripts.prediction import predictor
 from ariel_scripts.report import attributions, network
 from ariel_scripts.report.attributions import READINGS, Attribution, attribute, integrated_gradients
 from ariel_scripts.report.data import Entry, Study
-from ariel_scripts.report.plots import Figure
 from ariel_scripts.report.sections import shapes
 from hf_dataset.simulation import fast, planets
 
@@ -107,17 +106,16 @@ def study() -> Study:
 
 
 def test_depths_that_were_cut_are_counted_and_marked(study: Study) -> None:
-    table = shapes(study).parts[-1]
-    assert isinstance(table, str)
-    assert "cut at 0" in table
-    assert f"<td>{3 / (2 * CHANNELS):.3g}</td><td>1</td>" in table
+    table = shapes(study).data["penalties"]
+    cells = dict(zip(table.head, table.rows[0], strict=True))
+    assert cells["cut at 0"] == f"{3 / (2 * CHANNELS):.3g}"
+    assert table.rows[0][table.head.index("cut at 0") + 1] == "1"
     one = np.zeros(CHANNELS)
     hours = np.arange(4.0)[None]
     given = Attribution(3, hours, hours, {"depth": hours}, {"depth": one}, {"depth": {"light curve": 1.5}},
                         {"depth": 1.5}, {"depth": 0.001})  # fmt: skip
     section = network.attributions(study, [(study.entries[0], given)])
-    figure = section.parts[-1]
-    assert isinstance(figure, Figure)
+    figure = section.data["planets"][0]["figures"][-1]
     traces = figure.variants["depth"]["data"]
     crosses = [trace for trace in traces if "cut at 0, " in trace["hovertemplate"]]
     assert [trace["x"]["shape"] for trace in crosses] == [[3]]
@@ -128,8 +126,8 @@ def test_the_caption_says_through_which_reading_the_answer_changed(study: Study,
     hours = np.arange(4.0)[None]
     given = Attribution(3, hours, hours, {"depth": hours}, {"depth": np.zeros(CHANNELS)}, {"depth": readings},
                         {"depth": 1.502}, {"depth": 0.002})  # fmt: skip
-    figure = network.attributions(study, [(study.entries[0], given)]).parts[1]
-    assert isinstance(figure, Figure)
+    section = network.attributions(study, [(study.entries[0], given)])
+    figure = section.data["planets"][0]["figures"][0]
     assert "changes by 1.5 ppm" in figure.caption
     assert ("2 by the light curve, −0.5 by the residual of the fit" in figure.caption) == (len(readings) > 1)
     assert "misses 0.002" in figure.caption

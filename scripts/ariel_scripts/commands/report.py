@@ -32,11 +32,10 @@ from ariel_scripts.report.data import (
     read_file,
     read_study,
 )
-from ariel_scripts.report.page import page, without_folders
+from ariel_scripts.report.page import Section, page, without_folders
 from ariel_scripts.report.planets import planet_data
 from ariel_scripts.report.predictions import predicted
 from ariel_scripts.report.statistics import planet_scores, score_terms
-from ariel_scripts.report.text import Section
 from ariel_scripts.run_record import Run, run_record
 from ariel_scripts.versions import git_commit, versions
 from hf_dataset import folders
@@ -192,7 +191,7 @@ def _made(name: str, maker: Callable[[], Section]) -> Section:
     except Exception as error:
         logger.debug("%s", name, exc_info=True)
         text = f"This part could not be made: {type(error).__name__}: {error}"
-        return Section(name, name.capitalize(), "", warnings=[text])
+        return Section(name, warnings=[text])
 
 
 def _attributed(study: Study, options: ReportOptions, where: Located) -> list[tuple[Entry, Attribution]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from scipy.ndimage import uniform_filter
 
 from ariel_scripts.opening.datasets import open_split, wavelengths_of
 from ariel_scripts.pages import figures
+from ariel_scripts.templates import page_templates
 from hf_dataset.raw.layouts import AIRS, RawVisit
 from hf_dataset.reduction import calibration
 from hf_dataset.reduction.exposures import used_columns
@@ -36,20 +35,6 @@ STEP_TITLES = {
     "flat": "divided by the flat",
     "fill": "bad pixels filled along wavelength",
 }
-PAGE = Template(
-    """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>$title</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
- body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
- img { width: 100%; height: auto; } figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: .92rem; }
- table { border-collapse: collapse; } td, th { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: left; }
- td:nth-child(2) { font-variant-numeric: tabular-nums; white-space: nowrap; }
-</style></head><body>
-<h1>$title</h1>
-$body
-</body></html>
-"""
-)
 
 
 @dataclass(frozen=True)
@@ -59,16 +44,11 @@ class CaptionedFigure:
     figure: Figure
     caption: str
 
-    def html(self) -> str:
-        """<figure> with the PNG inside."""
+    def png(self) -> str:
+        """The drawn figure, in base64."""
         buffer = io.BytesIO()
         self.figure.savefig(buffer, format="png", dpi=110)
-        data = base64.b64encode(buffer.getvalue()).decode()
-        alt = html.escape(self.caption, quote=True)
-        caption = html.escape(self.caption)
-        return (
-            f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
-        )
+        return base64.b64encode(buffer.getvalue()).decode()
 
 
 def calibration_images(visit: RawVisit) -> list[tuple[str, np.ndarray]]:
@@ -190,7 +170,6 @@ def write_page(
     path: Path, title: str, intro: str, numbers: Sequence[tuple[str, str, str]], shown: Sequence[CaptionedFigure]
 ) -> None:
     """One HTML file: the introduction, a table of (name, value, meaning), the figures."""
-    rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in numbers)
-    table = f"<table><tr><th>number</th><th>value</th><th>what it means</th></tr>{rows}</table>"
-    body = "\n".join([f"<p>{html.escape(intro)}</p>", table, *(item.html() for item in shown)])
-    path.write_text(PAGE.substitute(title=html.escape(title), body=body), encoding="utf-8")
+    template = page_templates("ariel_scripts.pages").get_template("quickstart.html.j2")
+    text = template.render(title=title, intro=intro, numbers=numbers, figures=shown)
+    path.write_text(text, encoding="utf-8")

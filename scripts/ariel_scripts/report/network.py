@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,48 +10,36 @@ from ariel_scripts.report import figures, statistics
 from ariel_scripts.report.attribution_figures import attribution_figures
 from ariel_scripts.report.attributions import Attribution
 from ariel_scripts.report.data import Array, Entry, Study
+from ariel_scripts.report.page import Section
 from ariel_scripts.report.statistics import PPM
-from ariel_scripts.report.text import Section
 
-NO_STATES = "<p>Predictions from a file come without the network's states: give --model to see them.</p>"
-NO_MODEL = "<p>Predictions from a file come without their model: give --model to see what it does.</p>"
+FEW = 3  # planets that make a picture
 
 
 def embeddings(study: Study, methods: Sequence[str], seed: int) -> Section:
     """The network's states of all planets in two dimensions."""
-    intro = (
-        "How the network sees the planets: the mean of its tokens for each planet, the star's and those of all times, "
-        "in two dimensions. Groups that share a colour are told apart by the network; bad scores that gather in one "
-        "place name a kind of planet that training lacks. Every number of a state is scaled to a spread of 1 over the "
-        "planets; then PCA only rotates: its axes and distances mean something, in t-SNE and UMAP only neighbours "
-        f"do.{study.click}"
-    )
-    section = Section("embeddings", "Latents", intro)
-    known = [entry for entry in study.entries if entry.latent is not None]
-    if not known:
-        section.parts.append(NO_STATES)
-    for entry in known:
+    shown, warnings = [], []
+    for entry in study.entries:
+        if entry.latent is None:
+            continue
         latent = np.asarray(entry.latent)
         have = np.flatnonzero(np.isfinite(latent).all(1))
-        if len(have) < 3:
-            section.parts.append(f"<p>{html.escape(entry.name)}: too few planets for a picture ({len(have)}).</p>")
-            continue
+        pictures = []
         colours = _colours(study, entry, have)
-        for method in methods:
+        for method in methods if len(have) >= FEW else ():
             try:
                 axes, place = embed(method, latent[have], seed)
             except (ImportError, ValueError) as error:
-                section.warnings.append(f"{method} of {entry.name} could not be made: {error}")
+                warnings.append(f"{method} of {entry.name} could not be made: {error}")
                 continue
             x, y = place.T
             title = f"{method.upper().replace('TSNE', 't-SNE')} of {entry.name}"
-            caption = (
-                "" if len(have) == len(latent) else f"The states of {len(latent) - len(have)} planets are unknown."
-            )
-            section.parts.append(
-                figures.scatter(title, caption, (axes[0], x), (axes[1], y), study.planets[have], colours)
-            )
-    return section
+            unknown = len(latent) - len(have)
+            caption = f"The states of {unknown} planets are unknown." if unknown else ""
+            points = (axes[0], x), (axes[1], y), study.planets[have]
+            pictures.append(figures.scatter(title, caption, *points, colours))
+        shown.append({"name": entry.name, "planets": len(have), "figures": pictures})
+    return Section("embeddings", {"entries": shown, "few": FEW, "click": study.click}, warnings)
 
 
 def _colours(study: Study, entry: Entry, have: np.ndarray) -> dict[str, Array]:
@@ -92,17 +79,7 @@ def embed(method: str, latent: Array, seed: int) -> tuple[tuple[str, str], Array
 
 def attributions(study: Study, found: Sequence[tuple[Entry, Attribution]]) -> Section:
     """Integrated gradients with the penalties of the predicted spectrum."""
-    intro = (
-        "What in the data moved the network's answer, by integrated gradients from light that never leaves its level. "
-        "The network reads the data as the light curve and, where it corrects a classical fit, as the residual of that "
-        "fit: both are counted, and summed. The fit's spectrum and error are held as they are: this is what the "
-        "network makes of the data beyond them. A channel's level is its median, which in long transits lies inside "
-        "the transit: then light outside it counts as well. Positive parts raise the depth (or σ), negative ones lower "
-        "it; together they sum to the whole change. Good models look at the transit and just beside it. Below, by "
-        "wavelength, with the physics penalties of the predicted spectrum; crosses mark channels beyond their limit "
-        "(roughness 1.5, dotted at 1; others 0)."
-    )
-    section = Section("attributions", "Attributions", intro, [] if found else [NO_MODEL])
+    shown = []
     units = {"depth": "ppm", "sigma": "%"}
     for entry, one in found:
         row = int(np.flatnonzero(study.planets == one.planet)[0])
@@ -123,11 +100,8 @@ def attributions(study: Study, found: Sequence[tuple[Entry, Attribution]]) -> Se
             statistics.PENALTIES,
             units,
         )
-        heading = f"Planet {one.planet}"
-        if study.listed:
-            heading = f'<a href="#planet-{one.planet}">{heading}</a>'
-        section.parts += [f"<h3>{heading}{html.escape(name)}</h3>", *pair]
-    return section
+        shown.append({"planet": one.planet, "name": name, "figures": pair})
+    return Section("attributions", {"planets": shown, "listed": study.listed})
 
 
 def _sum(one: Attribution, key: str, unit: str) -> str:

@@ -8,35 +8,22 @@ import numpy as np
 
 from ariel_scripts.report import figures, plots, statistics
 from ariel_scripts.report.data import Array, Entry, Study
+from ariel_scripts.report.page import Section, Table
 from ariel_scripts.report.statistics import PPM
-from ariel_scripts.report.text import Section, number, table
+from ariel_scripts.report.text import number
 
 
 def planets(study: Study) -> Section:
     """The table of planets; the page's script draws the one that is chosen."""
-    intro = (
-        "Choose a planet in the table to see its spectrum: line and bands are μ with 1 σ and 2 σ, the points below are "
-        "(μ − truth)/σ, of which 95 % belong inside ±2. A score below 0 is worse than not having looked. Columns sort."
-    )
-    if not len(study.labelled):
-        intro = "Choose a planet in the table to see its spectrum: line and bands are μ with 1 σ and 2 σ. Columns sort."
     columns = _planet_columns(study)
     order = np.arange(len(study.planets))
     if len(study.labelled):
         key = next(name for name in columns if name.startswith("score 2024"))
         values = np.array([float(text.replace("−", "-")) if text != "–" else np.inf for text in columns[key]])
         order = np.argsort(values, kind="stable")
-    rows = ([str(study.planets[i]), *(column[i] for column in columns.values())] for i in order)
-    find = (
-        '<p class="tools"><label>Find <input type="search" id="find" placeholder="planet id"></label>'
-        '<button type="button" id="previous">← previous</button><button type="button" id="next">next →</button></p>'
-    )
-    viewer = (
-        '<h3 id="chosen" aria-live="polite"></h3>'
-        '<div id="planet-plot" class="plot" role="img" aria-label="Spectrum of the chosen planet"></div>'
-    )
-    listed = table(["planet", *columns], rows, "planet-table", sortable=True)
-    return Section("planets", "Planets", intro, [viewer, find, listed])
+    rows = [[str(study.planets[i]), *(column[i] for column in columns.values())] for i in order]
+    listed = Table(["planet", *columns], rows)
+    return Section("planets", {"listed": listed, "labelled": len(study.labelled)})
 
 
 def _planet_columns(study: Study) -> dict[str, list[str]]:
@@ -119,17 +106,9 @@ def planet_data(study: Study) -> dict[str, Any]:
 
 def calibration(study: Study) -> Section:
     """Statistics of the calibration steps from the dataset's own column."""
-    intro = (
-        "What the reduction did to the raw frames of each planet: medians over the detector before and after each "
-        "step, cosmic hits and bad pixels. A planet far from the others may be a bad reduction rather than a bad model."
-    )
-    section = Section("calibration", "Calibration steps", intro)
     values = step_values(study)
     if not values:
-        section.parts.append(
-            "<p>The light curves have no log of calibration steps: they were simulated without raw frames.</p>"
-        )
-        return section
+        return Section("calibration", {"steps": None})
     rows = []
     for (instrument, step, name), found in values.items():
         cells = []
@@ -145,10 +124,9 @@ def calibration(study: Study) -> Section:
         if step in ("hits", "fill", "extraction") and np.isfinite(last).any():
             quantities.setdefault(f"{step}: {name.replace('_', ' ')}", {})[instrument] = last
     caption = f"Mean over a planet's visits.{study.click}"
-    section.parts.append(figures.strip("Planet by planet", caption, quantities, study.planets))
+    figure = figures.strip("Planet by planet", caption, quantities, study.planets)
     head = ["step", "quantity", "before (median)", "after (median)", "after, from … to …"]
-    section.parts.append(f"<details><summary>All steps</summary>{table(head, rows)}</details>")
-    return section
+    return Section("calibration", {"figure": figure, "steps": Table(head, rows)})
 
 
 def step_values(study: Study) -> dict[tuple[str, str, str], dict[str, Array]]:

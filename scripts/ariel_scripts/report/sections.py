@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 
 from ariel_scripts.prediction.reliability import molecular_bands
 from ariel_scripts.report import figures, statistics
 from ariel_scripts.report.data import Array, Study
+from ariel_scripts.report.page import Section, Table
 from ariel_scripts.report.plots import band_name, label
 from ariel_scripts.report.statistics import PPM
-from ariel_scripts.report.text import (
-    NAMES,
-    NO_TRUTH,
-    PENALTY_NAMES,
-    Section,
-    named_estimate,
-    number,
-    table,
-    with_interval,
-)
+from ariel_scripts.report.text import NAMES, PENALTY_NAMES, named_estimate, number, with_interval
 from modeling_ariel.uncertainty import coverage_curve, z_histogram
 
 FEW = 20  # planets: a bootstrap of fewer knows too little of the tails
@@ -31,49 +21,30 @@ FEW = 20  # planets: a bootstrap of fewer knows too little of the tails
 
 def summary(study: Study, seed: int) -> Section:
     """Both scores and the errors of each entry, with intervals."""
-    intro = (
-        "How good the spectra are, and how far the number can be trusted: in brackets the 90 % interval of a bootstrap "
-        f"over planets ({statistics.N_DRAWS} resamples). A score of 0 is the reference that answers with the mean of "
-        "all spectra, 1 is the truth with σ of 10 ppm (2025: 1 ppm for FGS1). Root mean squares are decided by the "
-        "worst planets, the median planet is the usual case. Honest σ have a spread of z of 1."
-    )
-    section = Section("summary", "Score", intro)
+    data = {"draws": statistics.N_DRAWS, "labelled": len(study.labelled), "few": FEW}
     if not len(study.labelled):
-        section.parts.append(f"<p>{NO_TRUTH}</p>")
-        return section
-    if len(study.labelled) < FEW:
-        section.parts.append(
-            f'<p class="warning">Only {len(study.labelled)} planets with known spectra: intervals over fewer than '
-            f"{FEW} planets, here and below, are too narrow.</p>"
-        )
+        return Section("summary", data)
     found = {entry.name: statistics.summary(*study.judged(entry), seed) for entry in study.entries}
-    head = ["", *found]
-    section.parts.append(
-        table(head, ([NAMES[key], *(named_estimate(key, one) for one in found.values())] for key in NAMES))
-    )
+    rows = [[NAMES[key], *(named_estimate(key, one) for one in found.values())] for key in NAMES]
+    shown = []
     if len(found) > 1:
-        rows = {
+        scores = {
             NAMES[key]: {name: (one[key].value, one[key].low, one[key].high) for name, one in found.items()}
             for key in ("score_2024", "score_2025")
         }
         caption = "Points: score; bars: 90 % interval over planets. Intervals of entries that err on the same planets "
         caption += "may overlap and yet differ surely: see the comparison in pairs."
-        section.parts.append(figures.intervals("Scores", caption, rows))
-    return section
+        shown.append(figures.intervals("Scores", caption, scores))
+    return Section("summary", data | {"errors": Table(["", *found], rows), "figures": shown})
 
 
 def comparison(study: Study, seed: int) -> Section:
     """Every other entry against the first, in pairs of planets."""
     first, *others = study.entries
-    intro = (
-        f"Each entry less “{first.name}”, on the same planets: the bootstrap draws planets for both together, so that "
-        "planets that are hard for both drop out. “Better” is the share of resamples in which the score is higher."
-    )
-    section = Section("comparison", "Comparison", intro)
     truth, mu, sigma = study.judged(first)
     base = {year: statistics.score_terms(truth, mu, sigma, year) for year in ("2024", "2025")}
     errors = statistics.planet_errors(truth, mu, sigma)
-    rows, which = [], study.planets[study.labelled]
+    rows, shown, which = [], [], study.planets[study.labelled]
     before = statistics.planet_scores(base["2024"])
     for other in others:
         cells = []
@@ -90,14 +61,13 @@ def comparison(study: Study, seed: int) -> Section:
         title = f"{other.name} against {first.name}, planet by planet"
         caption = f"Above the line the other entry is better. Scores of lost planets are drawn at −0.5.{study.click}"
         names = (f"score 2024, {label(first.name)}", f"score 2024, {label(other.name)}")
-        section.parts.append(
+        shown.append(
             figures.scatter(
                 title, caption, (names[0], x), (names[1], y), which, {"": np.full(len(which), np.nan)}, diagonal=True
             )
         )
     head = ["", "score 2024", "better", "score 2025", "better", "RMSE ratio", "planets better"]
-    section.parts.insert(0, table(head, rows))
-    return section
+    return Section("comparison", {"first": first.name, "differences": Table(head, rows), "figures": shown})
 
 
 def _rmse_ratio(means: Array) -> Array:
@@ -109,17 +79,11 @@ def _rmse_ratio(means: Array) -> Array:
 
 def wavelengths(study: Study, seed: int) -> Section:
     """Errors and sigma by channel and by molecular band."""
-    intro = (
-        "Where in the spectrum the errors are, and whether σ knows: error and σ over planets for each channel, the "
-        "mean error (bias), and the spread of z; below, the same in the bands where molecules absorb. Lost planets "
-        "decide a root mean square: choose the median planet to see how the others fare."
-    )
-    section = Section("wavelengths", "Errors by wavelength", intro)
+    bands: dict[str, Table] = {}
     if not len(study.labelled):
         middle = {entry.name: PPM * np.median(entry.sigma, 0) for entry in study.entries}
-        section.intro = "How sure the predictions are of each channel."
-        section.parts += [f"<p>{NO_TRUTH}</p>", figures.sigma_by_wavelength(study.wavelength, middle)]
-        return section
+        figure = figures.sigma_by_wavelength(study.wavelength, middle)
+        return Section("wavelengths", {"figure": figure, "bands": bands})
     curves: dict[str, dict[str, dict[str, Array]]] = {"root mean square": {}, "median planet": {}}
     for entry in study.entries:
         truth, mu, sigma = study.judged(entry)
@@ -136,7 +100,6 @@ def wavelengths(study: Study, seed: int) -> Section:
             "bias": statistics.median(error),
             "z_spread": statistics.median(np.abs(z)) / statistics.MEDIAN_OF_ABS,
         }
-    section.parts.append(figures.errors_by_wavelength(study.wavelength, curves))
     keys = ("rmse_ppm", "sigma_ppm", "bias_ppm", "coverage_90", "z_spread")
     for entry in study.entries:
         rows = []
@@ -145,45 +108,30 @@ def wavelengths(study: Study, seed: int) -> Section:
             found = statistics.errors(truth[:, inside], mu[:, inside], sigma[:, inside], seed)
             cells = [str(int(inside.sum())), *(named_estimate(key, found) for key in keys)]
             rows.append([band_name(name), *cells])
-        heading = f"<h3>Bands{f' · {html.escape(entry.name)}' if len(study.entries) > 1 else ''}</h3>"
-        section.parts.append(heading + table(["band", "channels", *(NAMES[key] for key in keys)], rows))
-    return section
+        bands[entry.name] = Table(["band", "channels", *(NAMES[key] for key in keys)], rows)
+    figure = figures.errors_by_wavelength(study.wavelength, curves)
+    return Section("wavelengths", {"figure": figure, "bands": bands})
 
 
 def honesty(study: Study) -> Section:
     """Coverage curves and histograms of z."""
-    intro = (
-        "Whether σ means what it says. A stated 90 % interval should hold 90 % of the truths, and z = (μ − truth)/σ "
-        "should be distributed as N(0, 1), tails included."
-    )
     judged = {entry.name: study.judged(entry) for entry in study.entries}
     curves = figures.coverage({name: coverage_curve(*values) for name, values in judged.items()})
     z = figures.z_histograms({name: z_histogram(*values) for name, values in judged.items()})
-    return Section("coverage", "Coverage and z-scores", intro, [curves, z])
+    return Section("coverage", {"figures": [curves, z]})
 
 
 def likelihood(study: Study) -> Section:
     """The heat map of log-likelihoods."""
-    intro = (
-        "Where the score is lost: how much of the log-likelihood of every true depth is missing from the ideal answer, "
-        f"the truth with σ of 10 ppm. Planets are sorted by what the first entry loses.{study.click}"
-    )
     losses = {entry.name: statistics.lost(*study.judged(entry)) for entry in study.entries}
     order = np.argsort(-losses[study.entries[0].name].sum(1), kind="stable")
     sorted_ = {name: loss[order] for name, loss in losses.items()}
     shown = figures.loss_map(study.wavelength, study.planets[study.labelled][order], sorted_)
-    return Section("likelihood", "Log-likelihood map", intro, [shown])
+    return Section("likelihood", {"figure": shown, "click": study.click})
 
 
 def shapes(study: Study) -> Section:
     """Smoothness, power and physics penalties."""
-    intro = (
-        "Whether predicted spectra look like spectra. Power over AIRS channels tells broad features (left) from fine "
-        "structure and noise (right). Roughness is the scatter between neighbouring channels. Of the penalties, "
-        "roughness in σ is below 1 for smooth spectra and 1.5 where neighbours scatter by their own σ, and σ below "
-        "1 ppm counts by its size (models of this package stop there before calibration). Depths below 0 are cut at 0 "
-        "before they are written, so how far below they were is not known: given is the share of channels at 0."
-    )
     known = study.labelled
     same = known if len(known) else np.arange(len(study.planets))  # μ is compared with the truth of the same planets
     curves: list[tuple[str, Array, int | None, str]] = []
@@ -210,13 +158,10 @@ def shapes(study: Study) -> Section:
         penalties.append([entry.name, *cells])
     head = ["", "roughness of μ (median), ppm", "of μ − truth, ppm"]
     named = [cell for name in statistics.PENALTIES for cell in (PENALTY_NAMES[name], "planets beyond")]
-    return Section(
-        "shapes",
-        "Smoothness and penalties",
-        intro,
-        [
-            figures.power_spectra(frequency, curves),
-            table(head, rows),
-            f"<h3>Physics penalties, mean over all {len(study.planets)} planets</h3>" + table(["", *named], penalties),
-        ],
-    )
+    data = {
+        "figure": figures.power_spectra(frequency, curves),
+        "roughness": Table(head, rows),
+        "planets": len(study.planets),
+        "penalties": Table(["", *named], penalties),
+    }
+    return Section("shapes", data)

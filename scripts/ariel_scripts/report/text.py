@@ -1,17 +1,13 @@
-"""What sections of the report are made of: text, tables, numbers with intervals."""
+"""Numbers as the report writes them, and what it calls them."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 
-from ariel_scripts.report.plots import Figure
 from ariel_scripts.report.statistics import Estimate
 
-NO_TRUTH = "The planets of this split have no known spectra: nothing can be compared with the truth here."
 NAMES = {
     "score_2024": "score 2024",
     "score_2025": "score 2025",
@@ -27,30 +23,6 @@ NAMES = {
 }
 PENALTY_NAMES = {"cut_at_0": "cut at 0", "roughness": "roughness", "sigma_below_floor": "σ below 1 ppm"}
 DIGITS = {"score_2024": 3, "score_2025": 3, "z_mean": 2, "z_spread": 2}  # of the others 1
-
-
-@dataclass
-class Section:
-    """A part of the page: ``intro`` is plain text, ``parts`` are figures and pieces of HTML."""
-
-    key: str
-    title: str
-    intro: str
-    parts: list[Figure | str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], key: str = "", sortable: bool = False) -> str:
-    """An HTML table in a box that scrolls sideways; cells are plain text, the first names its row."""
-    cell = '<th scope="col" aria-sort="none"><button type="button">{}</button></th>' if sortable else "<th>{}</th>"
-    columns = "".join(cell.format(html.escape(text)) for text in head)
-    body = "\n".join(
-        f'<tr><th scope="row">{html.escape(first)}</th>{"".join(f"<td>{html.escape(text)}</td>" for text in rest)}</tr>'
-        for first, *rest in rows
-    )
-    attributes = (f' id="{key}"' if key else "") + (' class="sortable"' if sortable else "")
-    box = '<div class="scroll tall" tabindex="0">' if sortable else '<div class="scroll" tabindex="0">'
-    return f"{box}<table{attributes}><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def with_interval(one: Estimate, digits: int, scale: float = 1.0) -> str:

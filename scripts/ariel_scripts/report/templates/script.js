@@ -1,6 +1,4 @@
-"""The script of the report's page: draws figures when they come into view, sorts tables, shows the chosen planet."""
-
-SCRIPT = r"""
+// Draws figures when they come into view, sorts tables, shows the chosen planet.
 "use strict";
 (() => {
 const DATA = JSON.parse(document.getElementById("data").textContent);
@@ -216,4 +214,3 @@ if (list) {
 }
 document.documentElement.dataset.ready = "yes";
 })();
-"""
