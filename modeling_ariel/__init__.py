@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .modeling_ariel import ArielForPreTraining as ArielForPreTraining
     from .modeling_ariel import ArielForSpectrumPrediction as ArielForSpectrumPrediction
     from .modeling_ariel import ArielModel as ArielModel
+    from .pipeline_ariel import ArielPipeline as ArielPipeline
     from .populations import Population as Population
     from .predictions import Predictions as Predictions
     from .predictions import read_predictions as read_predictions
@@ -33,6 +34,7 @@ else:
             "ArielModel",
         ),
         "joint_fit": ("FitSettings",),
+        "pipeline_ariel": ("ArielPipeline",),
         "populations": ("Population",),
         "predictions": ("Predictions", "read_predictions", "write_predictions"),
         "retrieval": ("ClassicalFit", "fit"),

@@ -17,12 +17,12 @@ from local_hub import Fault, LocalHub
 from test_model_release import saved
 from tiny_models import BINS, POPULATION
 
-from ariel_scripts.opening.models import one_thread
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForPreTraining
 from modeling_ariel.modeling_ariel import AUTO_MAP
+from modeling_ariel.pipeline_ariel import torch_threads
 from modeling_ariel.predictions import read_predictions
 
 SPECTRA, TINY, MASKED = "observer/ariel-spectra", "observer/ariel-tiny", "observer/ariel-masked"
@@ -167,7 +167,7 @@ def test_the_cards_example_runs_without_the_package_and_gives_the_same_bits(
     alone = blocks(published.card(SPECTRA), "python")[0]
     names: dict[str, object] = {}
     local = alone.code.replace(SPECTRA, str(Path(__file__).parents[1] / "modeling_ariel/released"))
-    with one_thread():
+    with torch_threads(1):
         exec(local.replace(", trust_remote_code=True", ""), names)
     assert names["spectrum"].status == ["ok"]  # type: ignore[attr-defined]
     with np.load(published.folder / "ariel-spectra/alone.npz") as found:

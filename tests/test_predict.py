@@ -28,6 +28,7 @@ from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.physics import fit_inputs
 from modeling_ariel.predictions import Predictions, read_predictions
 from modeling_ariel.uncertainty import Moments
 
@@ -206,16 +207,16 @@ def test_calibration_scales_the_whole_sigma_of_dropout_samples(job: Job, model: 
 def test_a_full_device_halves_the_batch_and_an_answer_that_is_not_finite_is_refused(
     job: Job, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job, original = replace(job, batch="8"), predictor._sampled
+    job, original = replace(job, batch="8"), predictor.Member.moments
 
-    def small(member: Any, features: dict[str, torch.Tensor], samples: int, seed: tuple[int, ...]) -> Moments:
-        if len(features["time"]) > 4:
+    def small(member: Any, inputs: dict[str, torch.Tensor], samples: int, seed: str) -> Moments:
+        if len(inputs["time"]) > 4:
             raise torch.cuda.OutOfMemoryError
-        return original(member, features, samples, seed)
+        return original(member, inputs, samples, seed)
 
     jobs.predict(job)
     expected = read_predictions(job.out)
-    monkeypatch.setattr(predictor, "_sampled", small)
+    monkeypatch.setattr(predictor.Member, "moments", small)
     jobs.predict(job)
     found = read_predictions(job.out)
     assert "memory of cpu is full: 3 planets at a time" in caplog.text
@@ -312,7 +313,7 @@ def test_the_batch_follows_memory_and_wrong_ones_are_refused(monkeypatch: pytest
 
 def test_models_that_cannot_do_what_is_asked_are_refused(job: Job, tmp_path: Path) -> None:
     other = save_model(tmp_path / "still", physics="none", hidden_dropout_prob=0.0)
-    with pytest.raises(ValueError, match="--samples: expected a model with dropout"):
+    with pytest.raises(ValueError, match="samples: expected a model with dropout"):
         jobs.predict(replace(job, models=(str(other),), samples=2))
     with pytest.raises(ValueError, match=r"nowhere: expected a model folder or a Hub id \(OWNER/NAME\), found neither"):
         jobs.predict(replace(job, models=(str(tmp_path / "nowhere"),)))
@@ -332,7 +333,7 @@ def test_the_limit_counts_wanted_planets_only(job: Job) -> None:
 def test_fits_in_other_processes_are_the_same() -> None:
     rows = list(fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1))
     features = ArielFeatureExtractor(wavelength=planets.wavelengths_um("2025").tolist())(rows)
-    batch, wavelength = predictor.fit_inputs(features), torch.as_tensor(planets.wavelengths_um("2025"))
+    batch, wavelength = fit_inputs(features), torch.as_tensor(planets.wavelengths_um("2025"))
     with FitPool(1, 3) as here, FitPool(2, 3) as there:
         one, two = here.fit(batch, wavelength), there.fit(batch, wavelength)
     assert one.status == two.status == ["ok"] * 3

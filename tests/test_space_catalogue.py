@@ -17,7 +17,6 @@ from space_scenes import engine, planet, sample_folder
 from engine import sample
 from engine.catalogue import ROWS_KEPT
 from engine.inference import CatalogueError, Engine
-from engine.network import ModelError
 
 if TYPE_CHECKING:
     from local_hub import LocalHub
@@ -102,7 +101,7 @@ def test_a_folder_without_shards_is_an_error(tmp_path: Path) -> None:
 def test_a_revision_of_a_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match="expected a Hub id, found the folder"):
         Engine.open(dataset=str(tmp_path), dataset_revision="v1")
-    with pytest.raises(ModelError, match="expected a checkpoint"):
+    with pytest.raises(ValueError, match="expected a checkpoint"):
         Engine.open(model=str(tmp_path), dataset=str(sample_folder()))
 
 
@@ -110,7 +109,7 @@ HUB_CODE = """
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
 from huggingface_hub import HfApi
-from inference import Engine
+from engine.inference import Engine
 for kind, folder in (("dataset", sys.argv[2]), ("model", sys.argv[3])):
     HfApi().create_repo("observer/space", repo_type=kind)
     HfApi().upload_folder(repo_id="observer/space", repo_type=kind, folder_path=folder)

@@ -30,7 +30,7 @@ def spectrum() -> Spectrum:
 
 def test_importing_the_engine_imports_no_gradio_and_no_scripts(repository: Path) -> None:
     code = (
-        "import sys, inference, uploads, what_if, raw_upload, explain\n"
+        "import sys, engine.inference, engine.what_if, engine.explain, uploads.reading\n"
         "print([n for n in sys.modules if n.split('.')[0] in ('gradio', 'ariel_scripts', 'scripts', 'plotly')])"
     )
     paths = os.pathsep.join([str(repository / "space"), str(repository)])

@@ -56,7 +56,7 @@ def test_missing_channels_are_left_to_prior_and_neighbours(usual: Spectrum) -> N
     gone = (found.wavelength_um >= 3.0) & (found.wavelength_um <= 3.6)
     np.testing.assert_array_equal(found.has_data, ~gone)
     np.testing.assert_allclose(found.fit_sigma[gone], 1.0)
-    prior = engine().network.model.physics.spectrum_prior()
+    prior = engine().network.pipeline.model.physics.spectrum_prior()
     of_features = np.sqrt((prior.prior().covariances * prior.weights[:, None, None]).sum(0).diagonal().numpy())
     assert (found.sigma[gone] < of_features[gone]).all()
     assert np.median(found.sigma[gone] / usual.sigma[gone]) > 1.2

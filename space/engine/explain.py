@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.network import Answer, Network, given
+from engine.network import Answer, Network
 from engine.records import Attribution
+from modeling_ariel.pipeline_ariel import classical_inputs
 from modeling_ariel.retrieval import OK, PARTIAL, ClassicalFit
 from modeling_ariel.scoring import BANDS
 
@@ -118,15 +119,15 @@ def _without(
     found = []
     for place, valid in enumerate(seen):
         of = torch.arange(place * visits, (place + 1) * visits)
-        classical = network.model.physics.summarise(fits.select(of), features["planet"])
+        classical = network.pipeline.posterior(fits.select(of), features["planet"])
         inputs = {
             **answer.inputs,
-            **given(classical),
+            **classical_inputs(classical),
             "residual": answer.inputs["residual"] * valid,
             "valid": valid,
             "light_curve": features["light_curve"] * valid,
         }
-        mean, sigma = network.predict(inputs)
+        mean, sigma = network.pipeline.run(inputs)
         found.append(_Hidden(mean[0], sigma[0]))
     return found
 

@@ -33,6 +33,7 @@ from engine.network import Answer, Network, freeze
 from engine.records import Attribution, BandCurve, LightCurves, PlanetInfo, RawImage, RawView, Reliability
 from engine.reliability import measured_reliability, stored_reliability
 from engine.spectrum import MOLECULES, UNIT_LABELS, UNITS, Spectrum, SpectrumError
+from modeling_ariel.physics import fit_inputs
 from modeling_ariel.retrieval import ClassicalFit, concatenate, fit
 from modeling_ariel.visits import FeatureError
 
@@ -255,7 +256,7 @@ class Engine:
             raise EngineError(f"light curves: expected the visits of one planet, found those of {len(planets)}")
         together = [{"planet_id": 0, **row} if len(rows) > 1 and row.get("planet_id") is None else row for row in rows]
         try:
-            return dict(self.network.extractor(together))
+            return dict(self.network.pipeline.extractor(together))
         except FeatureError as error:
             raise EngineError(str(error)) from error
 
@@ -272,7 +273,7 @@ class Engine:
         return self._in_pool(self._fit, self._batches(features, FITS_TOGETHER), self._workers)
 
     def _batches(self, features: Features, size: int) -> list[Features]:
-        inputs = self.network.fit_inputs(features)
+        inputs = fit_inputs(features)
         return [
             {name: value[start : start + size] for name, value in inputs.items()}
             for start in range(0, len(features["time"]), size)
@@ -305,7 +306,7 @@ class Engine:
 
     def _fit(self, batch: Features) -> ClassicalFit:
         with torch.no_grad():
-            return fit(dict(batch), self.network.fit_wavelength)
+            return fit(dict(batch), self.network.pipeline.fit_wavelength)
 
     # --- ranking -------------------------------------------------------------------------------------------------
 

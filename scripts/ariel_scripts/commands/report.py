@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from ariel_scripts.commands.predict import Job
 from ariel_scripts.opening.hub import Located, locate_dataset
-from ariel_scripts.opening.models import one_thread
 from ariel_scripts.options.report import SECTIONS, ReportOptions
 from ariel_scripts.prediction.predictor import choose_device, code_digest, load_member
 from ariel_scripts.report import network
@@ -40,6 +39,7 @@ from ariel_scripts.run_record import Run, run_record
 from ariel_scripts.versions import git_commit, versions
 from hf_dataset import folders
 from hf_dataset.digests import config_hash
+from modeling_ariel.pipeline_ariel import torch_threads
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +203,7 @@ def _attributed(study: Study, options: ReportOptions, where: Located) -> list[tu
     found = []
     with (
         tqdm(total=len(chosen) * len(options.models), unit="planet", desc="attributions") as bar,
-        one_thread(),
+        torch_threads(1),
     ):
         for entry, source in zip(study.entries, options.models, strict=False):
             member = load_member(source, options.revision, choose_device(options.device))

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
-from transformers.utils import logging as transformers_logging
 
 from ariel_scripts.command_line import read_yaml
 from ariel_scripts.opening.hub import Located, locate_model
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import AUTO_MAP, ArielForSpectrumPrediction
+from modeling_ariel.modeling_ariel import AUTO_MAP
 from modeling_ariel.physics import ArielPhysics
+from modeling_ariel.pipeline_ariel import ArielPipeline, quiet
 
 logger = logging.getLogger(__name__)
 
@@ -94,29 +92,6 @@ def _config(values: dict[str, Any], changes: dict[str, Any]) -> ArielConfig:
         raise ValueError(f"model: {error.__cause__ or error}") from error
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the library's progress bar and its list of new weights, which `open_model` says in a line."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: sums have one order in every process, and a small network is no slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def open_extractor(checkpoint: str | Located | None, wavelength: Sequence[float] | None) -> ArielFeatureExtractor:
     """The feature extractor of a checkpoint, or a new one, for these channels."""
     axis: dict[str, Any] = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
@@ -145,7 +120,7 @@ def add_code(folder: Path) -> None:
     """
     for path in folder.glob("*.py"):
         path.unlink()
-    custom_object_save(ArielForSpectrumPrediction, folder)  # and all that it imports
+    custom_object_save(ArielPipeline, folder)  # and all that it imports: model and extractor too
     maps = {CONFIG_NAME: AUTO_MAP, FEATURE_EXTRACTOR_NAME: extractor_map()}
     for name, auto_map in maps.items():
         path = folder / name

@@ -16,7 +16,7 @@ import modeling_ariel
 
 FOLDER = Path(str(modeling_ariel.__file__)).parent
 FIT = ("retrieval.py",)  # the classical fit of a visit
-MODEL = ("modeling_ariel.py", "feature_extraction_ariel.py")  # all that the auto classes name
+MODEL = ("pipeline_ariel.py",)  # and so model and feature extractor: all that travels with a checkpoint
 
 
 def needed_files(names: Iterable[str], folder: Path = FOLDER) -> list[Path]:

@@ -1,12 +1,10 @@
-"""Rows of light curves to a batch of predicted planets: models and their features, fits, samples, ensembles."""
+"""Rows of light curves to a batch of predicted planets, by one pipeline or an ensemble of them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -15,17 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.feature_extraction_utils import BatchFeature
 
 from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import Located, locate_model
-from ariel_scripts.opening.models import load_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
-from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.physics import ClassicalPosterior, fit_inputs
-from modeling_ariel.retrieval import OK, PARTIAL, ClassicalFit
+from modeling_ariel.physics import fit_inputs
+from modeling_ariel.pipeline_ariel import (
+    ArielPipeline,
+    classical_inputs,
+    planet_reasons,
+    torch_threads,
+)
+from modeling_ariel.retrieval import OK, PARTIAL
 from modeling_ariel.uncertainty import Moments, mixture_moments
 
 logger = logging.getLogger(__name__)
@@ -38,60 +38,28 @@ LARGEST_BATCH = 16  # more is no faster, as the fits take the time, and loses mo
 PlanetRows = list[tuple[int, list[dict[str, Any]]]]  # a planet's id and the rows of its visits
 
 
-@dataclass
-class Member:
-    """A model with its feature extractor; ``digest`` is the hash of all that they hold."""
+class Member(ArielPipeline):
+    """A pipeline that knows where it was found."""
 
     located: Located
-    model: ArielForSpectrumPrediction
-    extractor: Callable[..., BatchFeature]
-    digest: str
-    device: torch.device
-
-    @property
-    def source(self) -> str:
-        """The name that the model was given by."""
-        return self.located.name
 
 
 def load_members(sources: Sequence[str], revision: str | None, device: torch.device, samples: int) -> list[Member]:
     """The models of an ensemble; ValueError where they don't fit together or can't be sampled."""
-    members = [load_member(source, revision, device) for source in sources]
-    for member in members[1:]:
+    members = [load_member(source, revision, device, samples) for source in sources]
+    for member in members:
         if member.model.config.wavelength != members[0].model.config.wavelength:
             raise ValueError(f"{member.source}: expected the channels of {members[0].source}, found others")
-    for member in members:
-        config = member.model.config
-        if samples and not max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) > 0:
-            raise ValueError(f"--samples: expected a model with dropout, found none in {member.source}")
         check_sampling(member.located, samples)
     return members
 
 
-def load_member(source: str, revision: str | None, device: torch.device) -> Member:
-    """Model and extractor of a folder or Hub id. The classes are this package's: no code of the Hub runs."""
+def load_member(source: str, revision: str | None, device: torch.device, samples: int = 0) -> Member:
+    """The pipeline of a folder or Hub id."""
     located = locate_model(source, revision)
-    model, info = load_model(ArielForSpectrumPrediction, located.location)
-    if missing := sorted(info["missing_keys"]):
-        raise ValueError(
-            f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights, {missing[0]} …: "
-            "fine-tune it first (ariel finetune)"
-        )
-    extractor = ArielFeatureExtractor.from_pretrained(located.location)
-    return Member(located, model.eval().to(device), extractor, model_digest(model, extractor), device)
-
-
-def model_digest(model: ArielForSpectrumPrediction, extractor: ArielFeatureExtractor) -> str:
-    """Hash of weights, buffers, configuration and the extractor's statistics."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode() + str(tensor.dtype).encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    names = {"_name_or_path", "transformers_version", "auto_map", "architectures", "dtype"}
-    for settings in (model.config.to_dict(), extractor.to_dict()):
-        kept = {name: value for name, value in settings.items() if name not in names}
-        digest.update(json.dumps(kept, sort_keys=True, default=str).encode())
-    return digest.hexdigest()
+    member = Member.from_pretrained(located.location, source=located.name, device=device, samples=samples)
+    member.located = located
+    return member
 
 
 def code_digest(folder: Path = sources.FOLDER) -> str:
@@ -139,6 +107,7 @@ def batch_size(wanted: str, device: torch.device, bins: int) -> int:
 
 
 @torch.no_grad()
+@torch_threads(1)
 def predict_planets(
     members: list[Member], planets: PlanetRows, samples: int, seed: tuple[int, int], pool: FitPool
 ) -> Part:
@@ -146,12 +115,12 @@ def predict_planets(
     accepted = planets
     refused: dict[int, str] = {}
     try:
-        features = _features(members, planets)
+        features = [member.features(_visits(planets)) for member in members]
     except ValueError:
         accepted, refused = _readable(members, planets)
         if not accepted:
             return Part(refused=refused)
-        features = _features(members, accepted)
+        features = [member.features(_visits(accepted)) for member in members]
     try:
         moments, status, reasons = _moments(members, features, samples, seed, pool)
     except torch.cuda.OutOfMemoryError:
@@ -166,6 +135,11 @@ def predict_planets(
         if state not in (OK, PARTIAL):
             logger.warning("planet %d: %s: %s; it gets the prior's answer", planet, state, reason)
     return _part([planet for planet, _ in accepted], moments, status, refused)
+
+
+def _visits(planets: PlanetRows) -> list[dict[str, Any]]:
+    """The rows of all planets, in their order."""
+    return [row for _, rows in planets for row in rows]
 
 
 def _readable(members: list[Member], planets: PlanetRows) -> tuple[PlanetRows, dict[int, str]]:
@@ -190,67 +164,29 @@ def _readable(members: list[Member], planets: PlanetRows) -> tuple[PlanetRows, d
     return accepted, refused
 
 
-def _features(members: list[Member], planets: PlanetRows) -> list[dict[str, Tensor]]:
-    """Inputs of each model: the visits of all planets, in their order."""
-    rows = [row for _, visits in planets for row in visits]
-    return [
-        {name: value.to(member.device) for name, value in member.extractor(rows).items() if name != "labels"}
-        for member in members
-    ]
-
-
 def _moments(
-    members: list[Member], features: list[dict[str, Tensor]], samples: int, seed: tuple[int, int], pool: FitPool
+    members: list[Member],
+    features: list[dict[str, Tensor]],
+    samples: int,
+    seed: tuple[int, int],
+    pool: FitPool,
 ) -> tuple[Moments, list[str], list[str]]:
     """Mean, sigma and parts (P, C) over members and samples; the status of each planet's fit and its reason."""
-    number = features[0]["planet"]
-    n_planets = int(number.max()) + 1
+    planet = features[0]["planet"]
+    n_planets = int(planet.max()) + 1
     status, reasons = [OK] * n_planets, [""] * n_planets
     found, fits = [], None
     for place, (member, inputs) in enumerate(zip(members, features, strict=True)):
         arguments = inputs
-        if member.model.config.physics == "residual":
+        if member.has_fit:
             if fits is None:
-                fits = pool.fit(fit_inputs(inputs), member.model.physics.wavelength.double())
-                reasons = [_reason(fits, number == planet) for planet in range(n_planets)]
-            classical = member.model.physics.summarise(fits, number)
-            status, arguments = list(classical.status or status), inputs | classical_inputs(classical)
-        found.append(_sampled(member, arguments, samples, (*seed, place)))
+                fits = pool.fit(fit_inputs(inputs), member.fit_wavelength)
+                reasons = planet_reasons(fits, planet)
+            classical = member.posterior(fits, planet)
+            status = list(classical.status or status)
+            arguments = inputs | classical_inputs(classical)
+        found.append(member.moments(arguments, samples, str((*seed, place))))
     return _ensemble(found), status, reasons
-
-
-def _reason(fits: ClassicalFit, visits: Tensor) -> str:
-    return "; ".join(fits.reasons[int(visit)] for visit in torch.nonzero(visits) if fits.reasons[int(visit)])
-
-
-def classical_inputs(classical: ClassicalPosterior) -> dict[str, Tensor]:
-    """A `ClassicalPosterior` as the arguments of the model that spare it the fit."""
-    names = ("mean", "sigma", "depth", "depth_sigma", "share", "shared", "shared_sigma")
-    return {**{f"classical_{name}": getattr(classical, name) for name in names}, "residual": classical.residual}
-
-
-def _sampled(member: Member, features: dict[str, Tensor], samples: int, seed: tuple[int, ...]) -> Moments:
-    """Moments (P, C) of one model over its dropout samples.
-
-    The model's calibration was fitted to the whole sigma, so its factor belongs to the spread of the means too.
-    """
-    model = member.model
-    if not samples:
-        answer = model(**features)
-        return mixture_moments(_numpy(answer.mean)[None], _numpy(answer.sigma)[None])
-    devices = [member.device] if member.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:7], "big"))
-        model.train()
-        try:
-            answers = [model(**features) for _ in range(samples)]
-        finally:
-            model.eval()
-    moments = mixture_moments(
-        np.stack([_numpy(answer.mean) for answer in answers]), np.stack([_numpy(answer.sigma) for answer in answers])
-    )
-    epistemic = moments.epistemic * _numpy(model.calibration.scale)
-    return Moments(moments.mean, np.hypot(moments.aleatoric, epistemic), moments.aleatoric, epistemic)
 
 
 def _ensemble(found: list[Moments]) -> Moments:
@@ -289,7 +225,3 @@ def _merged(parts: list[Part], refused: dict[int, str]) -> Part:
         [state for part in full for state in part.status],
         {**refused, **{planet: why for part in parts for planet, why in part.refused.items()}},
     )
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().double().cpu().numpy()

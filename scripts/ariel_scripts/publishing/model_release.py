@@ -20,7 +20,7 @@ import torch
 
 from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import checkpoint_path
-from ariel_scripts.opening.models import add_code, load_model, one_thread
+from ariel_scripts.opening.models import add_code, load_model
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts.publishing.model_card import model_card
 from ariel_scripts.publishing.predict_alone import predict
@@ -30,6 +30,7 @@ from hf_dataset.simulation.planets import sample_planets, wavelengths_um
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
+from modeling_ariel.pipeline_ariel import torch_threads
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
 
     stage: the files as they will be sent. folder: named in errors.
     """
-    with one_thread():
+    with torch_threads(1):
         model = load_complete(stage, kind, folder)
         curves = light_curves(model.config.wavelength)
         expected = predict(model, ArielFeatureExtractor.from_pretrained(stage), curves)

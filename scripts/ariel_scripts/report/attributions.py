@@ -25,8 +25,8 @@ from torch import Tensor
 from ariel_scripts.opening.datasets import count_visits
 from ariel_scripts.opening.hub import Located
 from ariel_scripts.prediction.job import stream_rows
-from ariel_scripts.prediction.predictor import Member, classical_inputs, fit_inputs
-from modeling_ariel.retrieval import fit
+from ariel_scripts.prediction.predictor import Member
+from modeling_ariel.pipeline_ariel import classical_inputs
 
 STEPS = 48  # misses at most a few parts in a thousand of the change; 24 missed up to 6 %
 OUTPUTS = ("depth", "sigma")
@@ -79,12 +79,11 @@ def integrated_gradients(
 def attribute(member: Member, planet: int, rows: list[dict[str, Any]], steps: int = STEPS) -> Attribution:
     """Attributions of one planet, given the rows of its visits, to the light curves that ``member``'s model reads."""
     model = member.model
-    inputs = {name: value.to(member.device) for name, value in member.extractor(rows).items() if name != "labels"}
+    inputs = member.features(rows)
     names = ["light_curve"]
     with torch.no_grad():
-        if model.config.physics == "residual":
-            found = fit(fit_inputs(inputs), model.physics.wavelength.double())
-            inputs |= classical_inputs(model.physics.summarise(found, inputs["planet"]))
+        if member.has_fit:
+            inputs |= classical_inputs(member.posterior(member.fit(inputs), inputs["planet"]))
             names.append("residual")
     time, white = inputs["time"].cpu().numpy(), white_light(inputs.pop("flux"), inputs["valid"])
     for fitted in ("flux_err", "star"):  # with the flux only for the fit, which is done

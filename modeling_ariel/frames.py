@@ -1,0 +1,129 @@
+"""Light curves in a data frame, as the rows that the feature extractor takes.
+
+Only what pandas and Polars have in common is asked of a frame, so neither is imported.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import STAR_COLUMNS
+from .visits import Array, FeatureError
+
+LONG = ("time_h", "wavelength_um", "flux", "flux_err")  # a row a point
+WIDE = ("time", "flux", "flux_err")  # a row a visit
+_FEWEST_FILLED = 0.2  # of the grid time x wavelength: less is no grid
+
+
+def rows_of(frame: Any) -> list[dict[str, Any]]:
+    """A row a visit, from a long table (a row a point) or from the dataset's own columns; without the truth.
+
+    A long table has LONG, and may have ``planet_id``, ``visit`` and the star table's columns. Points that are not
+    there, or whose flux or error is NaN, are invalid.
+    """
+    names = {str(name) for name in frame.columns}
+    if "spectrum" in names:
+        names.remove("spectrum")
+    if names.issuperset(WIDE):
+        values = {name: [_dense(value) for value in frame[name].to_list()] for name in sorted(names)}
+        return [{name: column[row] for name, column in values.items()} for row in range(len(frame))]
+    if missing := [name for name in LONG if name not in names]:
+        raise FeatureError(
+            f"frame: expected columns {', '.join(LONG)} (a row a point) or {', '.join(WIDE)} (a row a visit), "
+            f"missing {', '.join(missing)}, found {', '.join(sorted(names)) or 'none'}"
+        )
+    if not len(frame):
+        raise FeatureError("frame: expected light curves, found no rows")
+    return _rows_of_points(frame, names)
+
+
+def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
+    """Visits of a long table: planets in order of appearance, each one's visits by number."""
+    planets = frame["planet_id"].to_list() if "planet_id" in names else [None] * len(frame)
+    kept = [name for name in (*LONG, "visit", *STAR_COLUMNS) if name in names]
+    columns = {name: _column(name, frame[name].to_list(), planets) for name in kept}
+    for name in ("time_h", "wavelength_um", "visit"):
+        wrong = np.flatnonzero(~np.isfinite(columns.get(name, np.zeros(1))))
+        if wrong.size:
+            found = columns[name][wrong[0]]
+            raise FeatureError(
+                f"{_planet(planets[wrong[0]])}column {name}: expected finite numbers, found {found} in {wrong.size} "
+                f"rows, first row {wrong[0]}"
+            )
+    places: dict[Any, list[int]] = {}
+    for place, planet in enumerate(planets):
+        places.setdefault(planet, []).append(place)
+    if "planet_id" in names and (unknown := [one for one in places if one is None or one != one]):
+        raise FeatureError(f"column planet_id: expected an id in each row, found {unknown[0]}")
+    rows = []
+    for planet, own in places.items():
+        of_planet = {name: values[own] for name, values in columns.items()}
+        visits = of_planet.get("visit", np.zeros(len(own)))
+        for visit in np.unique(visits):
+            points = {name: values[visits == visit] for name, values in of_planet.items()}
+            about = f"{_planet(planet)}visit {visit:g}: "
+            star = {name: _constant(about, name, points[name]) for name in STAR_COLUMNS if name in points}
+            # without ids all rows are of one planet
+            rows.append({"planet_id": 0 if planet is None else planet, "visit": int(visit), **star})
+            rows[-1] |= _grid(about, points)
+    return rows
+
+
+def _dense(value: Any) -> Any:
+    """A cell; pandas reads nested lists as arrays of arrays, which NumPy takes as lists of arrays."""
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return list(value)
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _planet(planet: Any) -> str:
+    return "" if planet is None else f"planet {planet}: "
+
+
+def _column(name: str, values: list[Any], planets: list[Any]) -> Array:
+    """Values as float64, NaN where there are none."""
+    try:
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    except (TypeError, ValueError):
+        pass
+    for row, value in enumerate(values):
+        try:
+            float(np.nan if value is None else value)
+        except (TypeError, ValueError):
+            raise FeatureError(
+                f"{_planet(planets[row])}column {name}: expected numbers, found {str(value)[:40]!r} in row {row}"
+            ) from None
+    raise FeatureError(f"column {name}: expected numbers, found {type(values[0]).__name__}")
+
+
+def _constant(about: str, name: str, values: Array) -> float:
+    """The one known value of the star table; NaN where there is none."""
+    known = np.unique(values[np.isfinite(values)])
+    if known.size > 1:
+        raise FeatureError(f"{about}column {name}: expected one value, found {known[0]:g} and {known[1]:g}")
+    return float(known[0]) if known.size else float("nan")
+
+
+def _grid(about: str, points: dict[str, Array]) -> dict[str, NDArray[Any]]:
+    """Arrays (T, C) of one visit, wavelengths ascending."""
+    time, at_time = np.unique(points["time_h"], return_inverse=True)
+    wavelength, at_channel = np.unique(points["wavelength_um"], return_inverse=True)
+    size = time.size * wavelength.size
+    if at_time.size < _FEWEST_FILLED * size:
+        raise FeatureError(
+            f"{about}column time_h: expected the same times for all wavelengths, found {at_time.size / size:.0%} of "
+            f"{time.size} times x {wavelength.size} wavelengths: bin them to common times"
+        )
+    place = at_time * wavelength.size + at_channel
+    times_seen = np.bincount(place, minlength=size)
+    if (twice := np.flatnonzero(times_seen > 1)).size:
+        at, channel = divmod(int(twice[0]), wavelength.size)
+        raise FeatureError(
+            f"{about}columns time_h, wavelength_um: expected each pair once, found {time[at]:g} h and "
+            f"{wavelength[channel]:g} um {times_seen[twice[0]]} times: are there several visits, or planets?"
+        )
+    flux, flux_err = (np.full(size, np.nan) for _ in range(2))
+    flux[place], flux_err[place] = points["flux"], points["flux_err"]
+    shape = (time.size, wavelength.size)
+    return {"time": time, "wavelength": wavelength, "flux": flux.reshape(shape), "flux_err": flux_err.reshape(shape)}

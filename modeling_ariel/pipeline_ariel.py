@@ -1,0 +1,306 @@
+"""From light curves to spectra: a checkpoint with all that stands between rows and its answers.
+
+pipeline = ArielPipeline.from_pretrained("released")  # or a folder, or a Hub id
+pipeline(rows).mean                                    # (P, C) transit depths
+pipeline.predict_df(frame)                             # a data frame in, a data frame out
+"""
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.utils import logging as transformers_logging
+
+from .feature_extraction_ariel import ArielFeatureExtractor
+from .frames import rows_of
+from .modeling_ariel import ArielForSpectrumPrediction
+from .physics import ClassicalPosterior, fit_inputs
+from .retrieval import OK, ClassicalFit, fit
+from .uncertainty import Moments, mixture_moments
+from .visits import Array, as_rows, plain
+
+RELEASED = "released"  # the checkpoint that comes with the package
+RELEASED_FOLDER = Path(__file__).parent / RELEASED
+
+Frame = TypeVar("Frame")
+
+# Dropout draws from the process's one generator, and torch's threads are the process's too.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Spectra of P planets over C channels [transit depth (Rp/Rs)^2], all visits of a planet combined.
+
+    ``planet_id`` of each, its place where none was given; ``wavelength`` (C,) [um]; ``mean`` and
+    ``sigma`` (P, C), with sigma^2 = ``aleatoric``^2 + ``epistemic``^2; ``classical_mean`` and
+    ``classical_sigma`` (P, C) of the posterior that the network starts from, None where it starts
+    from none; ``status`` of each planet's fit, and the ``reasons`` where it is not ok.
+    """
+
+    planet_id: list[Any]
+    wavelength: Array
+    mean: Array
+    sigma: Array
+    aleatoric: Array
+    epistemic: Array
+    classical_mean: Array | None
+    classical_sigma: Array | None
+    status: list[str]
+    reasons: list[str]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns of a table with a row a planet and channel."""
+        planets, channels = self.mean.shape
+        spectra = ("mean", "sigma", "aleatoric", "epistemic", "classical_mean", "classical_sigma")
+        found = {name: getattr(self, name) for name in spectra}
+        return {
+            "planet_id": np.repeat(np.asarray(self.planet_id), channels),
+            "channel": np.tile(np.arange(channels), planets),
+            "wavelength_um": np.tile(self.wavelength, planets),
+            **{name: values.ravel() for name, values in found.items() if values is not None},
+            "status": np.repeat(np.asarray(self.status, object), channels),
+        }
+
+
+class ArielPipeline:
+    """A model with its feature extractor, and how it is run.
+
+    Args:
+        model, extractor: of one checkpoint; see `from_pretrained`.
+        source: what errors call it.
+        device: where features, fit and network are computed.
+        samples: passes with dropout, whose spread is the epistemic part of sigma; 0 for one pass without.
+        seed: of the dropout.
+        threads: of torch while it predicts. The matrices are small: with two threads a planet takes
+            three times as long as with one. None leaves torch as it is.
+    """
+
+    def __init__(
+        self,
+        model: ArielForSpectrumPrediction,
+        extractor: ArielFeatureExtractor,
+        *,
+        source: str = "model",
+        device: str | torch.device = "cpu",
+        samples: int = 0,
+        seed: int = 0,
+        threads: int | None = 1,
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model.eval().to(self.device)
+        self.extractor: Callable[..., BatchFeature] = extractor
+        self.source, self.samples, self.seed, self.threads = source, samples, seed, threads
+        self.digest = _digest(model, extractor)
+        config = model.config
+        self.has_fit = config.physics == "residual"  # the network corrects a classical fit
+        self.has_dropout = max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) > 0
+        if samples and not self.has_dropout:
+            raise ValueError(f"{source}: samples: expected a model with dropout, found none in it")
+
+    @classmethod
+    def from_pretrained(
+        cls, id_or_folder: str | Path, revision: str | None = None, *, source: str | None = None, **settings: Any
+    ) -> Self:
+        """The pipeline of "released" (the package's checkpoint), a folder or a Hub id. No code of the Hub runs.
+
+        Args:
+            revision: branch, tag or commit of a Hub id.
+            source: what errors call it, default ``id_or_folder``.
+            settings: device, samples, seed, threads; see the class.
+
+        Raises:
+            ValueError: no checkpoint there, or one that lacks weights, as those of pretraining do.
+        """
+        source = source or str(id_or_folder)
+        folder = RELEASED_FOLDER if id_or_folder == RELEASED else id_or_folder
+        if revision is not None and Path(folder).is_dir():
+            raise ValueError(f"model revision {revision}: expected a model on the Hub, found the folder {source}")
+        where: dict[str, Any] = {} if revision is None else {"revision": revision}
+        try:
+            with quiet():
+                loaded: Any = ArielForSpectrumPrediction.from_pretrained(folder, output_loading_info=True, **where)
+            model, info = loaded
+            extractor = ArielFeatureExtractor.from_pretrained(folder, **where)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{source}: expected a checkpoint, found: {error}") from error
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(
+                f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights, "
+                f"{missing[0]} …: fine-tune it first (ariel finetune)"
+            )
+        return cls(model, extractor, source=source, **settings)
+
+    def __call__(self, rows: Any = None, *, fits: ClassicalFit | None = None, **arrays: Any) -> Spectra:
+        """Spectra of the planets in ``rows``, or in arrays given by name, in order of appearance.
+
+        Rows are one, a list, a batch of `datasets`, or a data frame (see `predict_df`). Arrays are
+        ``time`` (T,) [h], ``flux`` and ``flux_err`` (T, C), and what else the extractor takes
+        (``wavelength``, ``star``, ``planet_id``, …), of one visit or of a stack.
+
+        Args:
+            fits: of all visits, where they were made elsewhere.
+
+        Raises:
+            ValueError: what the light curves lack, by planet.
+        """
+        if rows is not None:
+            rows = rows_of(rows) if hasattr(rows, "columns") else as_rows(rows)
+        with _ONE_AT_A_TIME, torch_threads(self.threads), torch.no_grad():
+            inputs = self.features(rows, **arrays)
+            planet, classical, reasons = inputs["planet"], None, [""] * (int(inputs["planet"].max()) + 1)
+            if self.has_fit:
+                fits = self.fit(inputs) if fits is None else fits
+                classical, reasons = self.posterior(fits, planet), planet_reasons(fits, planet)
+                inputs |= classical_inputs(classical)
+            moments = self.moments(inputs, self.samples, str(self.seed))
+        ids = [plain(row.get("planet_id")) for row in as_rows(arrays if rows is None else rows)]
+        first = [planet.tolist().index(place) for place in range(len(reasons))]
+        return Spectra(
+            planet_id=[place if ids[row] is None else ids[row] for place, row in enumerate(first)],
+            wavelength=np.asarray(self.model.config.wavelength, np.float64),
+            mean=moments.mean.clip(0.0),  # a depth cannot be negative
+            sigma=moments.sigma,
+            aleatoric=moments.aleatoric,
+            epistemic=moments.epistemic,
+            classical_mean=None if classical is None else to_numpy(classical.mean),
+            classical_sigma=None if classical is None else to_numpy(classical.sigma),
+            status=[OK] * len(reasons) if classical is None else list(classical.status or ()),
+            reasons=reasons,
+        )
+
+    def predict_df(self, frame: Frame) -> Frame:
+        """Spectra of the light curves in a pandas frame, as a frame with a row a planet and channel.
+
+        ``frame`` has a row a point: ``time_h``, ``wavelength_um``, ``flux``, ``flux_err`` and, where
+        known, ``planet_id``, ``visit`` and the star table's columns. Or it has a row a visit, in the
+        dataset's own columns.
+        """
+        made: Any = type(frame)  # whatever it is, pandas' or Polars', it is made from columns
+        return made(self(frame).columns())
+
+    # --- steps ---------------------------------------------------------------------------------------------------
+
+    def features(self, rows: Any = None, **arrays: Any) -> dict[str, Tensor]:
+        """The network's inputs on the device, without the truth."""
+        found = self.extractor(rows, **arrays).items()
+        return {name: value.to(self.device) for name, value in found if name != "labels"}
+
+    @property
+    def fit_wavelength(self) -> Tensor:
+        """(C,) [um] float64, as the classical fit takes it."""
+        return self.model.physics.wavelength.double()
+
+    @torch.no_grad()
+    def fit(self, features: Mapping[str, Tensor]) -> ClassicalFit:
+        """The classical fits of the visits."""
+        return fit(fit_inputs(features), self.fit_wavelength)
+
+    @torch.no_grad()
+    def posterior(self, fits: ClassicalFit, planet: Tensor) -> ClassicalPosterior:
+        """What fits of visits say of their planets; ``planet`` (B,) is each visit's."""
+        return self.model.physics.summarise(fits, planet)
+
+    @torch.no_grad()
+    def run(self, inputs: Mapping[str, Tensor]) -> tuple[Array, Array]:
+        """Mean and sigma (P, C) of one pass without dropout."""
+        with _ONE_AT_A_TIME:
+            found = self.model(**inputs)
+        return to_numpy(found.mean), to_numpy(found.sigma)
+
+    @torch.no_grad()
+    def sample(self, inputs: Mapping[str, Tensor], samples: int, seed: str) -> tuple[Array, Array]:
+        """Means and sigmas (samples, P, C) of passes with dropout, which ``seed`` decides."""
+        number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:7], "big")
+        with _ONE_AT_A_TIME, torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(number)
+            self.model.train()
+            try:
+                found = [self.model(**inputs) for _ in range(samples)]
+            finally:
+                self.model.eval()
+        return np.stack([to_numpy(one.mean) for one in found]), np.stack([to_numpy(one.sigma) for one in found])
+
+    def moments(self, inputs: Mapping[str, Tensor], samples: int, seed: str) -> Moments:
+        """Mean, sigma and its parts (P, C), over dropout samples where there are any."""
+        if not samples:
+            mean, sigma = self.run(inputs)
+            return mixture_moments(mean[None], sigma[None])
+        moments = mixture_moments(*self.sample(inputs, samples, seed))
+        epistemic = moments.epistemic * self.spread_factor
+        return Moments(moments.mean, np.hypot(moments.aleatoric, epistemic), moments.aleatoric, epistemic)
+
+    @property
+    def spread_factor(self) -> Array:
+        """(C,) the calibration's: it was fitted to the whole sigma, so the spread of dropout means takes it too."""
+        return to_numpy(self.model.calibration.scale)
+
+
+def classical_inputs(classical: ClassicalPosterior) -> dict[str, Any]:
+    """A posterior as the arguments of the model that spare it the fit."""
+    names = ("mean", "sigma", "depth", "depth_sigma", "share", "shared", "shared_sigma")
+    return {**{f"classical_{name}": getattr(classical, name) for name in names}, "residual": classical.residual}
+
+
+def planet_reasons(fits: ClassicalFit, planet: Tensor) -> list[str]:
+    """Why the fits of each planet's visits are not ok, empty where all are."""
+    return [
+        "; ".join(fits.reasons[int(visit)] for visit in torch.nonzero(planet == place) if fits.reasons[int(visit)])
+        for place in range(int(planet.max()) + 1)
+    ]
+
+
+def to_numpy(tensor: Tensor) -> Array:
+    """As float64, from any device."""
+    return tensor.detach().double().cpu().numpy()
+
+
+@contextlib.contextmanager
+def torch_threads(number: int | None) -> Iterator[None]:
+    """Torch on so many threads, and then on as many as before; None leaves them.
+
+    On one thread sums have one order in every process.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars and its lists of new weights."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _digest(model: ArielForSpectrumPrediction, extractor: ArielFeatureExtractor) -> str:
+    """Hash of weights, buffers, configuration and the extractor's statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + str(tensor.dtype).encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    names = {"_name_or_path", "transformers_version", "auto_map", "architectures", "dtype"}
+    for settings in (model.config.to_dict(), extractor.to_dict()):
+        kept = {name: value for name, value in settings.items() if name not in names}
+        digest.update(json.dumps(kept, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
