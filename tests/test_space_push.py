@@ -27,7 +27,7 @@ REPO = "observer/ariel-space"
 START = """\
 import importlib.util, os, runpy, sys
 sys.path.append({site!r})
-names = ("hf_dataset", "modeling_ariel", "ariel_scripts", "inference")
+names = ("hf_dataset", "modeling_ariel", "ariel_scripts", "engine")
 found = [name for name in names if importlib.util.find_spec(name)]
 if found:
     raise SystemExit(f"expected a process without {{found}}")

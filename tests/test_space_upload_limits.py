@@ -172,10 +172,11 @@ def test_a_reader_knows_no_token_and_no_torch(monkeypatch: pytest.MonkeyPatch, r
     environment = process._environment()
     assert "HF_TOKEN" not in environment
     code = (
-        "import sys, upload_worker, upload_arrays, upload_parquet, upload_tables\n"
+        "import sys, uploads.worker, uploads.arrays, uploads.parquet, uploads.tables\n"
         "print([name for name in ('torch', 'transformers', 'gradio') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    command, space = [sys.executable, "-c", code], repository / "space"
+    done = subprocess.run(command, cwd=space, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

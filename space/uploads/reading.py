@@ -6,7 +6,7 @@
 The minimal format is a table with a row a time and wavelength: `time_h, wavelength_um, flux, flux_err`, and optionally
 `visit` and the star table's columns (space/README.md, "Your own light curves"). Nothing is executed: no pickle, no
 remote code; what a file states about its size is checked before it is read, and it is read by another process with
-limits on memory and time (`upload_process`).
+limits on memory and time (process.py).
 """
 
 from __future__ import annotations
