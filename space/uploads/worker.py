@@ -16,7 +16,6 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from engine.raw_view import read_view, write_view
 from uploads.limits import MAX_UNPACKED_BYTES, MB, UploadError
 
 Row = dict[str, Any]
@@ -54,6 +53,8 @@ def hand_over(rows: list[Row], folder: Path) -> list[Row]:
         kept: Row = {}
         for name, value in row.items():
             if name == "raw_view":
+                from engine.raw_view import write_view  # with what reduces frames: memory that tables need not hold
+
                 write_view(folder / VIEW, value)
             elif isinstance(value, np.ndarray):
                 arrays[f"{place}/{name}"] = value
@@ -72,6 +73,8 @@ def take_over(small: list[Row], folder: Path) -> list[Row]:
             place, name = key.split("/")
             rows[int(place)][name] = arrays[key]
     if (folder / VIEW).exists():
+        from engine.raw_view import read_view  # as above
+
         rows[0]["raw_view"] = read_view(folder / VIEW)
     return rows
 
