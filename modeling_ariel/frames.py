@@ -17,10 +17,10 @@ _FEWEST_FILLED = 0.2  # of the grid time x wavelength: less is no grid
 
 
 def rows_of(frame: Any) -> list[dict[str, Any]]:
-    """A row a visit, from a long table (a row a point) or from the dataset's own columns; without the truth.
+    """A row a visit, from a long table or from the dataset's own columns; without the truth.
 
-    A long table has LONG, and may have ``planet_id``, ``visit`` and the star table's columns. Points that are not
-    there, or whose flux or error is NaN, are invalid.
+    A long table has LONG, and may have ``planet_id``, ``visit`` and the star table's columns.
+    Points that are not there, or whose flux or error is NaN, are invalid.
     """
     names = {str(name) for name in frame.columns}
     if "spectrum" in names:
@@ -30,8 +30,8 @@ def rows_of(frame: Any) -> list[dict[str, Any]]:
         return [{name: column[row] for name, column in values.items()} for row in range(len(frame))]
     if missing := [name for name in LONG if name not in names]:
         raise FeatureError(
-            f"frame: expected columns {', '.join(LONG)} (a row a point) or {', '.join(WIDE)} (a row a visit), "
-            f"missing {', '.join(missing)}, found {', '.join(sorted(names)) or 'none'}"
+            f"frame: expected columns {', '.join(LONG)} (a row a point) or {', '.join(WIDE)} "
+            f"(a row a visit), missing {', '.join(missing)}, found {', '.join(sorted(names)) or 'none'}"
         )
     if not len(frame):
         raise FeatureError("frame: expected light curves, found no rows")
@@ -48,8 +48,8 @@ def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
         if wrong.size:
             found = columns[name][wrong[0]]
             raise FeatureError(
-                f"{_planet(planets[wrong[0]])}column {name}: expected finite numbers, found {found} in {wrong.size} "
-                f"rows, first row {wrong[0]}"
+                f"{_named(planets[wrong[0]])}column {name}: expected finite numbers, found {found} "
+                f"in {wrong.size} rows, the first is row {wrong[0]}"
             )
     places: dict[Any, list[int]] = {}
     for place, planet in enumerate(planets):
@@ -62,7 +62,7 @@ def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
         visits = of_planet.get("visit", np.zeros(len(own)))
         for visit in np.unique(visits):
             points = {name: values[visits == visit] for name, values in of_planet.items()}
-            about = f"{_planet(planet)}visit {visit:g}: "
+            about = _named(planet, visit)
             star = {name: _constant(about, name, points[name]) for name in STAR_COLUMNS if name in points}
             # without ids all rows are of one planet
             rows.append({"planet_id": 0 if planet is None else planet, "visit": int(visit), **star})
@@ -71,14 +71,17 @@ def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
 
 
 def _dense(value: Any) -> Any:
-    """A cell; pandas reads nested lists as arrays of arrays, which NumPy takes as lists of arrays."""
+    """A cell: pandas reads nested lists as arrays of arrays, which NumPy takes as lists of arrays."""
     if isinstance(value, np.ndarray) and value.dtype == object:
         return list(value)
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _planet(planet: Any) -> str:
-    return "" if planet is None else f"planet {planet}: "
+def _named(planet: Any, visit: float | None = None) -> str:
+    """How an error begins that is about these rows; a table without ids has no planet to name."""
+    known = {"planet": planet, "visit": None if visit is None else f"{visit:g}"}
+    words = " ".join(f"{name} {value}" for name, value in known.items() if value is not None)
+    return f"{words}: " if words else ""
 
 
 def _column(name: str, values: list[Any], planets: list[Any]) -> Array:
@@ -92,7 +95,7 @@ def _column(name: str, values: list[Any], planets: list[Any]) -> Array:
             float(np.nan if value is None else value)
         except (TypeError, ValueError):
             raise FeatureError(
-                f"{_planet(planets[row])}column {name}: expected numbers, found {str(value)[:40]!r} in row {row}"
+                f"{_named(planets[row])}column {name}: expected numbers, found {str(value)[:40]!r} in row {row}"
             ) from None
     raise FeatureError(f"column {name}: expected numbers, found {type(values[0]).__name__}")
 
@@ -112,8 +115,9 @@ def _grid(about: str, points: dict[str, Array]) -> dict[str, NDArray[Any]]:
     size = time.size * wavelength.size
     if at_time.size < _FEWEST_FILLED * size:
         raise FeatureError(
-            f"{about}column time_h: expected the same times for all wavelengths, found {at_time.size / size:.0%} of "
-            f"{time.size} times x {wavelength.size} wavelengths: bin them to common times"
+            f"{about}column time_h: expected the same times for all wavelengths, found "
+            f"{at_time.size / size:.0%} of {time.size} times x {wavelength.size} wavelengths: bin them "
+            "to common times"
         )
     place = at_time * wavelength.size + at_channel
     times_seen = np.bincount(place, minlength=size)
@@ -121,7 +125,7 @@ def _grid(about: str, points: dict[str, Array]) -> dict[str, NDArray[Any]]:
         at, channel = divmod(int(twice[0]), wavelength.size)
         raise FeatureError(
             f"{about}columns time_h, wavelength_um: expected each pair once, found {time[at]:g} h and "
-            f"{wavelength[channel]:g} um {times_seen[twice[0]]} times: are there several visits, or planets?"
+            f"{wavelength[channel]:g} um {times_seen[twice[0]]} times: are there several visits?"
         )
     flux, flux_err = (np.full(size, np.nan) for _ in range(2))
     flux[place], flux_err[place] = points["flux"], points["flux_err"]

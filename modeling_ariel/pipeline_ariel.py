@@ -40,7 +40,7 @@ _ONE_AT_A_TIME = threading.RLock()
 
 @dataclass(frozen=True)
 class Spectra:
-    """Spectra of P planets over C channels [transit depth (Rp/Rs)^2], all visits of a planet combined.
+    """Spectra of P planets over C channels [transit depth (Rp/Rs)^2], visits of a planet combined.
 
     ``planet_id`` of each, its place where none was given; ``wavelength`` (C,) [um]; ``mean`` and
     ``sigma`` (P, C), with sigma^2 = ``aleatoric``^2 + ``epistemic``^2; ``classical_mean`` and
@@ -80,7 +80,8 @@ class ArielPipeline:
         model, extractor: of one checkpoint; see `from_pretrained`.
         source: what errors call it.
         device: where features, fit and network are computed.
-        samples: passes with dropout, whose spread is the epistemic part of sigma; 0 for one pass without.
+        samples: passes with dropout, whose spread is the epistemic part of sigma; 0 for one pass
+            without it.
         seed: of the dropout.
         threads: of torch while it predicts. The matrices are small: with two threads a planet takes
             three times as long as with one. None leaves torch as it is.
@@ -112,7 +113,9 @@ class ArielPipeline:
     def from_pretrained(
         cls, id_or_folder: str | Path, revision: str | None = None, *, source: str | None = None, **settings: Any
     ) -> Self:
-        """The pipeline of "released" (the package's checkpoint), a folder or a Hub id. No code of the Hub runs.
+        """The pipeline of "released" (the package's checkpoint), a folder or a Hub id.
+
+        Classes are this package's: no code of the Hub runs.
 
         Args:
             revision: branch, tag or commit of a Hub id.
@@ -136,8 +139,8 @@ class ArielPipeline:
             raise ValueError(f"{source}: expected a checkpoint, found: {error}") from error
         if missing := sorted(info["missing_keys"]):
             raise ValueError(
-                f"{source}: expected a model that predicts spectra, missing {len(missing)} of its weights, "
-                f"{missing[0]} …: fine-tune it first (ariel finetune)"
+                f"{source}: expected a model that predicts spectra, missing {len(missing)} of its "
+                f"weights, {missing[0]} …: fine-tune it first (ariel finetune)"
             )
         return cls(model, extractor, source=source, **settings)
 
@@ -180,7 +183,7 @@ class ArielPipeline:
         )
 
     def predict_df(self, frame: Frame) -> Frame:
-        """Spectra of the light curves in a pandas frame, as a frame with a row a planet and channel.
+        """Spectra of the light curves in a pandas frame, a row a planet and channel.
 
         ``frame`` has a row a point: ``time_h``, ``wavelength_um``, ``flux``, ``flux_err`` and, where
         known, ``planet_id``, ``visit`` and the star table's columns. Or it has a row a visit, in the
@@ -242,7 +245,10 @@ class ArielPipeline:
 
     @property
     def spread_factor(self) -> Array:
-        """(C,) the calibration's: it was fitted to the whole sigma, so the spread of dropout means takes it too."""
+        """(C,) by which the spread of dropout means is scaled.
+
+        The calibration was fitted to the whole sigma, so its factor belongs to this part too.
+        """
         return to_numpy(self.model.calibration.scale)
 
 

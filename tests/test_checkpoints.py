@@ -38,7 +38,8 @@ from modeling_ariel.modeling_ariel import AUTO_MAP
 
 NOT_INSTALLED = ("modeling_ariel", "hf_dataset", "ariel_scripts", "datasets", "scipy", "pyarrow", "accelerate",
                  "pandas", "matplotlib", "typer_config", "exoplanet_core")  # fmt: skip
-SOURCES = {
+PIPELINE = {"frames.py", "pipeline_ariel.py"}  # what no auto class needs
+SOURCES = PIPELINE | {
     f"{name}.py"
     for name in ("columns", "configuration_ariel", "feature_extraction_ariel", "heads", "joint_fit", "layers",
                  "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
@@ -202,6 +203,7 @@ if found:
     raise SystemExit(f"expected none of these, found {found}")
 import numpy as np, torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 torch.set_num_threads(int(threads))
 rows = np.load("rows.npy", allow_pickle=True).tolist()
 for folder in ("spectra", "again"):
@@ -212,6 +214,8 @@ for folder in ("spectra", "again"):
     torch.save({name: value for name, value in out.items()}, f"{folder}.pt")
     model.save_pretrained("again")
     extractor.save_pretrained("again")
+pipeline = get_class_from_dynamic_module("pipeline_ariel.ArielPipeline", "spectra")
+np.save("pipeline.npy", pipeline.from_pretrained("spectra", threads=None)(rows).mean)
 pretraining = AutoModelForPreTraining.from_pretrained("pretrained", trust_remote_code=True).eval()
 torch.manual_seed(0)
 batch = extractor(rows)
@@ -254,6 +258,7 @@ def test_a_process_with_transformers_and_torch_alone_predicts_the_same_bits(else
     for name in ("mean", "sigma", "log_likelihood", "classical_mean", "classical_sigma", "covariance_factor"):
         assert torch.equal(found[name], expected[name]), name
     assert found["status"] == expected.status
+    np.testing.assert_array_equal(np.load(elsewhere / "pipeline.npy"), expected.mean.clamp_min(0.0).double())
     said = json.loads((elsewhere / "said.json").read_text())
     assert said["model"] == "ArielForSpectrumPrediction"
     assert said["config"] == "ArielConfig"
@@ -275,8 +280,7 @@ def test_saved_there_again_it_is_whole_and_gives_the_same(elsewhere: Path) -> No
     one, two = torch.load(elsewhere / "spectra.pt"), torch.load(elsewhere / "again.pt")
     assert torch.equal(one["mean"], two["mean"])
     assert torch.equal(one["sigma"], two["sigma"])
-    names = {path.name for path in (elsewhere / "spectra").glob("*.py")}
-    assert {path.name for path in (elsewhere / "again").glob("*.py")} == names
+    assert {path.name for path in (elsewhere / "again").glob("*.py")} == SOURCES - PIPELINE
     assert json.loads((elsewhere / "again" / "config.json").read_text())["auto_map"].items() <= AUTO_MAP.items()
 
 
