@@ -1,7 +1,7 @@
 """Raw Ariel frames in, a Hugging Face dataset of light curves out.
 
-The names below are what notebooks and scripts use. Each is imported when it is first asked for: importing the package
-costs nothing, and a part of it (the one that a Space carries) can be imported without the rest.
+The names below are what notebooks and scripts use. Each is imported on first use (PEP 562): importing the package
+costs nothing, and the part that a Space carries works without the rest.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from hf_dataset.store.rows import find_row
     from hf_dataset.store.shards import write_rows
     from hf_dataset.store.verify import verify
-else:  # type checkers would take a module with this function to have every name
+else:  # type checkers would believe that a module with this function has every name
 
     def __getattr__(name: str) -> object:
         """A public name, from the module that it lives in."""

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-ROW_SOURCES = ("raw", "reduction", "schema.py")  # rooms and files that decide a row; the others decide where it goes
-LENGTH = 12  # hex digits: enough to tell apart what one person ever makes, short enough to be read out
+ROW_SOURCES = ("raw", "reduction", "schema.py")  # what decides a row; the rest decides where it goes
+LENGTH = 12  # hex digits: unique in practice, short enough to be read out
 
 
 def config_hash(content: object) -> str:
@@ -20,8 +20,8 @@ def config_hash(content: object) -> str:
 def source_hash(package: Path = Path(__file__).parent, sources: Sequence[str] = ROW_SOURCES) -> str:
     """First 12 hex digits of the SHA-256 of sources, by default those that decide a row, their names included.
 
-    `package` is a folder laid out as hf_dataset, `sources` are rooms and files of it. ValueError where it lacks one of
-    them: the hash of nothing would never change.
+    `package` is a folder laid out as hf_dataset, `sources` are rooms and files of it. ValueError if one is missing:
+    the hash of nothing would never change.
     """
     found = hashlib.sha256()
     for name in sources:

@@ -1,8 +1,8 @@
 """Where a dataset is written: a folder of this machine, or a URL of any storage that fsspec knows (`s3://bucket/x`).
 
-Both are path objects with `/`, `read_bytes`, `stat`, `unlink`: `pathlib.Path` and `upath.UPath`. What differs is how a
-file appears whole. In a folder it is written under a hidden name and renamed; an object store has no renames, but an
-upload is there when it is complete and not before.
+Both are path objects with `/`, `read_bytes`, `stat`, `unlink`: `pathlib.Path` and `upath.UPath`. They differ in how a
+file appears atomically. In a folder it is written under a hidden name and renamed; an object store has no renames, but
+an upload appears only when it is complete.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def folder(where: str | Folder) -> Folder:
         return Path(LocalFileSystem._strip_protocol(text))
     options = dict(where.storage_options) if isinstance(where, UPath) else {}
     try:
-        url = UPath(text, **{**options, "use_listings_cache": False})  # what other machines wrote must be seen
-        url.fs  # noqa: B018 - made here, where a missing library can be told
+        url = UPath(text, **{**options, "use_listings_cache": False})  # files that other machines wrote must be seen
+        url.fs  # noqa: B018 - opened so that a missing library is reported here
     except (ValueError, ImportError) as error:
         raise ValueError(f"{text}: expected a path or a URL that fsspec can open: {error}") from error
     return url
@@ -59,7 +59,7 @@ def write_json(path: Folder, content: Any, indent: int = 1) -> None:
 
 
 def read_json(path: Folder) -> dict[str, Any] | None:
-    """The JSON object in a file; None where it is missing, cut or something else."""
+    """The JSON object in a file; None if it is missing, truncated or no object."""
     try:
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -68,35 +68,35 @@ def read_json(path: Folder) -> dict[str, Any] | None:
 
 
 def files(where: Folder, suffix: str) -> list[Folder]:
-    """The files of a folder, by name, that end in `suffix`; none where there is no folder."""
+    """The files of a folder that end in `suffix`, sorted by name; none if there is no folder."""
     found: list[Any] = list(where.glob(f"*{suffix}"))
     return sorted(found, key=str)
 
 
 def open_binary(path: Folder) -> IO[bytes]:
-    """A file to read parts of: from a URL only these are fetched."""
+    """A file opened for partial reads: from a URL only those parts are fetched."""
     return path.open("rb") if isinstance(path, Path) else path.fs.open(path.path, "rb", cache_type="none")
 
 
 def hidden(path: Path) -> Path:
-    """A name beside `path` for what is not finished, of this process alone, on whatever machine."""
+    """A hidden name beside `path` for an unfinished file, unique to this process on any machine."""
     return path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
 
 
 def remove_hidden(where: Path) -> None:
-    """Delete the files of a folder that have names as `hidden` gives: killed processes left them."""
+    """Delete hidden unfinished files that killed processes left in a folder."""
     for path in where.glob(".*.tmp"):
         if path.stem.rpartition(".")[2].isdigit():
             path.unlink(missing_ok=True)
 
 
 def sha256(file: IO[bytes]) -> str:
-    """SHA-256 of an opened file, hex, from where it stands to its end; a block is in memory at a time."""
+    """SHA-256 of an open file, hex, from its position to the end, read in blocks."""
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def put(finished: Path, path: Folder) -> None:
-    """Give the local file `finished` its place, where it appears whole; beside it in a folder, elsewhere for a URL."""
+    """Move the finished local file to `path`, where it appears whole: a rename in a folder, an upload to a URL."""
     if not isinstance(path, Path):
         path.fs.put_file(str(finished), path.path)
         return
@@ -106,7 +106,7 @@ def put(finished: Path, path: Folder) -> None:
 
 
 def remove_tree(path: Folder) -> None:
-    """Delete a folder and all that is in it, if it is there."""
+    """Delete a folder and its content, if it exists."""
     if isinstance(path, Path):
         shutil.rmtree(path, ignore_errors=True)
     elif path.exists():

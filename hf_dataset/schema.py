@@ -66,7 +66,7 @@ def shape_of(column: Column, n_bins: int) -> tuple[int, ...]:
 
 def features(n_bins: int = DEFAULT_BINS) -> Features:
     """`datasets.Features` of a light-curve row with `n_bins` time bins."""
-    # importing `datasets` takes a second: readers of raw files and reductions only need the names above
+    # importing `datasets` takes a second, and the reduction only needs the names above
     from datasets import Array2D, Features, List, Value
 
     def feature(column: Column) -> Array2D | List | Value:

@@ -48,7 +48,7 @@ Rows = dict[tuple[int, int], pa.Table]
 
 
 class Here:
-    """In place of an executor: the steps run in this process."""
+    """An executor that runs its steps in this process."""
 
     def __init__(self, engine: str, pipeline: list[Any], *arguments: Any, **options: Any) -> None:
         self.pipeline = pipeline
@@ -70,17 +70,17 @@ class Recall:
             return reduce_visit(visit, options)
         try:
             status = [(path.stat().st_ino, path.stat().st_mtime_ns, path.stat().st_size) for path in visit.files()]
-            told = [
+            tables = [
                 visit.folder.star(visit.split, visit.planet_id),
                 visit.folder.truth(visit.split, visit.planet_id),
                 visit.folder.axes,
                 [visit.adc(name) for name in layouts.INSTRUMENTS],
             ]
-            told += [visit.folder.airs_wavelengths, visit.folder.wavelengths, visit.folder.simulated]
+            tables += [visit.folder.airs_wavelengths, visit.folder.wavelengths, visit.folder.simulated]
         except ValueError:
             return reduce_visit(visit, options)
         with np.printoptions(threshold=sys.maxsize, precision=17):
-            key = (visit.layout, visit.split, visit.name, repr(options), repr(told), tuple(status))
+            key = (visit.layout, visit.split, visit.name, repr(options), repr(tables), tuple(status))
         if key not in self.known:
             self.known[key] = reduce_visit(visit, options)
         return self.known[key]
@@ -218,7 +218,7 @@ def check_message(message: str, pieces: tuple[str, ...], planet: int | None = No
     assert planet is None or re.search(rf"planet {planet}\b", message), message
 
 
-# --- what the table cannot hold ------------------------------------------------------------------------------------
+# --- what a case cannot show ---------------------------------------------------------------------------------------
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(

@@ -1,1 +1,1 @@
-"""Many visits → shards: what is planned, who works, how it resumes and ends."""
+"""Many visits → shards: plan, workers, resuming, report."""

@@ -1,7 +1,7 @@
 """Which of datatrove's engines runs a pipeline: processes of this machine, Slurm, Ray or Hugging Face Jobs.
 
-https://github.com/huggingface/datatrove. Two of the engines run by subclasses of its executors; an engine's class is
-imported when it is chosen, for Ray is not always installed.
+https://github.com/huggingface/datatrove. Two engines use subclasses of its executors. An engine's
+class is imported when it is chosen, because Ray is optional.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ WAITS = ("local", "ray")  # their run() returns when the tasks are done; the oth
 
 
 def check_name(engine: str) -> None:
-    """ValueError where no engine is called so."""
+    """ValueError if there is no such engine."""
     if engine not in ENGINES:
         raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, found {engine!r}")
 
 
 def check_installed(engine: str) -> None:
-    """ValueError where this machine lacks what the engine is started with."""
+    """ValueError if this machine lacks what starts the engine."""
     if engine == "slurm" and shutil.which("sbatch") is None:
         raise ValueError("engine slurm: expected the command sbatch on this machine, found none in PATH")
     if engine == "ray" and importlib.util.find_spec("ray") is None:
@@ -52,7 +52,7 @@ def make_executor(
     """The executor of an engine, not started. `options` are its own (partition, time, …) and win over the others.
 
     The tasks decide by themselves what is left to do, so datatrove's completion marks are not used. On Slurm what
-    depends on failed jobs runs all the same (it says what is missing), and no job waits for what will never be.
+    depends on failed jobs still runs (it says what is missing), and no job waits for one that cannot run.
     """
     logger.disable("datatrove")  # in this process: what it would tell the user is not about light curves
     check_name(engine)

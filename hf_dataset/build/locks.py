@@ -35,8 +35,8 @@ class FolderInUse(RuntimeError):
 def hold(path: Folder) -> Iterator[None]:
     """Hold `path` for this process alone while the block runs; FolderInUse where another process holds it.
 
-    In a folder the lock ends with the process, however it ends. On a URL it is an object that names its holder, renewed
-    every minute and void three minutes after the last renewal: so long does a killed build keep others out. Two builds
+    In a folder the lock ends with the process. On a URL it is an object that names its holder, renewed every minute and
+    void three minutes after the last renewal, so a killed build locks others out for that long. Two builds
     that take over a void lease in the same instant, or on machines whose clocks differ by minutes, may both begin; the
     one whose lease was overwritten stops at its next renewal. So does one that could not renew its own in time.
     """
@@ -71,7 +71,7 @@ class _Lease:
         self.lost = ""  # how, where it is no longer held
 
     def take(self) -> None:
-        """Write the lease, if there is none that holds."""
+        """Write the lease unless a valid one exists."""
         holder = read_json(self.path)
         if holder is not None:
             if holder["until"] > time.time():
@@ -125,9 +125,9 @@ class _Lease:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGINT end the block where it was ignored, as shells have it for jobs in the background.
+    """Let SIGINT end the block even if it was ignored, as in background jobs of a shell.
 
-    The thread that renews the lease could otherwise not stop a build that has lost it.
+    Otherwise the thread that renews the lease could not stop a build that has lost it.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         yield

@@ -1,4 +1,4 @@
-"""What a build will make: which visits go to which shard of which split, before anything is read."""
+"""The plan of a build: which visits go to which shard of which split, before anything is read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLANETS_PER_SHARD, SMALL_BUILD = 8, 16
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Everything that a build can be told.
+    """All options of a build.
 
     Rows depend on `reduction`; their places on `planets`, `limit` (planets a split), `planets_per_shard` (None: 8, or
     fewer where a small folder would keep workers idle) and on the training planets held out for validation. The rest
@@ -84,7 +84,7 @@ def code_version() -> dict[str, str]:
 
 
 def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOptions) -> Plan:
-    """Deal the folder's planets to splits and shards, in the order of their ids."""
+    """Assign the folder's planets to splits and shards, in the order of their ids."""
     found = {split: folder.planets(split) for split in folder.splits}
     chosen = _choose(found, options)
     n_planets = sum(len(planets) for _, planets in chosen.values())
@@ -145,7 +145,7 @@ def _visits(folder: ChallengeFolder, split: str, planet: int) -> list[int]:
 
 
 def describe(plan: Plan, folder: ChallengeFolder, todo: Sequence[Shard], workers: int) -> str:
-    """What a build has and would make, in words, with a guess at the size and time of the shards `todo`."""
+    """A description of what a build has and would make, with estimates of size and time for the shards `todo`."""
     lines = [f"{plan.root} ({plan.layout} layout) → {plan.out}"]
     for split in dict.fromkeys(shard.name.split for shard in plan.shards):
         of_split = [shard for shard in plan.shards if shard.name.split == split]

@@ -1,7 +1,7 @@
 """datatrove's local executor on `concurrent.futures`, so that a killed worker is noticed and none outlives the build.
 
-datatrove's own hangs for ever when a worker is killed (a multiprocessing.Pool loses the task), and leaves orphans when
-it is killed itself.
+datatrove's own hangs when a worker is killed (a multiprocessing.Pool loses the task), and leaves orphans when it is
+killed itself.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 
 
 class WorkerKilled(RuntimeError):
-    """A worker process ended without a word: killed, most often by a lack of memory."""
+    """A worker process was killed, most often for lack of memory."""
 
 
 class ProcessExecutor(LocalPipelineExecutor):
     """datatrove's local executor on a pool of processes that survives interruption.
 
-    A killed worker raises WorkerKilled; workers end at once, in the middle of a task too, when this process is
+    A killed worker raises WorkerKilled. Workers end at once, even in the middle of a task, when this process is
     interrupted, fails or is killed.
     """
 
@@ -60,7 +60,7 @@ class ProcessExecutor(LocalPipelineExecutor):
 
 
 def _start_worker(alive: Connection) -> None:
-    """Leave interrupts to the parent, end with it, and keep datatrove's log off the user's screen."""
+    """Leave interrupts to the parent, end with it, and keep datatrove's log off the screen."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logger.disable("datatrove")
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
@@ -73,7 +73,7 @@ def _end_with_parent(alive: Connection) -> None:
 
 
 def _start_forkserver(modules: list[str]) -> None:
-    """Start the server that workers are forked from: `modules` imported, one thread a library, deaf to Ctrl-C.
+    """Start the server that workers are forked from: `modules` imported, one thread per library, Ctrl-C ignored.
 
     Workers inherit all three, the last by the mask of blocked signals.
     """
@@ -92,7 +92,7 @@ def _start_forkserver(modules: list[str]) -> None:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A Ctrl-C that comes during the block is raised after it: a worker half started can't be stopped cleanly."""
+    """A Ctrl-C that comes during the block is raised after it: a half-started worker can't be stopped cleanly."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""One progress bar for all workers: they add a line a visit to files of OUT, the builder reads them.
+"""One progress bar for all workers: they append a line per visit to files in OUT, and the builder reads them.
 
 Files work on every engine that shares OUT with its workers, and need no channel between processes. An object store
 can't append, so on a URL a shard's few lines are written anew.
@@ -28,19 +28,19 @@ logger = logging.getLogger(__name__)
 
 
 def progress_path(out: Folder, shard: Shard) -> Folder:
-    """Where the lines of a shard in work are."""
+    """The progress file of a shard."""
     return out / STATE_DIR / PROGRESS_DIR / f"{shard.name}.jsonl"
 
 
 class ProgressLines:
-    """Tells of the visits of one shard as they are done."""
+    """Writes a line for each finished visit of a shard."""
 
     def __init__(self, out: Folder, shard: Shard) -> None:
         self._path, self._text = progress_path(out, shard), b""
         write_bytes(self._path, self._text)
 
     def add(self, entry: dict[str, Any]) -> None:
-        """One visit more."""
+        """Add a finished visit."""
         line = json.dumps(entry).encode() + b"\n"
         if isinstance(self._path, Path):
             with self._path.open("ab") as file:

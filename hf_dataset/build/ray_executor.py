@@ -1,8 +1,8 @@
-"""datatrove's Ray executor with a task a Ray worker, so that a killed one is noticed.
+"""datatrove's Ray executor with one task per Ray worker, so that a killed worker is noticed.
 
 datatrove's own runs each task in a multiprocessing.Pool inside a Ray actor: a task that the system kills leaves the
-pool, and with it the build, waiting for ever; a task's error is written to a log, and the build goes on as if nothing
-were. Functions import ray: this module can be looked at where it is not installed.
+pool, and with it the build, waiting for ever; a task's error is only logged, and the build goes on. ray is imported
+inside functions: this module can be imported without it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ATTEMPTS = 2  # a task whose worker or node died is given to another once
 
 
 class RayExecutor(RayPipelineExecutor):
-    """datatrove's Ray executor: its options, its tasks, and an end that tells what went wrong.
+    """datatrove's Ray executor: the same options and tasks, but errors are raised.
 
     A task's error is raised here; a worker or node that dies twice under the same task raises WorkerKilled. Either way,
     or when this process is interrupted or killed, the other tasks end. The cluster is the one of RAY_ADDRESS, else
@@ -63,7 +63,7 @@ class RayExecutor(RayPipelineExecutor):
         return stats
 
     def _resources(self) -> dict[str, Any]:
-        """What a task asks of its node; ValueError where no node has it, as Ray would wait for one for ever."""
+        """Resources of a task; ValueError if no node has them, since Ray would wait for ever."""
         import ray
 
         memory = int(self.mem_per_cpu_gb * self.cpus_per_task * (1 << 30))

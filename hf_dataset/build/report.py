@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class NothingBuiltError(RuntimeError):
-    """There is nothing to make a dataset of: shards are missing, or no visit gave a row."""
+    """No dataset can be made: shards are missing, or no visit gave a row."""
 
 
 def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
@@ -57,7 +57,7 @@ def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
 
 
 def _provenance(plan: Plan, summary: BuildSummary) -> dict[str, Any]:
-    """What the card says of the origin: no path or time of this machine, so that equal builds have equal cards."""
+    """The card's provenance, without paths or times of this machine, so that equal builds have equal cards."""
     return {
         "command": card.BUILD_COMMAND,
         "raw folder": {"layout": plan.layout, "files in it": list(plan.tables)},

@@ -1,4 +1,4 @@
-"""What of a build is finished already: the plan compared with the manifests of the shards that are there."""
+"""What a build has finished already: the plan compared with the manifests of existing shards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_dataset.store.shards import find_shards
 
 
 class BuildConflict(ValueError):
-    """What is in OUT was made with other settings, code or inputs than this build has."""
+    """OUT was made with other settings, code or inputs."""
 
 
 def read_manifests(plan: Plan) -> Iterator[tuple[Shard, dict[str, Any]]]:
@@ -29,8 +29,8 @@ def read_manifests(plan: Plan) -> Iterator[tuple[Shard, dict[str, Any]]]:
 def unfinished(plan: Plan, folder: ChallengeFolder) -> list[Shard]:
     """The shards still to be made; BuildConflict where a finished one does not belong to this plan.
 
-    A shard is made again where failed visits have other input files now (somebody has mended them), or where the
-    system refused to read these.
+    A shard is made again if input files of its failed visits have changed (were repaired), or could not be
+    read.
     """
     by_name = {str(shard.name): shard for shard in plan.shards}
     done, problems = set(), []
@@ -55,7 +55,7 @@ def unfinished(plan: Plan, folder: ChallengeFolder) -> list[Shard]:
 
 
 def _differences(plan: Plan, shard: Shard | None, manifest: Mapping[str, Any]) -> list[str]:
-    """How a manifest contradicts the plan, in words."""
+    """How a manifest contradicts the plan."""
     if manifest["config_hash"] != config_hash(plan.settings):
         old, new = _flat(manifest["settings"]), _flat(plan.settings)
         names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
@@ -90,7 +90,7 @@ def _mended(plan: Plan, folder: ChallengeFolder, shard: Shard, manifest: Mapping
 
 
 def check_tables(plan: Plan) -> None:
-    """BuildConflict where the raw folder's tables are not those that the build was planned with."""
+    """BuildConflict if the raw folder's tables have changed since the build was planned."""
     if found := changes(plan.tables, table_fingerprints(plan.root)):
         raise BuildConflict(
             f"{plan.root}: tables changed while the build ran: {'; '.join(found)}. Run it again; where that is "

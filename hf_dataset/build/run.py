@@ -1,9 +1,9 @@
-"""Raw challenge folder → dataset folder: what goes round the steps that the workers run.
+"""Raw challenge folder → dataset folder: everything around the steps that workers run.
 
     ROOT → plan (visits → shards) → workers: reduce each visit, write rows → shard + manifest → card and report
 
-A worker holds one visit and one row group at a time. Shards are finished or absent, so that a build can be stopped
-anywhere and run again; only what is missing is made. Which worker makes a shard has no influence on what is in it.
+A worker holds one visit and one row group at a time. A shard is either complete or absent, so a build can be stopped
+at any time and run again; only missing shards are made. Their content does not depend on which worker makes them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class BuildError(RuntimeError):
-    """The build as a whole cannot be done; what was finished stays."""
+    """The build failed as a whole; finished shards stay."""
 
 
 def build_dataset(
@@ -48,11 +48,11 @@ def build_dataset(
     reduce_visit: ReduceVisit = reduce_visit,
     on_start: Callable[[], object] | None = None,
 ) -> BuildSummary:
-    """Build the dataset of the raw folder `root` in `out`, or what is missing of it.
+    """Build the dataset of the raw folder `root` in `out`, or the missing part of it.
 
     `out` is a folder or a URL that fsspec can open. Visits that fail are in the summary, not raised. BuildConflict:
     `out` was begun with other settings, code or input.
-    `on_start` is called when nothing speaks against the build any more and it is about to write in `out`.
+    `on_start` is called after all checks, just before anything is written to `out`.
     `open_folder` and `reduce_visit` reach the workers by name: functions of an importable module.
     """
     root, out, options = Path(root), folders.folder(out), options or BuildOptions()
@@ -86,7 +86,7 @@ def build_dataset(
 def dry_run(
     root: str | Path, out: str | Folder, options: BuildOptions, *, open_folder: OpenFolder = open_folder
 ) -> str:
-    """What `build_dataset` would do, in words; nothing is written."""
+    """A description of what `build_dataset` would do; nothing is written."""
     root, out = Path(root), folders.folder(out)
     folder = open_folder(root)
     plan = make_plan(folder, root, out, options)
@@ -126,7 +126,7 @@ def _locked(out: Folder) -> Iterator[None]:
 def _executor(
     plan: Plan, todo: Sequence[Shard], options: BuildOptions, open_folder: OpenFolder, reduce_visit: ReduceVisit
 ) -> PipelineExecutor:
-    """What makes the shards `todo` on the chosen engine, and ends the build where nobody waits for them; not started.
+    """The executor of the shards `todo` on the chosen engine, not started; where nobody waits, it also ends the build.
 
     ValueError where this machine lacks the engine, or the engine one of its options.
     """
@@ -143,7 +143,7 @@ def _executor(
 
 
 def _run(executor: PipelineExecutor, plan: Plan, todo: Sequence[Shard], options: BuildOptions) -> None:
-    """Make the shards `todo`, or hand them to a cluster."""
+    """Make the shards `todo`, or submit them to a cluster."""
     if options.engine in WAITS:
         with _keeping(plan, todo), ProgressBar(plan.out, todo):
             executor.run()
@@ -153,7 +153,7 @@ def _run(executor: PipelineExecutor, plan: Plan, todo: Sequence[Shard], options:
 
 @contextlib.contextmanager
 def _keeping(plan: Plan, todo: Sequence[Shard]) -> Iterator[None]:
-    """Whatever stops the block: tidy up, and say what is finished and what is missing."""
+    """If the block is stopped: clean up, and say what is finished and what is missing."""
     try:
         yield
     except NothingBuiltError:
@@ -171,7 +171,7 @@ def _keeping(plan: Plan, todo: Sequence[Shard]) -> Iterator[None]:
 
 
 def _submit(plan: Plan, executor: PipelineExecutor, engine: str, options: Mapping[str, Any]) -> None:
-    """Hand a build to a cluster, leaving word of it in `.build`."""
+    """Submit a build to a cluster and record it in `.build`."""
     submissions.remember(plan.out, engine, options)
     try:
         executor.run()

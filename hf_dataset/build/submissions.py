@@ -1,4 +1,4 @@
-"""Builds that were handed to a cluster: nothing else may write their folder while their jobs wait or run."""
+"""Builds submitted to a cluster: nothing else may write their folder while their jobs wait or run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class StillQueued(RuntimeError):
 
 
 def job_name(out: Folder) -> str:
-    """What jobs of a build into `out` are called where the user gives no name."""
+    """Default name of the jobs of a build into `out`."""
     return f"ariel-{config_hash(str(out))}"
 
 
 def remember(out: Folder, engine: str, options: Mapping[str, Any]) -> None:
-    """Note what is about to be submitted."""
+    """Record what is about to be submitted."""
     name = options.get("job_name") or job_name(out)
     write_json(out / STATE_DIR / NAME, {"engine": engine, "job_name": name, "from": platform.node()})
 

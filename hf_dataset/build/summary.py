@@ -1,4 +1,4 @@
-"""What a build comes to, for who started it and for its report."""
+"""The result of a build, for the caller and the report."""
 
 from __future__ import annotations
 

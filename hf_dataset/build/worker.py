@@ -1,4 +1,4 @@
-"""What runs on the workers, wherever they are: datatrove steps that make shards, and the one that ends a build."""
+"""What runs on workers: datatrove steps that make shards, and the step that ends a build."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from hf_dataset.store.shards import ShardWriter
 
 OpenFolder = Callable[[Path], layouts.ChallengeFolder]
 ReduceVisit = Callable[[layouts.RawVisit, ReductionOptions], tuple[dict[str, Any], dict[str, Any]]]
-NODE_VARIABLES = ("ARIEL_NODE", "SLURMD_NODENAME")  # where an engine tells which of its nodes this is
+NODE_VARIABLES = ("ARIEL_NODE", "SLURMD_NODENAME")  # in which engines name the node
 
 
 class BuildShards(PipelineStep):
@@ -87,7 +87,7 @@ def node() -> str:
 
 
 def check_node(plan: Plan) -> None:
-    """RuntimeError where this machine has other folders or other code than the one that planned the build."""
+    """RuntimeError if this machine has other folders or code than the one that planned the build."""
     if not plan.root.is_dir():
         raise RuntimeError(f"{plan.root}: expected a folder that all nodes share, not found on {node()}")
     if isinstance(plan.out, Path) and not (plan.out / STATE_DIR).is_dir():
@@ -101,7 +101,7 @@ def check_node(plan: Plan) -> None:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Numerical libraries use one thread in the block: there is a task for every core, and sums keep their order."""
+    """Numerical libraries use one thread in the block: every core has a task, and sums keep their order."""
     before = pa.cpu_count()
     pa.set_cpu_count(1)
     try:
@@ -164,7 +164,7 @@ def _reduce(
         if (now := fingerprints(plan.root, visit.files())) != files:
             changed = ", ".join(sorted(path for path in {*now, *files} if now.get(path) != files.get(path)))
             raise layouts.RawDataError(f"{name}: expected its files to stay as they were, found {changed} changed")
-    except Exception as error:  # whatever is wrong with one visit, the others go on
+    except Exception as error:  # one bad visit is not fatal
         if lacks_memory(error):
             raise MemoryError(f"{name}: {error}") from None
         row = None
@@ -185,14 +185,14 @@ def _reduce(
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, the one that it was raised from, and so on."""
+    """An error and the chain of its causes."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error is for want of memory, not the visit's own; Arrow's readers say so in words only."""
+    """Whether an error means a lack of memory; Arrow's readers say so only in their message."""
     return any(
         isinstance(cause, MemoryError) or "bad_alloc" in str(cause) or getattr(cause, "errno", None) == errno.ENOMEM
         for cause in _causes(error)
@@ -200,7 +200,7 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the system refused what it may grant another time: no permission, a stale handle, a failed read."""
+    """Whether an error may pass: no permission, a stale handle, a failed read."""
     return any(isinstance(cause, OSError) and cause.errno is not None for cause in _causes(error))
 
 

@@ -1,4 +1,4 @@
-"""Opens the files of a raw folder: Parquet frames and CSV tables, refused by name where they are not what they claim.
+"""Opens the files of a raw folder, Parquet frames and CSV tables, and checks that they are what they claim to be.
 
 Nothing here knows a layout. A file may be missing, a folder, a broken link or half a download: each is a RawDataError
 with the path, what was expected and what was found.
@@ -24,7 +24,7 @@ INDEX_COLUMN = "__index_level"  # pandas stores an index under this name
 
 
 class RawDataError(ValueError):
-    """A raw folder or file is not what the challenge's layout says; names file, planet, expected and found."""
+    """A raw folder or file breaks the challenge's layout; names file, planet, what was expected and found."""
 
 
 def what_is(path: Path) -> str:
@@ -59,7 +59,7 @@ def open_parquet(path: Path, of: str = "") -> pq.ParquetFile:
     """A Parquet file whose footer is whole; `of` (" of planet 1 visit 0") follows the path in messages."""
     require_file(path, "a Parquet file", of)
     try:
-        # a buffer would hold far more than the columns asked for; checksums are verified where a file has them
+        # a buffer would hold far more than the requested columns; checksums are verified where present
         return pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RawDataError(
@@ -72,7 +72,7 @@ def array_columns(schema: pa.Schema, path: Path, of: str = "") -> list[int]:
 
     An index that pandas stored is left out. Columns are read by position, so another order would scramble pixels.
     """
-    names = schema.names  # a list made anew at each use
+    names = schema.names  # pyarrow builds the list on every access
     at = [i for i, name in enumerate(names) if not name.startswith(INDEX_COLUMN)]
     for k, i in enumerate(at):
         if names[i] != f"column_{k}":
@@ -84,7 +84,7 @@ def array_columns(schema: pa.Schema, path: Path, of: str = "") -> list[int]:
 
 
 def read_frame(path: Path, of: str = "") -> NDArray[np.float64]:
-    """(row, column) of an array stored a Parquet column an array column; a null is NaN."""
+    """(row, column) of an array stored as one Parquet column per array column; a null is NaN."""
     file = open_parquet(path, of)
     try:
         schema = file.schema_arrow
@@ -139,7 +139,7 @@ def row_of(path: Path, what: str, header: Sequence[str], row: Sequence[str]) -> 
 
 
 def numbers(path: Path, what: str, row: dict[str, str], names: Sequence[str]) -> NDArray[np.float64]:
-    """(name,) values of a row; an empty field is NaN. RawDataError where a column is missing or holds a text."""
+    """(name,) values of a row; an empty field is NaN. RawDataError if a column is missing or not a number."""
     if missing := [name for name in names if name not in row]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise RawDataError(f"{path}: {what}: expected the columns {', '.join(missing[:3])}{more}, found none of them")
@@ -155,7 +155,7 @@ def numbers(path: Path, what: str, row: dict[str, str], names: Sequence[str]) ->
 class PlanetTable:
     """A CSV table with rows by planet.
 
-    A row is checked when its planet is asked for, so that one planet's bad row is no other's trouble.
+    A row is checked when its planet is requested, so one planet's bad row does not affect others.
     """
 
     def __init__(self, path: Path) -> None:
@@ -186,7 +186,7 @@ class PlanetTable:
 
 
 def planet_number(text: str) -> int | None:
-    """The whole number that a table writes (1103775, or 1103775.0 as the 2025 test table has it), else None."""
+    """The planet number (1103775, or 1103775.0 as in the 2025 test table), None if it is no whole number."""
     try:
         value = Decimal(text.strip())
     except InvalidOperation:

@@ -1,4 +1,4 @@
-"""Whether raw files are still what they were: by size and modification time, without reading them."""
+"""Whether raw files have changed, by size and modification time, without reading them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def table_fingerprints(root: Path) -> dict[str, Fingerprint]:
 
 
 def changes(then: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint]) -> list[str]:
-    """The files that have come, gone or changed, in words."""
+    """A description of the files that were added, removed or changed."""
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     return [f"{name}: was {in_words(then.get(name))}, is {in_words(now.get(name))}" for name in names]
 
 
 def in_words(state: Fingerprint) -> str:
-    """A fingerprint in words."""
+    """A fingerprint as text."""
     if state is None:
         return "no file"
     size, time_ns = state

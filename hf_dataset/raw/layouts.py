@@ -1,7 +1,7 @@
 """Raw folders of the Ariel Data Challenge: the only file that knows layouts, file names, dtypes and tables.
 
-Two layouts exist (the data pages of the NeurIPS Ariel Data Challenges 2024 and 2025); which one a folder has is read
-off what is in it. Opening a folder or a visit reads no frames: pixels are decoded by Parquet column projection, on
+Two layouts exist (the data pages of the NeurIPS Ariel Data Challenges 2024 and 2025); which one a folder has follows
+from its files. Opening a folder or a visit reads no frames: pixels are decoded by Parquet column projection, on
 demand.
 """
 
@@ -90,7 +90,7 @@ class CalibrationFrames:
 
 
 def open_folder(root: str | Path) -> ChallengeFolder:
-    """Recognise and open a raw challenge folder; RawDataError says what was looked for where it is not one."""
+    """Recognise and open a raw challenge folder; otherwise RawDataError says what was expected."""
     root = Path(root)
     if not root.is_dir():
         raise RawDataError(f"{root}: expected a raw challenge folder, found {'a file' if root.exists() else 'nothing'}")
@@ -102,7 +102,7 @@ def open_folder(root: str | Path) -> ChallengeFolder:
 
 
 def _layout(root: Path, splits: Sequence[str]) -> str:
-    """`2024` or `2025`: by the ADC table, and where that does not tell, by the names of most planets' files."""
+    """`2024` or `2025`: by the ADC table, else by the file names of most planets."""
     by_table = {"2025": (root / "adc_info.csv").exists()}
     by_table["2024"] = any((root / f"{split}_adc_info.csv").exists() for split in splits)
     if sum(by_table.values()) == 1:
@@ -130,11 +130,11 @@ class ChallengeFolder:
 
     @property
     def simulated(self) -> bool:
-        """True where this project's simulator wrote the folder, as its record there says."""
+        """Whether this project's simulator wrote the folder, according to its record."""
         return bool(self._record)
 
     def origin(self, split: str, planet: int) -> str:
-        """What a row of the planet has as `layout`, which decides the licence of the dataset.
+        """The `layout` of a row of the planet, which decides the licence of the dataset.
 
         `simulated`: this project's simulator recorded that it made the planet in that split; `given`: it did so for a
         spectrum from elsewhere. Anything else, and all where the record cannot be read, has the challenge's layout.
@@ -148,13 +148,13 @@ class ChallengeFolder:
 
     @cached_property
     def _record(self) -> dict[str, Any]:
-        """What the simulator says it made; empty where it says nothing."""
+        """The simulator's record; empty if there is none."""
         path = self.root / "simulation.json"
         record = read_json(path) if what_is(path) == "a file" else None
         return record if record is not None and record.get("simulated") is True else {}
 
     def planets(self, split: str) -> list[int]:
-        """Planet numbers of a split, ascending: whatever has a number for its name, so that none is overlooked."""
+        """Planet numbers of a split, ascending: every entry whose name is a number, so that none is overlooked."""
         if split not in self.splits:
             raise RawDataError(f"{self.root}: expected the split {split!r}, found {', '.join(self.splits)}")
         names = sorted(path.name for path in (self.root / split).iterdir() if not path.name.startswith("."))
@@ -164,7 +164,7 @@ class ChallengeFolder:
         return sorted(numbers)
 
     def planet_folder(self, split: str, planet: int) -> Path:
-        """Where a planet's files are; RawDataError where no folder is there."""
+        """A planet's folder; RawDataError if there is none."""
         folder = self.root / split / str(planet)
         if (found := what_is(folder)) != "a folder":
             names = os.listdir(folder.parent) if folder.parent.is_dir() else []
@@ -173,7 +173,7 @@ class ChallengeFolder:
         return folder
 
     def visits(self, split: str, planet: int) -> list[int]:
-        """Visit numbers of a planet, ascending; one of which there is only an instrument, or calibration, counts."""
+        """Visit numbers of a planet, ascending; a visit with only one instrument, or only calibration, counts."""
         folder = self.planet_folder(split, planet)
         number = "" if self.layout == "2024" else r"_(0|[1-9][0-9]{0,8})"
         kinds = rf"({'|'.join(INSTRUMENTS)})_(?:signal{number}\.parquet|calibration{number})"
@@ -257,7 +257,7 @@ class ChallengeFolder:
 
 @dataclass(frozen=True)
 class RawVisit:
-    """One visit of one planet: where its files are, and their content on demand."""
+    """One visit of one planet: its files, read on demand."""
 
     folder: ChallengeFolder
     split: str
@@ -305,9 +305,9 @@ class RawVisit:
         return self.folder.adc(self.split, self.planet_id, instrument)
 
     def calibration(self, instrument: str) -> CalibrationFrames:
-        """Calibration frames of the whole detector: shapes checked, and that most of each can be believed.
+        """Calibration frames of the whole detector; shapes are checked, and that each is plausible as a whole.
 
-        Single values are as stored: they may be non-finite, or absurd.
+        Single values are as stored, even non-finite or absurd ones.
         """
         frames = {}
         for kind in CALIBRATION_FILES:
@@ -323,7 +323,7 @@ class RawVisit:
         return CalibrationFrames(**{**frames, "dead": ~(frames["dead"] == 0)})  # NaN counts as dead
 
     def _refuse_implausible(self, path: Path, kind: str, frame: NDArray[np.float64]) -> None:
-        """Raise RawDataError where most of a calibration frame is not finite, or its median cannot be."""
+        """Raise RawDataError if most of a calibration frame is not finite, or its median is implausible."""
         values = frame[1] if kind == "linear_corr" else frame  # the polynomial's slope
         finite = values[np.isfinite(values)]
         if 2 * finite.size < values.size:
@@ -397,8 +397,8 @@ class RawVisit:
             raise RawDataError(f"{self.signal_file(instrument)} of {self.name}: cannot be decoded: {error}") from error
         return counts
 
-    def again(self) -> RawVisit:
-        """The same visit with files of its own, for another thread."""
+    def reopened(self) -> RawVisit:
+        """The same visit with its own open files, for another thread."""
         return RawVisit(self.folder, self.split, self.planet_id, self.visit)
 
     def close(self) -> None:

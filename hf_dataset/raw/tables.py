@@ -1,7 +1,7 @@
-"""What the tables of a raw folder say, each value checked against what it can be: no file names, no layouts.
+"""The values of a raw folder's tables, each checked for its possible range. No file names or layouts here.
 
-A value that cannot be (a negative radius, a time axis in seconds) is refused, not passed on: whatever is wrong with the
-file then shows here and not as an odd light curve.
+An impossible value (a negative radius, a time axis in seconds) is refused: an error in a file then shows here, and not
+as an odd light curve.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def spectrum(table: PlanetTable, planet: int) -> NDArray[np.float64]:
 
 
 def star_parameters(table: PlanetTable, planet: int) -> dict[str, float]:
-    """Rs Ms Ts Mp e P sma i in the table's units; an empty field is NaN: not known."""
+    """Rs Ms Ts Mp e P sma i in the table's units; NaN where a field is empty."""
     values = numbers(table.path, f"planet {planet}", table.row(planet), STAR_COLUMNS)
     for name, value, (least, most) in zip(STAR_COLUMNS, values, STAR_RANGES, strict=True):
         if not (np.isnan(value) or least <= value <= most):

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -356,10 +357,9 @@ class Readout:
     @property
     def saturation_electrons(self) -> float:
         """The saturation level after the ADC step [e-]; rounding of float32 is left out by half a count."""
-        level = self.saturation - 0.5
-        return float(adc_to_electrons(
-            np.array(level), None, np.array(False), gain=self.gain, offset=self.offset, convention=self.adc, dtype=float
-        ).data)  # fmt: skip
+        level, good = np.array(self.saturation - 0.5), np.array(False)
+        convert = partial(adc_to_electrons, gain=self.gain, offset=self.offset, convention=self.adc)
+        return float(convert(level, None, good, dtype=float).data)
 
 
 def chain(

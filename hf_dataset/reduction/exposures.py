@@ -113,7 +113,7 @@ def bad_pixels(flags: NDArray[np.uint8], options: ReductionOptions) -> NDArray[n
 
 
 def steps_of(options: ReductionOptions) -> dict[str, bool]:
-    """Which of the optional steps of `calibration.chain` are made."""
+    """The optional steps of `calibration.chain`."""
     return {"linearity": options.linearity, "dark": options.dark, "flat": options.flat}
 
 
@@ -147,7 +147,7 @@ def _even_frames(visit: RawVisit, instrument: str, options: ReductionOptions) ->
 
 
 class _Block(NamedTuple):
-    """What a block leaves besides its exposures: lost samples (n, 2), pixels saturated often, seconds of two steps."""
+    """What a block gives besides its exposures: lost samples (n, 2), often saturated pixels, seconds of two steps."""
 
     lost: NDArray[np.intp]
     saturated: NDArray[np.intp]
@@ -197,7 +197,7 @@ class _Stream:
         if threads == 1:
             return [self._calibrate(self.visit, block) for block in blocks]
         visits: queue.SimpleQueue[RawVisit] = queue.SimpleQueue()
-        copies = [self.visit, *(self.visit.again() for _ in range(threads - 1))]
+        copies = [self.visit, *(self.visit.reopened() for _ in range(threads - 1))]
         for copy in copies:
             visits.put(copy)
 
@@ -217,7 +217,7 @@ class _Stream:
 
     def _calibrate(self, visit: RawVisit, block: NDArray[np.intp]) -> _Block:
         """Decode the pixels `block` and fill in their series, mean and pair."""
-        from hf_dataset.reduction import kernel  # here: it imports numba, 60 MB that only a reduction needs
+        from hf_dataset.reduction import kernel  # imported here: numba takes 60 MB that only a reduction needs
 
         began = time.perf_counter()
         rows, columns = np.unravel_index(block, self.flags.shape)
@@ -229,19 +229,26 @@ class _Stream:
         noise = least_noise(pair, self.frames.read[rows, columns], self.readout)
         bad = bad_pixels(self.flags.flat[block], self.options)
         lost, often = kernel.calibrate_series(
-            counts, block, *self.constants.readout, *(values[block] for values in self.constants.pixels), noise, bad,
-            self.options.hit_threshold, self.series, self.mean.reshape(-1),
-        )  # fmt: skip
+            counts,
+            block,
+            *self.constants.readout,
+            *(values[block] for values in self.constants.pixels),
+            noise,
+            bad,
+            self.options.hit_threshold,
+            self.series,
+            self.mean.reshape(-1),
+        )
         return _Block(lost, block[often], (decoded - began, time.perf_counter() - decoded))
 
 
 def zero_pages(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    """Zeros of which only what is written takes memory; `np.zeros` asks for huge pages, few of which stay untouched."""
+    """Zeros that take memory only once written; `np.zeros` uses huge pages, few of which stay untouched."""
     return np.frombuffer(mmap.mmap(-1, math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
 
 
 class KernelConstants(NamedTuple):
-    """The calibration as the kernel takes it: scale, shift, saturation; (pixel, …) linearity, dark charge, 1 / flat."""
+    """The kernel's calibration arguments: scale, shift, saturation; (pixel, …) linearity, dark charge, 1 / flat."""
 
     readout: tuple[Any, Any, Any]
     pixels: tuple[Array, Array, Array]
@@ -250,7 +257,7 @@ class KernelConstants(NamedTuple):
 def kernel_constants(
     frames: CalibrationFrames, bad: NDArray[np.bool_], readout: Readout, options: ReductionOptions
 ) -> KernelConstants:
-    """What the steps of `calibration.chain` are given, neutral where one is left out: then it changes no bit."""
+    """Arguments of the steps of `calibration.chain`; those of a step left out are neutral and change no bit."""
     dtype, size = np.dtype(options.dtype), bad.size
     steps = {name: given for name, _, given, _ in calibration.chain(frames, bad, readout, 2, **steps_of(options))}
     scale, shift = calibration.adc_scale(readout.gain, readout.offset, readout.adc)
@@ -292,9 +299,14 @@ def _variance(stream: _Stream) -> NDArray[np.float64]:
         linear_corr=all_frames.linear_corr[:, at][:, None],
     )
     model = calibration.calibrate(
-        stream.pair[:, at][:, None], frames, bad_pixels(stream.flags, stream.options)[at][None], stream.readout,
-        log=stream.log, dtype=np.dtype(np.float64), **steps_of(stream.options),
-    )  # fmt: skip
+        stream.pair[:, at][:, None],
+        frames,
+        bad_pixels(stream.flags, stream.options)[at][None],
+        stream.readout,
+        log=stream.log,
+        dtype=np.dtype(np.float64),
+        **steps_of(stream.options),
+    )
     variance = np.zeros(at.shape)
     variance[at] = np.asarray(model.variance)[0, 0]
     return variance

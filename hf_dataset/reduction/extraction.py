@@ -147,9 +147,14 @@ def foreground_of_point(
     if used.sum() < 12:
         raise ValueError(f"foreground: expected 12 good pixels in the annulus {annulus} px, found {int(used.sum())}")
     level = foreground(
-        mean[used][:, None], np.ones((int(used.sum()), 1), bool), distance[used][:, None],
-        kind=kind, inner=annulus[0], wing_power=WING_POWER_POINT, smooth=1,
-    )  # fmt: skip
+        mean[used][:, None],
+        np.ones((int(used.sum()), 1), bool),
+        distance[used][:, None],
+        kind=kind,
+        inner=annulus[0],
+        wing_power=WING_POWER_POINT,
+        smooth=1,
+    )
     return float(level[0])
 
 
@@ -221,7 +226,7 @@ def weighted_sums(cube: Array, weights: Array) -> NDArray[np.float64]:
 
     Not by BLAS: its results depend on the processor and on its number of threads.
     """
-    from hf_dataset.reduction import kernel  # here: it imports numba, 60 MB that only a reduction needs
+    from hf_dataset.reduction import kernel  # imported here: numba takes 60 MB that only a reduction needs
 
     return kernel.weighted_sums(np.ascontiguousarray(cube.transpose(1, 2, 0)), np.asarray(weights, np.float64))
 

@@ -93,8 +93,10 @@ def bin_flux(
     has flux 0 and the error of one exposure: finite, and not to be used.
     """
     if flux.shape != good.shape or variance.shape != flux.shape[1:]:
-        raise ValueError(f"binning: expected flux and good alike and a variance a channel, "
-                         f"found {flux.shape}, {good.shape}, {variance.shape}")  # fmt: skip
+        raise ValueError(
+            f"binning: expected flux and good alike and a variance a channel, "
+            f"found {flux.shape}, {good.shape}, {variance.shape}"
+        )
     good = good & np.isfinite(flux) & np.isfinite(variance) & (variance > 0)
     count = np.add.reduceat(good.astype(np.float64), edges[:-1], axis=0)
     valid = (count >= min_good_fraction * np.diff(edges)[:, None]) & (count > 0)

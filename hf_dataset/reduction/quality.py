@@ -88,9 +88,9 @@ class White(NamedTuple):
 
 def white_curve(flux: Array, flux_err: Array, valid: NDArray[np.bool_]) -> White:
     """The light of all channels (bin, channel) together; a channel's invalid bins leave the others' mean alone."""
-    level = np.array([
-        np.median(column[good]) if good.any() else 0.0 for column, good in zip(flux.T, valid.T, strict=True)
-    ])  # fmt: skip
+    level = np.array(
+        [np.median(column[good]) if good.any() else 0.0 for column, good in zip(flux.T, valid.T, strict=True)]
+    )
     share = np.where(valid & (level > 0), level, 0.0)
     total = share.sum(axis=1)
     good = total > 0.5 * np.maximum(level, 0).sum()

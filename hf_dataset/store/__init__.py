@@ -1,1 +1,1 @@
-"""What a dataset is on disk: shards, manifests, card, and whether they agree."""
+"""A dataset on disk: shards, manifests, card, and checks that they agree."""

@@ -1,4 +1,4 @@
-"""What each shard was made of: one manifest a shard, so that a resumed build never mixes settings, code or inputs.
+"""Lineage: one manifest per shard, so that a resumed build never mixes settings, code or inputs.
 
 `OUT/manifest/SHARD.json` is written after its Parquet file: a shard is finished when both are there and agree. It
 holds the settings, the code's version, size and modification time of every input file, and a report for every visit.
@@ -35,7 +35,7 @@ ENTRY_KEYS = {"planet_id", "visit", "files", "seconds"}  # of a visit
 
 
 def manifest_path(out: Folder, name: ShardName) -> Folder:
-    """Where the manifest of a shard is."""
+    """Path of a shard's manifest."""
     return out / MANIFEST_DIR / f"{name}.json"
 
 
@@ -85,7 +85,7 @@ def flaws(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def read_manifest(path: Folder) -> dict[str, Any] | None:
-    """The manifest in a file; None where it is missing, cut or lacks one of its keys."""
+    """The manifest in a file; None if it is missing, truncated or incomplete."""
     manifest = read_json(path)
     return None if manifest is None or flaws(manifest) else manifest
 
@@ -99,7 +99,7 @@ def is_whole(out: Folder, manifest: Mapping[str, Any]) -> bool:
 
 
 def remove_unfinished(out: Folder) -> None:
-    """Delete what killed processes left half written in the dataset folder `out`; a URL never has any."""
+    """Delete half-written files of killed processes in the dataset folder `out`; a URL never has any."""
     if isinstance(out, Path):
         for path in [*(out / DATA_DIR).glob(".*"), *(out / SAMPLE_DIR).glob(".*")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def remove_unfinished(out: Folder) -> None:
 
 
 def clear(out: Folder) -> None:
-    """Forget everything that a build made in `out`, manifests first; other files stay."""
+    """Delete everything that a build made in `out`, manifests first; other files stay."""
     remove_tree(out / MANIFEST_DIR)
     for paths in [*find_shards(out).values(), *find_shards(out, SAMPLE_DIR).values()]:
         for path in paths:

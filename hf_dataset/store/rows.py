@@ -1,4 +1,4 @@
-"""Single rows of a dataset folder or URL, read without the rest."""
+"""Single rows of a dataset folder or URL, without reading the rest."""
 
 from __future__ import annotations
 

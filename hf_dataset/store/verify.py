@@ -1,4 +1,4 @@
-"""Whether a finished dataset is what its manifests say: shards, rows, lineage, card, and the raw files it was made of.
+"""Checks a finished dataset against its manifests: shards, rows, lineage, card, and the raw files.
 
 Nothing is written. One row group is in memory at a time, and the ids of the rows seen so far.
 """
@@ -34,7 +34,7 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError)  # what 
 
 
 class Difference(NamedTuple):
-    """A file, or a planet, that is not as recorded."""
+    """A file or planet that differs from its record."""
 
     what: str
     expected: str
@@ -51,7 +51,7 @@ class Difference(NamedTuple):
 
 @dataclass
 class Verdict:
-    """What was looked at, and every difference found; sound where there are none.
+    """What was checked, and every difference; sound if there is none.
 
     `older`: it has no dataset.json, which earlier versions did not write.
     """
@@ -201,7 +201,7 @@ def check_numbering(verdict: Verdict, names: set[str]) -> None:
 
 
 def _read_manifest(verdict: Verdict, out: Folder, name: str) -> dict[str, Any] | None:
-    """A manifest that is whole and agrees with itself, or at least can be used; None where it cannot."""
+    """A usable manifest, its inconsistencies noted; None if it cannot be used."""
     what = f"{MANIFEST_DIR}/{name}.json"
     try:
         manifest = json.loads((out / what).read_bytes())
@@ -321,7 +321,7 @@ def check_sample(verdict: Verdict, out: Folder, quick: bool = False) -> None:
 
 
 def _same(one: object, other: object) -> bool:
-    """Whether two values of a row are equal, NaN and NaN as well."""
+    """Whether two values of a row are equal; NaN equals NaN."""
     floats = isinstance(one, float | np.ndarray) and np.asarray(one).dtype.kind == "f"
     return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=floats and other is not None)
 
