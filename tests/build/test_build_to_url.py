@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from build_scenes import timeless_contents
 from datasets import load_dataset
 from fake_folder import make_row, open_fake, reduce_fake, reduce_until_full, set_visit, write_folder
 from object_store import ShelfFileSystem, ShelfPath
@@ -28,7 +29,6 @@ from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.shards import find_shards
 
 BINS = 8
-TIMES = ("seconds", "cpu_seconds", "peak_mb", "node")
 url_build = partial(run.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
 pytestmark = pytest.mark.usefixtures("same_code")
 
@@ -41,22 +41,6 @@ def url(folder: Path) -> ShelfPath:
     return ShelfPath(f"shelf://{folder}")
 
 
-def contents(out: Path) -> dict[str, bytes]:
-    """What may not depend on where and how the dataset was built; manifests without durations."""
-    found = {str(path.relative_to(out)): path.read_bytes() for path in (out / "data").rglob("*") if path.is_file()}
-    found["README.md"] = (out / "README.md").read_bytes()
-    for path in (out / "manifest").iterdir():
-        found[path.name] = json.dumps(timeless(json.loads(path.read_text()))).encode()
-    return found
-
-
-def timeless(value: Any) -> Any:
-    """A manifest without what differs from run to run."""
-    if isinstance(value, dict):
-        return {name: timeless(part) for name, part in value.items() if name not in TIMES}
-    return [timeless(part) for part in value] if isinstance(value, list) else value
-
-
 @pytest.mark.parametrize("kind", ["file", "shelf"])
 def test_a_url_gets_the_bytes_that_a_folder_gets(root: Path, tmp_path: Path, kind: str) -> None:
     set_visit(root, "train", 3, 1, "bad")
@@ -64,7 +48,7 @@ def test_a_url_gets_the_bytes_that_a_folder_gets(root: Path, tmp_path: Path, kin
     there = tmp_path / "url" / "curves"
     summary = url_build(root, f"{kind}://{there}", options())
     assert summary.rows == plain.rows
-    assert contents(there) == contents(tmp_path / "folder" / "curves")
+    assert timeless_contents(there) == timeless_contents(tmp_path / "folder" / "curves")
     assert {"report.json", "report.md"} <= {path.name for path in there.iterdir()}
     assert not [path.name for path in there.rglob("*.jsonl")]
     assert url_build(root, f"{kind}://{there}", options()).rows == plain.rows  # finished, not done again
@@ -87,12 +71,12 @@ def test_a_dataset_at_a_url_is_read_back_by_load_dataset(
 def test_a_build_into_a_url_makes_only_the_missing_shard_again(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "curves"
     url_build(root, url(out), options())
-    before = contents(out)
+    before = timeless_contents(out)
     paths = sorted((out / "data/light_curves").rglob("*.parquet"))
     times = {path: path.stat().st_mtime_ns for path in paths}
     paths[1].unlink()
     url_build(root, url(out), options())
-    assert contents(out) == before
+    assert timeless_contents(out) == before
     assert [path for path, then in times.items() if path.stat().st_mtime_ns != then] == [paths[1]]
 
 

@@ -12,37 +12,18 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
-from tiny_models import tiny
+from saved_models import TRAINING, saved
 
-from ariel_scripts.opening import models
 from ariel_scripts.opening.models import add_code
 from ariel_scripts.opening.provenance import calibrated_layouts, layouts_of, licence_of
 from ariel_scripts.publishing import model_release as _model_release
 from ariel_scripts.publishing.model_card import GENERATED, model_card, usage
 from ariel_scripts.publishing.model_release import ALLOWED, model_release
 from ariel_scripts.publishing.release import Release
-from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
-from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel import ArielForPreTraining
 from modeling_ariel.modeling_ariel import AUTO_MAP
 
 REPO = "observer/ariel-tiny"
-TRAINING = {
-    "command": "ariel finetune /home/somebody/curves --out /home/somebody/out",
-    "config": {"dataset": "/home/somebody/curves", "model": None},
-    "seed": 0,
-    "data": {"source": "/home/somebody/curves", "split": "train", "layouts": ["simulated"]},
-    "planets": {"train": [1, 2, 3], "validation": [4, 5], "held out": [6]},
-    "loop": {"steps": 20, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.02, "precision": "no"},
-    "classical on validation": {"score_2024": 0.5, "log_likelihood": 8.0, "rmse_ppm": 60.0},
-    "evaluation": {"score_2024": 0.6, "log_likelihood": 8.5, "rmse_ppm": 50.0},
-    "held out": {"score_2024": 0.55, "log_likelihood": 8.2, "rmse_ppm": 55.0},
-    "step": 10,
-    "steps_run": 20,
-    "seconds": 120.0,
-    "processes": 1,
-    "threads": 2,
-    "device": "cpu",
-}
 CALIBRATION = {
     "model": {"name": "someone/start", "commit": "c" * 40},
     "dataset": {"name": "someone/others"},
@@ -54,15 +35,6 @@ CALIBRATION = {
     "after": {"score_2024": 0.45, "score_2025": 0.35, "coverage": {"overall": {"0.9": [0.89, 0.8, 0.95]}}},
     "conformal": {"coverage": {"overall": {"0.9": [0.91, 0.8, 0.95]}}},
 }
-
-
-def saved(folder: Path, kind: Any = ArielForSpectrumPrediction, record: dict[str, Any] | None = None) -> Path:
-    """A tiny model as `ariel finetune` leaves it."""
-    torch.manual_seed(0)
-    config = tiny(physics="none", decoder_hidden_size=16)
-    models.save_model(kind(config), folder, ArielFeatureExtractor(wavelength=config.wavelength))
-    (folder / "training.json").write_text(json.dumps(TRAINING if record is None else record))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Light curves as people have them become the model's tensors; what is wrong with them: test_visits.py."""
+"""Light curves as people have them become the model's tensors; what is wrong with them: modeling/test_visits.py."""
 
 from __future__ import annotations
 

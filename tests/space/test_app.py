@@ -19,6 +19,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from space_scenes import engine, planet
 from space_server import serving
+from space_uploads import bad_files
 
 from engine import what_if
 from page.endpoints import plain
@@ -133,21 +134,6 @@ def test_what_cannot_be_is_said(client: Client, endpoint: str, arguments: tuple[
     with pytest.raises(AppError) as error:
         client.predict(*given, api_name=endpoint)
     assert message in str(error.value)
-
-
-def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
-    (folder / "columns.csv").write_text("a,b\n1,2\n")
-    (folder / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
-    np.savez(folder / "pickled.npz", time=np.array([{"a": 1}], dtype=object))
-    (folder / "notes.csv").write_text("")
-    (folder / "archive.zip").write_bytes(b"PK\3\4 and nothing more")
-    return {
-        "columns": (folder / "columns.csv", "expected columns time_h"),
-        "picture": (folder / "picture.csv", "expected a CSV file"),
-        "pickled": (folder / "pickled.npz", "pickle"),
-        "empty": (folder / "notes.csv", "empty"),
-        "zip": (folder / "archive.zip", "zip"),
-    }
 
 
 @pytest.mark.parametrize("kind", ["columns", "picture", "pickled", "empty", "zip"])

@@ -43,7 +43,7 @@ from hf_dataset.store.shards import find_shards
 
 CASES = [*signal_cases(), *calibration_cases(), *table_cases(), *folder_cases()]
 OPTIONS = BuildOptions(reduction=ReductionOptions(n_bins=BINS), workers=1, planets_per_shard=8)
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "bad_inputs.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "bad_inputs.md"
 Rows = dict[tuple[int, int], pa.Table]
 
 

@@ -165,8 +165,8 @@ def fingerprint() -> str:
 
 
 def run(code: str, **environment: str) -> str:
-    here = Path(__file__).resolve().parent
-    path = os.pathsep.join([str(here.parent), str(here)])
+    here = Path(__file__).resolve().parents[1]
+    path = os.pathsep.join([str(here.parent), str(here), str(Path(__file__).parent)])
     return subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": path, **environment},

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from build_scenes import contents, fake_build, options, visits
 from detector_frames import write_tables
 from fake_folder import reduce_until_full, reduce_with_a_stale_handle, set_visit, write_folder
-from test_build import contents, fake_build, options, visits
 
 from hf_dataset import folders
 from hf_dataset.build import plan

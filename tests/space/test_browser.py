@@ -1,6 +1,6 @@
 """The Space in a real browser: choose, look, upload, ask what if, download, share; by keyboard, at night, on a phone.
 
-ARIEL_SCREENSHOTS=folder python -m pytest -m browser tests/test_space_browser.py
+ARIEL_SCREENSHOTS=folder python -m pytest -m browser tests/space/test_browser.py
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app import WORKERS
 from gradio_client import Client
 from space_scenes import engine, planet
 from space_server import ARGUMENTS, CHROMIUM, serving
-from test_space_app import bad_files
+from space_uploads import bad_files
 
 from uploads import reading
 

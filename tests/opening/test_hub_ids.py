@@ -14,7 +14,7 @@ import torch
 from code_blocks import Block, code_blocks
 from huggingface_hub import ModelCard
 from local_hub import Fault, LocalHub
-from test_model_release import saved
+from saved_models import saved
 from tiny_models import BINS, POPULATION
 
 from hf_dataset.simulation import fast, planets
@@ -90,7 +90,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     with LocalHub() as hub:
         said = hub.run(
             f"{COMMANDS}"
-            "model_release.check_alone = lambda *_: None\n"  # test_model_release.py has it
+            "model_release.check_alone = lambda *_: None\n"  # publishing/test_model_release.py has it
             f"call('push', 'model', '{SPECTRA}')\n"
             f"call('push', 'model', '{TINY}', 'tiny')\n"
             f"call('push', 'model', '{MASKED}', 'masked')\n"
@@ -166,7 +166,7 @@ def test_the_cards_example_runs_without_the_package_and_gives_the_same_bits(
     assert "ariel-spectra" not in elsewhere, elsewhere["ariel-spectra"]
     alone = blocks(published.card(SPECTRA), "python")[0]
     names: dict[str, object] = {}
-    local = alone.code.replace(SPECTRA, str(Path(__file__).parents[1] / "modeling_ariel/released"))
+    local = alone.code.replace(SPECTRA, str(Path(__file__).parents[2] / "modeling_ariel/released"))
     with torch_threads(1):
         exec(local.replace(", trust_remote_code=True", ""), names)
     assert names["spectrum"].status == ["ok"]  # type: ignore[attr-defined]

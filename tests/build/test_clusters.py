@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from build_scenes import timeless_contents
 from datasets import load_dataset
-from test_build_to_url import contents
 
 from hf_dataset.simulation import instrument, planets
 
@@ -47,7 +47,7 @@ def run(*words: object, prefix: tuple[object, ...] = (), **environment: str) -> 
         capture_output=True,
         text=True,
         timeout=300,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", **environment},
     )
 
@@ -59,7 +59,7 @@ def local(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
     done = run(root, out, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert "1 visits left out" in done.stderr
-    return contents(out)
+    return timeless_contents(out)
 
 
 def nodes(out: Path) -> Counter[str]:
@@ -86,7 +86,7 @@ def test_two_ray_nodes_make_the_bytes_of_the_local_engine(
     out = tmp_path / "curves"
     done = run(root, out, "--config", "configs/build-ray.yaml", prefix=(ray(repository),))
     assert done.returncode == 0, done.stderr
-    assert contents(out) == local
+    assert timeless_contents(out) == local
     assert len(nodes(out)) == 2
     assert all(name.startswith("ray-") for name in nodes(out))
     assert sum(nodes(out).values()) == 14
@@ -134,7 +134,7 @@ def test_slurm_jobs_make_the_bytes_of_the_local_engine(
     done = run(root, out, "--config", "configs/build-slurm.yaml", *own, prefix=(slurm(repository),))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "submitted: 4 shards" in done.stderr
-    assert contents(out) == local
+    assert timeless_contents(out) == local
     assert set(nodes(out)) == {"localhost"}
     assert not (out / ".build/submitted.json").exists()
 
@@ -173,7 +173,7 @@ def test_a_slurm_task_that_is_killed_leaves_the_others_and_is_made_by_the_next_r
     assert "expected 4 shards, 1 are missing: run it again" in log
     kept = {path: path.stat().st_mtime_ns for path in (out / "manifest").glob("*.json")}
     assert run(root, out, "--workers", 1).returncode == 0
-    assert contents(out) == local
+    assert timeless_contents(out) == local
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
 
 
@@ -202,14 +202,14 @@ def test_s3_gets_the_bytes_of_a_folder_and_load_dataset_reads_them(
     done = run(root, "s3://bucket/here/curves", "--workers", 2, **s3)
     assert done.returncode == 0, done.stderr
     store.get("bucket/here/curves", str(tmp_path / "curves"), recursive=True)
-    assert contents(tmp_path / "curves") == local
+    assert timeless_contents(tmp_path / "curves") == local
     assert json.loads((tmp_path / "curves/run.json").read_text())["status"] == "done"
     assert not (tmp_path / "curves/.build").exists()
 
     store.rm("bucket/here/curves/data/light_curves/train-00001-of-00003.parquet")
     assert run(root, "s3://bucket/here/curves", **s3).returncode == 0
     store.get("bucket/here/curves", str(tmp_path / "again"), recursive=True)
-    assert contents(tmp_path / "again") == local
+    assert timeless_contents(tmp_path / "again") == local
     refused = run(root, "s3://bucket/here/curves", "--validation-fraction", 0.5, **s3)
     assert (refused.returncode, "validation_fraction was 0.0, is 0.5" in refused.stderr) == (1, True)
 
@@ -231,5 +231,5 @@ def test_an_engine_and_a_url_go_together(
     assert done.returncode == 0, done.stderr
     options = {"key": "test", "secret": "test", "endpoint_url": s3["FSSPEC_S3_ENDPOINT_URL"]}
     s3fs.S3FileSystem(**options).get("bucket/ray/curves", str(tmp_path / "curves"), recursive=True)
-    assert contents(tmp_path / "curves") == local
+    assert timeless_contents(tmp_path / "curves") == local
     assert len(nodes(tmp_path / "curves")) == 2

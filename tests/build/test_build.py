@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from build_scenes import BINS, contents, fake_build, options, visits
 from datasets import load_dataset
 from fake_folder import CODE, TRAIN, make_row, open_fake, reduce_fake, reduce_until_full, set_visit, write_folder
 from filelock import FileLock
 from huggingface_hub import DatasetCard
 
 from hf_dataset.build import plan, progress, run
-from hf_dataset.build.plan import BuildOptions, make_plan
+from hf_dataset.build.plan import make_plan
 from hf_dataset.build.process_executor import WorkerKilled
 from hf_dataset.build.progress import ProgressBar, ProgressLines, progress_path
 from hf_dataset.build.run import BuildError
@@ -40,26 +40,10 @@ from hf_dataset.raw.layouts import RawDataError
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.splits import is_validation
 from hf_dataset.store import lineage
-from hf_dataset.store.shards import ShardName, find_shards
+from hf_dataset.store.shards import ShardName
 
-BINS = 8
 CODE_VERSION = plan.code_version.__wrapped__  # without its cache
-fake_build = partial(run.build_dataset, open_folder=open_fake, reduce_visit=reduce_fake)
 pytestmark = pytest.mark.usefixtures("same_code")
-
-
-def options(**changes: Any) -> BuildOptions:
-    return BuildOptions(**{"reduction": ReductionOptions(n_bins=BINS), "workers": 1, "planets_per_shard": 2, **changes})
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """The shard files: equal bytes are equal columns, row groups and metadata."""
-    return {path.name: path.read_bytes() for paths in find_shards(out).values() for path in paths}
-
-
-def visits(out: Path, split: str) -> list[tuple[int, int]]:
-    tables = [pq.read_table(path, columns=["planet_id", "visit"]).to_pylist() for path in find_shards(out)[split]]
-    return [(row["planet_id"], row["visit"]) for table in tables for row in table]
 
 
 def test_every_visit_becomes_its_row_in_the_order_of_planets(root: Path, tmp_path: Path) -> None:
@@ -293,7 +277,7 @@ def test_the_codes_version_is_the_packages_and_a_hash_of_the_sources_that_make_r
 
 def start(root: Path, out: Path) -> subprocess.Popen[str]:
     """A slow build in a process of its own."""
-    script = Path(__file__).with_name("interrupted_build.py")
+    script = Path(__file__).parents[1].joinpath("interrupted_build.py")
     return subprocess.Popen(
         [sys.executable, script, root, out], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
