@@ -294,7 +294,7 @@ DAMAGES: list[tuple[Callable[[Path], object], str]] = [
     (lambda out: (out / SHARD).write_text("version https://git-lfs.github.com/spec/v1"), f"{SHARD}: expected a whole"),
     (lambda out: (out / "data/light_curves/.train-1.tmp").write_text("x"), ".train-1.tmp too"),
     (lambda out: (out / "data/labels.csv").write_text("x"), "found data/labels.csv too"),
-    (lambda out: (out / TEST).rename(out / TEST.replace("test", "dev")), 
+    (lambda out: (out / TEST).rename(out / TEST.replace("test", "dev")),
      "dataset.json: rows of dev, as in the shards: expected 1, found 0"),
     (without_a_column, f"{SHARD}: column Rs: expected Value('float32'), found None"),
     (not_finite, f"{SECOND}: a row: expected one of the schema, found planet 3 visit 0: flux: expected finite"),
