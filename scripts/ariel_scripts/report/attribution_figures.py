@@ -94,7 +94,7 @@ def _attribution_layout(wavelength: Array, title: str, values: Array) -> dict[st
     layout = spectral_layout(wavelength, (title, "penalty"), (1.4, 1))
     layout["yaxis"] |= {"exponentformat": "power", "range": _airs_range(values)}
     layout["yaxis2"] |= {"type": "log", "exponentformat": "power", "range": [-5, 2.5]}
-    layout["shapes"].append({**level(1, 1.0), "yref": "y2"})
+    layout["shapes"].append(level(1, 1.0))
     return layout
 
 

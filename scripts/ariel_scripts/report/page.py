@@ -49,7 +49,7 @@ def page(
         shown.append(figure)
         return len(shown) - 1
 
-    def data() -> Any:
+    def drawn() -> Any:
         variants = [{"variants": list(figure.variants.values())} for figure in shown]
         return without_nan({"figures": variants, "planets": planets})
 
@@ -62,7 +62,7 @@ def page(
         sections=sections,
         run=run,
         place=place,
-        data=data,
+        drawn=drawn,
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
 
