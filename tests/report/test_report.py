@@ -94,7 +94,7 @@ def test_text_from_data_cannot_become_markup_or_script() -> None:
     listed = Table([bad, bad], [[bad, bad]])
     entry = {"name": bad, "planets": 9, "figures": [figure]}
     sections = [
-        Section("wavelengths", {"figure": figure, "bands": {bad: listed, "b": listed}}),
+        Section("wavelengths", {"figures": [figure], "bands": {bad: listed, "b": listed}}),
         Section("comparison", {"first": bad, "differences": listed, "figures": [figure]}, [bad]),
         Section("planets", {"labelled": 1, "listed": listed}),
         Section("embeddings", {"entries": [entry], "few": 10, "click": ""}),

@@ -164,7 +164,7 @@ def test_the_power_of_predictions_is_that_of_the_planets_whose_truth_it_is_drawn
         study = Study("d", "train", wavelengths_um("2025"), np.arange(4), np.ones(4, int), truth, star,
                       {i: [] for i in range(4)}, [entry])  # fmt: skip
         data = shapes(study).data
-        return [data["figure"].variants, data["roughness"]]
+        return [data["figures"][0].variants, data["roughness"]]
 
     noisy = mu.copy()
     noisy[2:] *= np.random.default_rng(1).random((2, CHANNELS))

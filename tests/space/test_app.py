@@ -17,10 +17,11 @@ import pytest
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from space_scenes import engine, planet
+from space_scenes import engine, planet, sample_folder
 from space_server import serving
 from space_uploads import bad_files
 
+from ariel_scripts.publishing import space_release
 from engine import what_if
 from page.endpoints import plain
 from page.handlers import SIZES, Handlers, Subject, told
@@ -316,3 +317,10 @@ def test_text_of_a_link_or_a_file_is_shown_and_does_nothing() -> None:
 def test_the_page_names_its_dataset_and_model() -> None:
     text = HEAD.format(planets=24, dataset="simulated sample", model="the released model")
     assert "24 planets of *simulated sample*" in text
+
+
+def test_its_release_carries_the_page_s_styles_and_scripts(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space_release, "sample_folder", lambda _: sample_folder())
+    items = space_release.space_release(repository / "space", "observer/space").items
+    sent = {item.path for item in items}
+    assert {"page/style.css", "page/keep_up.js", "page/save_picture.js", "page/show_link.js"} <= sent

@@ -49,7 +49,8 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
         raise ValueError(f"{folder / 'README.md'}: app_file: expected a file of the folder, found {header['app_file']}")
     modules = import_closure(sources, _package_root())
     _check_requirements(folder / "requirements.txt", [*sources, *modules.values()], header)
-    own = (folder / "README.md", folder / "requirements.txt", *sources)
+    assets = (path for suffix in ("css", "js") for path in sorted(folder.glob(f"page/*.{suffix}")))
+    own = (folder / "README.md", folder / "requirements.txt", *sources, *assets)
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in own}
     files |= modules
     files |= {f"{CHECKPOINT}/{path.name}": path for path in _checkpoint()}

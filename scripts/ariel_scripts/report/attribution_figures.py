@@ -16,6 +16,7 @@ from ariel_scripts.report.plots import (
     axis_of,
     colour,
     level,
+    line_of,
     line_style,
     packed,
     spectral_layout,
@@ -55,17 +56,9 @@ def attribution_figures(
                     "hoverinfo": "skip",
                 }
             )
-            data.append(
-                {
-                    "x": packed(hours),
-                    "y": packed(part),
-                    "mode": "lines",
-                    "name": f"{visit}attribution",
-                    "line": line_style(place, shape="hvh", width=1.5),
-                    "fill": "tozeroy",
-                    "fillcolor": colour(place, 0.25),
-                }
-            )
+            style = line_style(place, shape="hvh", width=1.5)
+            fill = {"fill": "tozeroy", "fillcolor": colour(place, 0.25)}
+            data.append(line_of(hours, part, name=f"{visit}attribution", line=style, **fill))
         layout = {
             "xaxis": axis_of("h from the first exposure"),
             "yaxis": axis_of(f"to {name}, {units[name]}", zeroline=True, exponentformat="power"),
@@ -94,7 +87,7 @@ def _attribution_layout(wavelength: Array, title: str, values: Array) -> dict[st
     layout = spectral_layout(wavelength, (title, "penalty"), (1.4, 1))
     layout["yaxis"] |= {"exponentformat": "power", "range": _airs_range(values)}
     layout["yaxis2"] |= {"type": "log", "exponentformat": "power", "range": [-5, 2.5]}
-    layout["shapes"].append({**level(1, 1.0), "yref": "y2"})
+    layout["shapes"].append(level(1, 1.0))
     return layout
 
 

@@ -17,6 +17,7 @@ from ariel_scripts.report.plots import (
     colour,
     label,
     level,
+    line_of,
     line_style,
     packed,
     spectral_layout,
@@ -66,29 +67,15 @@ def sigma_by_wavelength(wavelength: Array, curves: Mapping[str, Array]) -> Figur
 
 def coverage(curves: Mapping[str, CoverageCurve]) -> Figure:
     """Share of truths inside against the stated probability."""
-    data: list[Trace] = [
-        {
-            "x": [0, 100],
-            "y": [0, 100],
-            "mode": "lines",
-            "name": "honest",
-            "hoverinfo": "skip",
-            "line": {"color": "§muted", "dash": "dot", "width": 1.5},
-        }
-    ]
+    dotted = {"color": "§muted", "dash": "dot", "width": 1.5}
+    honest = {"x": [0, 100], "y": [0, 100], "mode": "lines", "name": "honest"}
+    data: list[Trace] = [{**honest, "hoverinfo": "skip", "line": dotted}]
     for place, (name, curve) in enumerate(curves.items()):
         levels = 100 * curve.levels
         data.append(_area(levels, 100 * curve.low, 100 * curve.high, place))
-        data.append(
-            {
-                "x": packed(levels),
-                "y": packed(100 * curve.coverage),
-                "mode": "lines",
-                "name": label(name),
-                "line": line_style(place),
-                "hovertemplate": "%{x:.0f} % interval holds %{y:.1f} %",
-            }
-        )
+        hover = "%{x:.0f} % interval holds %{y:.1f} %"
+        shown = {"name": label(name), "line": line_style(place), "hovertemplate": hover}
+        data.append(line_of(levels, 100 * curve.coverage, **shown))
     layout = {
         "xaxis": axis_of("stated probability of the interval, %", range=[0, 100]),
         "yaxis": axis_of("truths inside, %", range=[0, 100]),
@@ -106,27 +93,12 @@ def z_histograms(found: Mapping[str, ZHistogram]) -> Figure:
     normal = np.exp(-0.5 * fine**2) / np.sqrt(2 * np.pi)
     data: list[Trace] = []
     for place, (name, one) in enumerate(found.items()):
-        data.append(
-            {
-                "x": packed(np.repeat(one.edges, 2)[1:-1]),
-                "y": packed(np.repeat(one.density, 2)),
-                "mode": "lines",
-                "name": label(name),
-                "line": line_style(place),
-                "hoverinfo": "skip",
-                **({"fill": "tozeroy", "fillcolor": colour(place, 0.15)} if place == 0 else {}),
-            }
-        )
-    data.append(
-        {
-            "x": packed(fine),
-            "y": packed(normal),
-            "mode": "lines",
-            "name": "N(0, 1)",
-            "hoverinfo": "skip",
-            "line": {"color": "§ink", "dash": "dot", "width": 1.5},
-        }
-    )
+        shown = {"name": label(name), "line": line_style(place), "hoverinfo": "skip"}
+        if place == 0:
+            shown |= {"fill": "tozeroy", "fillcolor": colour(place, 0.15)}
+        data.append(line_of(np.repeat(one.edges, 2)[1:-1], np.repeat(one.density, 2), **shown))
+    dotted = {"color": "§ink", "dash": "dot", "width": 1.5}
+    data.append(line_of(fine, normal, name="N(0, 1)", hoverinfo="skip", line=dotted))
     top = 1.15 * max(normal.max(), *(one.density[1:-1].max() for one in found.values()))  # what is beyond may tower
     linear = {"xaxis": axis_of("z = (μ − truth)/σ", range=[-5, 5]), "yaxis": axis_of("density", range=[0, float(top)])}
     logarithmic = {**linear, "yaxis": axis_of("density", type="log", range=[-4, 0.3], dtick=1)}
@@ -200,14 +172,13 @@ def loss_map(wavelength: Array, planets: NDArray[np.int64], losses: Mapping[str,
 def power_spectra(frequency: Array, curves: Sequence[tuple[str, Array, int | None, str]]) -> Figure:
     """Power (K,) [ppm^2] over frequency (K,) [1/channel]: (name, power, place of its colour or None, dash)."""
     data = [
-        {
-            "x": packed(frequency),
-            "y": packed(np.maximum(values, 1e-12)),
-            "mode": "lines",
-            "name": label(name),
-            "line": {"color": "§ink", "width": 4} if place is None else line_style(place, dash=dash),
-            "hovertemplate": "%{x:.3f} per channel: %{y:.3g} ppm²",
-        }
+        line_of(
+            frequency,
+            np.maximum(values, 1e-12),
+            name=label(name),
+            line={"color": "§ink", "width": 4} if place is None else line_style(place, dash=dash),
+            hovertemplate="%{x:.3f} per channel: %{y:.3g} ppm²",
+        )
         for name, values, place, dash in curves
     ]
     layout = {

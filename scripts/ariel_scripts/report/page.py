@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,20 +50,20 @@ def page(
         shown.append(figure)
         return len(shown) - 1
 
-    def data() -> Any:
+    def drawn() -> Any:
         variants = [{"variants": list(figure.variants.values())} for figure in shown]
         return without_nan({"figures": variants, "planets": planets})
 
     templates = page_templates("ariel_scripts.report")
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    templates.filters["pretty"] = _pretty
+    templates.filters["pretty"] = partial(json.dumps, indent=1, ensure_ascii=False, default=str)
     return templates.get_template("page.html.j2").render(
         title=title,
         about=about,
         sections=sections,
         run=run,
         place=place,
-        data=data,
+        drawn=drawn,
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
 
@@ -89,7 +90,3 @@ def without_folders(value: Any) -> Any:
         text = str(value)
         return f"…/{Path(text).name}" if Path(text).is_absolute() else INNER_PATH.sub(r"…/\1", text)
     return value
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, default=str)

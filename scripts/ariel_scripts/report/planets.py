@@ -70,19 +70,7 @@ def planet_data(study: Study) -> dict[str, Any]:
     layout = plots.spectral_layout(study.wavelength, titles, (2.4, 1) if len(titles) > 1 else None)
     if len(titles) > 1:
         layout["yaxis2"]["autorangeoptions"] = {"include": [-3, 3]}
-        for value in (-2, 2):
-            layout["shapes"].append(
-                {
-                    "type": "line",
-                    "xref": "paper",
-                    "x0": 0,
-                    "x1": 1,
-                    "yref": "y2",
-                    "y0": value,
-                    "y1": value,
-                    "line": {"color": "§muted", "width": 1, "dash": "dot"},
-                }
-            )
+        layout["shapes"] += [plots.level(1, -2), plots.level(1, 2)]
     return {
         "ids": study.planets.tolist(),
         "wavelength": plots.packed(study.wavelength),
@@ -126,7 +114,7 @@ def calibration(study: Study) -> Section:
     caption = f"Mean over a planet's visits.{study.click}"
     figure = figures.strip("Planet by planet", caption, quantities, study.planets)
     head = ["step", "quantity", "before (median)", "after (median)", "after, from … to …"]
-    return Section("calibration", {"figure": figure, "steps": Table(head, rows)})
+    return Section("calibration", {"figures": [figure], "steps": Table(head, rows)})
 
 
 def step_values(study: Study) -> dict[tuple[str, str, str], dict[str, Array]]:

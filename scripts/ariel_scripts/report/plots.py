@@ -69,6 +69,10 @@ def line_style(place: int, **style: Any) -> dict[str, Any]:
     return {"color": colour(place), "dash": DASHES[place % len(DASHES)], "width": 2, **style}
 
 
+def line_of(x: ArrayLike, y: ArrayLike, **more: Any) -> Trace:
+    return {"x": packed(x), "y": packed(y), "mode": "lines", **more}
+
+
 def axis_of(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": title}, **more}
 
@@ -113,32 +117,13 @@ def spectral_layout(wavelength: Array, titles: Sequence[str], heights: Sequence[
     for name, (low, high) in BANDS.items():
         if low < wavelength[1] - 0.1 or "continuum" in name:
             continue
-        layout["shapes"].append(
-            {
-                "type": "rect",
-                "xref": "x2",
-                "yref": "paper",
-                "x0": low,
-                "x1": high,
-                "y0": 0,
-                "y1": 1,
-                "layer": "below",
-                "fillcolor": "§band",
-                "line": {"width": 0},
-            }
-        )
-        layout["annotations"].append(
-            {
-                "xref": "x2",
-                "yref": "paper",
-                "x": (low + high) / 2,
-                "y": 1,
-                "yanchor": "bottom",
-                "showarrow": False,
-                "text": band_name(name).split()[0],
-                "font": {"size": 11, "color": "§muted"},
-            }
-        )
+        box = {"type": "rect", "xref": "x2", "yref": "paper", "x0": low, "x1": high, "y0": 0, "y1": 1}
+        style = {"layer": "below", "fillcolor": "§band", "line": {"width": 0}}
+        layout["shapes"].append(box | style)
+        place = {"xref": "x2", "yref": "paper", "x": (low + high) / 2, "y": 1, "yanchor": "bottom"}
+        font = {"size": 11, "color": "§muted"}
+        text = {"text": band_name(name).split()[0], "font": font, "showarrow": False}
+        layout["annotations"].append(place | text)
     return layout
 
 

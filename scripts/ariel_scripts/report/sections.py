@@ -83,7 +83,7 @@ def wavelengths(study: Study, seed: int) -> Section:
     if not len(study.labelled):
         middle = {entry.name: PPM * np.median(entry.sigma, 0) for entry in study.entries}
         figure = figures.sigma_by_wavelength(study.wavelength, middle)
-        return Section("wavelengths", {"figure": figure, "bands": bands})
+        return Section("wavelengths", {"figures": [figure], "bands": bands})
     curves: dict[str, dict[str, dict[str, Array]]] = {"root mean square": {}, "median planet": {}}
     for entry in study.entries:
         truth, mu, sigma = study.judged(entry)
@@ -110,7 +110,7 @@ def wavelengths(study: Study, seed: int) -> Section:
             rows.append([band_name(name), *cells])
         bands[entry.name] = Table(["band", "channels", *(NAMES[key] for key in keys)], rows)
     figure = figures.errors_by_wavelength(study.wavelength, curves)
-    return Section("wavelengths", {"figure": figure, "bands": bands})
+    return Section("wavelengths", {"figures": [figure], "bands": bands})
 
 
 def honesty(study: Study) -> Section:
@@ -127,7 +127,7 @@ def likelihood(study: Study) -> Section:
     order = np.argsort(-losses[study.entries[0].name].sum(1), kind="stable")
     sorted_ = {name: loss[order] for name, loss in losses.items()}
     shown = figures.loss_map(study.wavelength, study.planets[study.labelled][order], sorted_)
-    return Section("likelihood", {"figure": shown, "click": study.click})
+    return Section("likelihood", {"figures": [shown], "click": study.click})
 
 
 def shapes(study: Study) -> Section:
@@ -159,7 +159,7 @@ def shapes(study: Study) -> Section:
     head = ["", "roughness of μ (median), ppm", "of μ − truth, ppm"]
     named = [cell for name in statistics.PENALTIES for cell in (PENALTY_NAMES[name], "planets beyond")]
     data = {
-        "figure": figures.power_spectra(frequency, curves),
+        "figures": [figures.power_spectra(frequency, curves)],
         "roughness": Table(head, rows),
         "planets": len(study.planets),
         "penalties": Table(["", *named], penalties),

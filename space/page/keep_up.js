@@ -1,0 +1,23 @@
+// Gradio's page closes its stream of answers when the server says that none is outstanding. A question asked in that
+// moment is answered into no stream: it waits on the server until the page asks anything else. So where something has
+// been outstanding for some seconds, the page asks for nothing at all, which opens the stream again.
+// The same clock names the figures for those who hear the page.
+() => {
+  const names = {
+    'spectrum-plot': 'Spectrum with its error band, residuals below', 'curves-plot': 'Light curves with fit',
+    'image-plot': 'Time by wavelength', 'detector-plot': 'Detector before and after the step',
+    'spot-plot': 'FGS1 with its aperture', 'parts-plot': 'Parts of sigma over wavelength',
+    'occlusion-plot': 'What hiding data does', 'reliability-plot': 'Stated and found coverage',
+    'what-if-plot': 'Spectrum and sigma under other conditions',
+  };
+  let waiting = 0;
+  setInterval(() => {
+    for (const plot of document.querySelectorAll('.plot .js-plotly-plot:not([role])')) {
+      plot.setAttribute('role', 'figure');
+      plot.setAttribute('aria-label', names[plot.closest('.plot').id] + '; described in the text beside it');
+    }
+    const shown = document.querySelector('[data-testid="status-tracker"]:not(.hide)');
+    waiting = shown ? waiting + 1 : 0;
+    if (waiting % 3 === 0 && shown) document.querySelector('#nudge')?.click();
+  }, 1000);
+}
