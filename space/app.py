@@ -47,9 +47,12 @@ def build_app(engine: Engine) -> gr.Blocks:
             elem_id="head",
         )
         page = SimpleNamespace(
-            subject=gr.State(time_to_live=2 * HOUR), view=gr.State(VIEWS[0]), dark=gr.State(False),
-            last=gr.State(time_to_live=2 * HOUR), asked=gr.State(0),
-        )  # fmt: skip
+            subject=gr.State(time_to_live=2 * HOUR),
+            view=gr.State(VIEWS[0]),
+            dark=gr.State(False),
+            last=gr.State(time_to_live=2 * HOUR),
+            asked=gr.State(0),
+        )
         _menu(page, engine)
         with gr.Tabs(elem_id="views") as page.tabs:
             _spectrum_tab(page)
@@ -81,16 +84,23 @@ def _menu(page: SimpleNamespace, engine: Engine) -> None:
     with gr.Row(elem_id="menu"):
         page.planet = gr.Dropdown(
             choices=[(info.label, str(info.planet_id)) for info in engine.planets()],
-            value=None, label="Planet (type to search)", scale=4, min_width=260, elem_id="planet",
-        )  # fmt: skip
+            value=None,
+            label="Planet (type to search)",
+            scale=4,
+            min_width=260,
+            elem_id="planet",
+        )
         page.random = gr.Button("Random", scale=1, min_width=80, elem_id="random")
         page.hardest = gr.Button("Hardest", scale=1, min_width=80, elem_id="hardest")
         page.best = gr.Button("Best", scale=1, min_width=80, elem_id="best")
     with gr.Accordion("Bring your own light curves", open=False, elem_id="own"), gr.Row():
         page.upload = gr.File(
-            label="Light curves, or a raw folder as zip", file_types=list(EXTENSIONS), scale=2, height=130,
+            label="Light curves, or a raw folder as zip",
+            file_types=list(EXTENSIONS),
+            scale=2,
+            height=130,
             elem_id="upload",
-        )  # fmt: skip
+        )
         with gr.Column(scale=3):
             gr.Markdown(LIMITS_TEXT)
             page.example_kind = gr.Radio(EXAMPLES, value=None, label="Make an example file", elem_id="example-kind")
@@ -101,12 +111,23 @@ def _menu(page: SimpleNamespace, engine: Engine) -> None:
 def _spectrum_tab(page: SimpleNamespace) -> None:
     with gr.Tab("Spectrum", id=VIEWS[0]) as page.spectrum_tab:
         with gr.Row():
-            page.unit = gr.Radio([(UNIT_NAMES[unit], unit) for unit in ("ppm", "depth", "rp_rs", "scale_heights")],
-                                 value="ppm", label="Unit", scale=2, min_width=280, elem_id="unit")  # fmt: skip
+            page.unit = gr.Radio(
+                [(UNIT_NAMES[unit], unit) for unit in ("ppm", "depth", "rp_rs", "scale_heights")],
+                value="ppm",
+                label="Unit",
+                scale=2,
+                min_width=280,
+                elem_id="unit",
+            )
             page.resolution = gr.Slider(
-                *LIMITS["resolution"], value=0, step=5, label="Bins: resolving power λ/Δλ (0: every channel)", scale=2,
-                min_width=280, elem_id="resolution",
-            )  # fmt: skip
+                *LIMITS["resolution"],
+                value=0,
+                step=5,
+                label="Bins: resolving power λ/Δλ (0: every channel)",
+                scale=2,
+                min_width=280,
+                elem_id="resolution",
+            )
         page.spectrum = gr.Plot(show_label=False, elem_id="spectrum-plot", elem_classes="plot")
         page.spectrum_words = gr.Markdown(elem_classes="words", elem_id="spectrum-words")
         with gr.Row():
@@ -146,17 +167,32 @@ def _what_if_tab(page: SimpleNamespace) -> None:
             "The same planet observed under other conditions; fit and network run anew, the simulator where it can."
         )
         with gr.Row():
-            page.noise = gr.Slider(*LIMITS["noise"], value=1, step=0.5, label="Noise, × the usual", elem_id="noise",
-                                   min_width=200)  # fmt: skip
-            page.transits = gr.Slider(*LIMITS["transits"], value=0, step=1, label="Transits (0: as observed)",
-                                      elem_id="transits", min_width=200)  # fmt: skip
-            page.drift = gr.Slider(*LIMITS["drift"], value=1, step=0.5, label="Drift, × the usual", elem_id="drift",
-                                   min_width=200)  # fmt: skip
+            page.noise = gr.Slider(
+                *LIMITS["noise"], value=1, step=0.5, label="Noise, × the usual", elem_id="noise", min_width=200
+            )
+            page.transits = gr.Slider(
+                *LIMITS["transits"],
+                value=0,
+                step=1,
+                label="Transits (0: as observed)",
+                elem_id="transits",
+                min_width=200,
+            )
+            page.drift = gr.Slider(
+                *LIMITS["drift"], value=1, step=0.5, label="Drift, × the usual", elem_id="drift", min_width=200
+            )
         with gr.Row():
-            page.missing_width = gr.Slider(*LIMITS["missing_width"], value=0, step=0.05, min_width=200,
-                                           label="Missing channels: width, µm", elem_id="missing-width")  # fmt: skip
-            page.missing_from = gr.Slider(*LIMITS["missing_from"], value=2.5, step=0.05, min_width=200,
-                                          label="… from, µm", elem_id="missing-from")  # fmt: skip
+            page.missing_width = gr.Slider(
+                *LIMITS["missing_width"],
+                value=0,
+                step=0.05,
+                min_width=200,
+                label="Missing channels: width, µm",
+                elem_id="missing-width",
+            )
+            page.missing_from = gr.Slider(
+                *LIMITS["missing_from"], value=2.5, step=0.05, min_width=200, label="… from, µm", elem_id="missing-from"
+            )
         page.what_if = gr.Plot(show_label=False, elem_id="what-if-plot", elem_classes="plot")
         page.what_if_words = gr.Markdown(elem_classes="words", elem_id="what-if-words")
 
@@ -175,21 +211,36 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     inputs += [page.step, *whatifs]
     views = {
         "spectrum": [page.spectrum, page.spectrum_words, page.csv],
-        "light-curves": [page.visit, page.bands, page.curves, page.image, page.curves_words, page.raw_words, page.step,
-                         page.detector, page.spot],
+        "light-curves": [
+            page.visit,
+            page.bands,
+            page.curves,
+            page.image,
+            page.curves_words,
+            page.raw_words,
+            page.step,
+            page.detector,
+            page.spot,
+        ],
         "why": [page.parts, page.occlusion, page.why_words, page.reliability, page.reliability_words],
         "what-if": [page.what_if, page.what_if_words, page.last],
-    }  # fmt: skip
+    }
     outputs: list[Any] = [component for name in SIZES for component in views[name]]
     plots = [page.spectrum, page.curves, page.image, page.parts, page.occlusion, page.what_if]
     private: dict[str, Any] = {"api_visibility": "private"}
 
     controls = (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs)
     gr.on(
-        [page.asked.change, *(control.input for control in controls)], told(handlers.show), inputs,
-        [*outputs, page.query], trigger_mode="always_last", concurrency_limit=WORKERS, concurrency_id="answers",
-        show_progress_on=plots, **private,
-    ).then(None, page.query, page.link, js=SHOW_LINK, **private)  # fmt: skip
+        [page.asked.change, *(control.input for control in controls)],
+        told(handlers.show),
+        inputs,
+        [*outputs, page.query],
+        trigger_mode="always_last",
+        concurrency_limit=WORKERS,
+        concurrency_id="answers",
+        show_progress_on=plots,
+        **private,
+    ).then(None, page.query, page.link, js=SHOW_LINK, **private)
 
     opened = [page.subject, page.view, page.dark, page.planet, page.tabs, page.unit, page.resolution, page.visit]
     opened += [*whatifs, page.status, page.asked]
@@ -205,9 +256,14 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     # of the tabs together: a tab's own event also comes when the page is built, and may be answered after the link's;
     # progress is shown on the figures, as KEEP_UP sees by it that something is outstanding
     page.tabs.select(
-        told(handlers.select), None, [page.view, page.asked], trigger_mode="multiple", concurrency_limit=1,
-        show_progress_on=plots, **private,
-    )  # fmt: skip
+        told(handlers.select),
+        None,
+        [page.view, page.asked],
+        trigger_mode="multiple",
+        concurrency_limit=1,
+        show_progress_on=plots,
+        **private,
+    )
     page.example_kind.input(told(handlers.example), page.example_kind, page.example, concurrency_limit=1, **private)
     page.png.click(None, page.query, None, js=SAVE_PICTURE, **private)
 
@@ -236,8 +292,10 @@ def _publish(endpoints: Endpoints) -> None:
 
 def open_engine() -> Engine:
     """The engine that the environment asks for."""
-    setting = {name: os.environ.get(f"ARIEL_{name.upper()}") or None
-               for name in ("model", "dataset", "model_revision", "dataset_revision")}  # fmt: skip
+    setting = {
+        name: os.environ.get(f"ARIEL_{name.upper()}") or None
+        for name in ("model", "dataset", "model_revision", "dataset_revision")
+    }
     return Engine.open(**setting, background=True)  # type: ignore[arg-type]
 
 
@@ -252,9 +310,17 @@ def warm_up(engine: Engine) -> None:
 def launch(app: gr.Blocks, port: int | None = None, **options: Any) -> Any:
     """Serve the app; what else it is told goes to Gradio."""
     return app.launch(
-        server_port=port, theme=THEME, css=CSS, max_file_size=MAX_UPLOAD_BYTES, show_error=True, ssr_mode=False,
-        footer_links=["api", "settings"], max_threads=16, head=preload(), **options,
-    )  # fmt: skip
+        server_port=port,
+        theme=THEME,
+        css=CSS,
+        max_file_size=MAX_UPLOAD_BYTES,
+        show_error=True,
+        ssr_mode=False,
+        footer_links=["api", "settings"],
+        max_threads=16,
+        head=preload(),
+        **options,
+    )
 
 
 if __name__ == "__main__":

@@ -94,10 +94,20 @@ class Catalogue:
                     planet = int(row["planet_id"])
                     known = planets.get(planet)
                     places.setdefault(planet, []).append(place)
-                    planets[planet] = replace(known, n_visits=known.n_visits + 1) if known else PlanetInfo(
-                        planet, split, 1, row["labelled"], row["layout"], self._notes.get(str(planet), ""), row["Ts"],
-                        raw=planet in raw,
-                    )  # fmt: skip
+                    planets[planet] = (
+                        replace(known, n_visits=known.n_visits + 1)
+                        if known
+                        else PlanetInfo(
+                            planet,
+                            split,
+                            1,
+                            row["labelled"],
+                            row["layout"],
+                            self._notes.get(str(planet), ""),
+                            row["Ts"],
+                            raw=planet in raw,
+                        )
+                    )
         return planets, {planet: sorted(found, key=lambda place: place.visit) for planet, found in places.items()}
 
     def _raw_files(self) -> list[Path]:

@@ -136,10 +136,13 @@ class Engine:
     def about(self) -> dict[str, Any]:
         """What is open: model, its hash, dataset, its commit, numbers of planets."""
         return {
-            "model": self.network.source, "model_sha256": self.network.digest, "dataset": self.catalogue.name,
-            "dataset_revision": self.catalogue.revision, "planets": len(self.catalogue.planets()),
+            "model": self.network.source,
+            "model_sha256": self.network.digest,
+            "dataset": self.catalogue.name,
+            "dataset_revision": self.catalogue.revision,
+            "planets": len(self.catalogue.planets()),
             "simulated_sample": self.catalogue.is_sample,
-        }  # fmt: skip
+        }
 
     # --- planets -------------------------------------------------------------------------------------------------
 
@@ -194,10 +197,15 @@ class Engine:
         number = int(row.get("visit", visit) or 0)
         return freeze(
             light_curves(
-                planet_name(rows), number, one, fits.select(torch.tensor([visit])), self.wavelength_um,
-                len(row["time"]), row.get("centroid"),
+                planet_name(rows),
+                number,
+                one,
+                fits.select(torch.tensor([visit])),
+                self.wavelength_um,
+                len(row["time"]),
+                row.get("centroid"),
             )
-        )  # fmt: skip
+        )
 
     def why(self, rows: Rows) -> Attribution:
         """Which times and wavelengths the mean and the precision of a spectrum come from (see `explain`)."""

@@ -108,11 +108,15 @@ def mean_exposure(visit: RawVisit, instrument: str, options: ReductionOptions) -
 def write_view(path: Path, view: RawView) -> None:
     """Keep a view as an NPZ file of plain arrays; no pickle."""
     about = {
-        "name": view.name, "first_column": view.first_column, "aperture": view.aperture, "spot": view.spot,
-        "foreground": view.foreground, "fgs1_radii": view.fgs1_radii,
+        "name": view.name,
+        "first_column": view.first_column,
+        "aperture": view.aperture,
+        "spot": view.spot,
+        "foreground": view.foreground,
+        "fgs1_radii": view.fgs1_radii,
         "steps": [[image.title, image.unit] for image in view.steps],
         "images": {name: [image.title, image.unit] for name, image in view.images.items()},
-    }  # fmt: skip
+    }
     arrays: dict[str, np.ndarray] = {"trace": view.trace, "columns_um": view.columns_um}
     for place, image in enumerate(view.steps):
         arrays[f"step_{place}"] = image.image
@@ -131,6 +135,15 @@ def read_view(path: Path) -> RawView:
         flags = {name: file[f"flags_{name}"] for name in images}
         spot, radii = about["spot"], about["fgs1_radii"]
         return RawView(
-            about["name"], steps, images, flags, file["columns_um"], about["first_column"], file["trace"],
-            about["aperture"], about["foreground"], (spot[0], spot[1]), (radii[0], radii[1], radii[2]),
-        )  # fmt: skip
+            about["name"],
+            steps,
+            images,
+            flags,
+            file["columns_um"],
+            about["first_column"],
+            file["trace"],
+            about["aperture"],
+            about["foreground"],
+            (spot[0], spot[1]),
+            (radii[0], radii[1], radii[2]),
+        )

@@ -189,9 +189,12 @@ class Spectrum:
         suffix = "" if unit == "depth" else f"_{unit}"
         columns: dict[str, Any] = {"wavelength_um": self.wavelength_um}
         for name, error in (
-            ("mean", "sigma"), ("sigma_aleatoric", ""), ("sigma_epistemic", ""), ("classical_mean", "classical_sigma"),
+            ("mean", "sigma"),
+            ("sigma_aleatoric", ""),
+            ("sigma_epistemic", ""),
+            ("classical_mean", "classical_sigma"),
             ("fit_depth", "fit_sigma"),
-        ):  # fmt: skip
+        ):
             convert = self.unit_error if name.startswith("sigma") else self.unit
             columns[name + suffix] = convert(getattr(self, name), unit)
             if error:
@@ -207,9 +210,7 @@ class Spectrum:
         As `ariel evaluate`: score_2024, score_2025, rmse_ppm, coverage_50, coverage_90, z_mean, z_spread,
         sigma_median_ppm; of one planet, whose channels err together.
         """
-        mean, sigma = {
-            "model": (self.mean, self.sigma), "classical": (self.classical_mean, self.classical_sigma)
-        }[of]  # fmt: skip
+        mean, sigma = {"model": (self.mean, self.sigma), "classical": (self.classical_mean, self.classical_sigma)}[of]
         if self.truth is None or not np.isfinite(self.truth).all():
             return {}
         return summary(self.truth[None], np.maximum(mean, 0.0)[None], sigma[None])
@@ -217,8 +218,9 @@ class Spectrum:
 
 def bin_members(wavelength_um: Array, resolution: float) -> Array:
     """(bins, C) 1 where a channel is in a bin: FGS1 alone, then AIRS in bins of constant λ/Δλ, none empty."""
-    members = [np.where(np.arange(wavelength_um.size) == c, 1.0, 0.0)
-               for c in np.flatnonzero(wavelength_um < FGS1_BELOW_UM)]  # fmt: skip
+    members = [
+        np.where(np.arange(wavelength_um.size) == c, 1.0, 0.0) for c in np.flatnonzero(wavelength_um < FGS1_BELOW_UM)
+    ]
     airs = wavelength_um >= FGS1_BELOW_UM
     if airs.any():
         half = 0.5 / max(resolution, 1.0)

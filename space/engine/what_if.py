@@ -112,8 +112,11 @@ def simulated_case(engine: Engine, planet: int | Sequence[Row]) -> sample.Case |
 
 def _check(noise: float, transits: int | None, drift: float, missing_um: Sequence[Range], bins: int | None) -> None:
     for name, value, (least, most) in (
-        ("noise", noise, NOISE), ("transits", transits, TRANSITS), ("drift", drift, DRIFT), ("bins", bins, BINS)
-    ):  # fmt: skip
+        ("noise", noise, NOISE),
+        ("transits", transits, TRANSITS),
+        ("drift", drift, DRIFT),
+        ("bins", bins, BINS),
+    ):
         if value is not None and not least <= value <= most:
             raise WhatIfError(f"{name}: expected {least:g} to {most:g}, found {value:g}")
     if len(missing_um) > MOST_RANGES:

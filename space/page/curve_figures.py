@@ -30,31 +30,57 @@ def band_figure(curves: LightCurves, names: list[str], theme: Theme) -> go.Figur
         spread = np.nanstd(band.residual) * PPM
         axis = "" if number == 0 else str(2 * number + 1)
         figure.add_annotation(
-            text=f"<b>{band.name}</b> ±{spread:,.0f} ppm", showarrow=False, x=0.01, y=1.0,
-            xref="paper", yref=f"y{axis} domain", xanchor="left", yanchor="bottom",
+            text=f"<b>{band.name}</b> ±{spread:,.0f} ppm",
+            showarrow=False,
+            x=0.01,
+            y=1.0,
+            xref="paper",
+            yref=f"y{axis} domain",
+            xanchor="left",
+            yanchor="bottom",
             font={"color": theme.text, "size": 12},
-        )  # fmt: skip
+        )
     return figure
 
 
 def _band_panel(figure: go.Figure, time: np.ndarray, band: BandCurve, row: int, theme: Theme) -> None:
     figure.add_scatter(
-        x=time, y=band.flux, mode="markers", marker={"color": theme.points, "size": 3.5},
-        hovertemplate="%{x:.2f} h<br>flux %{y:.5f}<extra></extra>", row=row, col=1,
-    )  # fmt: skip
+        x=time,
+        y=band.flux,
+        mode="markers",
+        marker={"color": theme.points, "size": 3.5},
+        hovertemplate="%{x:.2f} h<br>flux %{y:.5f}<extra></extra>",
+        row=row,
+        col=1,
+    )
     figure.add_scatter(
-        x=time, y=band.model, mode="lines", line={"color": RED, "width": 2},
-        hovertemplate="%{x:.2f} h<br>fit %{y:.5f}<extra></extra>", row=row, col=1,
-    )  # fmt: skip
+        x=time,
+        y=band.model,
+        mode="lines",
+        line={"color": RED, "width": 2},
+        hovertemplate="%{x:.2f} h<br>fit %{y:.5f}<extra></extra>",
+        row=row,
+        col=1,
+    )
     figure.add_scatter(
-        x=time, y=band.drift, mode="lines", line={"color": ORANGE, "width": 1.5, "dash": "dot"},
-        hovertemplate="%{x:.2f} h<br>drift %{y:.5f}<extra></extra>", row=row, col=1,
-    )  # fmt: skip
+        x=time,
+        y=band.drift,
+        mode="lines",
+        line={"color": ORANGE, "width": 1.5, "dash": "dot"},
+        hovertemplate="%{x:.2f} h<br>drift %{y:.5f}<extra></extra>",
+        row=row,
+        col=1,
+    )
     figure.add_hline(0.0, line={"color": RED, "width": 1}, exclude_empty_subplots=False, row=row + 1, col=1)
     figure.add_scatter(
-        x=time, y=band.residual * PPM, mode="markers", marker={"color": theme.points, "size": 3},
-        hovertemplate="%{x:.2f} h<br>residual %{y:,.0f} ppm<extra></extra>", row=row + 1, col=1,
-    )  # fmt: skip
+        x=time,
+        y=band.residual * PPM,
+        mode="markers",
+        marker={"color": theme.points, "size": 3},
+        hovertemplate="%{x:.2f} h<br>residual %{y:,.0f} ppm<extra></extra>",
+        row=row + 1,
+        col=1,
+    )
     figure.update_yaxes(title_text="flux", row=row, col=1)
     figure.update_yaxes(title_text="ppm", row=row + 1, col=1)
 
@@ -81,20 +107,35 @@ def image_figure(curves: LightCurves, theme: Theme) -> go.Figure:
     for row, (_, image) in enumerate(images, 1):
         limit = limits[row == 3]
         figure.add_heatmap(
-            x=time, y=names, z=image.T.astype(np.float32), zmin=-limit, zmax=limit, colorscale=theme.diverging,
+            x=time,
+            y=names,
+            z=image.T.astype(np.float32),
+            zmin=-limit,
+            zmax=limit,
+            colorscale=theme.diverging,
             hovertemplate="%{x:.2f} h, %{y} µm<br>%{z:,.0f} ppm<extra></extra>",
             showscale=row != 2,
-            colorbar={"title": {"text": "ppm"}, "len": 0.62 if row == 1 else 0.3, "y": 0.69 if row == 1 else 0.14,
-                      "thickness": 10, "x": 1.01, "outlinewidth": 0, "nticks": 5},
-            row=row, col=1,
-        )  # fmt: skip
+            colorbar={
+                "title": {"text": "ppm"},
+                "len": 0.62 if row == 1 else 0.3,
+                "y": 0.69 if row == 1 else 0.14,
+                "thickness": 10,
+                "x": 1.01,
+                "outlinewidth": 0,
+                "nticks": 5,
+            },
+            row=row,
+            col=1,
+        )
     dress(figure, theme, 720)
     ticks = _ticks(wavelength)
     figure.update_yaxes(
-        title_text="µm", type="category", tickvals=[names[tick] for tick in ticks],
+        title_text="µm",
+        type="category",
+        tickvals=[names[tick] for tick in ticks],
         ticktext=[f"{wavelength[tick]:.1f}" for tick in ticks],
         showgrid=False,
-    )  # fmt: skip
+    )
     figure.update_xaxes(showgrid=False)
     figure.update_xaxes(title_text="hours from the first exposure", row=3, col=1)
     return figure
@@ -129,9 +170,12 @@ def step_figure(view: RawView, step: int, theme: Theme) -> go.Figure:
     """AIRS-CH0 before and after a calibration step, each on a scale of its own, with the trace and the aperture."""
     _, before, after = view.pairs[step]
     figure = make_subplots(
-        rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.14,
+        rows=2,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.14,
         subplot_titles=[f"before [{before.unit}]", f"after [{after.unit}]"],
-    )  # fmt: skip
+    )
     for row, image in enumerate((before, after), 1):
         columns = view.first_column + np.arange(image.image.shape[1])
         _detector(figure, image, columns, row, 0.79 if row == 1 else 0.21)
@@ -151,9 +195,13 @@ def spot_figure(view: RawView, theme: Theme) -> go.Figure:
     row, column = view.spot
     for radius, dash in zip(view.fgs1_radii, ("solid", "dot", "dot"), strict=True):
         figure.add_shape(
-            type="circle", x0=column - radius, x1=column + radius, y0=row - radius, y1=row + radius,
+            type="circle",
+            x0=column - radius,
+            x1=column + radius,
+            y0=row - radius,
+            y1=row + radius,
             line={"color": RED, "width": 2, "dash": dash},
-        )  # fmt: skip
+        )
     dress(figure, theme, 380, showlegend=False)
     figure.update_yaxes(title_text="row", showgrid=False, scaleanchor="x", constrain="domain")
     figure.update_xaxes(title_text="column", showgrid=False, constrain="domain")
@@ -168,15 +216,26 @@ def _detector(figure: go.Figure, image: RawImage, columns: np.ndarray, row: int,
     width = max(centre - low, 1e-3 * (high - low), 1e-12)
     ticks = np.array([low, high])
     figure.add_heatmap(
-        x=columns, z=np.arcsinh((values - low) / width).astype(np.float32), customdata=values.astype(np.float32),
-        zmin=0.0, zmax=float(np.arcsinh((high - low) / width)), colorscale=DETECTOR_COLOURS,
+        x=columns,
+        z=np.arcsinh((values - low) / width).astype(np.float32),
+        customdata=values.astype(np.float32),
+        zmin=0.0,
+        zmax=float(np.arcsinh((high - low) / width)),
+        colorscale=DETECTOR_COLOURS,
         hovertemplate=f"column %{{x}}, row %{{y}}<br>%{{customdata:,.1f}} {image.unit}<extra></extra>",
         showscale=bar is not None,
-        colorbar={"len": 0.42, "y": bar, "thickness": 10, "x": 1.01, "outlinewidth": 0,
-                  "tickvals": np.arcsinh((ticks - low) / width),
-                  "ticktext": [f"{tick:,.0f}" for tick in ticks]},
-        row=row, col=1,
-    )  # fmt: skip
+        colorbar={
+            "len": 0.42,
+            "y": bar,
+            "thickness": 10,
+            "x": 1.01,
+            "outlinewidth": 0,
+            "tickvals": np.arcsinh((ticks - low) / width),
+            "ticktext": [f"{tick:,.0f}" for tick in ticks],
+        },
+        row=row,
+        col=1,
+    )
 
 
 def _trace(figure: go.Figure, view: RawView, columns: np.ndarray, rows: int, row: int) -> None:
@@ -190,6 +249,11 @@ def _trace(figure: go.Figure, view: RawView, columns: np.ndarray, rows: int, row
     ):
         line = np.where((centre + offset >= -0.5) & (centre + offset <= rows - 0.5), centre + offset, np.nan)
         figure.add_scatter(
-            x=columns, y=line, mode="lines", line={"color": shade(RED, 0.9), "width": 1.3, "dash": dash},
-            hovertemplate=f"{words}: row %{{y:.1f}}<extra></extra>", row=row, col=1,
-        )  # fmt: skip
+            x=columns,
+            y=line,
+            mode="lines",
+            line={"color": shade(RED, 0.9), "width": 1.3, "dash": dash},
+            hovertemplate=f"{words}: row %{{y:.1f}}<extra></extra>",
+            row=row,
+            col=1,
+        )

@@ -105,8 +105,17 @@ def _panels(found: Spectrum, theme: Theme) -> go.Figure:
                 row=1,
                 col=2,
             )
-            figure.add_vrect(start, end, fillcolor=colour, opacity=0.06, line_width=0, layer="below",
-                             exclude_empty_subplots=False, row=2, col=2)  # fmt: skip
+            figure.add_vrect(
+                start,
+                end,
+                fillcolor=colour,
+                opacity=0.06,
+                line_width=0,
+                layer="below",
+                exclude_empty_subplots=False,
+                row=2,
+                col=2,
+            )
     figure.update_yaxes(
         range=[len(MOLECULES), 0],
         tickvals=[lane + 0.5 for lane in range(len(MOLECULES))],
@@ -182,23 +191,52 @@ def _band(
         for width, thickness in ((2.0, 3), (1.0, 8)):
             low, high = _edges(found, unit, part, width)
             figure.add_scatter(
-                x=x, y=mean, mode="markers", marker={"color": line, "size": 7}, legendgroup=name, showlegend=False,
-                error_y={"type": "data", "array": high - mean, "arrayminus": mean - low, "width": 0,
-                         "thickness": thickness, "color": shade(colour, 0.75)},
-                customdata=text, hovertemplate=hover, row=2, col=1,
-            )  # fmt: skip
+                x=x,
+                y=mean,
+                mode="markers",
+                marker={"color": line, "size": 7},
+                legendgroup=name,
+                showlegend=False,
+                error_y={
+                    "type": "data",
+                    "array": high - mean,
+                    "arrayminus": mean - low,
+                    "width": 0,
+                    "thickness": thickness,
+                    "color": shade(colour, 0.75),
+                },
+                customdata=text,
+                hovertemplate=hover,
+                row=2,
+                col=1,
+            )
         return
     for width, alpha in ((2.0, 0.22), (1.0, 0.38)):
         low, high = _edges(found, unit, part, width)
         figure.add_scatter(
-            x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", mode="lines",
-            line={"width": 0}, fillcolor=shade(colour, alpha), name=f"{name} ± {width:.0f}σ",
-            hoverinfo="skip", row=2, col=2,
-        )  # fmt: skip
+            x=np.concatenate([x, x[::-1]]),
+            y=np.concatenate([high, low[::-1]]),
+            fill="toself",
+            mode="lines",
+            line={"width": 0},
+            fillcolor=shade(colour, alpha),
+            name=f"{name} ± {width:.0f}σ",
+            hoverinfo="skip",
+            row=2,
+            col=2,
+        )
     figure.add_scatter(
-        x=x, y=mean, mode="lines", line={"color": line, "width": 2}, name=f"{name} μ", legendgroup=name,
-        customdata=text, hovertemplate=hover, row=2, col=2,
-    )  # fmt: skip
+        x=x,
+        y=mean,
+        mode="lines",
+        line={"color": line, "width": 2},
+        name=f"{name} μ",
+        legendgroup=name,
+        customdata=text,
+        hovertemplate=hover,
+        row=2,
+        col=2,
+    )
 
 
 def _hover(found: Spectrum, unit: str, part: np.ndarray) -> list[str]:
@@ -222,11 +260,18 @@ def _outline(
     low, high = _edges(found, unit, part, 1.0)
     gap = [np.nan]
     figure.add_scatter(
-        x=np.concatenate([x, gap, x]), y=np.concatenate([high, gap, low]),
-        mode="markers" if column == 1 else "lines", line={"color": colour, "width": 1.5, "dash": dash},
-        marker={"color": colour, "symbol": "line-ew-open", "size": 9}, name=f"{name} ± 1σ", legendgroup=name,
-        showlegend=column == 2, hoverinfo="skip", row=2, col=column,
-    )  # fmt: skip
+        x=np.concatenate([x, gap, x]),
+        y=np.concatenate([high, gap, low]),
+        mode="markers" if column == 1 else "lines",
+        line={"color": colour, "width": 1.5, "dash": dash},
+        marker={"color": colour, "symbol": "line-ew-open", "size": 9},
+        name=f"{name} ± 1σ",
+        legendgroup=name,
+        showlegend=column == 2,
+        hoverinfo="skip",
+        row=2,
+        col=column,
+    )
 
 
 def _width(
@@ -234,11 +279,18 @@ def _width(
 ) -> None:
     """Sigma over wavelength [ppm]."""
     figure.add_scatter(
-        x=found.wavelength_um[part], y=found.sigma[part] * 1e6, mode="markers" if column == 1 else "lines",
-        line={"color": colour, "dash": dash, "width": 2}, marker={"color": colour, "size": 7}, name=f"σ {name}",
-        legendgroup=name, showlegend=False, hovertemplate=f"%{{x:.3f}} µm<br>σ {name} %{{y:.0f}} ppm<extra></extra>",
-        row=3, col=column,
-    )  # fmt: skip
+        x=found.wavelength_um[part],
+        y=found.sigma[part] * 1e6,
+        mode="markers" if column == 1 else "lines",
+        line={"color": colour, "dash": dash, "width": 2},
+        marker={"color": colour, "size": 7},
+        name=f"σ {name}",
+        legendgroup=name,
+        showlegend=False,
+        hovertemplate=f"%{{x:.3f}} µm<br>σ {name} %{{y:.0f}} ppm<extra></extra>",
+        row=3,
+        col=column,
+    )
 
 
 def _alone(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.ndarray, theme: Theme) -> None:
@@ -249,12 +301,25 @@ def _alone(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.
     low = found.unit(found.fit_depth - found.fit_sigma, unit)[part]
     colour = shade(theme.text, 0.35)
     figure.add_scatter(
-        x=found.wavelength_um[part], y=depth, mode="markers", marker={"color": colour, "size": 3},
-        error_y={"type": "data", "array": high - depth, "arrayminus": depth - low, "width": 0, "thickness": 0.7,
-                 "color": shade(theme.text, 0.14)},
-        name="light curves alone ± 1σ", legendgroup="alone", showlegend=column == 2, hoverinfo="skip",
-        row=2, col=column,
-    )  # fmt: skip
+        x=found.wavelength_um[part],
+        y=depth,
+        mode="markers",
+        marker={"color": colour, "size": 3},
+        error_y={
+            "type": "data",
+            "array": high - depth,
+            "arrayminus": depth - low,
+            "width": 0,
+            "thickness": 0.7,
+            "color": shade(theme.text, 0.14),
+        },
+        name="light curves alone ± 1σ",
+        legendgroup="alone",
+        showlegend=column == 2,
+        hoverinfo="skip",
+        row=2,
+        col=column,
+    )
 
 
 def _classical(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.ndarray, theme: Theme) -> None:
@@ -265,32 +330,56 @@ def _classical(figure: go.Figure, found: Spectrum, unit: str, column: int, part:
     shared = {"legendgroup": "classical", "hoverinfo": "skip", "row": 2, "col": column}
     if column == 1:
         figure.add_scatter(
-            x=x - 0.02, y=mean, mode="markers", marker={"color": theme.classical, "size": 6}, showlegend=False,
-            error_y={"type": "data", "array": high - mean, "arrayminus": mean - low, "width": 0,
-                     "color": theme.classical},
+            x=x - 0.02,
+            y=mean,
+            mode="markers",
+            marker={"color": theme.classical, "size": 6},
+            showlegend=False,
+            error_y={
+                "type": "data",
+                "array": high - mean,
+                "arrayminus": mean - low,
+                "width": 0,
+                "color": theme.classical,
+            },
             **shared,
-        )  # fmt: skip
+        )
         return
     gap = [np.nan]
     figure.add_scatter(
-        x=np.concatenate([x, gap, x]), y=np.concatenate([high, gap, low]), mode="lines",
-        line={"color": shade(theme.classical, 0.55), "width": 1}, showlegend=False, **shared,
-    )  # fmt: skip
+        x=np.concatenate([x, gap, x]),
+        y=np.concatenate([high, gap, low]),
+        mode="lines",
+        line={"color": shade(theme.classical, 0.55), "width": 1},
+        showlegend=False,
+        **shared,
+    )
     figure.add_scatter(
-        x=x, y=mean, mode="lines", line={"color": theme.classical, "width": 1.5, "dash": "dash"},
-        name="classical fit ± 1σ", **shared,
-    )  # fmt: skip
+        x=x,
+        y=mean,
+        mode="lines",
+        line={"color": theme.classical, "width": 1.5, "dash": "dash"},
+        name="classical fit ± 1σ",
+        **shared,
+    )
 
 
 def _truth(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.ndarray, theme: Theme) -> None:
     if found.truth is None:
         return
     figure.add_scatter(
-        x=found.wavelength_um[part], y=found.unit(found.truth, unit)[part],
-        mode="markers" if column == 1 else "lines", line={"color": theme.ink, "width": 1.3},
-        marker={"color": theme.ink, "symbol": "diamond", "size": 7}, name="truth", legendgroup="truth",
-        showlegend=column == 2, hoverinfo="skip", row=2, col=column,
-    )  # fmt: skip
+        x=found.wavelength_um[part],
+        y=found.unit(found.truth, unit)[part],
+        mode="markers" if column == 1 else "lines",
+        line={"color": theme.ink, "width": 1.3},
+        marker={"color": theme.ink, "symbol": "diamond", "size": 7},
+        name="truth",
+        legendgroup="truth",
+        showlegend=column == 2,
+        hoverinfo="skip",
+        row=2,
+        col=column,
+    )
 
 
 def _residuals(figure: go.Figure, found: Spectrum, column: int, part: np.ndarray, theme: Theme) -> None:
@@ -299,12 +388,25 @@ def _residuals(figure: go.Figure, found: Spectrum, column: int, part: np.ndarray
     else:
         z, name = (found.mean - found.classical_mean) / found.classical_sigma, "(μ − classical)/σ<sub>c</sub>"
     for width, alpha in ((2, 0.18), (1, 0.3)):
-        figure.add_hrect(-width, width, fillcolor=shade(ORANGE, alpha), line_width=0, layer="below",
-                         exclude_empty_subplots=False, row=3, col=column)  # fmt: skip
+        figure.add_hrect(
+            -width,
+            width,
+            fillcolor=shade(ORANGE, alpha),
+            line_width=0,
+            layer="below",
+            exclude_empty_subplots=False,
+            row=3,
+            col=column,
+        )
     figure.add_scatter(
-        x=found.wavelength_um[part], y=z[part], mode="markers", showlegend=False,
+        x=found.wavelength_um[part],
+        y=z[part],
+        mode="markers",
+        showlegend=False,
         marker={"color": theme.classical, "size": 6 if column == 1 else 4},
-        hovertemplate=f"%{{x:.3f}} µm<br>{name} = %{{y:.2f}}<extra></extra>", row=3, col=column,
-    )  # fmt: skip
+        hovertemplate=f"%{{x:.3f}} µm<br>{name} = %{{y:.2f}}<extra></extra>",
+        row=3,
+        col=column,
+    )
     limit = max(3.2, 1.1 * float(np.nanmax(np.abs(z))))
     figure.update_yaxes(range=[-limit, limit], row=3)

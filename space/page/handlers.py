@@ -322,9 +322,17 @@ class Handlers:
         """The view that is visible, the others left as they are; the query of a link to it."""
         subject = subject or self.subject(self.engine.planets()[0].planet_id)
         settings = Settings(
-            "" if subject.planet_id is None else str(subject.planet_id), view, unit, float(resolution), int(visit or 0),
-            float(noise), int(transits), float(drift), float(missing_from), float(missing_width),
-        )  # fmt: skip
+            "" if subject.planet_id is None else str(subject.planet_id),
+            view,
+            unit,
+            float(resolution),
+            int(visit or 0),
+            float(noise),
+            int(transits),
+            float(drift),
+            float(missing_from),
+            float(missing_width),
+        )
         theme = theme_of(dark)
         parts: dict[str, tuple[Any, ...]] = {name: (gr.skip(),) * size for name, size in SIZES.items()}
         if view == "spectrum":

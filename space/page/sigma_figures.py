@@ -27,13 +27,23 @@ def parts_figure(found: Spectrum, theme: Theme) -> go.Figure:
     ):
         hover = f"%{{x:.3f}} µm<br>{name} %{{y:.1f}} ppm<extra></extra>"
         figure.add_scatter(
-            x=found.wavelength_um[airs], y=values[airs] * PPM, mode="lines", name=name, legendgroup=name,
-            line={"color": colour, "dash": dash, "width": width}, hovertemplate=hover,
-        )  # fmt: skip
+            x=found.wavelength_um[airs],
+            y=values[airs] * PPM,
+            mode="lines",
+            name=name,
+            legendgroup=name,
+            line={"color": colour, "dash": dash, "width": width},
+            hovertemplate=hover,
+        )
         figure.add_scatter(
-            x=found.wavelength_um[~airs], y=values[~airs] * PPM, mode="markers", marker={"color": colour, "size": 8},
-            legendgroup=name, showlegend=False, hovertemplate=hover,
-        )  # fmt: skip
+            x=found.wavelength_um[~airs],
+            y=values[~airs] * PPM,
+            mode="markers",
+            marker={"color": colour, "size": 8},
+            legendgroup=name,
+            showlegend=False,
+            hovertemplate=hover,
+        )
     dress(figure, theme, 400)
     figure.update_yaxes(title_text="σ, ppm", rangemode="tozero")
     figure.update_xaxes(title_text="wavelength, µm (0.7: FGS1)")
@@ -43,15 +53,25 @@ def parts_figure(found: Spectrum, theme: Theme) -> go.Figure:
 def occlusion_figure(why: Attribution, theme: Theme) -> go.Figure:
     """How much wider σ is without each stretch of time and without each band, and how far μ moves without it."""
     figure = make_subplots(
-        rows=3, cols=1, vertical_spacing=0.13, row_heights=[0.22, 0.4, 0.38],
+        rows=3,
+        cols=1,
+        vertical_spacing=0.13,
+        row_heights=[0.22, 0.4, 0.38],
         subplot_titles=["white light curve", "hidden in time", "hidden in wavelength"],
-    )  # fmt: skip
+    )
     edges = np.asarray(why.time_edges_h)
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     figure.add_scatter(
-        x=middle, y=why.white_flux, mode="lines+markers", line={"color": theme.text}, marker={"size": 4},
-        showlegend=False, hovertemplate="%{x:.2f} h<br>flux %{y:.5f}<extra></extra>", row=1, col=1,
-    )  # fmt: skip
+        x=middle,
+        y=why.white_flux,
+        mode="lines+markers",
+        line={"color": theme.text},
+        marker={"size": 4},
+        showlegend=False,
+        hovertemplate="%{x:.2f} h<br>flux %{y:.5f}<extra></extra>",
+        row=1,
+        col=1,
+    )
     span = [f"{low:.2f}–{high:.2f} h" for low, high in itertools.pairwise(edges)]
     places = [f"{low:.2f}–{high:.2f} µm" for low, high in why.band_edges_um]
     for row, x, sizes, sigma, shift, words in (
@@ -59,23 +79,43 @@ def occlusion_figure(why: Attribution, theme: Theme) -> go.Figure:
         (3, list(why.band_names), None, why.band_sigma, why.band_shift, places),
     ):
         figure.add_bar(
-            x=x, y=np.expm1(sigma) * 100, width=sizes, marker={"color": ORANGE}, name="σ grows by", legendgroup="sigma",
-            showlegend=row == 2, customdata=words,
-            hovertemplate="without %{customdata}<br>σ is %{y:+.1f} % wider<extra></extra>", row=row, col=1,
-        )  # fmt: skip
+            x=x,
+            y=np.expm1(sigma) * 100,
+            width=sizes,
+            marker={"color": ORANGE},
+            name="σ grows by",
+            legendgroup="sigma",
+            showlegend=row == 2,
+            customdata=words,
+            hovertemplate="without %{customdata}<br>σ is %{y:+.1f} % wider<extra></extra>",
+            row=row,
+            col=1,
+        )
         figure.add_scatter(
-            x=x, y=shift * 100, mode="lines+markers" if row == 2 else "markers", name="μ moves by, % of σ",
+            x=x,
+            y=shift * 100,
+            mode="lines+markers" if row == 2 else "markers",
+            name="μ moves by, % of σ",
             line={"color": theme.classical, "width": 1.5},
             marker={"color": theme.classical, "size": 7, "symbol": "diamond"},
-            legendgroup="shift", showlegend=row == 2, customdata=words,
-            hovertemplate="without %{customdata}<br>μ moves by %{y:.0f} % of σ<extra></extra>", row=row, col=1,
-        )  # fmt: skip
+            legendgroup="shift",
+            showlegend=row == 2,
+            customdata=words,
+            hovertemplate="without %{customdata}<br>μ moves by %{y:.0f} % of σ<extra></extra>",
+            row=row,
+            col=1,
+        )
         figure.update_yaxes(title_text="%", row=row, col=1)
     figure.add_bar(
-        x=list(why.band_names), y=np.expm1(why.band_rest_sigma) * 100, marker={"color": GREEN},
-        name="σ elsewhere grows by", customdata=places, row=3, col=1,
+        x=list(why.band_names),
+        y=np.expm1(why.band_rest_sigma) * 100,
+        marker={"color": GREEN},
+        name="σ elsewhere grows by",
+        customdata=places,
+        row=3,
+        col=1,
         hovertemplate="without %{customdata}<br>σ elsewhere is %{y:+.1f} % wider<extra></extra>",
-    )  # fmt: skip
+    )
     dress(figure, theme, 720)
     figure.update_xaxes(range=[float(edges[0]), float(edges[-1])], row=1, col=1, showticklabels=False)
     figure.update_xaxes(range=[float(edges[0]), float(edges[-1])], title_text="hours", title_standoff=2, row=2, col=1)
@@ -87,27 +127,44 @@ def reliability_figure(found: Reliability, theme: Theme) -> go.Figure:
     """Stated against found coverage; on the diagonal the error bars are honest, above it too wide."""
     figure = go.Figure()
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": theme.text, "dash": "dot", "width": 1}, name="honest σ",
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": theme.text, "dash": "dot", "width": 1},
+        name="honest σ",
         hoverinfo="skip",
-    )  # fmt: skip
+    )
     stated = np.asarray(found.stated)
     figure.add_scatter(
-        x=np.concatenate([stated, stated[::-1]]), y=np.concatenate([found.high, np.asarray(found.low)[::-1]]),
-        fill="toself", mode="lines", line={"width": 0}, fillcolor=shade(ORANGE, 0.3), name="90 % bounds",
+        x=np.concatenate([stated, stated[::-1]]),
+        y=np.concatenate([found.high, np.asarray(found.low)[::-1]]),
+        fill="toself",
+        mode="lines",
+        line={"width": 0},
+        fillcolor=shade(ORANGE, 0.3),
+        name="90 % bounds",
         hoverinfo="skip",
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=stated, y=found.covered, mode="lines", line={"color": RED, "width": 2.5}, name="all channels",
+        x=stated,
+        y=found.covered,
+        mode="lines",
+        line={"color": RED, "width": 2.5},
+        name="all channels",
         hovertemplate="stated %{x:.0%}<br>found %{y:.0%}<extra></extra>",
-    )  # fmt: skip
+    )
     colours = (theme.classical, GREEN, PURPLE, theme.ink, RED, theme.points, theme.text)
     dashes = ("dash", "dot", "dashdot", "longdash", "longdashdot", "dash", "dot")
     for number, (name, covered) in enumerate(found.by_band.items()):
         figure.add_scatter(
-            x=stated, y=covered, mode="lines", name=name, visible="legendonly" if number > 6 else True,
+            x=stated,
+            y=covered,
+            mode="lines",
+            name=name,
+            visible="legendonly" if number > 6 else True,
             line={"color": colours[number % 7], "dash": dashes[number % 7], "width": 1.8},
             hovertemplate=f"{name}: stated %{{x:.0%}}<br>found %{{y:.0%}}<extra></extra>",
-        )  # fmt: skip
+        )
     dress(figure, theme, 480)
     start = max(0.0, float(stated.min()) - 0.1) if len(stated) else 0.0
     figure.update_xaxes(title_text="stated probability", range=[start, 1.0], tickformat=".0%")

@@ -9,11 +9,22 @@ import plotly.graph_objects as go
 
 # Okabe and Ito's palette
 ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
-    "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
-)  # fmt: skip
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
 MOLECULE_COLOURS = {"H2O": SKY, "CO2": GREEN, "CH4": PURPLE, "CO": ORANGE, "NH3": RED}
-MOLECULE_NAMES = {"H2O": "H<sub>2</sub>O", "CO2": "CO<sub>2</sub>", "CH4": "CH<sub>4</sub>", "CO": "CO",
-                  "NH3": "NH<sub>3</sub>"}  # fmt: skip
+MOLECULE_NAMES = {
+    "H2O": "H<sub>2</sub>O",
+    "CO2": "CO<sub>2</sub>",
+    "CH4": "CH<sub>4</sub>",
+    "CO": "CO",
+    "NH3": "NH<sub>3</sub>",
+}
 
 
 @dataclass(frozen=True)
@@ -34,13 +45,25 @@ class Theme:
 
 
 LIGHT = Theme(
-    "light", "#374151", "#e5e7eb", "#000000", BLUE, SKY, "#ffffff",
+    "light",
+    "#374151",
+    "#e5e7eb",
+    "#000000",
+    BLUE,
+    SKY,
+    "#ffffff",
     [[0.0, "#0b3c5d"], [0.25, BLUE], [0.5, "#f7f7f7"], [0.75, RED], [1.0, "#6b2500"]],
-)  # fmt: skip
+)
 DARK = Theme(
-    "dark", "#d1d5db", "#3f3f46", "#ffffff", SKY, "#3b82b0", "#18181b",
+    "dark",
+    "#d1d5db",
+    "#3f3f46",
+    "#ffffff",
+    SKY,
+    "#3b82b0",
+    "#18181b",
     [[0.0, "#b8e0fa"], [0.25, SKY], [0.5, "#27272a"], [0.75, RED], [1.0, "#ffd9c2"]],
-)  # fmt: skip
+)
 
 
 def theme_of(dark: bool) -> Theme:
@@ -76,8 +99,14 @@ def dress(figure: go.Figure, theme: Theme, height: int, **layout: Any) -> go.Fig
         dragmode="zoom",
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.text, "activecolor": RED},
     )
-    axis = {"gridcolor": theme.grid, "linecolor": theme.grid, "zeroline": False, "ticks": "outside",
-            "tickcolor": theme.grid, "automargin": True}  # fmt: skip
+    axis = {
+        "gridcolor": theme.grid,
+        "linecolor": theme.grid,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": theme.grid,
+        "automargin": True,
+    }
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     figure.update_annotations(font={"color": theme.text, "size": 13})

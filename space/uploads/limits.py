@@ -42,9 +42,22 @@ NESTED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst", "
 
 # what readers of formats raise where bytes are not what their headers say
 DAMAGED = (
-    OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, RuntimeError,
-    SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile, pa.ArrowException,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    pa.ArrowException,
+)
 
 
 class UploadError(ValueError):

@@ -66,8 +66,11 @@ def _from_rows(table: pa.Table) -> list[Row]:
             if given.shape != made["valid"].shape:
                 raise UploadError(f"expected valid of shape {made['valid'].shape}, found {given.shape}.")
             made["valid"] = made["valid"] & given.astype(bool)
-        kept = {name: row[name] for name in ("planet_id", "visit", "layout", "centroid", "spectrum", *STAR_COLUMNS)
-                if row.get(name) is not None}  # fmt: skip
+        kept = {
+            name: row[name]
+            for name in ("planet_id", "visit", "layout", "centroid", "spectrum", *STAR_COLUMNS)
+            if row.get(name) is not None
+        }
         rows.append({**kept, **made})
     planets = {row.get("planet_id") for row in rows}
     if len(planets) > 1:

@@ -114,9 +114,17 @@ def _is_no_text(begin: bytes) -> bool:
 
 def _looks_like(begin: bytes) -> str:
     """What a file's first bytes say that it is."""
-    known = {b"PAR1": "Parquet", b"PK": "a zip archive", b"SIMPLE  =": "FITS", b"\x89PNG": "a PNG image",
-             b"\xff\xd8": "a JPEG image", b"%PDF": "PDF", b"\x1f\x8b": "a gzip file", b"\x89HDF": "HDF5",
-             b"\x93NUMPY": "one NumPy array"}  # fmt: skip
+    known = {
+        b"PAR1": "Parquet",
+        b"PK": "a zip archive",
+        b"SIMPLE  =": "FITS",
+        b"\x89PNG": "a PNG image",
+        b"\xff\xd8": "a JPEG image",
+        b"%PDF": "PDF",
+        b"\x1f\x8b": "a gzip file",
+        b"\x89HDF": "HDF5",
+        b"\x93NUMPY": "one NumPy array",
+    }
     for magic, words in known.items():
         if begin.startswith(magic):
             return words

@@ -145,9 +145,17 @@ def read_csv(path: Path) -> list[Row]:
         file.seek(start)
         places = {name: names.index(name) for name in (*NEEDED, *OPTIONAL) if name in names}
         read = pd.read_csv(  # in chunks, as short lines are filled up to the header's width
-            file, header=None, names=range(len(names)), usecols=list(places.values()), index_col=False, comment="#",
-            skipinitialspace=True, nrows=MAX_POINTS + 1, low_memory=True, encoding="utf-8",
-        )  # fmt: skip
+            file,
+            header=None,
+            names=range(len(names)),
+            usecols=list(places.values()),
+            index_col=False,
+            comment="#",
+            skipinitialspace=True,
+            nrows=MAX_POINTS + 1,
+            low_memory=True,
+            encoding="utf-8",
+        )
     return from_table({name: read[place] for name, place in places.items()})
 
 

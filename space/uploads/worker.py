@@ -103,8 +103,10 @@ def confine(memory: int) -> None:
     except ImportError:  # Windows: time is limited by whoever asks
         return
     for what, most in (
-        (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, 2 * MAX_UNPACKED_BYTES), (resource.RLIMIT_CORE, 0)
-    ):  # fmt: skip
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_FSIZE, 2 * MAX_UNPACKED_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
         try:
             resource.setrlimit(what, (most, most))
         except (ValueError, OSError):
