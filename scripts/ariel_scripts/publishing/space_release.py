@@ -20,6 +20,7 @@ import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+import hf_dataset
 from ariel_scripts.opening.provenance import licence_of
 from ariel_scripts.publishing.release import Release
 from hf_dataset.store.contents import read_contents
@@ -132,8 +133,6 @@ def _files(name: str, root: Path) -> Iterator[Path]:
 
 def _package_root() -> Path:
     """The folder in which the package's modules lie: of the checkout, or of the installation."""
-    import hf_dataset
-
     return Path(str(hf_dataset.__file__)).resolve().parents[1]
 
 
