@@ -218,7 +218,7 @@ def train(
         examples: ``examples[numbers]`` is the batch of these examples; or a stream of batches.
         evaluate: the numbers of a model, the same in every process, from the model and the Accelerator.
         settings: see :class:`LoopSettings`.
-        out: folder; a run that it holds is gone on with.
+        out: folder of the run; one that was stopped there is continued.
         record: what ``training.json`` says besides how it went.
         save: writes a model into a folder.
         processes: how many there must be.
