@@ -15,8 +15,9 @@ from transformers import initialization as init
 from .columns import STAR_COLUMNS, STAR_IN_FIT
 from .configuration_ariel import ArielConfig
 from .populations import Population, Shared
-from .posterior import ScaleMixture, VisitPosterior, best_status, combine_visits
+from .posterior import ScaleMixture, VisitPosterior, combine_visits
 from .retrieval import ClassicalFit, fit
+from .status import best_status
 
 _SMOOTH, _FEATURES, _NUGGET = 20.0, 1.5e-4, 2e-6  # prior before any is learned: channels, depth, depth
 

@@ -25,7 +25,8 @@ from .feature_extraction_ariel import ArielFeatureExtractor
 from .frames import rows_of
 from .modeling_ariel import ArielForSpectrumPrediction
 from .physics import ClassicalPosterior, fit_inputs
-from .retrieval import OK, ClassicalFit, fit
+from .retrieval import ClassicalFit, fit
+from .status import OK
 from .uncertainty import Moments, mixture_moments
 from .visits import Array, as_rows, plain
 
@@ -45,7 +46,7 @@ class Spectra:
     ``planet_id`` of each, its place where none was given; ``wavelength`` (C,) [um]; ``mean`` and
     ``sigma`` (P, C), with sigma^2 = ``aleatoric``^2 + ``epistemic``^2; ``classical_mean`` and
     ``classical_sigma`` (P, C) of the posterior that the network starts from, None where it starts
-    from none; ``status`` of each planet's fit, and the ``reasons`` where it is not ok.
+    from none; ``status`` of each planet's fit, and ``notes`` on it, a sentence each.
     """
 
     planet_id: list[Any]
@@ -57,7 +58,7 @@ class Spectra:
     classical_mean: Array | None
     classical_sigma: Array | None
     status: list[str]
-    reasons: list[str]
+    notes: list[str]
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """The columns of a table with a row a planet and channel."""
@@ -161,14 +162,14 @@ class ArielPipeline:
             rows = rows_of(rows) if hasattr(rows, "columns") else as_rows(rows)
         with _ONE_AT_A_TIME, torch_threads(self.threads), torch.no_grad():
             inputs = self.features(rows, **arrays)
-            planet, classical, reasons = inputs["planet"], None, [""] * (int(inputs["planet"].max()) + 1)
+            planet, classical, notes = inputs["planet"], None, [""] * (int(inputs["planet"].max()) + 1)
             if self.has_fit:
                 fits = self.fit(inputs) if fits is None else fits
-                classical, reasons = self.posterior(fits, planet), planet_reasons(fits, planet)
+                classical, notes = self.posterior(fits, planet), planet_notes(fits, planet)
                 inputs |= classical_inputs(classical)
             moments = self.moments(inputs, self.samples, str(self.seed))
         ids = [plain(row.get("planet_id")) for row in as_rows(arrays if rows is None else rows)]
-        first = [planet.tolist().index(place) for place in range(len(reasons))]
+        first = [planet.tolist().index(place) for place in range(len(notes))]
         return Spectra(
             planet_id=[place if ids[row] is None else ids[row] for place, row in enumerate(first)],
             wavelength=np.asarray(self.model.config.wavelength, np.float64),
@@ -178,8 +179,8 @@ class ArielPipeline:
             epistemic=moments.epistemic,
             classical_mean=None if classical is None else to_numpy(classical.mean),
             classical_sigma=None if classical is None else to_numpy(classical.sigma),
-            status=[OK] * len(reasons) if classical is None else list(classical.status or ()),
-            reasons=reasons,
+            status=[OK] * len(notes) if classical is None else list(classical.status or ()),
+            notes=notes,
         )
 
     def predict_df(self, frame: Frame) -> Frame:
@@ -258,10 +259,10 @@ def classical_inputs(classical: ClassicalPosterior) -> dict[str, Any]:
     return {**{f"classical_{name}": getattr(classical, name) for name in names}, "residual": classical.residual}
 
 
-def planet_reasons(fits: ClassicalFit, planet: Tensor) -> list[str]:
-    """Why the fits of each planet's visits are not ok, empty where all are."""
+def planet_notes(fits: ClassicalFit, planet: Tensor) -> list[str]:
+    """What the fits of each planet's visits note, empty where nothing is."""
     return [
-        "; ".join(fits.reasons[int(visit)] for visit in torch.nonzero(planet == place) if fits.reasons[int(visit)])
+        "; ".join(fits.notes[int(visit)] for visit in torch.nonzero(planet == place) if fits.notes[int(visit)])
         for place in range(int(planet.max()) + 1)
     ]
 

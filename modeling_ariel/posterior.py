@@ -131,12 +131,6 @@ class VisitPosterior:
         return self.mean[:, None] + _UNIT * mean.double(), sigma, share.double()
 
 
-def best_status(found: Sequence[str]) -> str:
-    """Status of a planet by those of its visits' fits: the best one, as visits that failed hardly count."""
-    order = ("ok", "partial")
-    return min(found, key=lambda status: order.index(status) if status in order else len(order))
-
-
 def combine_visits(depths: Sequence[Tensor], covariances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Depth (C,) and covariance (C, C) of one planet from its visits', by inverse covariance.
 

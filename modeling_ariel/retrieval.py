@@ -26,11 +26,11 @@ from .joint_fit import (
 )
 from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
+from .status import FAILED, NO_TRANSIT, OK, PARTIAL
 from .white_light import WhiteFit, fit_white, shape_prior
 
 logger = logging.getLogger(__name__)
 
-OK, PARTIAL, NO_TRANSIT, FAILED = "ok", "partial", "no_transit", "failed"
 # Of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone.
 UNKNOWN_SIGMA = 1.0
 _WORST_CHI2 = 5.0  # a point, against the scatter between neighbours: real curves have 0.9, lost fits above 10
@@ -42,8 +42,8 @@ _CHUNK = 2  # visits whose matrices are in memory together
 class ClassicalFit:
     """Retrieval of B visits.
 
-    ``depth``, ``depth_err`` (B, C); ``covariance`` (B, C, C); ``status`` of each: "ok", "partial" (a contact lies
-    outside the window), "no_transit" or "failed" (depth 0, error UNKNOWN_SIGMA), with ``reasons``. ``shape`` (B, 3) t0
+    ``depth``, ``depth_err`` (B, C); ``covariance`` (B, C, C); ``status`` of each, as in
+    ``status.py``, and ``notes`` that say why; without a fit the depth is 0 ± UNKNOWN_SIGMA. ``shape`` (B, 3) t0
     [h], b^2, ln speed [stellar radii / h]; ``white_depth``, ``white_depth_err``, ``snr`` (B,); ``limb_darkening``
     (B, 2, C); ``drift``, ``model``, ``jitter``, ``residual`` (B, C, T) relative to the star's level, where data = model
     + jitter + residual; ``weight`` (B, C, T) inverse variances used; ``noise_scale`` (B, C) of the given errors;
@@ -59,7 +59,7 @@ class ClassicalFit:
     depth_err: Tensor
     covariance: Tensor
     status: list[str]
-    reasons: list[str]
+    notes: list[str]
     shape: Tensor
     white_depth: Tensor
     white_depth_err: Tensor
@@ -258,7 +258,7 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
                 depth_err=torch.sqrt(solution.variance[one]),
                 covariance=covariance[one],
                 status=[status],
-                reasons=[reason],
+                notes=[reason],
                 shape=final.shape[one],
                 white_depth=white.depth[one, -1],
                 white_depth_err=white.depth_err[one, -1],
@@ -319,7 +319,7 @@ def _unknown(flux: Tensor, status: str, reason: str, settings: FitSettings) -> C
         depth_err=error,
         covariance=torch.diag_embed(error**2),
         status=[status],
-        reasons=[reason],
+        notes=[reason],
         shape=flux.new_full((1, 3), math.nan),
         white_depth=one,
         white_depth_err=one + UNKNOWN_SIGMA,

@@ -18,8 +18,9 @@ from torch import Tensor
 from engine.network import Answer, Network
 from engine.records import Attribution
 from modeling_ariel.pipeline_ariel import classical_inputs
-from modeling_ariel.retrieval import OK, PARTIAL, ClassicalFit
+from modeling_ariel.retrieval import ClassicalFit
 from modeling_ariel.scoring import BANDS
+from modeling_ariel.status import OK, PARTIAL
 
 PATCHES = 15  # half an hour each of a visit of 7.5 h
 TOGETHER = 3  # bins averaged for the fits

@@ -9,8 +9,9 @@ import numpy as np
 
 from engine.records import BandCurve, LightCurves
 from engine.spectrum import FGS1_BELOW_UM, Array
-from modeling_ariel.retrieval import OK, PARTIAL, ClassicalFit
+from modeling_ariel.retrieval import ClassicalFit
 from modeling_ariel.scoring import BANDS
+from modeling_ariel.status import OK, PARTIAL
 
 
 def light_curves(
@@ -53,7 +54,7 @@ def light_curves(
         name=name,
         visit=visit,
         status=fit.status[0],
-        reason=fit.reasons[0],
+        reason=fit.notes[0],
         time_h=time,
         wavelength_um=wavelength_um,
         bands=tuple(curves),

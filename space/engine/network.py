@@ -97,7 +97,7 @@ class Network:
             fit_covariance=to_numpy(cast(Tensor, classical.covariance))[0],
             epistemic_covariance=_bounded(epistemic_covariance, epistemic),
             has_data=seen,
-            reasons=tuple(reason for reason in fits.reasons if reason),
+            reasons=tuple(reason for reason in fits.notes if reason),
             notes=tuple(note for one in rows for note in one.get("notes", ())),
         )
         return Answer(freeze(spectrum), classical, inputs)

@@ -44,7 +44,7 @@ def spectra(pipeline: ArielPipeline) -> Spectra:
 def assert_same_bits(found: Spectra, expected: Spectra) -> None:
     for name in SPECTRA:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
-    assert (found.status, found.reasons) == (expected.status, expected.reasons)
+    assert (found.status, found.notes) == (expected.status, expected.notes)
 
 
 def points(pipeline: ArielPipeline, rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def test_it_answers_what_the_model_answers_with_visits_combined(pipeline: ArielP
         answer = pipeline.model(**inputs)
     assert spectra.planet_id == [planet.planet_id for planet in POPULATION[:2]]
     assert spectra.status == answer.status == ["ok", "ok"]
-    assert spectra.reasons == ["", ""]
+    assert spectra.notes == ["", ""]
     np.testing.assert_allclose(spectra.mean, to_numpy(answer.mean), rtol=1e-5)
     np.testing.assert_allclose(spectra.sigma, to_numpy(answer.sigma), rtol=1e-5)
     np.testing.assert_allclose(spectra.classical_mean, to_numpy(answer.classical_mean), rtol=1e-9)

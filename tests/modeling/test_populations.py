@@ -26,7 +26,7 @@ def as_fits(depth: Tensor, covariance: Tensor, shared: Tensor, shared_covariance
     """Fits of which only what populations look at is filled in."""
     visits = len(depth)
     given: dict[str, Any] = {name: torch.zeros(visits) for name in ClassicalFit.__annotations__}
-    given |= {"status": ["ok"] * visits, "reasons": [""] * visits}
+    given |= {"status": ["ok"] * visits, "notes": [""] * visits}
     given |= {"depth": depth, "covariance": covariance, "shared": shared, "shared_covariance": shared_covariance}
     given |= {"cross_covariance": cross, "free_b2": free_b2, "table_known": torch.full((visits,), table)}
     return ClassicalFit(**given)

@@ -17,7 +17,7 @@ def z_values(scene: Scene, n: int, table: bool = True, **settings: object) -> tu
     """Errors whitened by their covariance (n, C), and z of the mean AIRS depth (n,) and of FGS1 (n,)."""
     with torch.no_grad():
         result = fit(scene.batch(n, table), scene.wavelength, FitSettings(**settings))  # type: ignore[arg-type]
-    assert set(result.status) == {"ok"}, result.reasons
+    assert set(result.status) == {"ok"}, result.notes
     error = result.depth.numpy() - scene.depth
     covariance = result.covariance.numpy()
     white = np.linalg.solve(np.linalg.cholesky(covariance), error[..., None])[..., 0]
@@ -93,7 +93,7 @@ def test_a_curve_without_a_transit_is_flagged_and_has_a_huge_error() -> None:
     scene = Scene(seed=8, depth=np.full(41, 1e-12), drift=(2e-3, 1e-3, 5e-4))
     result = fit(scene.batch(6, table=False), scene.wavelength)
     assert set(result.status) == {"no_transit"}
-    assert "no transit found" in result.reasons[0]
+    assert "no transit found" in result.notes[0]
     assert float(result.depth_err.min()) == UNKNOWN_SIGMA
 
 
@@ -113,7 +113,7 @@ def test_unusable_visits_fail_alone_with_a_reason() -> None:
     batch["valid"][2] = False
     result = fit(batch, scene.wavelength)
     assert result.status == ["failed", "failed", "failed", "ok"]
-    assert all(result.reasons[:3])
+    assert all(result.notes[:3])
     alone = fit({name: value[3:] for name, value in batch.items()}, scene.wavelength)
     torch.testing.assert_close(result.depth[3:], alone.depth, rtol=1e-9, atol=1e-12)
 

@@ -21,10 +21,11 @@ from ariel_scripts.run_record import run_record
 from hf_dataset.simulation.planets import spectra
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
-from modeling_ariel.posterior import best_status, combine_visits
+from modeling_ariel.posterior import combine_visits
 from modeling_ariel.predictions import write_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
+from modeling_ariel.status import best_status
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _planets(
             for number, row in enumerate(rows):
                 planet, status = int(row["planet_id"]), fitted.status[number]
                 if status != "ok":
-                    why = fitted.reasons[number]
+                    why = fitted.notes[number]
                     logger.warning("planet %d visit %d: %s: %s", planet, row["visit"], status, why)
                 visits = waiting.setdefault(planet, [])
                 visits.append((fitted.depth[number], fitted.covariance[number], status))

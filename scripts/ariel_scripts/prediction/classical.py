@@ -12,9 +12,9 @@ from torch import Tensor
 
 from hf_dataset.splits import grouped_folds
 from modeling_ariel.predictions import Predictions
-from modeling_ariel.retrieval import FAILED, NO_TRANSIT
 from modeling_ariel.scoring import REFERENCE_2024
 from modeling_ariel.spectrum_prior import PriorError, SpectrumPrior
+from modeling_ariel.status import FAILED, NO_TRANSIT
 
 
 class _ClassicalPredictor:

@@ -40,7 +40,7 @@ def fit_row(row: Row, wavelength: Tensor, settings: FitSettings) -> tuple[Tensor
     batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in names}
     result = fit(batch, wavelength, settings)
     if result.status[0] != "ok":
-        logger.warning("planet %d: %s: %s", row["planet_id"], result.status[0], result.reasons[0])
+        logger.warning("planet %d: %s: %s", row["planet_id"], result.status[0], result.notes[0])
     return result.depth[0], result.covariance[0], result.status[0]
 
 

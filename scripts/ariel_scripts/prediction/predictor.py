@@ -22,10 +22,10 @@ from modeling_ariel.physics import fit_inputs
 from modeling_ariel.pipeline_ariel import (
     ArielPipeline,
     classical_inputs,
-    planet_reasons,
+    planet_notes,
     torch_threads,
 )
-from modeling_ariel.retrieval import OK, PARTIAL
+from modeling_ariel.status import OK, PARTIAL
 from modeling_ariel.uncertainty import Moments, mixture_moments
 
 logger = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def _moments(
         if member.has_fit:
             if fits is None:
                 fits = pool.fit(fit_inputs(inputs), member.fit_wavelength)
-                reasons = planet_reasons(fits, planet)
+                reasons = planet_notes(fits, planet)
             classical = member.posterior(fits, planet)
             status = list(classical.status or status)
             arguments = inputs | classical_inputs(classical)

@@ -17,8 +17,9 @@ from ariel_scripts.training.fits import USABLE, classical_fit
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics
-from modeling_ariel.posterior import ScaleMixture, VisitPosterior, best_status, combine_visits
+from modeling_ariel.posterior import ScaleMixture, VisitPosterior, combine_visits
 from modeling_ariel.retrieval import ClassicalFit, concatenate
+from modeling_ariel.status import best_status
 
 Array = NDArray[np.floating[Any]]
 
