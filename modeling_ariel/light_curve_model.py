@@ -17,7 +17,8 @@ from torch import Tensor
 from .least_squares import Bound
 from .limb_darkening import channel_basis, legendre, limb_darkening_prior
 from .transit import binned_moments, intensity_coefficients, intensity_gradients
-from .white_light import ShapePrior, WhiteFit, scaled_time
+from .transit_search import scaled_time
+from .white_light import LARGEST_B2, ShapePrior, WhiteFit
 
 B2 = 1  # where b^2 stands in the shape, and in the shared parameters
 
@@ -67,16 +68,18 @@ class LightCurveModel:
         drift_sigma: tuple[float, ...],
         wavelength_sigma: tuple[float, ...],
         fit_shape: bool = True,
+        photometer: bool = True,
     ):
         self.time, self.prior, self.drift, self.fit_shape = time, prior, drift, fit_shape
         self.width = time.diff(dim=-1).median(-1).values
-        self.u_mean, self.u_basis, self.limb_sigma = limb_darkening_prior(wavelength, temperature)
+        self.photometer = photometer
+        self.u_mean, self.u_basis, self.limb_sigma = limb_darkening_prior(wavelength, temperature, photometer)
         self.n_time, self.n_wavelength = len(drift_sigma), len(wavelength_sigma)
         self.polynomials = legendre(scaled_time(time), self.n_time)[1:].transpose(0, 1)  # (B, P, T)
-        basis = channel_basis(wavelength, self.n_wavelength)
-        self.is_fgs1 = basis[0] if len(basis) > 1 else torch.zeros_like(wavelength)
+        basis = channel_basis(wavelength, self.n_wavelength, photometer)
+        self.is_fgs1 = basis[0] if photometer else torch.zeros_like(wavelength)
         self.is_airs = 1.0 - self.is_fgs1
-        self.slopes = basis[2:] if len(basis) > 1 else wavelength.new_zeros(self.n_wavelength, 1)  # (Q, C)
+        self.slopes = basis[-self.n_wavelength :]  # (Q, C)
         self.drift_sigma = wavelength.new_tensor(drift_sigma)
         self.wavelength_sigma = wavelength.new_tensor(wavelength_sigma)
 
@@ -87,10 +90,10 @@ class LightCurveModel:
         limb = white.shape.new_zeros(batch, len(self.limb_sigma))
         airs_time, fgs1_time = white.baseline[:, -1], torch.zeros_like(white.baseline[:, -1])
         channel_time = airs_time[:, None].expand(-1, channels, -1).clone()
-        if len(white.depth[0]) > 1:  # columns 0 and 1 of each coefficient: FGS1, and the level of AIRS
+        if self.photometer:
             depth[:, 0], fgs1_time, channel_time[:, 0] = white.depth[:, 0], white.baseline[:, 0], white.baseline[:, 0]
-            half = limb.shape[-1] // 2
-            limb[:, 0:2], limb[:, half : half + 2] = white.limb[:, :, 0], white.limb[:, :, 1]
+        bands, half = white.limb.shape[1], limb.shape[-1] // 2  # the first columns: of FGS1, and the level of AIRS
+        limb[:, :bands], limb[:, half : half + bands] = white.limb[:, :, 0], white.limb[:, :, 1]
         return Parameters(
             level=torch.zeros_like(depth),
             depth=depth,
@@ -111,7 +114,9 @@ class LightCurveModel:
         k = torch.sqrt(around)
         low, high = k.amin(-1, keepdim=True) * 0.995, k.amax(-1, keepdim=True) * 1.005
         nodes = torch.cat([low, 0.5 * (low + high), high], -1)  # (B, 3)
-        moments, by_shape, _ = binned_moments(self.time, self.width, p.shape, self.prior.rate, nodes)
+        moments, by_shape, _ = binned_moments(
+            self.time, self.width, p.shape, self.prior.rate, nodes, self.prior.repeats
+        )
         value, slope = _lagrange(k, nodes)  # (B, C, 3) each
         u = self.u_mean + torch.einsum("bl,lac->bac", p.limb, self.u_basis)
         coefficients = intensity_coefficients(u[:, 0], u[:, 1])  # (B, C, 3)
@@ -209,7 +214,7 @@ class LightCurveModel:
         if self.fit_shape:
             move, limb = parts.pop(0), parts.pop(0)
             shape = p.shape + move.clamp(-0.3, 0.3)
-            shape = torch.cat([shape[:, :1], shape[:, 1:2].clamp(0.0, 1.2), shape[:, 2:]], -1)
+            shape = torch.cat([shape[:, :1], shape[:, 1:2].clamp(0.0, LARGEST_B2), shape[:, 2:]], -1)
             p = replace(p, shape=shape, limb=p.limb + limb)
         if parts:
             airs, fgs1, wavelength = parts

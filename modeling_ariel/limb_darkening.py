@@ -29,12 +29,15 @@ def _interpolate(x: Tensor, values: tuple[float, ...]) -> Tensor:
     return table[right - 1] * (1.0 - weight) + table[right] * weight
 
 
-def limb_darkening_prior(wavelength: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def limb_darkening_prior(
+    wavelength: Tensor, temperature: Tensor, photometer: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
     """Mean coefficients and the smooth columns along which they may move.
 
     Args:
-        wavelength: (C,) [um], channel 0 FGS1 and the rest AIRS.
+        wavelength: (C,) [um], ascending.
         temperature: (B,) stellar effective temperature [K], NaN where unknown.
+        photometer: whether channel 0 is one, as FGS1 is, beside a spectrograph's.
 
     Returns:
         ``mean`` (B, 2, C) of u1, u2; ``basis`` (S, 2, C); ``sigma`` (S,) prior standard deviations of the columns.
@@ -42,26 +45,26 @@ def limb_darkening_prior(wavelength: Tensor, temperature: Tensor) -> tuple[Tenso
     hotter = ((torch.nan_to_num(temperature, nan=_SUN_LIKE) - _SUN_LIKE) / 1000.0).clamp(-2.0, 2.0)[:, None]
     u1 = _interpolate(wavelength, _U1) + hotter * _interpolate(wavelength, _U1_PER_1000K)
     u2 = _interpolate(wavelength, _U2) + hotter * _interpolate(wavelength, _U2_PER_1000K)
-    columns = channel_basis(wavelength, order=2)  # (4, C): FGS1, level, slope, curvature
+    columns = channel_basis(wavelength, 2, photometer)  # (FGS1,) level, slope, curvature
     zero = torch.zeros_like(columns)
     basis = torch.cat([torch.stack([columns, zero], 1), torch.stack([zero, columns], 1)])
-    return torch.stack([u1, u2], 1), basis, wavelength.new_tensor(_SIGMA_U1 + _SIGMA_U2)
+    size = len(columns)
+    return torch.stack([u1, u2], 1), basis, wavelength.new_tensor(_SIGMA_U1[-size:] + _SIGMA_U2[-size:])
 
 
-def channel_basis(wavelength: Tensor, order: int) -> Tensor:
-    """Smooth functions of channel (order + 2, C): FGS1 alone, then Legendre polynomials 0..order over AIRS.
+def channel_basis(wavelength: Tensor, order: int, photometer: bool = True) -> Tensor:
+    """Smooth functions of channel: Legendre polynomials 0..order in wavelength (order + 1, C).
 
-    FGS1 is another instrument, far from AIRS in wavelength, so it has a column to itself.
+    A ``photometer`` is another instrument, far from the others in wavelength: it has a column of its own before them.
     """
-    if wavelength.numel() == 1:
-        return torch.ones_like(wavelength)[None]
-    airs = wavelength[1:]
-    x = 2.0 * (airs - airs.min()) / (airs.max() - airs.min()).clamp_min(1e-9) - 1.0
-    rows = [torch.zeros_like(wavelength)]
-    rows[0][0] = 1.0
-    for polynomial in legendre(x, order):
-        rows.append(torch.cat([wavelength.new_zeros(1), polynomial]))
-    return torch.stack(rows)
+    if photometer:
+        own = torch.zeros_like(wavelength)
+        own[0] = 1.0
+        spectrograph = channel_basis(wavelength[1:], order, photometer=False)
+        return torch.cat([own[None], torch.cat([spectrograph.new_zeros(order + 1, 1), spectrograph], 1)])
+    span = wavelength.max() - wavelength.min()
+    x = 2.0 * (wavelength - wavelength.min()) / span - 1.0 if float(span) > 0 else torch.zeros_like(wavelength)
+    return legendre(x, order)
 
 
 def legendre(x: Tensor, order: int) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 _CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
+_FEWEST_BINS = 10
 _FLOOR = 1e-9  # relative flux: keeps the covariance of absent jitter invertible
 
 
@@ -52,24 +53,26 @@ def exponential_correlation(time: Tensor, length: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _spectra(grid: tuple[float, ...], device: torch.device) -> _Spectra:
+def _spectra(grid: tuple[float, ...], step: float, device: torch.device) -> _Spectra:
     time = torch.tensor(grid, dtype=torch.float64, device=device)
-    lengths = time.diff().median() * time.new_tensor(_CORRELATION_BINS)
+    lengths = step * time.new_tensor(_CORRELATION_BINS)
     return _Spectra(*torch.linalg.eigh(exponential_correlation(time.expand(len(lengths), -1), lengths)))
 
 
-def jitter_responses(flux_level: Tensor, weight: Tensor) -> Tensor:
+def jitter_responses(flux_level: Tensor, weight: Tensor, photometer: bool = True) -> Tensor:
     """Shapes (B, K, C) of the channels' answers to jitter.
 
     The common loss of light in AIRS; and the slope of the stellar spectrum, d ln F / d channel, made orthogonal to it
-    under ``weight`` (B, C). FGS1 is another detector and answers neither. ``flux_level`` (B, C) [e-/exposure].
+    under ``weight`` (B, C). A ``photometer`` is another detector and answers neither, unless it is all there is.
+    ``flux_level`` (B, C) [e-/exposure].
     """
     common = torch.ones_like(flux_level)
+    first = int(photometer and bool((weight[:, 1:] > 0).any()))
+    common[:, :first] = 0.0
     if flux_level.shape[-1] < 30:
         return common[:, None]
-    common[:, 0] = 0.0
-    log_level = flux_level[:, 1:].clamp_min(1e-12).log()
-    slope = torch.cat([torch.zeros_like(flux_level[:, :1]), torch.gradient(log_level, dim=-1)[0]], -1)
+    log_level = flux_level[:, first:].clamp_min(1e-12).log()
+    slope = torch.cat([torch.zeros_like(flux_level[:, :first]), torch.gradient(log_level, dim=-1)[0]], -1)
     slope = slope.clamp(-0.1, 0.1)  # a dead neighbour is not a slope
     mean = (weight * common * slope).sum(-1, keepdim=True) / (weight * common).sum(-1, keepdim=True)
     slope = (slope - mean) * common
@@ -87,27 +90,40 @@ def estimate_jitter(time: Tensor, residual: Tensor, weight: Tensor, responses: T
         responses: (B, K, C) from :func:`jitter_responses`.
         design: (B, T, X) white-light columns that the fit has used (level, drift, transit).
     """
-    information = torch.einsum("bkc,bct->bkt", responses**2, weight).clamp_min(_FLOOR)
-    projected = torch.einsum("bkc,bct->bkt", responses, weight * residual) / information
+    information = torch.einsum("bkc,bct->bkt", responses**2, weight)
+    projected = torch.einsum("bkc,bct->bkt", responses, weight * residual) / information.clamp_min(_FLOOR)
     amplitude = torch.full_like(projected[..., 0], _FLOOR)
     index = torch.zeros_like(amplitude, dtype=torch.long)
     precision, mean = [], torch.zeros_like(projected)
     for row in range(len(time)):
         # float32 hours carry some 1e-6 h of rounding: visits of one layout share a grid
-        spectra = _spectra(tuple(((time[row] - time[row, 0]) * 1e5).round().tolist()), time.device)
+        grid = ((time[row] - time[row, 0]) * 1e5).round()
+        step = round(float(grid.diff().median()), 3)
+        whole = _spectra(tuple(grid.tolist()), step, time.device)
         for k in range(projected.shape[1]):
-            white = float(1.0 / information[row, k].median())
-            best, ratio = _reml(projected[row, k], white, design[row], spectra)
-            index[row, k] = best
-            values, vectors = spectra.values[best].clamp_min(1e-10), spectra.vectors[best]
+            informed = _informed(information[row, k])
+            ratio = 0.0
+            if int(informed.sum()) >= _FEWEST_BINS:
+                seen = whole if bool(informed.all()) else _spectra(tuple(grid[informed].tolist()), step, time.device)
+                white = float(1.0 / information[row, k, informed].median())
+                index[row, k], ratio = _reml(projected[row, k, informed], white, design[row, informed], seen)
+            best = int(index[row, k])
+            values, vectors = whole.values[best].clamp_min(1e-10), whole.vectors[best]
             precision.append((vectors / values) @ vectors.T)
             if ratio > 0.0:
                 amplitude[row, k] = ratio * math.sqrt(white)
-                gain = ratio * values / (ratio**2 * values + 1.0) / math.sqrt(white)
-                mean[row, k] = vectors @ (gain * (vectors.T @ projected[row, k]))
+                own, basis = seen.values[best].clamp_min(1e-10), seen.vectors[best]
+                estimate = (ratio / (ratio**2 * own + 1.0) / math.sqrt(white)) * (basis.T @ projected[row, k, informed])
+                mean[row, k] = ((vectors * values) @ vectors.T)[:, informed] @ (basis @ estimate)
     bins = time.new_tensor(_CORRELATION_BINS)[index]
     stacked = torch.stack(precision).unflatten(0, projected.shape[:2])
     return Jitter(amplitude[..., None] * responses, stacked, mean, bins, amplitude[:, 0])
+
+
+def _informed(information: Tensor) -> Tensor:
+    """Bins (T,) that say something of a series: an empty one would count as an exact zero."""
+    some = information > 0
+    return some & (information > 0.1 * information[some].median()) if bool(some.any()) else some
 
 
 def _reml(residual: Tensor, white: float, design: Tensor, spectra: _Spectra) -> tuple[int, float]:

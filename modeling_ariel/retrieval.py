@@ -2,52 +2,44 @@
 
 White light gives timing and shape; then all channels are fitted together, everything but the depths marginalised. The
 last step is linear in flux and carries the gradient, so the fit can be the front of a network: the gradient is that of
-the Gauss-Newton solution, with weights and derivative columns held. What goes wrong in a visit becomes its status.
+the Gauss-Newton solution, with weights and derivative columns held. Every visit is fitted by itself, on the bins where
+it has data; where white light has several solutions each is fitted, and they are weighed. What goes wrong in a visit
+becomes its status.
 """
 
-import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .columns import ORBIT_COLUMNS, STAR_IN_FIT
-from .joint_fit import (
-    FitSettings,
-    RetrievalError,
-    VisitData,
-    band_curves,
-    expansion_depths,
-    iterate,
-    prepare_visit,
-    shared_count,
-)
+from .columns import STAR_IN_FIT
+from .joint_fit import FitSettings, expansion_depths, iterate, shared_count
 from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
-from .status import FAILED, NO_TRANSIT, OK, PARTIAL
-from .white_light import WhiteFit, fit_white, shape_prior
-
-logger = logging.getLogger(__name__)
+from .status import FAILED
+from .verdict import Unanswered, check_white, judge
+from .visit_data import RetrievalError, VisitData, band_curves, prepare_visit
+from .white_light import WhiteFit, shape_prior, white_solutions
 
 # Of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone.
 UNKNOWN_SIGMA = 1.0
-_WORST_CHI2 = 5.0  # a point, against the scatter between neighbours: real curves have 0.9, lost fits above 10
 _CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
-_CHUNK = 2  # visits whose matrices are in memory together
+_LEAST_SHARE = 1e-3  # of the evidence, below which a solution is not fitted
 
 
 @dataclass
 class ClassicalFit:
     """Retrieval of B visits.
 
-    ``depth``, ``depth_err`` (B, C); ``covariance`` (B, C, C); ``status`` of each, as in
-    ``status.py``, and ``notes`` that say why; without a fit the depth is 0 ± UNKNOWN_SIGMA. ``shape`` (B, 3) t0
-    [h], b^2, ln speed [stellar radii / h]; ``white_depth``, ``white_depth_err``, ``snr`` (B,); ``limb_darkening``
-    (B, 2, C); ``drift``, ``model``, ``jitter``, ``residual`` (B, C, T) relative to the star's level, where data = model
-    + jitter + residual; ``weight`` (B, C, T) inverse variances used; ``noise_scale`` (B, C) of the given errors;
-    ``jitter_rms`` (B,) of the white curve.
+    ``depth``, ``depth_err`` (B, C); ``covariance`` (B, C, C); ``status`` of each, as in ``status.py``, and ``notes``
+    that say why, a text each; without a fit the depth is 0 with error UNKNOWN_SIGMA. ``shape`` (B, 3) t0 [h], b^2, ln
+    speed [stellar radii / h]; ``white_depth``, ``white_depth_err``, ``snr`` (B,), noise that channels share included;
+    ``limb_darkening`` (B, 2, C); ``drift``, ``model``, ``jitter``, ``residual`` (B, C, T) relative to the star's level,
+    where data = model + jitter + residual (bins without data: drift and model between neighbours, the others 0);
+    ``weight`` (B, C, T) inverse variances used; ``noise_scale`` (B, C) of the given errors; ``jitter_rms`` (B,) of the
+    white curve.
 
     What all channels share, S parameters in the order shape, limb darkening, drift (see ``Parameters``), is given away
     from its prior's mean and in its prior's sigmas: ``shared`` (B, S), ``shared_covariance`` (B, S, S),
@@ -88,43 +80,34 @@ class ClassicalFit:
 
 
 def fit(batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | None = None) -> ClassicalFit:
-    """Fit visits; a visit's result does not depend on its company.
+    """Fit visits, each by itself.
 
     Args:
-        batch: ``time`` (B, T) [h], ``flux``, ``flux_err`` (B, T, C) [any unit], ``valid`` (B, T, C) bool; optionally
-            the star table's ``P`` [d], ``sma`` [stellar radii], ``i`` [deg], ``Ts`` [K], each (B,), NaN where unknown.
-        wavelength: (C,) [um], channel 0 FGS1, then AIRS ascending.
+        batch: ``time`` (B, T) [h], from any zero that its dtype can hold; ``flux``, ``flux_err`` (B, T, C) [any unit];
+            ``valid`` (B, T, C) bool; optionally the star table's ``P`` [d], ``sma`` [stellar radii], ``i`` [deg],
+            ``Ts`` [K], each (B,), NaN where unknown.
+        wavelength: (C,) [um], in any order.
         settings: see :class:`FitSettings`.
+
+    Raises:
+        RetrievalError: shapes, dtypes or units that cannot be meant. What is wrong with one visit is its status.
     """
     settings, wavelength = settings or FitSettings(), wavelength.double()
-    _check(batch, wavelength)
+    valid = _checked(batch, wavelength)
     size = len(batch["time"])
     nan = torch.full((size,), math.nan, dtype=torch.float64, device=batch["time"].device)
-    star = {name: batch.get(name, nan).detach().double().clone() for name in STAR_IN_FIT}
-    answers: dict[int, ClassicalFit] = {}
-    prepared: dict[int, VisitData] = {}
+    star = {name: batch.get(name, nan).detach().double() for name in STAR_IN_FIT}
+    order = wavelength.argsort()
+    answers = []
     for row in range(size):
-        try:
-            prepared[row] = prepare_visit(*(batch[name][row] for name in ("time", "flux", "flux_err", "valid")))
-        except RetrievalError as error:
-            answers[row] = _unknown(batch["flux"][row], FAILED, str(error), settings)
-    whites = _fit_whites(prepared, star, wavelength, settings) if prepared else {}
-    found = []
-    for row, white in whites.items():
-        if reason := _no_transit(white, settings):
-            answers[row] = _unknown(batch["flux"][row], NO_TRANSIT, reason, settings)
-        elif float(white.chi2 / white.points) > _WORST_CHI2:
-            reason = f"white curves unlike a transit with drift: chi2 {float(white.chi2 / white.points):.1f} a point"
-            answers[row] = _unknown(batch["flux"][row], FAILED, reason, settings)
-        else:
-            found.append(row)
-    for start in range(0, len(found), _CHUNK):
-        rows = found[start : start + _CHUNK]
-        answers.update(_fit_chunk(rows, prepared, whites, star, wavelength, settings, batch["flux"]))
-    return concatenate([answers[row] for row in range(size)])
+        flux, error, good = (values[row][:, order] for values in (batch["flux"], batch["flux_err"], valid))
+        table = {name: values[row : row + 1] for name, values in star.items()}
+        answers.append(_fit_visit(batch["time"][row], flux, error, good, table, wavelength[order], settings))
+    return _in_channel_order(concatenate(answers), order.argsort())
 
 
-def _check(batch: dict[str, Tensor], wavelength: Tensor) -> None:
+def _checked(batch: dict[str, Tensor], wavelength: Tensor) -> Tensor:
+    """The batch's ``valid`` as bool; RetrievalError where something cannot be meant."""
     missing = {"time", "flux", "flux_err", "valid"} - set(batch)
     if missing:
         raise RetrievalError(f"batch: expected time, flux, flux_err, valid, missing {sorted(missing)}")
@@ -132,153 +115,226 @@ def _check(batch: dict[str, Tensor], wavelength: Tensor) -> None:
     for name in ("flux", "flux_err", "valid"):
         if tuple(batch[name].shape) != expected:
             raise RetrievalError(f"{name}: expected shape (B, T, C) = {expected}, found {tuple(batch[name].shape)}")
+    for name in ("time", "flux", "flux_err"):
+        if batch[name].dtype in (torch.float16, torch.bfloat16):
+            raise RetrievalError(
+                f"{name}: expected float32 or float64, found {str(batch[name].dtype).removeprefix('torch.')}, which "
+                "holds neither times nor electrons: cast the model, not its inputs"
+            )
+    middle = float(wavelength.median())
+    if not bool(torch.isfinite(wavelength).all()) or not 0.05 < middle < 100.0:
+        unit = ": nm?" if middle >= 100.0 else ": metres?" if 0.0 < middle < 1e-3 else ""
+        raise RetrievalError(f"wavelength: expected um, found values round {middle:g}{unit}")
+    valid = batch["valid"]
+    if valid.dtype != torch.bool and not bool(((valid == 0) | (valid == 1)).all()):
+        raise RetrievalError(f"valid: expected true and false, found other numbers ({valid.dtype})")
+    return valid.bool()
 
 
-def _stack(prepared: dict[int, VisitData], rows: list[int]) -> VisitData:
-    parts = [prepared[row] for row in rows]
-    return VisitData(*(torch.cat([getattr(p, name) for p in parts]) for name in VisitData.__annotations__))
+def _in_channel_order(found: ClassicalFit, order: Tensor) -> ClassicalFit:
+    """The fit with its channels in the order in which they were given."""
+    if torch.equal(order, torch.arange(len(order), device=order.device)):
+        return found
+    first = ("depth", "depth_err", "drift", "model", "jitter", "residual", "weight", "noise_scale", "cross_covariance")
+    return replace(
+        found,
+        **{name: getattr(found, name)[:, order] for name in first},
+        covariance=found.covariance[:, order][:, :, order],
+        limb_darkening=found.limb_darkening[..., order],
+    )
 
 
-def _model(
-    data: VisitData, star: dict[str, Tensor], rows: list[int], wavelength: Tensor, settings: FitSettings
-) -> LightCurveModel:
-    table = {name: value[rows] for name, value in star.items()}
-    prior = shape_prior(table, data.time, settings.table_sigma)
+def _fit_visit(
+    time: Tensor,
+    flux: Tensor,
+    flux_err: Tensor,
+    valid: Tensor,
+    star: dict[str, Tensor],
+    wavelength: Tensor,
+    settings: FitSettings,
+) -> ClassicalFit:
+    """The fit of one visit, (T,) and (T, C), channels ascending."""
+    n_shared = shared_count(wavelength, settings)
+    try:
+        data = prepare_visit(time, flux, flux_err, valid, settings.with_photometer(wavelength))
+        solutions, model = _solutions(data, star, wavelength, settings)
+        check_white(data, solutions, settings.min_snr)
+        share = torch.softmax(solutions.evidence, 0)
+        chosen = [row for row in range(len(share)) if float(share[row]) > _LEAST_SHARE]
+        fits = [_joint(data, model, solutions.rows(torch.tensor([row])), settings) for row in chosen]
+        return _spread(_weighed(fits, share[chosen]), data, len(time))
+    except RetrievalError as error:
+        return _unknown(flux, FAILED, str(error), n_shared)
+    except Unanswered as error:
+        return _unknown(flux, error.status, str(error), n_shared)
+    except torch.linalg.LinAlgError as error:
+        return _unknown(flux, FAILED, f"the normal equations are singular: {error}", n_shared)
+
+
+def _model(data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings) -> LightCurveModel:
     return LightCurveModel(
-        data.time, wavelength, table["Ts"], prior, settings.drift, settings.drift_sigma, settings.wavelength_sigma
+        data.time,
+        wavelength,
+        star["Ts"],
+        shape_prior(star, data.time, settings.table_sigma),
+        settings.drift,
+        settings.drift_sigma,
+        settings.wavelength_sigma,
+        photometer=data.photometer,
     )
 
 
 @torch.no_grad()
-def _fit_whites(
-    prepared: dict[int, VisitData], star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings
-) -> dict[int, WhiteFit]:
-    """White-light fits of all prepared visits together; rows of ``star`` that the curves contradict become NaN.
+def _solutions(
+    data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings
+) -> tuple[WhiteFit, LightCurveModel]:
+    """Solutions of the white curves, under the star table unless they contradict it.
 
     The one real curve with a table row, planet 1103775, passes 1.9 times as fast as its row says.
     """
-    rows = list(prepared)
-    found = _fit_bands(prepared, star, rows, wavelength, settings)
-    doubtful = [row for row in rows if bool(torch.isfinite(star["P"][row])) and _pulled(found[row])]
-    if doubtful:
-        free = {name: value.clone() for name, value in star.items()}
-        for name in ORBIT_COLUMNS:
-            free[name][doubtful] = math.nan
-        for row, white in _fit_bands(prepared, free, doubtful, wavelength, settings).items():
-            if float(found[row].chi2 - white.chi2) > _CONTRADICTION:
-                logger.warning("visit %d of the batch: its star table is off: the transit has another duration", row)
-                found[row] = white
-                for name in ORBIT_COLUMNS:
-                    star[name][row] = math.nan
-    return found
+    model = _model(data, star, wavelength, settings)
+    found = _white_fits(data, model, settings)
+    if not bool(torch.isfinite(star["sma"] * star["i"])) or not _pulled(found):
+        return found, model
+    for columns in (("sma", "i"), ("P", "sma", "i")):
+        free = {name: value * math.nan if name in columns else value for name, value in star.items()}
+        other = _model(data, free, wavelength, settings)
+        without = _white_fits(data, other, settings)
+        if float(found.chi2[0] - without.chi2[0]) > _CONTRADICTION:
+            data.notes.append(f"the star table's {', '.join(columns)} are not used: the curve contradicts them")
+            return without, other
+    return found, model
 
 
 def _pulled(white: WhiteFit) -> bool:
     """Whether the shape prior or the curve is badly met."""
-    return float(white.pull) > _CONTRADICTION / 2 or float(white.chi2 / white.points) > 1.5
+    return float(white.pull[0]) > _CONTRADICTION / 2 or float(white.chi2[0] / white.points[0]) > 1.5
 
 
-def _fit_bands(
-    prepared: dict[int, VisitData],
-    star: dict[str, Tensor],
-    rows: list[int],
-    wavelength: Tensor,
-    settings: FitSettings,
-) -> dict[int, WhiteFit]:
-    data = _stack(prepared, rows)
-    model = _model(data, star, rows, wavelength, settings)
+def _white_fits(data: VisitData, model: LightCurveModel, settings: FitSettings) -> WhiteFit:
     u = (model.u_mean * data.channel[:, None]).sum(-1, keepdim=True) / data.channel.sum(-1)[:, None, None]
-    if len(wavelength) > 1:
+    if data.photometer:
         u = torch.cat([model.u_mean[..., :1], u], -1)
-    white = fit_white(data.time, *band_curves(data), u.transpose(1, 2), model.prior, settings.drift_sigma)
-    names = WhiteFit.__annotations__
-    return {row: WhiteFit(*(getattr(white, name)[i : i + 1] for name in names)) for i, row in enumerate(rows)}
+    return white_solutions(data.time, *band_curves(data), u.transpose(1, 2), model.prior, settings.drift_sigma)
 
 
-def _no_transit(white: WhiteFit, settings: FitSettings) -> str:
-    """Why the white curve shows no transit; empty where it does."""
-    depth, error, snr = float(white.depth[0, -1]), float(white.depth_err[0, -1]), float(white.snr)
-    if depth > settings.min_snr * error and snr > settings.min_snr and math.isfinite(error):
-        return ""
-    return f"no transit found: white depth {1e6 * depth:.0f} ± {1e6 * error:.0f} ppm, search signal-to-noise {snr:.1f}"
-
-
-def _fit_chunk(
-    rows: list[int],
-    prepared: dict[int, VisitData],
-    whites: dict[int, WhiteFit],
-    star: dict[str, Tensor],
-    wavelength: Tensor,
-    settings: FitSettings,
-    flux: Tensor,
-) -> dict[int, ClassicalFit]:
-    """Joint fits of a few visits; where their matrices fail together, each is tried alone."""
-    try:
-        data = _stack(prepared, rows)
-        white = WhiteFit(
-            *(torch.cat([getattr(whites[row], name) for row in rows]) for name in WhiteFit.__annotations__)
-        )
-        return dict(
-            zip(rows, _joint(data, _model(data, star, rows, wavelength, settings), white, settings), strict=True)
-        )
-    except torch.linalg.LinAlgError as error:
-        if len(rows) > 1:
-            parts = [_fit_chunk([row], prepared, whites, star, wavelength, settings, flux) for row in rows]
-            return {row: answer for part in parts for row, answer in part.items()}
-        reason = f"the normal equations are singular: {error}"
-        return {rows[0]: _unknown(flux[rows[0]], FAILED, reason, settings)}
-
-
-def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: FitSettings) -> list[ClassicalFit]:
+def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: FitSettings) -> ClassicalFit:
+    """All channels, from one solution of the white curves; times from the visit's first bin."""
     with torch.no_grad():
         fitted = iterate(data, model, model.start(white), settings)
     solution = solve(fitted.system, data.y - fitted.linear.model, with_covariance=True)  # the step that gradients see
     depth, covariance = fitted.parameters.depth + solution.own[..., 0], solution.covariance
+    finite = bool(torch.isfinite(depth).all()) and bool(solution.variance.min() > 0)
+    if covariance is None or not finite:
+        raise RetrievalError("the fit did not end in finite depths")
     with torch.no_grad():
         final = model.step(fitted.parameters, solution.own, solution.shared)
-        end = model.linearise(final, expansion_depths(final.depth, solution.variance, white.depth[:, -1]), False).model
+        around = expansion_depths(final.depth, solution.variance, white.depth[:, -1], data.photometer)
+        end = model.linearise(final, around, False).model
         jitter = torch.zeros_like(end)
         if solution.series is not None and fitted.system.series is not None:
             jitter = (fitted.system.series * solution.series[:, :, None]).sum(1)
         residual = torch.where(data.weight > 0, data.y - end - jitter, torch.zeros_like(end))
-        limb = model.u_mean + torch.einsum("bl,lac->bac", final.limb, model.u_basis)
-        drift = model.drift_curves(final)
         shared, shared_covariance, cross, free_b2 = _standardised(model, fitted.parameters, final, solution)
-    rms = fitted.jitter.rms if fitted.jitter else torch.zeros_like(white.snr)
-    answers = []
-    for i in range(len(depth)):
-        if covariance is None or not bool(torch.isfinite(depth[i]).all()) or not bool(solution.variance[i].min() > 0):
-            answers.append(_unknown(data.y[i].T, FAILED, "the fit did not end in finite depths", settings))
-            continue
-        one = slice(i, i + 1)
-        status, reason = _window(data.time[i], white.shape[i], float(white.depth[i, -1]))
-        answers.append(
-            ClassicalFit(
-                depth=depth[one],
-                depth_err=torch.sqrt(solution.variance[one]),
-                covariance=covariance[one],
-                status=[status],
-                notes=[reason],
-                shape=final.shape[one],
-                white_depth=white.depth[one, -1],
-                white_depth_err=white.depth_err[one, -1],
-                snr=white.depth[one, -1] / white.depth_err[one, -1],
-                limb_darkening=limb[one],
-                drift=drift[one],
-                model=end[one],
-                jitter=jitter[one],
-                residual=residual[one],
-                weight=fitted.system.weight[one],
-                noise_scale=fitted.noise_scale[one],
-                jitter_rms=rms[one],
-                shared=shared[one],
-                shared_covariance=shared_covariance[one],
-                cross_covariance=cross[one],
-                free_b2=free_b2[one],
-                table_known=model.prior.known[one],
-            )
-        )
-    return answers
+        mean = data.channel / data.channel.sum(-1, keepdim=True)
+        white_depth = (mean * depth).sum(-1)
+        white_err = torch.einsum("bc,bcd,bd->b", mean, covariance, mean).sqrt()
+        b2_err = shared_covariance[:, B2, B2].sqrt() * model.prior.sigma[:, B2]
+        status, notes = judge(data, model.prior, final.shape, b2_err, white_depth, white_err, data.y - end)
+    return ClassicalFit(
+        depth=depth,
+        depth_err=torch.sqrt(solution.variance),
+        covariance=covariance,
+        status=[status],
+        notes=["; ".join([*data.notes, *notes])],
+        shape=final.shape + torch.tensor([data.origin, 0.0, 0.0]).to(final.shape),
+        white_depth=white_depth,
+        white_depth_err=white_err,
+        snr=white_depth / white_err,
+        limb_darkening=model.u_mean + torch.einsum("bl,lac->bac", final.limb, model.u_basis),
+        drift=model.drift_curves(final),
+        model=end,
+        jitter=jitter,
+        residual=residual,
+        weight=fitted.system.weight,
+        noise_scale=fitted.noise_scale * data.error_scale,
+        jitter_rms=fitted.jitter.rms if fitted.jitter else torch.zeros_like(white_depth),
+        shared=shared,
+        shared_covariance=shared_covariance,
+        cross_covariance=cross,
+        free_b2=free_b2,
+        table_known=model.prior.known,
+    )
+
+
+def _weighed(fits: list[ClassicalFit], share: Tensor) -> ClassicalFit:
+    """Solutions of one visit as one, by the moments of their mixture; curves and shape are the best one's."""
+    best = fits[0]
+    if len(fits) == 1:
+        return best
+    share = share / share.sum()
+    value = torch.stack([torch.cat([one.depth[0], one.shared[0]]) for one in fits])  # (N, C + S)
+    covariance = torch.stack([_joint_covariance(one) for one in fits])
+    mean = share @ value
+    away = value - mean
+    spread = torch.einsum("n,nij->ij", share, covariance) + torch.einsum("n,ni,nj->ij", share, away, away)
+    channels = best.depth.shape[-1]
+    free = torch.cat([one.free_b2 for one in fits])
+    b2 = share @ free[:, 0]
+    b2_variance = share @ (free[:, 1] + (free[:, 0] - b2) ** 2)
+    others = ", ".join(
+        f"{1e6 * float(one.white_depth):.0f} ppm ({100 * float(p):.0f} %)" for one, p in zip(fits, share, strict=True)
+    )
+    note = f"the light curve has {len(fits)} solutions, weighed by their evidence: white depths {others}"
+    white = torch.cat([one.white_depth for one in fits])
+    white_depth = share @ white
+    white_err = (share @ (torch.cat([one.white_depth_err for one in fits]) ** 2 + (white - white_depth) ** 2)).sqrt()
+    return replace(
+        best,
+        depth=mean[None, :channels],
+        depth_err=spread.diagonal()[None, :channels].sqrt(),
+        covariance=spread[None, :channels, :channels],
+        notes=["; ".join(filter(None, [best.notes[0], note]))],
+        white_depth=white_depth[None],
+        white_depth_err=white_err[None],
+        snr=(white_depth / white_err)[None],
+        shared=mean[None, channels:],
+        shared_covariance=spread[None, channels:, channels:],
+        cross_covariance=spread[None, :channels, channels:],
+        free_b2=torch.stack([b2, b2_variance, free[0, 2]])[None],
+    )
+
+
+def _joint_covariance(one: ClassicalFit) -> Tensor:
+    """Of depths and shared parameters together (C + S, C + S)."""
+    cross = one.cross_covariance[0]
+    return torch.cat([torch.cat([one.covariance[0], cross], 1), torch.cat([cross.T, one.shared_covariance[0]], 1)], 0)
+
+
+def _spread(one: ClassicalFit, data: VisitData, bins: int) -> ClassicalFit:
+    """The fit with its curves on all bins of the visit."""
+    if bins == data.time.shape[-1]:
+        return one
+    places = torch.nonzero(data.kept).squeeze(-1)
+    at = torch.arange(bins, device=places.device)
+    right = torch.searchsorted(places, at).clamp(1, len(places) - 1)
+    left = right - 1
+    part = ((at - places[left]) / (places[right] - places[left])).clamp(0.0, 1.0).to(one.model)
+
+    def between(values: Tensor) -> Tensor:
+        return values[..., left] * (1.0 - part) + values[..., right] * part
+
+    def zero(values: Tensor) -> Tensor:
+        return torch.where(data.kept, between(values), torch.zeros((), dtype=values.dtype, device=values.device))
+
+    return replace(
+        one,
+        drift=between(one.drift),
+        model=between(one.model),
+        jitter=zero(one.jitter),
+        residual=zero(one.residual),
+        weight=zero(one.weight),
+    )
 
 
 def _standardised(
@@ -298,19 +354,8 @@ def _standardised(
     )
 
 
-def _window(time: Tensor, shape: Tensor, depth: float) -> tuple[str, str]:
-    """Whether the whole transit lies in the window of observation."""
-    t0, b2, log_speed = shape.tolist()
-    half = math.sqrt(max((1.0 + math.sqrt(max(depth, 0.0))) ** 2 - b2, 0.0)) * math.exp(-log_speed)
-    start, end = float(time[0]), float(time[-1])
-    if t0 - half < start or t0 + half > end:
-        return PARTIAL, f"transit from {t0 - half:.2f} to {t0 + half:.2f} h, window from {start:.2f} to {end:.2f} h"
-    return OK, ""
-
-
-def _unknown(flux: Tensor, status: str, reason: str, settings: FitSettings) -> ClassicalFit:
+def _unknown(flux: Tensor, status: str, note: str, n_shared: int) -> ClassicalFit:
     """The answer of a visit (T, C) where there is none: depth 0 with an error wider than any label."""
-    n_shared = shared_count(flux.shape[-1], settings)
     flux = flux.detach().double().T[None]
     zero, one = torch.zeros_like(flux[..., 0]), torch.zeros_like(flux[:, 0, 0])
     error = torch.full_like(zero, UNKNOWN_SIGMA)
@@ -319,7 +364,7 @@ def _unknown(flux: Tensor, status: str, reason: str, settings: FitSettings) -> C
         depth_err=error,
         covariance=torch.diag_embed(error**2),
         status=[status],
-        notes=[reason],
+        notes=[note],
         shape=flux.new_full((1, 3), math.nan),
         white_depth=one,
         white_depth_err=one + UNKNOWN_SIGMA,

@@ -25,6 +25,7 @@ from torch import Tensor
 N_NODES = 16
 _BLOCK = 4096  # points at a time: the nodes of a block stay in cache
 _TINY = 1e-30
+HIDDEN = 10.0  # stellar radii: far outside of any transit
 
 
 @lru_cache(maxsize=16)
@@ -154,8 +155,12 @@ def quadratic_transit(z: Tensor, k: Tensor, u1: Tensor, u2: Tensor) -> Tensor:
     return 1.0 - (moments * intensity_coefficients(u1, u2)).sum(-1)
 
 
-def separation(time: Tensor, t0: Tensor, b2: Tensor, speed: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
-    """Sky-projected distance on a circular orbit, near the transit, with its derivatives.
+def separation(
+    time: Tensor, t0: Tensor, b2: Tensor, speed: Tensor, rate: Tensor, repeats: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sky-projected distance on a circular orbit while the planet is in front of the star, with its derivatives.
+
+    Behind the star, where the distance does not tell a transit from an eclipse, ``HIDDEN`` is added.
 
     Args:
         time: (..., T) [h].
@@ -163,6 +168,7 @@ def separation(time: Tensor, t0: Tensor, b2: Tensor, speed: Tensor, rate: Tensor
         b2: (..., 1) impact parameter squared; slightly negative values are taken as 0.
         speed: (..., 1) sky speed at mid-transit [stellar radii / h], 2 pi a / P.
         rate: (..., 1) orbital angular rate [rad / h], 2 pi / P; 0 gives a straight line.
+        repeats: (..., 1) whether transits come back every period; by default the one at t0 is alone.
 
     Returns:
         ``z`` (..., T) [stellar radii] and its derivatives (..., T, 3) by t0, b2 and ln(speed).
@@ -174,6 +180,10 @@ def separation(time: Tensor, t0: Tensor, b2: Tensor, speed: Tensor, rate: Tensor
     cos = torch.cos(phase)
     z = torch.sqrt(x**2 + b2 * cos**2).clamp_min(1e-9)
     x_dot = speed * cos
+    front = phase.abs() < 0.5 * math.pi
+    if repeats is not None:
+        front = front | (repeats & (cos > 0.0))
+    z = torch.where(front, z, z + HIDDEN)
     by_t0 = (-x * x_dot + b2 * cos * torch.sin(phase) * rate) / z
     by_b2 = 0.5 * cos**2 / z
     by_speed = x**2 / z
@@ -181,7 +191,7 @@ def separation(time: Tensor, t0: Tensor, b2: Tensor, speed: Tensor, rate: Tensor
 
 
 def binned_moments(
-    time: Tensor, width: Tensor, shape: Tensor, rate: Tensor, k: Tensor
+    time: Tensor, width: Tensor, shape: Tensor, rate: Tensor, k: Tensor, repeats: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Hidden moments of a transit averaged over time bins, at several planet radii.
 
@@ -189,6 +199,7 @@ def binned_moments(
         time: (B, T) bin centres [h]; ``width`` (B,) of a bin [h].
         shape: (B, 3) t0 [h], b^2, ln(speed [stellar radii / h]); ``rate`` (B,) [rad / h], as in :func:`separation`.
         k: (B, J) planet radii [stellar radii].
+        repeats: (B,) whether transits come back every period.
 
     Returns:
         ``moments`` (B, J, T, 3), their derivatives by shape (B, J, T, 3, 3; the last axis is t0, b^2, ln speed) and by
@@ -197,7 +208,14 @@ def binned_moments(
     total: list[Tensor] = []
     for offset, weight in zip((-math.sqrt(0.15), 0.0, math.sqrt(0.15)), (5 / 18, 8 / 18, 5 / 18), strict=True):
         at = time + offset * width[:, None]
-        z, by_shape = separation(at, shape[:, :1], shape[:, 1:2], shape[:, 2:].exp(), rate[:, None])
+        z, by_shape = separation(
+            at,
+            shape[:, :1],
+            shape[:, 1:2],
+            shape[:, 2:].exp(),
+            rate[:, None],
+            None if repeats is None else repeats[:, None],
+        )
         moments, by_z, by_k = hidden_moments(z[:, None], k[:, :, None])
         parts = [moments, by_z.unsqueeze(-1) * by_shape[:, None, :, None, :], by_k]
         total = (

@@ -1,13 +1,12 @@
-"""Where the transit is and what shape it has, from the white light curve: search, then a Levenberg-Marquardt fit.
+"""What shape a transit has, from the white light curve: Levenberg-Marquardt fits from several starts.
 
-The search is a matched filter: transit templates over a grid of mid-times and durations, each with a cubic baseline
-projected out (box least squares of Kovacs, Zucker & Mazeh 2002, A&A 391, 369, with a limb-darkened box). The fit frees
-mid-time, impact parameter, speed, depth, two limb-darkening offsets and the baseline, under the priors that the star
-table gives (or wide ones), for all planets at once and from several impact parameters.
+A fit frees mid-time, impact parameter, speed, depth, two limb-darkening offsets and the baseline, under the priors that
+the star table gives (or wide ones). It starts from the dips that a search finds, at several impact parameters. Where
+contacts fall into gaps, starts end in different solutions; each is kept, with its share of the evidence.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +14,8 @@ from torch import Tensor
 from .columns import ORBIT_COLUMNS
 from .limb_darkening import legendre
 from .transit import binned_moments, intensity_coefficients, intensity_gradients
+from .transit_search import Dip, find_dips, scaled_time
+from .visit_data import band_scatter
 
 HOURS_PER_DAY = 24.0
 # Where no star table is given: the 1,100 planets of the 2025 table have speeds of 0.37-0.81 R*/h (5-95 %), median 0.55,
@@ -23,20 +24,30 @@ HOURS_PER_DAY = 24.0
 _POPULATION_LOG_SPEED, _POPULATION_LOG_SPEED_SIGMA = math.log(0.55), 0.35
 _POPULATION_B2, POPULATION_B2_SIGMA = 0.0, 0.35
 _POPULATION_PERIOD = 4.0
-_STARTS_B2 = (0.02, 0.2, 0.5)
+_STARTS_B2 = (0.02, 0.2, 0.5, 0.9)
+_AS_GOOD = 0.9  # of the best dip's score: others that are worth a start
+_DEEPEST, LARGEST_B2 = 1.0, 2.5  # a planet as large as its star, and one that only grazes it
+_MOST_STEPS = 40
+_WORSE, _BARRIER, _MOST_SOLUTIONS = 25.0, 1.0, 4  # in chi2: solutions worth weighing, and what separates two
 
 
 @dataclass
 class ShapePrior:
     """Gaussian prior on (t0 [h], b^2, ln speed): ``mean`` and ``sigma`` (B, 3); orbital ``rate`` (B,) [rad / h].
 
-    ``known`` (B,): whether it comes from a star table.
+    ``known`` (B,): whether it comes from a star table. ``repeats`` (B,): whether the period is known, so that all
+    transits in the window are modelled; else there is one.
     """
 
     mean: Tensor
     sigma: Tensor
     rate: Tensor
     known: Tensor
+    repeats: Tensor
+
+    def rows(self, index: Tensor) -> "ShapePrior":
+        """The prior of these visits, given by their numbers."""
+        return ShapePrior(*(getattr(self, name)[index] for name in self.__annotations__))
 
 
 def shape_prior(star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float, float]) -> ShapePrior:
@@ -45,8 +56,9 @@ def shape_prior(star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float,
     ``table_sigma`` is how far the table is trusted: in b, and in ln speed. The mid-time is left free.
     """
     period, sma, inclination = (star[name].to(like) for name in ORBIT_COLUMNS)
-    known = torch.isfinite(period) & torch.isfinite(sma) & torch.isfinite(inclination)
-    rate = 2.0 * math.pi / (HOURS_PER_DAY * torch.where(known, period, torch.full_like(period, _POPULATION_PERIOD)))
+    repeats = torch.isfinite(period)
+    known = repeats & torch.isfinite(sma) & torch.isfinite(inclination)
+    rate = 2.0 * math.pi / (HOURS_PER_DAY * torch.where(repeats, period, torch.full_like(period, _POPULATION_PERIOD)))
     b = torch.where(known, sma * torch.cos(torch.deg2rad(inclination)), torch.zeros_like(sma)).abs()
     log_speed = torch.where(known, torch.log(rate * sma), torch.full_like(sma, _POPULATION_LOG_SPEED))
     b2 = torch.where(known, b**2, torch.full_like(b, _POPULATION_B2))
@@ -57,65 +69,8 @@ def shape_prior(star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float,
         known, torch.full_like(b, table_sigma[1]), torch.full_like(b, _POPULATION_LOG_SPEED_SIGMA)
     )
     mean = torch.stack([torch.zeros_like(b2), b2, log_speed], -1)
-    return ShapePrior(mean, torch.stack([torch.full_like(b2, 1e3), b2_sigma, speed_sigma], -1), rate, known)
-
-
-def scaled_time(time: Tensor) -> Tensor:
-    """Time (B, T) mapped to -1 ... 1 over each visit."""
-    low, high = time.min(-1, keepdim=True).values, time.max(-1, keepdim=True).values
-    return 2.0 * (time - low) / (high - low) - 1.0
-
-
-def running_median(y: Tensor, width: int = 7) -> Tensor:
-    """Median over ``width`` neighbours in the last axis, edges repeated."""
-    half = width // 2
-    padded = torch.cat([y[..., :1].expand(*y.shape[:-1], half), y, y[..., -1:].expand(*y.shape[:-1], half)], -1)
-    return padded.unfold(-1, width, 1).median(-1).values
-
-
-def point_scatter(y: Tensor) -> Tensor:
-    """Robust white scatter (B,) of (B, T) from second differences: blind to slow trends and to a few outliers."""
-    second = y[..., 2:] - 2.0 * y[..., 1:-1] + y[..., :-2]
-    return 1.4826 * second.abs().median(-1).values / math.sqrt(6.0)
-
-
-def search_transit(time: Tensor, y: Tensor, known_duration: Tensor, order: int = 3) -> tuple[Tensor, Tensor, Tensor]:
-    """Best mid-time (B,) [h], duration (B,) [h] and signal-to-noise (B,) of a transit in relative flux ``y`` (B, T).
-
-    The mid-time may lie up to a fifth of the window outside it; the duration is within a third of ``known_duration``
-    (B,) [h] where that is not NaN. Signal-to-noise is the matched filter's, against the scatter between neighbours.
-    """
-    smooth = running_median(y)
-    noise = point_scatter(y).clamp_min(1e-9)
-    clipped = torch.where((y - smooth).abs() > 5.0 * noise[:, None], smooth, y)
-    t0, duration, snr = torch.empty_like(noise), torch.empty_like(noise), torch.empty_like(noise)
-    grids, member = torch.unique(time - time[:, :1], dim=0, return_inverse=True)
-    for index, grid in enumerate(grids):
-        rows = torch.nonzero(member == index).squeeze(-1)
-        mid, length, templates = _templates(grid)
-        baseline, _ = torch.linalg.qr(legendre(scaled_time(grid[None])[0], order).T)
-        templates = templates - (templates @ baseline) @ baseline.T
-        norm = templates.norm(dim=-1)
-        good = norm > 0.05 * norm.max()  # a template that the baseline can mimic decides nothing
-        score = -(clipped[rows] @ templates.T) / norm.clamp_min(1e-12)
-        apart = (length / known_duration[rows, None]).log().abs()
-        good = good & ((apart < 0.3) | torch.isnan(apart))
-        best = torch.where(good, score, score.new_tensor(-math.inf)).max(-1)
-        t0[rows] = mid[best.indices] + time[rows, 0]
-        duration[rows], snr[rows] = length[best.indices], best.values / noise[rows]
-    return t0, duration, snr
-
-
-def _templates(time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mid-times and durations (n,) [h] with unit-depth transits (n, T), positive where light is lost."""
-    span = float(time[-1] - time[0])
-    mid = torch.linspace(-0.2, 1.2, 71, dtype=time.dtype, device=time.device) * span
-    length = span * torch.logspace(math.log10(0.06), math.log10(0.95), 14, dtype=time.dtype, device=time.device)
-    mid, length = (x.reshape(-1) for x in torch.meshgrid(mid, length, indexing="ij"))
-    # a box with the rounded bottom of AIRS limb darkening and ingress of a tenth of the duration
-    phase = 2.0 * (time - mid[:, None]).abs() / length[:, None]
-    edge = ((1.0 - phase) / 0.1).clamp(0.0, 1.0)
-    return mid, length, edge * (0.9 + 0.1 * torch.sqrt((1.0 - phase**2).clamp_min(0.0)))
+    sigma = torch.stack([torch.full_like(b2, 1e3), b2_sigma, speed_sigma], -1)
+    return ShapePrior(mean, sigma, rate, known, repeats)
 
 
 @dataclass
@@ -124,7 +79,8 @@ class WhiteFit:
 
     ``shape`` (B, 3) t0 [h], b^2, ln speed; ``depth``, ``depth_err`` (B, N); ``limb`` (B, N, 2) offsets of u1, u2 from
     the prior; ``baseline`` (B, N, P) polynomial coefficients 1..P; ``snr`` (B,) of the search; ``chi2`` (B,)
-    with ``points`` (B,) that went into it, and ``pull`` (B,) the part of it that is the shape's prior.
+    with ``points`` (B,) that went into it, and ``pull`` (B,) the part of it that is the shape's prior;
+    ``evidence`` (B,) ln of the posterior's volume, by which solutions of one visit are weighed.
     """
 
     shape: Tensor
@@ -136,6 +92,11 @@ class WhiteFit:
     chi2: Tensor
     points: Tensor
     pull: Tensor
+    evidence: Tensor
+
+    def rows(self, index: Tensor) -> "WhiteFit":
+        """These rows, given by their numbers."""
+        return WhiteFit(*(getattr(self, name)[index] for name in self.__annotations__))
 
 
 def robust_weights(standardised: Tensor, threshold: float = 3.5) -> Tensor:
@@ -151,45 +112,84 @@ def fit_white(
     u: Tensor,
     prior: ShapePrior,
     drift_sigma: tuple[float, ...],
-    n_iterations: int = 20,
 ) -> WhiteFit:
-    """Levenberg-Marquardt fit of one transit, with a depth, limb darkening and polynomial baseline in each band.
+    """The best of :func:`white_solutions` of each of B visits; arguments as there, with B in place of 1."""
+    visits = (torch.tensor([row], device=y.device) for row in range(len(y)))
+    found = [
+        white_solutions(time[v], y[v], sigma[v], good[v], u[v], prior.rows(v), drift_sigma).rows(torch.tensor([0]))
+        for v in visits
+    ]
+    return WhiteFit(*(torch.cat([getattr(one, name) for one in found]) for name in WhiteFit.__annotations__))
+
+
+def white_solutions(
+    time: Tensor,
+    y: Tensor,
+    sigma: Tensor,
+    good: Tensor,
+    u: Tensor,
+    prior: ShapePrior,
+    drift_sigma: tuple[float, ...],
+) -> WhiteFit:
+    """Fits of one visit: a transit with a depth, limb darkening and polynomial baseline in each of N bands.
 
     Args:
-        time: (B, T) [h]; ``y``, ``sigma`` (B, N, T) relative flux near 1 and its known error; ``good`` (B, N, T) bool.
-        u: (B, N, 2) prior mean of the bands' limb-darkening coefficients.
+        time: (1, T) [h]; ``y``, ``sigma`` (1, N, T) relative flux near 1 and its known error; ``good`` (1, N, T) bool.
+        u: (1, N, 2) prior mean of the bands' limb-darkening coefficients.
         prior: on the shape; ``drift_sigma`` on the baseline's Legendre coefficients 1, 2, ..., relative.
+
+    Returns:
+        Solutions, a row each, the best first; others are separated from it by a worse fit, and may be as good. A band
+        without data takes the depth of the other.
     """
-    filled = torch.where(good, y, running_median(y))
-    # the scatter between neighbours is the noise where jitter or hits exceed the photons
-    noise = torch.maximum(point_scatter(filled), (sigma * good).sum(-1) / good.sum(-1).clamp_min(1)).clamp_min(1e-9)
-    noise = torch.where(good.any(-1), noise, torch.ones_like(noise))  # a band without data has no say in the search
-    share = noise**-2 / (noise**-2).sum(-1, keepdim=True)
-    white = (share[..., None] * filled).sum(1)
-    known = prior.sigma[:, 1] < 0.2
-    chord = 2.0 * torch.sqrt((1.1 - prior.mean[:, 1]).clamp_min(0.2))
-    known_duration = torch.where(known, chord / prior.mean[:, 2].exp(), torch.full_like(chord, math.nan))
-    t0, duration, snr = search_transit(time, white, known_duration)
+    measured = band_scatter(y[0], good[0])
+    stated = (sigma[0] * good[0]).sum(-1) / good[0].sum(-1).clamp_min(1)
+    noise = torch.where(measured > 0, measured, stated).clamp_min(1e-9)[None]
+    used = good[0].any(-1)
+    dips = _search(time[0], y[0], good[0], torch.where(used, noise[0] ** -2, torch.zeros_like(noise[0])), prior)
+    shapes = _starts(dips, prior, float(time[0, -1] + time[0, 0]) / 2.0)
+    problem = _Problem.of(time, y, noise, good, u, prior, drift_sigma)
+    solutions = _separate(problem, _levenberg(problem, shapes, dips[0].snr))
+    if not bool(used.all()):
+        other = torch.where(used, torch.arange(len(used)), int(torch.nonzero(used)[0]))
+        solutions.depth, solutions.depth_err = solutions.depth[:, other], solutions.depth_err[:, other]
+    return solutions
+
+
+def _search(time: Tensor, y: Tensor, good: Tensor, information: Tensor, prior: ShapePrior) -> list[Dip]:
+    """Dips of the mean of all bands, where they have data, the best first."""
+    weight = good * information[:, None]
+    some = weight.sum(0) > 0
+    white = (weight * y).sum(0)[some] / weight.sum(0)[some]
+    period = 2.0 * math.pi / float(prior.rate) if bool(prior.repeats) else math.inf
+    duration = math.nan
+    if float(prior.sigma[0, 1]) < 0.2:
+        duration = 2.0 * math.sqrt(max(1.1 - float(prior.mean[0, 1]), 0.2)) / math.exp(float(prior.mean[0, 2]))
+    dips = find_dips(time[some], white, duration, period, share=_AS_GOOD)
     # a long transit can hide in a cubic baseline: look a second time under a stiffer one
-    t0_stiff, duration_stiff, _ = search_transit(time, white, known_duration, order=1)
-    starts = []
-    for mid, length, start_b2 in [(t0, duration, b2) for b2 in _STARTS_B2] + [
-        (t0_stiff, duration_stiff, _STARTS_B2[1])
-    ]:
-        if bool(known.all()) and start_b2 != _STARTS_B2[1]:
-            continue
-        b2 = torch.where(known, prior.mean[:, 1], torch.full_like(t0, start_b2))
-        log_speed = torch.log(2.0 * torch.sqrt((1.1 - b2).clamp_min(0.2)) / length)
-        log_speed = torch.where(known, prior.mean[:, 2], log_speed)
-        shape = torch.stack([mid, b2, log_speed], -1)
-        starts.append(_levenberg(time, y, noise, good, u, prior, shape, drift_sigma, n_iterations, snr))
-    best = torch.stack([fit.chi2 for fit in starts]).argmin(0)
-    pick = torch.arange(len(best), device=best.device)
-    return WhiteFit(*(torch.stack([getattr(f, name) for f in starts])[best, pick] for name in WhiteFit.__annotations__))
+    return dips + find_dips(time[some], white, duration, period, order=1)
+
+
+def _starts(dips: list[Dip], prior: ShapePrior, middle: float) -> Tensor:
+    """Shapes (S, 3) to begin with: each dip at one impact parameter, the best at several.
+
+    Of transits that repeat, the one nearest to the ``middle`` of the window gives the mid-time.
+    """
+    known = float(prior.sigma[0, 1]) < 0.2
+    period = 2.0 * math.pi / float(prior.rate[0]) if bool(prior.repeats[0]) else math.inf
+    shapes = []
+    for place, dip in enumerate(dips):
+        for b2 in _STARTS_B2 if place == 0 and not known else _STARTS_B2[1:2]:
+            b2 = float(prior.mean[0, 1]) if known else b2
+            chord = (1.0 + math.sqrt(min(max(dip.depth, 1e-4), 1.0))) ** 2 - b2
+            speed = math.log(2.0 * math.sqrt(max(chord, 0.2)) / dip.duration)
+            mid = dip.mid - period * round((dip.mid - middle) / period) if math.isfinite(period) else dip.mid
+            shapes.append([mid, b2, float(prior.mean[0, 2]) if known else speed])
+    return prior.mean.new_tensor(shapes)
 
 
 def white_model(
-    time: Tensor, width: Tensor, parameters: Tensor, u: Tensor, rate: Tensor, order: int
+    time: Tensor, width: Tensor, parameters: Tensor, u: Tensor, prior: ShapePrior, order: int
 ) -> tuple[Tensor, Tensor]:
     """Curves (B, N, T) and Jacobian (B, N, T, 3 + N (4 + order)).
 
@@ -197,8 +197,8 @@ def white_model(
     """
     bands = u.shape[1]
     own = parameters[:, 3:].unflatten(-1, (bands, 4 + order))
-    k = torch.sqrt(own[..., 0].clamp(1e-6, 0.5))
-    moments, by_shape, by_k = binned_moments(time, width, parameters[:, :3], rate, k)
+    k = torch.sqrt(own[..., 0].clamp(1e-6, _DEEPEST))
+    moments, by_shape, by_k = binned_moments(time, width, parameters[:, :3], prior.rate, k, prior.repeats)
     u1, u2 = (u + own[..., 1:3]).unbind(-1)
     coefficients = intensity_coefficients(u1, u2)  # (B, N, 3)
     by_u = torch.stack(intensity_gradients(u1, u2), -1)
@@ -220,63 +220,123 @@ def white_model(
     return transit * trend, torch.cat([shape_part, spread], -1)
 
 
-def _levenberg(
-    time: Tensor,
-    y: Tensor,
-    noise: Tensor,
-    good: Tensor,
-    u: Tensor,
-    prior: ShapePrior,
-    shape: Tensor,
-    drift_sigma: tuple[float, ...],
-    n_iterations: int,
-    snr: Tensor,
-) -> WhiteFit:
-    """One Levenberg-Marquardt descent from ``shape``; damping is per visit, hits are reweighted as it goes."""
-    batch, bands, order = len(time), y.shape[1], len(drift_sigma)
-    width = time.diff(dim=-1).median(-1).values
-    own = y.new_zeros(batch, bands, 4 + order)
-    own[..., 0] = (1.0 - torch.quantile(y, 0.1, dim=-1) / y.median(-1).values).clamp(1e-4, 0.05)
-    own[..., 3] = torch.quantile(y, 0.9, dim=-1).clamp_min(1e-6).log()
+@dataclass
+class _Problem:
+    """What a descent minimises: robust chi2 of a visit's bands with the priors' penalty, for S rows at once."""
+
+    time: Tensor
+    y: Tensor
+    noise: Tensor
+    good: Tensor
+    u: Tensor
+    prior: ShapePrior
+    mean: Tensor
+    precision: Tensor
+    order: int
+
+    @classmethod
+    def of(
+        cls, time: Tensor, y: Tensor, noise: Tensor, good: Tensor, u: Tensor, prior: ShapePrior,
+        drift_sigma: tuple[float, ...],
+    ) -> "_Problem":  # fmt: skip
+        """With the priors of all parameters laid out."""
+        order, bands = len(drift_sigma), y.shape[1]
+        wide = y.new_tensor([10.0, 0.12, 0.16, 10.0, *drift_sigma]).repeat(bands).expand(len(y), -1)
+        mean = torch.cat([prior.mean, torch.zeros_like(wide)], -1)
+        precision = torch.cat([prior.sigma, wide], -1) ** -2
+        return cls(time, y, noise, good, u, prior, mean, precision, order)
+
+    def repeated(self, starts: int) -> "_Problem":
+        """The same visit for many starts at once."""
+        names = ("time", "y", "noise", "good", "u", "mean", "precision")
+        copies = {name: getattr(self, name).expand(starts, *getattr(self, name).shape[1:]) for name in names}
+        return replace(self, **copies, prior=self.prior.rows(torch.zeros(starts, dtype=torch.long)))
+
+    def state(self, at: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Residual, Jacobian, weights and cost (S,) at parameters (S, X).
+
+        The cost is that of the reweighted problem itself: descent under moving weights could cycle.
+        """
+        width = self.time.diff(dim=-1).median(-1).values
+        model, jacobian = white_model(self.time, width, at, self.u, self.prior, self.order)
+        standardised = (self.y - model) / self.noise[..., None]
+        weight = self.good / self.noise[..., None] ** 2 * robust_weights(standardised)
+        penalty = (self.precision * (at - self.mean) ** 2).sum(-1)
+        return self.y - model, jacobian, weight, _robust_cost(standardised, self.good) + penalty
+
+
+def _levenberg(visit: _Problem, shape: Tensor, snr: float) -> tuple[WhiteFit, Tensor]:
+    """Levenberg-Marquardt descents from ``shape`` (S, 3): fits, and all their parameters (S, X).
+
+    Damping is per row; hits are reweighted on the way.
+    """
+    problem = visit.repeated(len(shape))
+    y, good, order, bands = problem.y, problem.good, problem.order, problem.y.shape[1]
+    own = y.new_zeros(len(y), bands, 4 + order)
+    own[..., 0] = (1.0 - _quantile(y, good, 0.1) / _quantile(y, good, 0.5)).clamp(1e-4, _DEEPEST)
+    own[..., 3] = _quantile(y, good, 0.9).clamp_min(1e-6).log()
     parameters = torch.cat([shape, own.flatten(1)], -1)
-    mean = torch.cat([prior.mean, torch.zeros_like(own).flatten(1)], -1)
-    wide = y.new_tensor([1.0, 0.12, 0.16, 10.0, *drift_sigma]).repeat(bands).expand(batch, -1)
-    precision = torch.cat([prior.sigma, wide], -1) ** -2
-    damping = y.new_full((batch, 1), 1e-2)
-    base = good / noise[..., None] ** 2
-
-    def state(at: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        model, jacobian = white_model(time, width, at, u, prior.rate, order)
-        weight = base * robust_weights((y - model) / noise[..., None])
-        # the cost of the reweighted problem itself: descent under moving weights could cycle
-        penalty = (precision * (at - mean) ** 2).sum(-1)
-        return y - model, jacobian, weight, _robust_cost((y - model) / noise[..., None], good) + penalty
-
-    residual, jacobian, weight, cost = state(parameters)
-    for _ in range(n_iterations):
+    damping = y.new_full((len(y), 1), 1e-2)
+    residual, jacobian, weight, cost = problem.state(parameters)
+    for _ in range(_MOST_STEPS):
         weighted = jacobian * weight[..., None]
-        gram = torch.einsum("bnti,bntj->bij", weighted, jacobian) + torch.diag_embed(precision)
-        gradient = torch.einsum("bnti,bnt->bi", weighted, residual) + precision * (mean - parameters)
+        gram = torch.einsum("bnti,bntj->bij", weighted, jacobian) + torch.diag_embed(problem.precision)
+        gradient = torch.einsum("bnti,bnt->bi", weighted, residual) + problem.precision * (problem.mean - parameters)
         damped = gram + torch.diag_embed(damping * gram.diagonal(dim1=-2, dim2=-1))
         trial = parameters + torch.linalg.solve(damped, gradient)
         trial = torch.cat(
-            [trial[:, :1], trial[:, 1:2].clamp(0.0, 1.2), trial[:, 2:3].clamp(-4.0, 3.0), trial[:, 3:]], -1
+            [trial[:, :1], trial[:, 1:2].clamp(0.0, LARGEST_B2), trial[:, 2:3].clamp(-6.0, 4.0), trial[:, 3:]], -1
         )
-        new = state(trial)
+        new = problem.state(trial)
         better = (new[3] < cost) & torch.isfinite(new[3])
+        gained = torch.where(better, cost - new[3], torch.zeros_like(cost))
+        stuck = damping[:, 0] > 1e5
         parameters = torch.where(better[:, None], trial, parameters)
         residual = torch.where(better[:, None, None], new[0], residual)
         jacobian = torch.where(better[:, None, None, None], new[1], jacobian)
         weight = torch.where(better[:, None, None], new[2], weight)
         cost = torch.where(better, new[3], cost)
         damping = torch.where(better[:, None], damping * 0.2, damping * 8.0).clamp(1e-9, 1e6)
-    gram = torch.einsum("bnti,bntj->bij", jacobian * weight[..., None], jacobian) + torch.diag_embed(precision)
+        if bool(((better & (gained < 1e-7)) | stuck).all()):
+            break
+    gram = torch.einsum("bnti,bntj->bij", jacobian * weight[..., None], jacobian) + torch.diag_embed(problem.precision)
     own = parameters[:, 3:].unflatten(-1, (bands, 4 + order))
     error = torch.linalg.inv(gram).diagonal(dim1=-2, dim2=-1).clamp_min(0.0).sqrt()[:, 3:]
     error = error.unflatten(-1, (bands, 4 + order))[..., 0]
-    pull = (((parameters - mean)[:, :3] / prior.sigma) ** 2).sum(-1)
-    points = good.sum((-2, -1))
-    return WhiteFit(parameters[:, :3], own[..., 0], error, own[..., 1:3], own[..., 4:], snr, cost, points, pull)
+    found = WhiteFit(
+        shape=parameters[:, :3],
+        depth=own[..., 0],
+        depth_err=error,
+        limb=own[..., 1:3],
+        baseline=own[..., 4:],
+        snr=torch.full_like(cost, snr),
+        chi2=cost,
+        points=good.sum((-2, -1)),
+        pull=(((parameters - problem.mean)[:, :3] / problem.prior.sigma) ** 2).sum(-1),
+        evidence=-0.5 * cost - 0.5 * torch.linalg.slogdet(gram).logabsdet,
+    )
+    return found, parameters
+
+
+def _separate(visit: _Problem, fits: tuple[WhiteFit, Tensor]) -> WhiteFit:
+    """The fits that are solutions of their own, the best first.
+
+    Two are one solution where the fit half way between them is no worse than they are.
+    """
+    found, parameters = fits
+    cost, kept = found.chi2, list[int]()
+    for row in cost.argsort().tolist():
+        if kept and (float(cost[row] - cost[kept[0]]) > _WORSE or len(kept) == _MOST_SOLUTIONS):
+            break
+        halves = [0.5 * (parameters[row] + parameters[other]) for other in kept]
+        if all(float(visit.state(half[None])[3]) > float(cost[row]) + _BARRIER for half in halves):
+            kept.append(row)
+    return found.rows(torch.tensor(kept, device=cost.device))
+
+
+def _quantile(y: Tensor, good: Tensor, share: float) -> Tensor:
+    """Quantile (S, N) of the good points of (S, N, T); 1 where there are none."""
+    return torch.nan_to_num(torch.where(good, y, torch.full_like(y, math.nan)).nanquantile(share, -1), nan=1.0)
 
 
 def _robust_cost(standardised: Tensor, good: Tensor, threshold: float = 3.5) -> Tensor:

@@ -33,7 +33,7 @@ from modeling_ariel import ArielForSpectrumPrediction, scoring
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.masking import MaskError, noise_shape
 from modeling_ariel.posterior import combine_visits
-from modeling_ariel.retrieval import RetrievalError
+from modeling_ariel.visit_data import RetrievalError
 
 FLOAT = {"rtol": 2e-5, "atol": 2e-6}
 

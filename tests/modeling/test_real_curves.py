@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from modeling_ariel.retrieval import FitSettings
+from modeling_ariel.joint_fit import FitSettings
 
 
 @pytest.fixture(scope="module")

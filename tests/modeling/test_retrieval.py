@@ -9,8 +9,10 @@ import pytest
 import torch
 from transit_scenes import Scene
 
+from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.least_squares import Bound, LinearSystem, solve
-from modeling_ariel.retrieval import UNKNOWN_SIGMA, FitSettings, RetrievalError, fit
+from modeling_ariel.retrieval import UNKNOWN_SIGMA, fit
+from modeling_ariel.visit_data import RetrievalError
 
 
 def z_values(scene: Scene, n: int, table: bool = True, **settings: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -22,8 +22,9 @@ from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.rows import DamagedDataset, find_row
 from hf_dataset.store.verify import recorded_root
 from modeling_ariel.columns import STAR_IN_FIT
-from modeling_ariel.joint_fit import FitSettings, RetrievalError, band_curves, prepare_visit
+from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.light_curve_model import LightCurveModel
+from modeling_ariel.visit_data import RetrievalError, band_curves, prepare_visit
 from modeling_ariel.white_light import WhiteFit, fit_white, shape_prior, white_model
 
 STAR = (
@@ -153,9 +154,12 @@ def fit_white_curves(row: Row, wavelengths: np.ndarray) -> tuple[list[Band] | st
     """White FGS1 and AIRS curves with a transit and a drift each, and the fit in words."""
     settings = FitSettings()
     try:
-        data = prepare_visit(*(torch.as_tensor(np.array(row[name])) for name in ("time", "flux", "flux_err", "valid")))
-    except RetrievalError as error:
-        return f"no white curve: {error}", []
+        time, flux, error, valid = (
+            torch.as_tensor(np.array(row[name])) for name in ("time", "flux", "flux_err", "valid")
+        )
+        data = prepare_visit(time, flux, error, valid)
+    except RetrievalError as refusal:
+        return f"no white curve: {refusal}", []
     y, sigma, good = band_curves(data)
     star = {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
     fits = []
@@ -179,14 +183,13 @@ def fit_white_curves(row: Row, wavelengths: np.ndarray) -> tuple[list[Band] | st
     # a star table is a prior, unless the curves contradict it by 5 σ, as in `ariel retrieve`
     fit, u, prior = fits[1] if float(fits[0][0].chi2 - fits[1][0].chi2) > 25 else fits[0]
     own = torch.cat([fit.depth[..., None], fit.limb, torch.zeros_like(fit.depth)[..., None], fit.baseline], -1)
-    width = data.time.diff(dim=-1).median(-1).values
     parameters = torch.cat([fit.shape, own.flatten(1)], -1)
-    curve = white_model(data.time, width, parameters, u, prior.rate, len(settings.drift_sigma))[0]
-    bands = []
+    curve = white_model(data.time, data.width, parameters, u, prior, len(settings.drift_sigma))[0]
+    bands, hours = [], time.double().numpy()[data.kept.numpy()]
     for i, name in enumerate(("FGS1", "AIRS-CH0, all channels")):
         one, at = curve[0, i].numpy(), good[0, i].numpy()
         level = float(np.median(y[0, i].numpy()[at] / one[at])) if at.any() else 1.0
-        bands.append(Band(name, y[0, i].numpy() / level, sigma[0, i].numpy() / level, one, at))
+        bands.append(Band(name, hours, y[0, i].numpy() / level, sigma[0, i].numpy() / level, one, at))
     return bands, fit_lines(fit)
 
 

@@ -48,6 +48,7 @@ class Band:
     """A white light curve (bin,) with its model, relative to the star; `good` marks the bins that were fitted."""
 
     name: str
+    time: np.ndarray  # h
     flux: np.ndarray
     error: np.ndarray
     model: np.ndarray
@@ -91,7 +92,7 @@ def draw(what: Inspection) -> Figure:
     bare = len(reasons) == len(what.images)  # no image: one line instead of two boxes
     heights: tuple[float, ...] = (0.4 if bare else 2.4, 3.6, 3.0, 2.2)
     image, curves, map_, pointing = left.subfigures(4, 1, height_ratios=heights, squeeze=False)[:, 0]
-    white_curves(curves, what.time, what.bands)
+    white_curves(curves, what.bands)
     residual_map(map_.subplots(), what)
     centroids(pointing, what.time, what.centroid)
     heights = (3.2, 0.27 * max(len(what.table), 2), 4.0)
@@ -179,14 +180,14 @@ def _draw_detector(axis: Axes, image: RawImage, aspect: Literal["auto", "equal"]
 # --- light curves --------------------------------------------------------------------------------------------------
 
 
-def white_curves(place: SubFigure, time: np.ndarray, bands: Sequence[Band] | str) -> None:
+def white_curves(place: SubFigure, bands: Sequence[Band] | str) -> None:
     """White curves with transit and drift, and what is left [ppm], also in means of a 25th of the visit."""
     if isinstance(bands, str):
         _write_reason(place.subplots(), bands)
         return
     axes = place.subplots(2, len(bands), sharex=True, height_ratios=(2.2, 1), squeeze=False)
     for band, (top, bottom) in zip(bands, axes.T, strict=True):
-        good = band.good
+        time, good = band.time, band.good
         top.errorbar(time[good], band.flux[good], band.error[good], fmt=".", ms=3, lw=0.5, color=SKY, zorder=1)
         top.plot(time, band.model, color=RED, lw=1.6, label="transit × drift")
         top.set_title(band.name, fontsize=10, loc="left")

@@ -64,6 +64,7 @@ def exact_depths(
         torch.ones_like(shape),
         torch.tensor([rate], dtype=torch.float64),
         torch.tensor([True]),
+        torch.tensor([True]),
     )
     p, q = truth.drift_law.airs_p, truth.drift_law.airs_wavelength(wavelength[1:].numpy())
     coefficients = np.polynomial.legendre.legfit(_scaled(wavelength[1:].numpy()), q, 2)
@@ -87,7 +88,7 @@ def exact_depths(
             empty,
             empty[..., None],
             tensor(p * coefficients[0])[:, None],
-            *[empty] * 4,
+            *[empty] * 5,
         )
     )
     start.depth, start.fgs1_time = depth, tensor(truth.drift_law.fgs1_p)

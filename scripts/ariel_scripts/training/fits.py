@@ -20,7 +20,8 @@ from torch import Tensor
 
 from ariel_scripts.opening import sources
 from modeling_ariel.columns import STAR_IN_FIT
-from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit, shared_count
+from modeling_ariel.joint_fit import FitSettings, shared_count
+from modeling_ariel.retrieval import ClassicalFit, fit
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ def fitted(
     """
     settings = settings or FitSettings()
     n_bins, n_channels = curves.features["flux"].shape
-    features = fit_features(n_bins, n_channels, shared_count(n_channels, settings))
+    axis = torch.tensor(sorted(wavelength), dtype=torch.float64)
+    features = fit_features(n_bins, n_channels, shared_count(axis, settings))
     arguments = {"wavelength": [float(w) for w in wavelength], "settings": settings, "code": code_hash()}
     known = curves.select_columns(list(NEEDED)).with_format("numpy")
     n_pieces = max(-(-len(known) // piece), 1)

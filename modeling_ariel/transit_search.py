@@ -1,0 +1,104 @@
+"""Where a light curve dips: a matched filter over mid-times and durations, with a smooth baseline projected out.
+
+Box least squares of Kovacs, Zucker & Mazeh (2002, A&A 391, 369) with a limb-darkened box.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .limb_darkening import legendre
+from .visit_data import point_scatter, running_median
+
+_SHORTEST = 0.06  # of the window; in long windows a transit of an hour
+_MOST_BINS = 1500  # more are averaged
+
+
+@dataclass(frozen=True)
+class Dip:
+    """Mid-time and duration [h], ``depth`` relative to the star, and signal-to-noise against neighbours' scatter."""
+
+    mid: float
+    duration: float
+    depth: float
+    snr: float
+
+
+def scaled_time(time: Tensor) -> Tensor:
+    """Time (B, T) mapped to -1 ... 1 over each visit."""
+    low, high = time.min(-1, keepdim=True).values, time.max(-1, keepdim=True).values
+    return 2.0 * (time - low) / (high - low) - 1.0
+
+
+def find_dips(
+    time: Tensor, y: Tensor, duration: float = math.nan, period: float = math.inf, order: int = 3, share: float = 1.0
+) -> list[Dip]:
+    """The best dip of relative flux ``y`` (T,), and others, elsewhere or of other lengths, as good as ``share`` of it.
+
+    Args:
+        time: (T,) [h], increasing. The mid-time may lie up to a fifth of the window outside it.
+        duration: where it is known [h], within a third.
+        period: of the orbit [h]: all transits in the window count together.
+        order: of the polynomial baseline.
+    """
+    time, y = _averaged(time, y)
+    noise = point_scatter(y).clamp_min(1e-12)
+    smooth = running_median(y)
+    y = torch.where((y - smooth).abs() > 5.0 * noise, smooth, y)
+    span = float(time[-1] - time[0])
+    mid, lengths = _grid(time, span)
+    baseline, _ = torch.linalg.qr(legendre(scaled_time(time[None])[0], order).T)
+    norm, score = y.new_zeros(len(lengths), len(mid)), y.new_zeros(len(lengths), len(mid))
+    for row, length in enumerate(lengths):
+        templates = _templates(time, mid, float(length), period if period < 1.4 * span else math.inf)
+        templates = templates - (templates @ baseline) @ baseline.T
+        norm[row] = templates.norm(dim=-1)
+        score[row] = -(templates @ y) / norm[row].clamp_min(1e-12)
+    good = norm > 0.05 * norm.max()  # a template that the baseline can mimic decides nothing
+    if math.isfinite(duration):
+        good = good & ((lengths / duration).log().abs() < 0.3)[:, None]
+    score = torch.where(good, score, torch.full_like(score, -math.inf))
+    found: list[Dip] = []
+    best = float(score.max())
+    while len(found) < 6:
+        row, column = divmod(int(score.argmax()), len(mid))
+        value = float(score[row, column])
+        if not math.isfinite(value) or (found and value < share * best):
+            break
+        depth = value / float(norm[row, column])
+        dip = Dip(float(mid[column]), float(lengths[row]), depth, value / float(noise))
+        found.append(dip)
+        near = (mid - dip.mid).abs() < 0.3 * dip.duration
+        near = near & ((lengths / dip.duration).log().abs() < 0.5)[:, None]
+        score = torch.where(near, torch.full_like(score, -math.inf), score)
+    return found
+
+
+def _averaged(time: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbouring bins averaged until a search is affordable."""
+    group = math.ceil(len(time) / _MOST_BINS)
+    if group == 1:
+        return time, y
+    whole = len(time) // group * group
+    return time[:whole].unflatten(0, (-1, group)).mean(-1), y[:whole].unflatten(0, (-1, group)).mean(-1)
+
+
+def _grid(time: Tensor, span: float) -> tuple[Tensor, Tensor]:
+    """Mid-times and durations [h] to try."""
+    shortest = min(_SHORTEST * span, 1.0)
+    steps = round(13 * math.log(0.95 * span / shortest) / math.log(0.95 / _SHORTEST)) + 1
+    places = max(71, math.ceil(4.2 * span / shortest))
+    mid = float(time[0]) + torch.linspace(-0.2, 1.2, places).to(time) * span
+    return mid, torch.logspace(math.log10(shortest), math.log10(0.95 * span), steps).to(time)
+
+
+def _templates(time: Tensor, mid: Tensor, length: float, period: float) -> Tensor:
+    """Unit-depth transits (n, T), positive where light is lost: a rounded bottom, an ingress of a tenth."""
+    apart = (time - mid[:, None]).abs()
+    if math.isfinite(period):
+        apart = torch.minimum(apart % period, period - apart % period)
+    phase = 2.0 * apart / length
+    edge = ((1.0 - phase) / 0.1).clamp(0.0, 1.0)
+    return edge * (0.9 + 0.1 * torch.sqrt((1.0 - phase**2).clamp_min(0.0)))

@@ -1,0 +1,134 @@
+"""Whether the fit of a visit can be believed: what white light and residuals say against its assumptions."""
+
+import math
+
+from torch import Tensor
+
+from .status import DOUBTFUL, FAILED, NO_TRANSIT, OK, PARTIAL
+from .transit_search import find_dips
+from .visit_data import VisitData
+from .white_light import ShapePrior, WhiteFit
+
+_WORST_CHI2 = 5.0  # a point, against the scatter between neighbours: real curves have 0.9, lost fits above 10
+_SLOWEST, _FASTEST = 0.03, 5.0  # stellar radii an hour: beyond them time is in another unit
+_FAST = 2.5  # the closest orbits around the densest stars
+_LONG_WINDOW = 200.0  # h
+_SECOND_SNR, _SECOND_SHARE = 8.0, 0.25  # of a second dip: its signal-to-noise, and its depth over the first one's
+_FAINT = 3.0  # sigma of the white depth, correlated noise included
+
+
+class Unanswered(Exception):
+    """A visit without depths of its own, and the status that says so."""
+
+    def __init__(self, status: str, note: str) -> None:
+        super().__init__(note)
+        self.status = status
+
+
+def check_white(data: VisitData, white: WhiteFit, min_snr: float) -> None:
+    """Go on only with a transit that the white curve shows; Unanswered where it does not."""
+    depth, error, snr = float(white.depth[0, -1]), float(white.depth_err[0, -1]), float(white.snr[0])
+    span = float(data.time[0, -1])
+    unit = f"; the window is {span:.0f} h long: is time in hours?" if span > _LONG_WINDOW else ""
+    grazing = _grazing(white.shape[0], 0.0, depth) and snr > 2.0 * min_snr  # there is a dip, of unknown depth
+    if not (snr > min_snr and depth > (1.0 if grazing else min_snr) * error):
+        raise Unanswered(
+            NO_TRANSIT,
+            f"no transit found: white depth {1e6 * depth:.0f} ± {1e6 * error:.0f} ppm, search signal-to-noise "
+            f"{snr:.1f}{unit}",
+        )
+    speed = math.exp(float(white.shape[0, 2]))
+    if not _SLOWEST < speed < _FASTEST:
+        unit = "days" if speed > 1.0 else "minutes or seconds"
+        raise Unanswered(
+            FAILED,
+            f"time: expected hours, found a planet that moves {speed:.2g} stellar radii an hour (0.1 to 3 in known "
+            f"orbits): is time in {unit}?",
+        )
+    chi2 = float(white.chi2[0] / white.points[0])
+    if chi2 > _WORST_CHI2:
+        raise Unanswered(FAILED, f"white curves unlike a transit with drift: chi2 {chi2:.1f} a point{unit}")
+
+
+def judge(
+    data: VisitData,
+    prior: ShapePrior,
+    shape: Tensor,
+    b2_err: Tensor,
+    depth: Tensor,
+    depth_err: Tensor,
+    left: Tensor,
+) -> tuple[str, list[str]]:
+    """Status and notes of a fitted visit.
+
+    Args:
+        shape: (1, 3) t0 [h from the first bin], b^2, ln speed; ``b2_err`` (1,) of b^2.
+        depth: (1,) of the white curve; ``depth_err`` (1,).
+        left: (1, C, T) data minus model, jitter not taken out.
+    """
+    status, notes = OK, []
+    if note := _cut(data, prior, shape[0], float(depth)):
+        status = PARTIAL
+        notes.append(note)
+    speed = math.exp(float(shape[0, 2]))
+    if speed > _FAST:
+        notes.append(f"the planet moves {speed:.1f} stellar radii an hour, faster than known ones: is time in hours?")
+    doubts = [
+        _grazing(shape[0], float(b2_err), float(depth)),
+        _second_dip(data, shape[0], float(depth), left),
+        _faint(float(depth), float(depth_err)),
+    ]
+    doubts = [doubt for doubt in doubts if doubt]
+    return DOUBTFUL if doubts else status, [*notes, *doubts]
+
+
+def _half_duration(shape: Tensor, depth: float) -> float:
+    """From mid-transit to the outer contacts [h]."""
+    chord = (1.0 + math.sqrt(max(depth, 0.0))) ** 2 - float(shape[1])
+    return math.sqrt(max(chord, 0.0)) * math.exp(-float(shape[2]))
+
+
+def _cut(data: VisitData, prior: ShapePrior, shape: Tensor, depth: float) -> str:
+    """Which contacts lie outside the window, where no transit lies in it whole."""
+    t0, half, end = float(shape[0]), _half_duration(shape, depth), float(data.time[0, -1])
+    middles = [t0]
+    if bool(prior.repeats[0]):
+        period = 2.0 * math.pi / float(prior.rate[0])
+        middles = [t0 + n * period for n in range(math.floor(-t0 / period), math.ceil((end - t0) / period) + 1)]
+    if any(middle - half >= 0.0 and middle + half <= end for middle in middles):
+        return ""
+    start = data.origin
+    return (
+        f"transit from {start + t0 - half:.2f} to {start + t0 + half:.2f} h, "
+        f"window from {start:.2f} to {start + end:.2f} h"
+    )
+
+
+def _grazing(shape: Tensor, b2_err: float, depth: float) -> str:
+    b2, k = float(shape[1]), math.sqrt(max(depth, 0.0))
+    if math.sqrt(max(b2 + b2_err, 0.0)) < 1.0 - k:
+        return ""
+    b = math.sqrt(max(b2, 0.0))
+    return f"grazing transit (impact parameter {b:.2f}, radius {k:.2f}): depth and impact parameter are not told apart"
+
+
+def _second_dip(data: VisitData, shape: Tensor, depth: float, left: Tensor) -> str:
+    """Another dip in what the fit leaves of the white curve."""
+    weight = (data.weight > 0) * data.channel[..., None]
+    seen = weight.sum(1)[0] > 0
+    curve = (weight * left).sum(1)[0, seen] / weight.sum(1)[0, seen]
+    half = _half_duration(shape, depth)
+    for dip in find_dips(data.time[0, seen], curve, order=1, share=0.5):
+        deep = dip.snr > _SECOND_SNR and dip.depth > _SECOND_SHARE * depth
+        if deep and abs(dip.mid - float(shape[0])) > half + 0.5 * dip.duration:
+            return (
+                f"another dip at {data.origin + dip.mid:.2f} h, of {1e6 * dip.depth:.0f} ppm: give the period if it is "
+                "a transit of the same planet"
+            )
+    return ""
+
+
+def _faint(depth: float, error: float) -> str:
+    if depth > _FAINT * error:
+        return ""
+    return f"the white depth is {depth / error:.1f} sigma, noise that channels share included"
