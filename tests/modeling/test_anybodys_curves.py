@@ -112,7 +112,7 @@ def test_a_channel_that_holds_no_light_curve_is_invalid_and_named(spoil: str) ->
     others = np.arange(len(curves.wavelength)) != channel
     assert np.abs(curves.z(found)[0, others]).max() < 4
     assert float(found.depth_err[0, channel]) > 20 * float(found.depth_err[0, others].max())
-    assert f"{curves.wavelength[channel]:.3g}" in found.notes[0]
+    assert f"channel {channel}" in found.notes[0]
 
 
 # --- times ---------------------------------------------------------------------------------------------------------
@@ -133,12 +133,12 @@ def test_hubbles_gaps_over_contacts_never_give_a_wrong_depth_that_is_called_ok(w
     assert fitted > 0
 
 
-LONG = Curves(time=np.arange(0.05, 160, 0.1), wavelength=SPECTROGRAPH[::3], t0=80.0, period=3.5)
+LONG = Curves(time=np.arange(0.1, 160, 0.2), wavelength=SPECTROGRAPH[::3], t0=80.0, period=3.5)
 
 
 @pytest.mark.parametrize(("end", "transits"), [(160, 1), (172, 2)])
 def test_days_round_a_transit_hold_as_many_as_the_period_says_and_none_behind_the_star(end: int, transits: int) -> None:
-    curves = replace(LONG, time=np.arange(0.05, end, 0.1))
+    curves = replace(LONG, time=np.arange(0.1, end, 0.2))
     found = assert_right(curves)
     assert bool(found.table_known[0])
     dips = (found.model[0, 0] / found.model[0, 0].median() < 0.995).numpy()
