@@ -8,7 +8,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check $(CPU)
 # Both, for pip before and since 25.3: what builds packages is locked too.
 LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth models clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth instruments models clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -64,6 +64,9 @@ throughput: $(VENV)/.installed ## planets an hour with one and two workers, memo
 
 truth: $(VENV)/.installed ## depths from raw simulated frames against their truth, 52 planets (10 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/truth_recovered.py
+
+instruments: $(VENV)/.installed ## light curves of other telescopes: fit, batman, published values, injections (2 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/instruments.py
 
 TRUTHS ?= ../shared/real/challenge_2024/train_labels.csv
 models: $(VENV)/.installed ## train and score every stage of the model on given spectra: make models TRUTHS=train_labels.csv (hours)

@@ -1,0 +1,189 @@
+"""Curves of any telescope: batman's transits under white noise, and the fit's depths against what was put in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+import torch
+
+from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit
+from modeling_ariel.status import DOUBTFUL, FITTED, OK
+
+pytest.importorskip("batman")
+from batman_transits import BatmanTransit
+
+SPECTROGRAPH = np.linspace(1.1, 2.9, 10)
+ORBIT_H, SEEN_H = 96 / 60, 55 / 60  # of Hubble round the Earth, and how much of it shows the target
+
+
+@dataclass
+class Curves:
+    """Visits of one planet: ``time`` (T,) [h], ``k`` Rp/R*, ``noise`` relative per bin."""
+
+    time: np.ndarray = field(default_factory=lambda: np.arange(0.025, 7, 0.05))
+    wavelength: np.ndarray = field(default_factory=lambda: SPECTROGRAPH)
+    t0: float = 3.4
+    b: float = 0.3
+    a: float = 10.0
+    period: float = 4.0
+    k: float = 0.1
+    noise: float = 4e-4
+    table: bool = True
+    seed: int = 0
+
+    @property
+    def depth(self) -> np.ndarray:
+        return self.k**2 * (1 + 0.03 * np.sin(np.arange(len(self.wavelength))))
+
+    def batch(self, n: int = 1) -> dict[str, torch.Tensor]:
+        """``n`` noise realisations as the fit takes them."""
+        transit = BatmanTransit(self.time, float(np.median(np.diff(self.time))), self.period)
+        limb = np.stack([0.06 + 0.2 / self.wavelength**1.2, 0.3 - 0.03 * self.wavelength], -1)
+        curves = [transit(self.t0, self.b, self.a, k, u) for k, u in zip(np.sqrt(self.depth), limb, strict=True)]
+        clean = np.stack(curves, 1) * np.linspace(3e3, 1e3, len(self.wavelength))
+        noise = np.random.default_rng(self.seed).standard_normal((n, *clean.shape))
+        star = (self.period, self.a, np.degrees(np.arccos(self.b / self.a)), 5500.0) if self.table else (np.nan,) * 4
+        return {
+            "time": torch.as_tensor(self.time).repeat(n, 1),
+            "flux": torch.as_tensor(clean * (1 + self.noise * noise)),
+            "flux_err": torch.as_tensor(self.noise * clean).repeat(n, 1, 1),
+            "valid": torch.ones(noise.shape, dtype=torch.bool),
+            **{
+                name: torch.full((n,), value, dtype=torch.float64)
+                for name, value in zip(("P", "sma", "i", "Ts"), star, strict=True)
+            },
+        }
+
+    def fit(self, batch: dict[str, torch.Tensor]) -> ClassicalFit:
+        with torch.no_grad():
+            return fit(batch, torch.as_tensor(self.wavelength), FitSettings())
+
+    def z(self, found: ClassicalFit) -> np.ndarray:
+        """(n, C)."""
+        return (found.depth.numpy() - self.depth) / found.depth_err.numpy()
+
+
+def assert_never_ok_and_wrong(curves: Curves, n: int) -> ClassicalFit:
+    """No depth further off than 4 sigma under status ok."""
+    found = curves.fit(curves.batch(n))
+    wrong = [row for row, z in enumerate(curves.z(found)) if found.status[row] == OK and np.abs(z).max() > 4]
+    assert not wrong, (curves, np.abs(curves.z(found)).max(1), found.status)
+    return found
+
+
+def assert_right(curves: Curves, n: int = 1) -> ClassicalFit:
+    found = assert_never_ok_and_wrong(curves, n)
+    assert set(found.status) == {OK}, found.notes
+    return found
+
+
+# --- channels ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_one_channel_that_is_no_photometer_beside_others_has_its_depth(table: bool) -> None:
+    curves = Curves(wavelength=np.array([1.4]), table=table)
+    found = assert_right(curves, 8)
+    assert 0.4 < float(curves.z(found).std()) < 1.7
+    assert float(found.depth_err.max()) < 0.05 * float(curves.depth[0])
+
+
+def test_fgs1_alone_has_its_depth_while_all_of_airs_is_invalid() -> None:
+    curves = Curves(wavelength=np.r_[0.7, np.linspace(1.95, 3.9, 12)])
+    batch = curves.batch()
+    batch["valid"][:, :, 1:] = False
+    found = curves.fit(batch)
+    assert found.status[0] in FITTED, found.notes
+    assert abs(curves.z(found)[0, 0]) < 4
+    assert float(found.depth_err[0, 0]) < 0.05 * float(curves.depth[0])
+    assert float(found.depth_err[0, 1:].min()) > 10 * float(found.depth_err[0, 0])
+
+
+@pytest.mark.parametrize("spoil", ["constant", "quantised"])
+def test_a_channel_that_holds_no_light_curve_is_invalid_and_named(spoil: str) -> None:
+    curves, channel = Curves(), 5
+    batch = curves.batch()
+    flux = batch["flux"][0, :, channel]
+    step = 0.005 * flux.median()  # half the depth: two levels and an ingress
+    flux[:] = flux.median() if spoil == "constant" else (flux / step).round() * step
+    found = curves.fit(batch)
+    others = np.arange(len(curves.wavelength)) != channel
+    assert np.abs(curves.z(found)[0, others]).max() < 4
+    assert float(found.depth_err[0, channel]) > 20 * float(found.depth_err[0, others].max())
+    assert f"channel {channel}" in found.notes[0]
+
+
+# --- times ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wavelength", [np.array([1.4]), SPECTROGRAPH], ids=["white", "channels"])
+def test_hubbles_gaps_over_contacts_never_give_a_wrong_depth_that_is_called_ok(wavelength: np.ndarray) -> None:
+    time = np.arange(0.0125, 5 * ORBIT_H, 0.025)
+    time = time[time % ORBIT_H < SEEN_H]
+    fitted = 0
+    for planet in range(5):
+        rng = np.random.default_rng(planet)
+        curves = Curves(
+            time, wavelength, t0=3.4 + 0.4 * planet, b=rng.uniform(0, 0.7), a=rng.uniform(6, 14), noise=2e-4,
+            table=planet % 2 == 0, seed=planet,
+        )  # fmt: skip
+        fitted += assert_never_ok_and_wrong(curves, 2).status.count(OK)
+    assert fitted > 0
+
+
+LONG = Curves(time=np.arange(0.1, 160, 0.2), wavelength=SPECTROGRAPH[::3], t0=80.0, period=3.5)
+
+
+@pytest.mark.parametrize(("end", "transits"), [(160, 1), (172, 2)])
+def test_days_round_a_transit_hold_as_many_as_the_period_says_and_none_behind_the_star(end: int, transits: int) -> None:
+    curves = replace(LONG, time=np.arange(0.1, end, 0.2))
+    found = assert_right(curves)
+    assert bool(found.table_known[0])
+    dips = (found.model[0, 0] / found.model[0, 0].median() < 0.995).numpy()
+    assert int((np.diff(dips.astype(int)) == 1).sum()) == transits
+
+
+def test_days_round_a_transit_of_unknown_period_never_give_a_wrong_depth_that_is_called_ok() -> None:
+    assert_never_ok_and_wrong(replace(LONG, table=False), 1)
+
+
+def test_both_transits_of_a_planet_of_0_81_days_are_fitted_on_a_day_of_data_with_its_table() -> None:
+    curves = Curves(np.arange(0.025, 24, 0.05), SPECTROGRAPH[::3], t0=2.3, b=0.65, a=4.9, period=0.81, k=0.16)
+    found = assert_right(curves)
+    assert bool(found.table_known[0])
+    assert "table" not in found.notes[0]
+    model = found.model[0, 0] / found.model[0, 0].median()
+    assert all(float(model[np.abs(curves.time - t).argmin()]) < 0.99 for t in (2.3, 2.3 + 24 * 0.81))
+
+
+# --- shapes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize(
+    "shapes",
+    [[{"b": b, "t0": 3.3 + b} for b in (0.95, 1.0, 1.05, 1.1)], [{"k": k, "b": 0.2} for k in (0.45, 0.52, 0.6)]],
+    ids=["grazing", "deep"],
+)
+def test_a_transit_beyond_what_the_fit_models_is_right_or_not_called_ok(
+    shapes: list[dict[str, float]], table: bool
+) -> None:
+    for shape in shapes:
+        curves = Curves(wavelength=SPECTROGRAPH[::2], noise=2e-4, table=table, **shape)  # type: ignore[arg-type]
+        assert_never_ok_and_wrong(curves, 2)
+
+
+# --- errors --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [20.0, 1e-4])
+def test_errors_that_are_far_off_give_the_depth_errors_of_right_ones(factor: float) -> None:
+    curves = Curves()
+    batch = curves.batch(2)
+    right = curves.fit(batch)
+    found = curves.fit(dict(batch, flux_err=batch["flux_err"] * factor))
+    assert set(found.status) <= {OK, DOUBTFUL}, found.notes
+    np.testing.assert_allclose(found.depth_err, right.depth_err, rtol=0.3)
+    assert np.abs(curves.z(found)).max() < 4
