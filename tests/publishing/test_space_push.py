@@ -174,12 +174,12 @@ def test_pushed_and_downloaded_it_starts_without_the_package_and_answers_the_sam
     from push_scenes import client
 
     from ariel_scripts.commands.push import push
-    from ariel_scripts.publishing.plan import PushSettings
+    from ariel_scripts.options.push import Kind, PushOptions
 
     api: HfApi = client(hub)
-    push(api, release, PushSettings(False, None, False, None))
+    push(api, release, PushOptions(Kind.space, REPO))
     before = len(hub.uploads())
-    push(api, release, PushSettings(False, None, False, None))
+    push(api, release, PushOptions(Kind.space, REPO))
     assert len(hub.uploads()) == before, "pushed again without changes, nothing is sent"
     folder = Path(
         snapshot_download(

@@ -14,7 +14,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, ON_THE_FLY, OWN, TRAINING, licence_of, read_record
-from ariel_scripts.publishing.release import without_folders
+from ariel_scripts.publishing.release import without_machine
 
 USAGE = re.compile(r"(<!-- usage -->\n).*?(\n<!-- /usage -->)", re.DOTALL)
 GENERATED = "<!-- written by ariel push from training.json and calibration.json -->"
@@ -146,7 +146,7 @@ model = AutoModelForPreTraining.from_pretrained("REPO_ID", trust_remote_code=Tru
 
 
 def _generated_card(folder: Path, repo_id: str, kind: str, licence: str, names: Collection[str]) -> str:
-    training, calibration = (without_folders(read_record(folder / name)) for name in (TRAINING, CALIBRATION))
+    training, calibration = (without_machine(read_record(folder / name)) for name in (TRAINING, CALIBRATION))
     data, start = training.get("data") or {}, training.get("base") or {}
     if isinstance(calibration.get("model"), dict):
         start = calibration["model"]
