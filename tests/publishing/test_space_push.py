@@ -105,7 +105,7 @@ def test_its_header_has_what_a_space_needs(repository: Path) -> None:
         ("README.md", "app_file: app.py", "app_file: main.py", "expected a file of the folder, found main.py"),
         ("README.md", "license: apache-2.0\n", "", "missing license"),
         ("README.md", "license: apache-2.0", "license: mit", "license: expected apache-2.0, which the checkpoint has"),
-        ("README.md", "---\ntitle", "title", "expected a YAML header"),
+        ("README.md", "---\ntitle", "title", "missing title, emoji"),
         ("requirements.txt", "torch==2.13.0", "torch>=2", "expected an exact version from PyPI, found 'torch>=2'"),
         ("requirements.txt", "torch==2.13.0", "torch @ https://example.org/torch.whl", "expected an exact version"),
         ("requirements.txt", "torch==2.13.0", "--index-url https://example.org", "expected NAME==VERSION in each line"),

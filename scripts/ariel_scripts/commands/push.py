@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -25,11 +24,7 @@ from ariel_scripts.publishing.space_release import space_release
 
 logger = logging.getLogger(__name__)
 
-RELEASES: dict[Kind, Callable[[str, str], Release]] = {
-    Kind.dataset: dataset_release,
-    Kind.model: model_release,
-    Kind.space: space_release,
-}
+RELEASES = {Kind.dataset: dataset_release, Kind.model: model_release, Kind.space: space_release}
 
 
 def main(options: PushOptions) -> None:

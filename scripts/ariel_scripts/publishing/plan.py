@@ -78,10 +78,8 @@ def make_plan(api: HfApi, release: Release, options: PushOptions) -> Plan:
     if api.repo_exists(**release.place):
         private = bool(api.repo_info(**release.place).private)
         refs = api.list_repo_refs(**release.place, include_pull_requests=True)
-        heads = {
-            ref.name if ref in refs.branches else ref.ref: ref.target_commit
-            for ref in [*refs.branches, *(refs.pull_requests or [])]
-        }
+        heads = {ref.name: ref.target_commit for ref in refs.branches}
+        heads |= {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
         tags = {tag.name: tag.target_commit for tag in refs.tags}
     head = heads.get(options.revision or MAIN, heads.get(MAIN))
     if head:
