@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -12,9 +14,8 @@ from huggingface_hub import HfApi
 from local_hub import WRITE_TOKEN, LocalHub
 
 from ariel_scripts.commands.push import push
-from ariel_scripts.publishing.plan import PushSettings
+from ariel_scripts.options.push import Kind, PushOptions
 from ariel_scripts.publishing.release import Release
-from ariel_scripts.publishing.upload import Published
 
 REPO = "observer/curves"
 ALLOWED = ("README.md", "data/*.parquet")
@@ -28,11 +29,11 @@ PUSH = """
 from huggingface_hub import HfApi
 from push_scenes import release, FILES
 from ariel_scripts.command_line import run_script
-from ariel_scripts.publishing.plan import PushSettings
+from ariel_scripts.options.push import Kind, PushOptions
 from ariel_scripts.commands.push import push
 def main():
     '''Push.'''
-    push(HfApi(), release(FILES), PushSettings())
+    push(HfApi(), release(FILES), PushOptions(Kind.dataset, ""))
 run_script(main)
 """
 WITH_SCENES = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
@@ -52,13 +53,21 @@ def pushed(
     hub: LocalHub,
     files: Mapping[str, bytes] = FILES,
     token: str | bool = WRITE_TOKEN,
-    dry_run: bool = False,
     repo_id: str = REPO,
-    **settings: Any,
-) -> Published:
-    """Push these files; what a dry run returns is not looked at."""
-    done = push(client(hub, token), release(files, repo_id), PushSettings(**settings), dry_run)
-    return done or Published("", "", None, False)
+    **options: Any,
+) -> str:
+    """The last line that a push of these files prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        push(client(hub, token), release(files, repo_id), PushOptions(Kind.dataset, repo_id, **options))
+    print(printed.getvalue(), end="")
+    return printed.getvalue().splitlines()[-1]
+
+
+def sent_line(hub: LocalHub, tag: str = "", what: str = "published", branch: str = "main") -> str:
+    """How a push ends that left a branch of the repository as it is."""
+    commit = hub.repo("dataset", REPO).branches[branch]
+    return f"{what}: {hub.endpoint}/datasets/{REPO} commit {commit}" + (f" tag {tag}" if tag else "")
 
 
 def traffic(hub: LocalHub, repo_id: str = REPO) -> tuple[int, int]:

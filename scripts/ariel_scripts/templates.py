@@ -1,10 +1,10 @@
-"""Pages from Jinja templates: what a template does not write itself is escaped."""
+"""Pages and texts from Jinja templates: what the template of a page does not write itself is escaped."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 
@@ -20,3 +20,10 @@ def page_templates(package: str) -> Environment:
     folder = files(package) / "templates"
     environment.globals["source"] = lambda name: Markup((folder / name).read_text("utf-8"))
     return environment
+
+
+def text_templates(package: str) -> Environment:
+    """The same of Markdown: nothing is escaped, and what a record lacks is empty."""
+    return Environment(
+        loader=PackageLoader(package), undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True
+    )

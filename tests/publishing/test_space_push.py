@@ -105,7 +105,7 @@ def test_its_header_has_what_a_space_needs(repository: Path) -> None:
         ("README.md", "app_file: app.py", "app_file: main.py", "expected a file of the folder, found main.py"),
         ("README.md", "license: apache-2.0\n", "", "missing license"),
         ("README.md", "license: apache-2.0", "license: mit", "license: expected apache-2.0, which the checkpoint has"),
-        ("README.md", "---\ntitle", "title", "expected a YAML header"),
+        ("README.md", "---\ntitle", "title", "missing title, emoji"),
         ("requirements.txt", "torch==2.13.0", "torch>=2", "expected an exact version from PyPI, found 'torch>=2'"),
         ("requirements.txt", "torch==2.13.0", "torch @ https://example.org/torch.whl", "expected an exact version"),
         ("requirements.txt", "torch==2.13.0", "--index-url https://example.org", "expected NAME==VERSION in each line"),
@@ -174,12 +174,12 @@ def test_pushed_and_downloaded_it_starts_without_the_package_and_answers_the_sam
     from push_scenes import client
 
     from ariel_scripts.commands.push import push
-    from ariel_scripts.publishing.plan import PushSettings
+    from ariel_scripts.options.push import Kind, PushOptions
 
     api: HfApi = client(hub)
-    push(api, release, PushSettings(False, None, False, None))
+    push(api, release, PushOptions(Kind.space, REPO))
     before = len(hub.uploads())
-    push(api, release, PushSettings(False, None, False, None))
+    push(api, release, PushOptions(Kind.space, REPO))
     assert len(hub.uploads()) == before, "pushed again without changes, nothing is sent"
     folder = Path(
         snapshot_download(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ariel_scripts.publishing.release import Release, without_folders
+from ariel_scripts.publishing.release import Release, without_machine
 from hf_dataset.build import locks, submissions
 from hf_dataset.build.report_text import markdown
 from hf_dataset.build.summary import BuildSummary
@@ -30,7 +30,6 @@ ALLOWED = (
     *(README, record.FILE, croissant.FILE, "report.json", "report.md"),
     *("data/**", f"{MANIFEST_DIR}/*.json"),
 )
-OF_THE_MACHINE = ("node", "traceback")  # keys of a visit's entry
 SHOWN = 8  # differences in a message
 
 logger = logging.getLogger(__name__)
@@ -49,25 +48,24 @@ def dataset_release(folder: str | Path, repo_id: str) -> Release:
     manifests = sorted((out / MANIFEST_DIR).glob("*.json"))
     verdict = verify(out, inputs=False) if manifests else verify_rows(out)
     if differences := verdict.differences:
-        more = len(differences) - SHOWN
-        lines = [str(difference) for difference in differences[:SHOWN]] + [f"… and {more} more"] * (more > 0)
         mended = record.how_to_mend(out) if all(difference.of_the_card for difference in differences) else ""
-        raise ValueError(f"{out}: {len(differences)} reasons not to publish{mended}:\n  " + "\n  ".join(lines))
+        lines = [f"{out}: {len(differences)} reasons not to publish{mended}:", *map(str, differences[:SHOWN])]
+        raise ValueError("\n  ".join(lines))
     contents = read_contents(out)
     _check_origin(out, contents, manifests)
     written = card_text.card(contents, about)
-    about = replace(about, provenance=without_folders(about.provenance))
+    about = replace(about, provenance=without_machine(about.provenance))
     card = card_text.card(contents, about, repo_id)
     if (out / README).read_text(encoding="utf-8") not in (card, written):
         logger.warning("%s: edits are not sent: the card is written from %s", out / README, record.FILE)
     files: dict[str, Path | bytes] = {path.relative_to(out).as_posix(): path for path in shards}
-    files[README] = card.encode()
-    files[record.FILE] = _json(record.content_of(about, contents))
-    files[croissant.FILE] = _json(croissant.describe(contents, about.title, about.wavelengths, repo_id))
     files |= {
-        f"{MANIFEST_DIR}/{path.name}": _json(_without_machine(json.loads(path.read_bytes()))) for path in manifests
+        README: card.encode(),
+        record.FILE: _json(record.content_of(about, contents)),
+        croissant.FILE: _json(croissant.describe(contents, about.title, about.wavelengths, repo_id)),
+        **{f"{MANIFEST_DIR}/{path.name}": _json(without_machine(read_json(path))) for path in manifests},
+        **_reports(out, repo_id),
     }
-    files |= _reports(out, repo_id)
     return Release("dataset", repo_id, files, ALLOWED)
 
 
@@ -119,22 +117,14 @@ def _check_origin(out: Path, contents: Contents, manifests: list[Path]) -> None:
         )
 
 
-def _without_machine(value: Any) -> Any:
-    """JSON content without what only this machine knows."""
-    if isinstance(value, Mapping):
-        return {key: _without_machine(item) for key, item in value.items() if key not in OF_THE_MACHINE}
-    return [_without_machine(item) for item in value] if isinstance(value, list) else without_folders(value)
-
-
-def _reports(out: Path, repo_id: str) -> Iterator[tuple[str, bytes]]:
+def _reports(out: Path, repo_id: str) -> dict[str, bytes]:
     """The build's report, where there is one; its Markdown is made again of what is left of the JSON."""
     report = read_json(out / "report.json")
     if report is None:
-        return
-    report = {**_without_machine(report), "out": repo_id}
+        return {}
+    report = {**without_machine(report), "out": repo_id}
     summary = BuildSummary(**{field.name: report[field.name] for field in fields(BuildSummary) if field.name in report})
-    yield "report.json", _json(report)
-    yield "report.md", markdown(summary, report["visits"]).encode()
+    return {"report.json": _json(report), "report.md": markdown(summary, report["visits"]).encode()}
 
 
 def _json(content: Any) -> bytes:

@@ -24,7 +24,7 @@ from ariel_scripts.opening.models import add_code, load_model
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts.publishing.model_card import model_card
 from ariel_scripts.publishing.predict_alone import predict
-from ariel_scripts.publishing.release import Release, without_folders
+from ariel_scripts.publishing.release import Release, without_machine
 from hf_dataset.simulation import fast
 from hf_dataset.simulation.planets import sample_planets, wavelengths_um
 from modeling_ariel.columns import STAR_COLUMNS
@@ -103,7 +103,7 @@ def architecture(folder: Path) -> str:
 
 def plain_json(path: Path) -> str:
     """A JSON record without this machine's folders."""
-    return json.dumps(without_folders(read_record(path)), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(without_machine(read_record(path)), indent=2, ensure_ascii=False) + "\n"
 
 
 # --- validation ----------------------------------------------------------------------------------------------------

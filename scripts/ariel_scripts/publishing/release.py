@@ -7,17 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
-from typing import Any, TypedDict
+from typing import Any
 
+OF_THE_MACHINE = ("node", "traceback")  # keys of a visit's entry in a manifest or report
 # an absolute path of two names or more; not the rest of an address, of m/s, of ~/curves or runs/curves
 _PATH = re.compile(r"(?<![\w:/.~}-])(?:/[^\s/'\",;:()]+){2,}/?")
-
-
-class Place(TypedDict):
-    """A repository, in the keywords of `HfApi`."""
-
-    repo_id: str
-    repo_type: str
 
 
 @dataclass(frozen=True)
@@ -47,8 +41,8 @@ class Release:
         return f"{self.kind} {self.repo_id}"
 
     @property
-    def place(self) -> Place:
-        """The repository that it goes to."""
+    def place(self) -> dict[str, Any]:
+        """The repository that it goes to, in the keywords of `HfApi`."""
         return {"repo_id": self.repo_id, "repo_type": self.kind}
 
     def owns(self, path: str) -> bool:
@@ -59,10 +53,13 @@ class Release:
         )
 
 
-def without_folders(value: Any) -> Any:
-    """A record with the last name alone of each absolute path: folders of this machine tell others nothing."""
+def without_machine(value: Any) -> Any:
+    """A record without nodes and stack traces, and with the last name alone of each absolute path.
+
+    They are of this machine and tell others nothing.
+    """
     if isinstance(value, Mapping):
-        return {name: without_folders(item) for name, item in value.items()}
+        return {name: without_machine(item) for name, item in value.items() if name not in OF_THE_MACHINE}
     if isinstance(value, list):
-        return [without_folders(item) for item in value]
+        return [without_machine(item) for item in value]
     return _PATH.sub(lambda found: PurePath(found[0]).name, value) if isinstance(value, str) else value

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from huggingface_hub import metadata_load
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -175,10 +175,7 @@ def _header(folder: Path) -> dict[str, Any]:
     path = folder / "README.md"
     if not path.is_file():
         raise ValueError(f"{path}: expected the Space's README with its YAML header, found no file")
-    match = re.match(r"---\n(.*?)\n---\n", path.read_text(encoding="utf-8"), re.DOTALL)
-    header = yaml.safe_load(match[1]) if match else None
-    if not isinstance(header, dict):
-        raise ValueError(f"{path}: expected a YAML header between two lines of ---, found none")
+    header = metadata_load(path) or {}
     if missing := [name for name in HEADER if not header.get(name)]:
         raise ValueError(f"{path}: expected {', '.join(HEADER)} in the header, missing {', '.join(missing)}")
     if header["sdk"] != "gradio":

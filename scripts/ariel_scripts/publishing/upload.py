@@ -1,4 +1,4 @@
-"""A release brought to the Hub: what differs from what is there in one commit, and a tag.
+"""A release brought to the Hub: what differs from what is there, in one commit.
 
 Nothing is half published: the commit is made against the head that the comparison saw and changes everything at once.
 Wherever a push stops, the same call goes on; the Hub asks only for large files that it has not got.
@@ -6,108 +6,47 @@ Wherever a push stops, the same call goes on; the Hub asks only for large files 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
+from huggingface_hub.errors import HTTPError
 
-from ariel_scripts.publishing.errors import PublishError, explained
-from ariel_scripts.publishing.plan import Plan, is_held, make_plan
+from ariel_scripts.publishing.plan import Plan, make_plan
 
-
-@dataclass(frozen=True)
-class Published:
-    """The end of a push. `pull_request`: its address; `fresh`: whether a commit was made now."""
-
-    url: str
-    commit: str
-    tag: str | None
-    fresh: bool
-    pull_request: str | None = None
+NOTHING, ONE_COMMIT = "Nothing was published.", "A push is one commit: nothing is half published."
+RERUN = "Run the same command again to go on."
 
 
-def is_logged_in(api: HfApi) -> bool:
-    """Whether there is a token; the Hub is not asked whether it is a good one."""
-    return api.token is not False and bool(api.token or get_token())
+@contextlib.contextmanager
+def explained(target: str, state: str) -> Iterator[None]:
+    """Add to an error of the block's requests what the Hub holds then (`state`), and how to go on (RuntimeError)."""
+    try:
+        yield
+    except (HTTPError, RuntimeError, OSError) as error:
+        cause = None if isinstance(error, HTTPError) else error.__cause__  # of an upload in a thread
+        why = " ".join(f"{error or type(error).__name__} {cause or ''}".split())
+        raise RuntimeError(f"{target}: {why.rstrip('.')}. {state} {RERUN}") from error
 
 
-def check_login(api: HfApi) -> None:
-    """Refuse to go on without a token (PublishError)."""
-    if not is_logged_in(api):
-        raise PublishError(
-            "not logged in to the Hub: `hf auth login` (or HF_TOKEN) with a token that may write. "
-            "Nothing was published."
-        )
+def with_branch(api: HfApi, plan: Plan) -> Plan:
+    """The plan against a branch that exists; made here, and its repository too, if there was none."""
+    place, options = plan.release.place, plan.options
+    if plan.branch in plan.heads:
+        return plan
+    if plan.private is None:
+        sdk = "gradio" if plan.release.kind == "space" else None
+        api.create_repo(**place, private=options.private, exist_ok=True, space_sdk=sdk)
+    if options.revision:
+        api.create_branch(**place, branch=options.revision, revision=plan.head, exist_ok=True)
+    return make_plan(api, plan.release, options)  # what the Hub puts into a new repository is seen now
 
 
-def publish(api: HfApi, plan: Plan) -> Published:
-    """Make the Hub hold a plan's release.
-
-    Raises PublishError, whose message says what is on the Hub then.
-    """
-    check_login(api)
-    release, create_pr = plan.release, plan.settings.create_pr
-    if plan.remote.private is None or not plan.remote.has_branch:
-        plan = _with_repository(api, plan)
-    prefix = "" if release.kind == "model" else f"{release.kind}s/"
-    url, head = f"{api.endpoint}/{prefix}{release.repo_id}", plan.remote.head or ""
-    if plan.pending and create_pr:
-        with explained(release.target, "Nothing was published."):
-            found = _open_pull_request(api, plan)
-        if found is not None:
-            return Published(url, found[1], None, False, f"{url}/discussions/{found[0]}")
-    commit, pull_request = _commit(api, plan) if plan.pending else (head, None)
-    if plan.tag is not None and commit:
-        with explained(release.target, f"Commit {commit[:12]} is published, without its tag {plan.tag}."):
-            api.create_tag(**release.place, tag=plan.tag, revision=commit)
-    return Published(url, commit, plan.tag or plan.held_by, bool(plan.pending), pull_request)
-
-
-def _with_repository(api: HfApi, plan: Plan) -> Plan:
-    """The plan against a repository and branch that exist; made here if they did not."""
-    release, settings = plan.release, plan.settings
-    with explained(release.target, "Nothing was published."):
-        if plan.remote.private is None:
-            sdk = "gradio" if release.kind == "space" else None
-            api.create_repo(**release.place, private=settings.private, exist_ok=True, space_sdk=sdk)
-        if settings.revision is not None:
-            api.create_branch(**release.place, branch=settings.branch, revision=plan.remote.head, exist_ok=True)
-    return make_plan(api, release, settings)  # what the Hub puts into a new repository is seen now
-
-
-def _commit(api: HfApi, plan: Plan) -> tuple[str, str | None]:
-    """(id of the commit, address of the pull request if it opened one)."""
+def commit(api: HfApi, plan: Plan) -> CommitInfo:
+    """Send the large files, to where no branch names them, then everything in a commit."""
     operations = [change.operation for change in plan.pending]
-    additions = [change for change in operations if isinstance(change, CommitOperationAdd)]
-    branch, create_pr = plan.settings.branch, plan.settings.create_pr
-    with explained(plan.release.target, "A push is one commit: nothing is half published."):
-        # large files, to where no branch names them; no .gitignore on the Hub may leave out a part of the release
-        api.preupload_lfs_files(
-            **plan.release.place,
-            additions=additions,
-            revision=branch,
-            create_pr=create_pr,
-            free_memory=False,
-            gitignore_content="",
-        )
-        made = api.create_commit(
-            **plan.release.place,
-            operations=operations,
-            commit_message=plan.title,
-            revision=branch,
-            create_pr=create_pr,
-            parent_commit=plan.remote.head,
-        )
-    return made.oid, made.pr_url
-
-
-def _open_pull_request(api: HfApi, plan: Plan) -> tuple[int, str] | None:
-    """Number and commit of an open pull request of this user's that holds the release."""
-    place = plan.release.place
-    mine = api.get_repo_discussions(
-        **place, author=api.whoami()["name"], discussion_type="pull_request", discussion_status="open"
-    )
-    for pull in mine:
-        revision = f"refs/pr/{pull.num}"
-        if is_held(api, plan.release, revision):
-            return pull.num, str(api.repo_info(**place, revision=revision).sha)
-    return None
+    additions = [operation for operation in operations if isinstance(operation, CommitOperationAdd)]
+    where = {**plan.release.place, "revision": plan.branch, "create_pr": plan.options.create_pr}
+    # no .gitignore on the Hub may leave out a part of the release
+    api.preupload_lfs_files(**where, additions=additions, free_memory=False, gitignore_content="")
+    return api.create_commit(**where, operations=operations, commit_message=plan.title, parent_commit=plan.head)
