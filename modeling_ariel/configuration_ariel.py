@@ -33,6 +33,7 @@ class ArielConfig(PreTrainedConfig):
     """
 
     model_type = "ariel"
+    keys_to_ignore_at_inference = ["status", "notes"]  # noqa: RUF012  texts, which a Trainer cannot stack
 
     wavelength: list[float] | None = None
     physics: str = "residual"

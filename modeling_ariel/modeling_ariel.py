@@ -262,6 +262,7 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             classical_mean=None if classical is None else classical.mean,
             classical_sigma=None if classical is None else classical.sigma,
             status=None if classical is None else classical.status,
+            notes=None if classical is None else classical.notes,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )

@@ -17,7 +17,7 @@ from .configuration_ariel import ArielConfig
 from .populations import Population, Shared
 from .posterior import ScaleMixture, VisitPosterior, combine_visits
 from .retrieval import ClassicalFit, fit
-from .status import best_status
+from .status import best_status, counted, planet_note
 
 _SMOOTH, _FEATURES, _NUGGET = 20.0, 1.5e-4, 2e-6  # prior before any is learned: channels, depth, depth
 
@@ -28,8 +28,8 @@ class ClassicalPosterior:
 
     ``mean``, ``sigma`` (P, C) posterior [depth]; ``depth``, ``depth_sigma`` (P, C) before the prior over spectra;
     ``share`` (P, K) of the prior's components; ``shared``, ``shared_sigma`` (P, S) parameters common to channels, in
-    sigmas of their population; ``residual`` (B, T, C) of the fit [sigma]; ``status`` of each planet; ``covariance``
-    (P, C, C) of ``depth``.
+    sigmas of their population; ``residual`` (B, T, C) of the fit [sigma]; ``status`` of each planet, and ``notes`` that
+    say why, empty where there is nothing to say; ``covariance`` (P, C, C) of ``depth``.
     """
 
     mean: Tensor
@@ -41,6 +41,7 @@ class ClassicalPosterior:
     shared_sigma: Tensor
     residual: Tensor | None = None
     status: list[str] | None = None
+    notes: list[str] | None = None
     covariance: Tensor | None = None
 
 
@@ -191,16 +192,18 @@ class ArielPhysics(nn.Module):
             return self.summarise(fits, planet)
 
     def summarise(self, fits: ClassicalFit, planet: Tensor) -> ClassicalPosterior:
-        """Fits of visits to the posterior of their planets."""
+        """Fits of visits to the posterior of their planets; which visits count is ``counted``'s rule."""
         visits = self.apply_populations(fits)
         shared, error = self.standardised(visits, fits.table_known)
-        members = [torch.nonzero(planet == p).squeeze(-1) for p in range(int(planet.max()) + 1)]
+        own = [torch.nonzero(planet == p).squeeze(-1).tolist() for p in range(int(planet.max()) + 1)]
+        states = [[fits.status[visit] for visit in of_planet] for of_planet in own]
+        notes = [[fits.notes[visit] for visit in of_planet] for of_planet in own]
+        members = [[own[p][place] for place in counted(found)] for p, found in enumerate(states)]
         depths, covariances = zip(
             *(combine_visits(list(visits.depth[m]), list(visits.covariance[m])) for m in members), strict=True
         )
         depth, covariance = torch.stack(depths), torch.stack(covariances)
         mean, sigma, share = self.posterior(covariance)(depth)
-        states = [[fits.status[int(visit)] for visit in m] for m in members]
         return ClassicalPosterior(
             mean=mean,
             sigma=sigma,
@@ -211,5 +214,6 @@ class ArielPhysics(nn.Module):
             shared_sigma=torch.stack([error[m].mean(0) for m in members]),
             residual=(fits.residual * fits.weight.sqrt()).transpose(1, 2),
             status=[best_status(found) for found in states],
+            notes=[planet_note(*of_planet) for of_planet in zip(states, notes, strict=True)],
             covariance=covariance,
         )

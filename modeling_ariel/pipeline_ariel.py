@@ -7,10 +7,11 @@ pipeline.predict_df(frame)                             # a data frame in, a data
 
 import contextlib
 import hashlib
+import inspect
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -28,10 +29,11 @@ from .physics import ClassicalPosterior, fit_inputs
 from .retrieval import ClassicalFit, fit
 from .status import OK
 from .uncertainty import Moments, mixture_moments
-from .visits import Array, as_rows, plain
+from .visits import Array, FeatureError, as_rows, plain
 
 RELEASED = "released"  # the checkpoint that comes with the package
 RELEASED_FOLDER = Path(__file__).parent / RELEASED
+BATCH = 16  # planets at a time: more are no faster, as the fits take the time, and need 30 MB a visit
 
 Frame = TypeVar("Frame")
 
@@ -46,7 +48,8 @@ class Spectra:
     ``planet_id`` of each, its place where none was given; ``wavelength`` (C,) [um]; ``mean`` and
     ``sigma`` (P, C), with sigma^2 = ``aleatoric``^2 + ``epistemic``^2; ``classical_mean`` and
     ``classical_sigma`` (P, C) of the posterior that the network starts from, None where it starts
-    from none; ``status`` of each planet's fit, and ``notes`` on it, a sentence each.
+    from none; ``status`` of each planet's fit, and ``notes`` that say why, empty where there is
+    nothing to say.
     """
 
     planet_id: list[Any]
@@ -71,7 +74,20 @@ class Spectra:
             "wavelength_um": np.tile(self.wavelength, planets),
             **{name: values.ravel() for name, values in found.items() if values is not None},
             "status": np.repeat(np.asarray(self.status, object), channels),
+            "notes": np.repeat(np.asarray(self.notes, object), channels),
         }
+
+    @classmethod
+    def join(cls, parts: Sequence["Spectra"]) -> "Spectra":
+        """The planets of all parts."""
+        joined: dict[str, Any] = {}
+        for name in (field.name for field in fields(cls) if field.name != "wavelength"):
+            values = [getattr(part, name) for part in parts]
+            if isinstance(values[0], list):
+                joined[name] = [value for part in values for value in part]
+            else:
+                joined[name] = None if values[0] is None else np.concatenate(values)
+        return cls(wavelength=parts[0].wavelength, **joined)
 
 
 class ArielPipeline:
@@ -145,7 +161,9 @@ class ArielPipeline:
             )
         return cls(model, extractor, source=source, **settings)
 
-    def __call__(self, rows: Any = None, *, fits: ClassicalFit | None = None, **arrays: Any) -> Spectra:
+    def __call__(
+        self, rows: Any = None, *, fits: ClassicalFit | None = None, batch_size: int = BATCH, **arrays: Any
+    ) -> Spectra:
         """Spectra of the planets in ``rows``, or in arrays given by name, in order of appearance.
 
         Rows are one, a list, a batch of `datasets`, or a data frame (see `predict_df`). Arrays are
@@ -154,24 +172,55 @@ class ArielPipeline:
 
         Args:
             fits: of all visits, where they were made elsewhere.
+            batch_size: planets at a time, which bounds the memory; each batch draws its own dropout.
 
         Raises:
             ValueError: what the light curves lack, by planet.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected 1 or more, found {batch_size}")
         if rows is not None:
             rows = rows_of(rows) if hasattr(rows, "columns") else as_rows(rows)
+        elif arrays.get("star") is not None and not isinstance(arrays["star"], Mapping):
+            arrays["star"] = np.asarray(arrays["star"], np.float64)
+        listed = as_rows(arrays if rows is None else rows)
+        planets = _planets_of(listed)
+        batches = [planets[start : start + batch_size] for start in range(0, len(planets), batch_size)]
+        if len(batches) < 2:
+            return self._spectra([planet for planet, _ in planets], rows, arrays, fits, str(self.seed))
+        if rows is None:  # all of it is in the rows now, but for names that mean nothing
+            inspect.signature(self.extractor).bind(**arrays)
+            arrays = {}
+        parts = []
+        for number, batch in enumerate(batches):
+            visits = sorted(visit for _, of_planet in batch for visit in of_planet)
+            own = None if fits is None else fits.select(torch.tensor(visits))
+            seed = f"{self.seed} {number}" if number else str(self.seed)
+            try:
+                part = self._spectra([planet for planet, _ in batch], [listed[v] for v in visits], arrays, own, seed)
+            except FeatureError as error:
+                raise FeatureError(f"rows {visits[0]} to {visits[-1]} of {len(listed)}: {error}") from error
+            parts.append(part)
+        return Spectra.join(parts)
+
+    def _spectra(
+        self,
+        planet_id: list[Any],
+        rows: list[dict[str, Any]] | None,
+        arrays: Mapping[str, Any],
+        fits: ClassicalFit | None,
+        seed: str,
+    ) -> Spectra:
+        """Spectra of a batch of planets, whose ids are given."""
         with _ONE_AT_A_TIME, torch_threads(self.threads), torch.no_grad():
             inputs = self.features(rows, **arrays)
-            planet, classical, notes = inputs["planet"], None, [""] * (int(inputs["planet"].max()) + 1)
+            classical = None
             if self.has_fit:
-                fits = self.fit(inputs) if fits is None else fits
-                classical, notes = self.posterior(fits, planet), planet_notes(fits, planet)
+                classical = self.posterior(self.fit(inputs) if fits is None else fits, inputs["planet"])
                 inputs |= classical_inputs(classical)
-            moments = self.moments(inputs, self.samples, str(self.seed))
-        ids = [plain(row.get("planet_id")) for row in as_rows(arrays if rows is None else rows)]
-        first = [planet.tolist().index(place) for place in range(len(notes))]
+            moments = self.moments(inputs, self.samples, seed)
         return Spectra(
-            planet_id=[place if ids[row] is None else ids[row] for place, row in enumerate(first)],
+            planet_id=planet_id,
             wavelength=np.asarray(self.model.config.wavelength, np.float64),
             mean=moments.mean.clip(0.0),  # a depth cannot be negative
             sigma=moments.sigma,
@@ -179,11 +228,11 @@ class ArielPipeline:
             epistemic=moments.epistemic,
             classical_mean=None if classical is None else to_numpy(classical.mean),
             classical_sigma=None if classical is None else to_numpy(classical.sigma),
-            status=[OK] * len(notes) if classical is None else list(classical.status or ()),
-            notes=notes,
+            status=[OK] * len(planet_id) if classical is None else list(classical.status or ()),
+            notes=[""] * len(planet_id) if classical is None else list(classical.notes or ()),
         )
 
-    def predict_df(self, frame: Frame) -> Frame:
+    def predict_df(self, frame: Frame, *, batch_size: int = BATCH) -> Frame:
         """Spectra of the light curves in a pandas frame, a row a planet and channel.
 
         ``frame`` has a row a point: ``time_h``, ``wavelength_um``, ``flux``, ``flux_err`` and, where
@@ -191,7 +240,7 @@ class ArielPipeline:
         dataset's own columns.
         """
         made: Any = type(frame)  # whatever it is, pandas' or Polars', it is made from columns
-        return made(self(frame).columns())
+        return made(self(frame, batch_size=batch_size).columns())
 
     # --- steps ---------------------------------------------------------------------------------------------------
 
@@ -259,12 +308,13 @@ def classical_inputs(classical: ClassicalPosterior) -> dict[str, Any]:
     return {**{f"classical_{name}": getattr(classical, name) for name in names}, "residual": classical.residual}
 
 
-def planet_notes(fits: ClassicalFit, planet: Tensor) -> list[str]:
-    """What the fits of each planet's visits note, empty where nothing is."""
-    return [
-        "; ".join(fits.notes[int(visit)] for visit in torch.nonzero(planet == place) if fits.notes[int(visit)])
-        for place in range(int(planet.max()) + 1)
-    ]
+def _planets_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, list[int]]]:
+    """Planets in order of appearance: the id, the planet's place where it has none, and the places of its rows."""
+    places: dict[Any, list[int]] = {}
+    for place, row in enumerate(rows):
+        planet = plain(row.get("planet_id"))
+        places.setdefault(("unnamed", place) if planet is None else (row.get("layout"), planet), []).append(place)
+    return [(place if name == "unnamed" else planet, own) for place, ((name, planet), own) in enumerate(places.items())]
 
 
 def to_numpy(tensor: Tensor) -> Array:

@@ -1,7 +1,7 @@
 """Predicted spectra as one Parquet file, a row a planet, whatever made them.
 
 Columns: ``planet_id`` int64, ``mu`` and ``sigma`` float32 [C] in (Rp/Rs)^2, and optionally ``sigma_aleatoric``,
-``sigma_epistemic`` and ``status`` (how the fit went).
+``sigma_epistemic``, ``status`` (how the fit ended, see ``status.py``) and ``notes`` (why, in words).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from .columns import N_CHANNELS
 
-OPTIONAL = ("sigma_aleatoric", "sigma_epistemic", "status")
+TEXTS = ("status", "notes")
+OPTIONAL = ("sigma_aleatoric", "sigma_epistemic", *TEXTS)
 
 
 class PredictionError(ValueError):
@@ -62,7 +63,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     columns: dict[str, Any] = {"planet_id": pa.array(predictions.planet_id, pa.int64())}
     arrays: Mapping[str, Any] = {"mu": predictions.mu, "sigma": predictions.sigma, **predictions.extra}
     for name, values in arrays.items():
-        if name == "status":
+        if name in TEXTS:
             columns[name] = pa.array(list(values), pa.string())
         else:
             flat = pa.array(np.ascontiguousarray(values, np.float32).ravel())
@@ -90,8 +91,8 @@ def read_predictions(path: Path) -> Predictions:
 
 def _column(path: Path, table: pa.Table, name: str) -> Any:
     rows = table[name].to_pylist()
-    if name == "status":
-        return rows
+    if name in TEXTS:
+        return ["" if row is None else row for row in rows]
     lengths = {len(row) if row is not None else 0 for row in rows}
     if lengths - {N_CHANNELS}:
         raise PredictionError(f"{path}: {name}: expected {N_CHANNELS} values a row, found {sorted(lengths)}")

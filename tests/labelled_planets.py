@@ -58,7 +58,7 @@ def planets(n: int, seed: int = 0, two_visits: int = 0) -> Planets:
             "fit_jitter_rms": np.ones(size),
             "fit_table_known": np.zeros(size, bool),
             "fit_status": ["ok"] * size,
-            "fit_reason": [""] * size,
+            "fit_note": [""] * size,
         }
     )
     curves = Curves(

@@ -20,7 +20,7 @@ from engine.records import Attribution
 from modeling_ariel.pipeline_ariel import classical_inputs
 from modeling_ariel.retrieval import ClassicalFit
 from modeling_ariel.scoring import BANDS
-from modeling_ariel.status import OK, PARTIAL
+from modeling_ariel.status import FITTED
 
 PATCHES = 15  # half an hour each of a visit of 7.5 h
 TOGETHER = 3  # bins averaged for the fits
@@ -61,7 +61,7 @@ def attribution(network: Network, name: str, features: Features, answer: Answer,
     variance = answer.spectrum.sigma**2
     shares = [getattr(answer.spectrum, f"sigma_{part}") ** 2 / variance for part in ("aleatoric", "epistemic")]
     in_time, in_bands, method = np.zeros((len(patches), 2)), np.zeros((len(bands), 4)), METHOD
-    if answer.spectrum.status in (OK, PARTIAL):
+    if answer.spectrum.status in FITTED:
         insides = [_inside(wavelength, edge) for edge in bands.values()]
         nothing = np.zeros(tuple(features["valid"].shape), bool)
         masks = [nothing, *(_hide(nothing, patch) for patch in patches)]
@@ -72,7 +72,8 @@ def attribution(network: Network, name: str, features: Features, answer: Answer,
             one = found[len(patches) + place]
             in_bands[place] = *_change(whole, one, inside), *_change(whole, one, ~inside)
     else:
-        method = f"Nothing to explain: the fit found no transit ({'; '.join(answer.spectrum.reasons) or 'no reason'})."
+        why = "; ".join(filter(None, answer.classical.notes or ()))
+        method = f"Nothing to explain: the fit found no transit ({why or 'no reason'})."
     return Attribution(
         name=name,
         time_edges_h=edges,

@@ -11,7 +11,7 @@ from engine.records import BandCurve, LightCurves
 from engine.spectrum import FGS1_BELOW_UM, Array
 from modeling_ariel.retrieval import ClassicalFit
 from modeling_ariel.scoring import BANDS
-from modeling_ariel.status import OK, PARTIAL
+from modeling_ariel.status import FITTED
 
 
 def light_curves(
@@ -39,7 +39,7 @@ def light_curves(
     known = valid & np.isfinite(level)
     relative = np.where(known, flux / level, np.nan)
     noise = np.where(known, error / level, np.nan)
-    fitted = fit.status[0] in (OK, PARTIAL)
+    fitted = fit.status[0] in FITTED
     model = fit.model[0].numpy().T[:bins] if fitted else np.ones_like(relative)
     drift = fit.drift[0].numpy().T[:bins] if fitted else np.zeros_like(relative)
     if fitted:  # relative to the star out of transit, not to the median bin
@@ -54,7 +54,7 @@ def light_curves(
         name=name,
         visit=visit,
         status=fit.status[0],
-        reason=fit.notes[0],
+        note=fit.notes[0],
         time_h=time,
         wavelength_um=wavelength_um,
         bands=tuple(curves),

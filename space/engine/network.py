@@ -97,8 +97,9 @@ class Network:
             fit_covariance=to_numpy(cast(Tensor, classical.covariance))[0],
             epistemic_covariance=_bounded(epistemic_covariance, epistemic),
             has_data=seen,
-            reasons=tuple(reason for reason in fits.notes if reason),
-            notes=tuple(note for one in rows for note in one.get("notes", ())),
+            notes=tuple(
+                filter(None, (*(classical.notes or ()), *(note for one in rows for note in one.get("notes", ()))))
+            ),
         )
         return Answer(freeze(spectrum), classical, inputs)
 

@@ -66,7 +66,7 @@ class LightCurves:
     name: str
     visit: int
     status: str  # of this visit's fit
-    reason: str  # why not "ok"
+    note: str  # why not "ok", or what else there is to say
     time_h: Array  # (T,) from the first exposure
     wavelength_um: Array  # (C,)
     bands: tuple[BandCurve, ...]

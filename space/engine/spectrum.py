@@ -63,7 +63,7 @@ class Spectrum:
     classical_mean: Array  # (C,)
     classical_sigma: Array  # (C,)
     truth: Array | None  # (C,), NaN where unknown; None where nothing is known
-    status: str  # of the fit: "ok", "partial", "no_transit", "failed"
+    status: str  # of the fit, as in modeling_ariel.status
     star: Mapping[str, float]  # Rs [R☉], Ms [M☉], Ts [K], Mp [M_J], e, P [d], sma [Rs], i [deg]; NaN unknown
     n_visits: int
     fit_depth: Array  # (C,)
@@ -73,8 +73,7 @@ class Spectrum:
     fit_covariance: Array  # (C, C)
     epistemic_covariance: Array  # (C, C)
     has_data: NDArray[np.bool_]  # (C,) false where no visit has valid data: there the answer is the prior's
-    reasons: tuple[str, ...] = ()  # why the status is not "ok", one a visit
-    notes: tuple[str, ...] = ()  # what a reader should know, in sentences
+    notes: tuple[str, ...] = ()  # what a reader should know of fit and data, in sentences
     resolution: float | None = None  # of bins; None for channels
     channels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (C,) in each bin; empty: 1
 

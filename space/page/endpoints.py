@@ -59,7 +59,8 @@ class Endpoints:
             band.name: {name: plain(getattr(band, name)) for name in ("range_um", "flux", "error", "model", "drift")}
             for band in found.bands
         }
-        return {"planet": planet, "visit": visit, "status": found.status, "time_h": plain(found.time_h), "bands": bands}
+        about = {"planet": planet, "visit": visit, "status": found.status, "note": found.note}
+        return {**about, "time_h": plain(found.time_h), "bands": bands}
 
     def why(self, planet: str) -> dict:
         """What hiding stretches of time and bands does: growth of ln σ, shift of the mean in σ."""

@@ -12,7 +12,8 @@ from engine.spectrum import Spectrum
 PPM = 1e6
 STATUS = {
     "ok": "fit ok",
-    "partial": "fit of some visits only",
+    "doubtful": "the curve is not as the fit assumes: do not rely on the error bars",
+    "partial": "part of the transit lies outside the window",
     "no_transit": "no transit found: this is the prior's answer",
     "failed": "fit failed: this is the prior's answer",
 }
@@ -32,6 +33,7 @@ def literal(text: str) -> str:
 def of_spectrum(found: Spectrum, truthful: bool) -> str:
     """Scores where the truth is known, the width of the band where it is not, and what a reader should know."""
     lines = []
+    warning = [] if found.status == "ok" else [f"**⚠ {STATUS.get(found.status, found.status)}.**", ""]
     scores = {of: found.scores(of) for of in ("model", "classical")} if truthful else {}
     if scores.get("model"):
         lines = ["| | " + " | ".join(title for _, title, _ in _SCORES) + " |", "|" + "---|" * (len(_SCORES) + 1)]
@@ -42,8 +44,8 @@ def of_spectrum(found: Spectrum, truthful: bool) -> str:
         lines = [f"The truth is not known. Median σ: model **{model:.0f} ppm**, classical fit **{classical:.0f} ppm**."]
     if found.resolution:
         lines += ["", f"{len(found.mean)} bins of λ/Δλ = {found.resolution:g}; scores are of the bins."]
-    lines += [f"\n- {text}" for text in (*found.reasons, *found.notes) if text]
-    return "\n".join(lines)
+    lines += [f"\n- {text}" for text in found.notes if text]
+    return "\n".join([*warning, *lines])
 
 
 _PARAMETERS = {  # of a fit, in the order in which they are said
@@ -63,8 +65,8 @@ def of_curves(found: LightCurves) -> str:
         if np.isfinite(found.parameters.get(name, np.nan))
     ]
     text = f"Visit {found.visit + 1}: " + ", ".join([STATUS.get(found.status, found.status), *facts]) + "."
-    if found.reason:
-        text += f" {found.reason}."
+    if found.note:
+        text += f" {found.note}."
     return text + " Red: transit with drift; orange dots: drift alone; ±: scatter of the residuals."
 
 

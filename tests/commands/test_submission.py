@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ from hf_dataset.simulation import fast, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel.predictions import PredictionError, Predictions, read_predictions, write_predictions
+from modeling_ariel.retrieval import ClassicalFit
 
 BINS = 75
 
@@ -63,6 +66,33 @@ def test_every_planet_gets_one_prediction_and_lost_ones_are_flagged_with_the_pri
     assert record["status"] == "done"
     assert record["metrics"]["status"]["no_transit"] == 1
     assert sum(record["metrics"]["status"].values()) == 10
+    notes = dict(zip(found.planet_id.tolist(), found.extra["notes"], strict=True))
+    first, second, third = planets.sample_planets(3, 5, "2025")
+    assert notes[first.planet_id].startswith("visit 2 of 2: no transit found: white depth")
+    assert notes[second.planet_id].startswith("visit 1 of 2: no transit found: white depth")
+    assert notes[third.planet_id] == ""
+
+
+def test_a_doubtful_visit_is_left_out_beside_a_good_one(
+    predicted: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_rows = retrieve._fit_rows
+
+    def doubting(rows: list[retrieve.Row], *arguments: Any) -> ClassicalFit:
+        fits = fit_rows(rows, *arguments)
+        doubtful = [row["visit"] == 0 and row["planet_id"] == planet for row in rows]
+        status = ["doubtful" if one else status for one, status in zip(doubtful, fits.status, strict=True)]
+        return replace(fits, status=status, notes=["odd" if one else "" for one in doubtful])
+
+    planet = planets.sample_planets(3, 5, "2025")[2].planet_id
+    monkeypatch.setattr(retrieve, "_fit_rows", doubting)
+    out = tmp_path / "p.parquet"
+    retrieve.main(RetrieveOptions(str(dataset), out, mixture=False, batch=4, limit=3))
+    before, after = read_predictions(predicted), read_predictions(out)
+    places = [found.planet_id.tolist().index(planet) for found in (before, after)]
+    assert after.extra["status"][places[1]] == "ok"
+    assert after.extra["notes"][places[1]] == "visit 1 of 2 is left out as doubtful: odd"
+    assert np.median(after.sigma[places[1]] / before.sigma[places[0]]) > 1.1
 
 
 def test_evaluate_writes_scores_that_beat_the_reference_by_far(predicted: Path, dataset: Path) -> None:
@@ -150,6 +180,28 @@ def test_folds_keep_a_planets_own_truth_out_of_its_prior(dataset: Path) -> None:
     seen, unseen = next(mean for planet, mean in means.items() if planet != 7), means[7]
     assert abs(unseen - others) < 1e-3
     assert seen - others > 2e-3
+
+
+def test_doubtful_fits_decide_no_factor_of_sigma() -> None:
+    import torch
+
+    from ariel_scripts.prediction.classical import FoldedPriorPredictor, folded_priors
+
+    truths = {planet: spectrum for planet, spectrum in enumerate(planets.spectra(16, 1))}
+    priors = folded_priors(truths, (1.0,), 4, 0)
+    with_doubtful, without = FoldedPriorPredictor(priors), FoldedPriorPredictor(priors)
+    covariance = 1e-8 * torch.eye(283).double()
+    for planet, truth in truths.items():
+        depth = torch.as_tensor(truth).double()
+        if planet < 8:
+            with_doubtful.add(planet, depth + 0.01, covariance, truth, "doubtful")
+        else:
+            for judge in (with_doubtful, without):
+                judge.add(planet, depth, covariance, truth, "ok")
+    found = with_doubtful.finish()
+    without.finish()
+    assert with_doubtful.factors == without.factors
+    assert found.planet_id.tolist() == list(range(16))
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -43,8 +43,8 @@ SOURCES = PIPELINE | {
     f"{name}.py"
     for name in ("columns", "configuration_ariel", "feature_extraction_ariel", "heads", "joint_fit", "layers",
                  "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
-                 "outputs", "physics", "populations", "posterior", "retrieval", "spectrum_prior", "transit",
-                 "uncertainty", "visits", "white_light")
+                 "outputs", "physics", "populations", "posterior", "retrieval", "spectrum_prior", "status",
+                 "transit", "uncertainty", "visits", "white_light")
 }  # fmt: skip
 
 
@@ -257,7 +257,7 @@ def test_a_process_with_transformers_and_torch_alone_predicts_the_same_bits(else
     found = torch.load(elsewhere / "spectra.pt")
     for name in ("mean", "sigma", "log_likelihood", "classical_mean", "classical_sigma", "covariance_factor"):
         assert torch.equal(found[name], expected[name]), name
-    assert found["status"] == expected.status
+    assert (found["status"], found["notes"]) == (expected.status, expected.notes)
     np.testing.assert_array_equal(np.load(elsewhere / "pipeline.npy"), expected.mean.clamp_min(0.0).double())
     said = json.loads((elsewhere / "said.json").read_text())
     assert said["model"] == "ArielForSpectrumPrediction"

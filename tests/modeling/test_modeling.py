@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from spectrum_scenes import (
     spectrum_model,
 )
 from torch import Tensor
+from transformers import Trainer, TrainingArguments
 
 from modeling_ariel import ArielForSpectrumPrediction, scoring
 from modeling_ariel.configuration_ariel import ArielConfig
@@ -417,7 +419,11 @@ def test_a_visit_whose_fit_fails_says_so_and_gives_the_priors_answer(spoil: str)
         batch["valid"][0], batch["light_curve"][0] = False, 0.0
     model = spectrum_model(stirred=0.0)
     out = predict(model, batch)
-    assert out.status == ["no_transit" if spoil == "a flat curve" else "failed", "ok"]
+    flat = spoil == "a flat curve"
+    assert out.status == ["no_transit" if flat else "failed", "ok"]
+    assert out.notes is not None
+    assert out.notes[0].startswith("no transit found: white depth" if flat else "expected ")
+    assert out.notes[1] == ""
     general = prior()
     variance = torch.einsum("k,kc->c", general.weights, general.covariances.diagonal(dim1=1, dim2=2))
     torch.testing.assert_close(out.mean[0].double(), general.mean, rtol=5e-3, atol=0)
@@ -427,6 +433,25 @@ def test_a_visit_whose_fit_fails_says_so_and_gives_the_priors_answer(spoil: str)
     torch.testing.assert_close(trained.mean[0], trained.classical_mean[0])
     torch.testing.assert_close(trained.sigma[0], trained.classical_sigma[0])
     assert not torch.allclose(trained.sigma[1], trained.classical_sigma[1])
+
+
+def test_a_trainer_predicts_and_evaluates_beside_texts_of_status(tmp_path: Path) -> None:
+    batch, expected = features([0, 1, 3]), predict(spectrum_model(), features([0, 1, 3]))
+    arguments = TrainingArguments(
+        str(tmp_path), per_device_eval_batch_size=2, report_to=[], remove_unused_columns=False, use_cpu=True,
+        disable_tqdm=True,
+    )  # fmt: skip
+    trainer = Trainer(
+        spectrum_model(),
+        arguments,
+        data_collator=lambda visits: features(visits),
+        compute_metrics=lambda found: {"error": float(np.abs(found.predictions[0] - found.label_ids).mean())},
+    )
+    found = trainer.predict([0, 1, 3])
+    np.testing.assert_allclose(found.predictions[0], expected.mean, rtol=1e-4)
+    np.testing.assert_allclose(found.predictions[1], expected.sigma, rtol=1e-4)
+    error = float((expected.mean - batch["labels"]).abs().mean())
+    assert trainer.evaluate([0, 1, 3])["eval_error"] == pytest.approx(error, rel=1e-3)
 
 
 def test_a_failed_visit_beside_a_good_one_of_its_planet_hardly_counts() -> None:

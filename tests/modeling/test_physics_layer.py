@@ -147,6 +147,37 @@ def test_a_planets_status_is_that_of_its_best_visit() -> None:
     assert found.status == ["ok", "partial", "failed"]
 
 
+@pytest.mark.parametrize(
+    ("states", "kept", "status"),
+    [
+        (["ok", "doubtful"], [0], "ok"),
+        (["doubtful", "partial"], [1], "partial"),
+        (["doubtful", "doubtful"], [0, 1], "doubtful"),
+        (["no_transit", "doubtful"], [0, 1], "doubtful"),
+        (["ok", "partial"], [0, 1], "ok"),
+    ],
+)
+def test_a_doubtful_visit_counts_only_where_none_is_trusted(states: list[str], kept: list[int], status: str) -> None:
+    two = fits().select(torch.tensor([0, 2]))
+    found = layer().summarise(replace(two, status=states), torch.zeros(2).long())
+    expected = layer().summarise(two.select(torch.tensor(kept)), torch.zeros(len(kept)).long())
+    for name in ("mean", "sigma", "depth", "covariance", "shared", "shared_sigma"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=0)
+    assert found.status == [status]
+
+
+def test_a_planets_notes_are_those_of_its_visits_and_say_which_were_left_out() -> None:
+    planet = torch.tensor([0, 1, 1, 1, 2, 2])
+    states = ["no_transit", "ok", "doubtful", "ok", "doubtful", "failed"]
+    notes = ["no transit found: flat", "", "two transits", "a note", "two transits", ""]
+    found = layer().summarise(replace(fits(), status=states, notes=notes), planet)
+    assert found.notes == [
+        "no transit found: flat",
+        "visit 2 of 3 is left out as doubtful: two transits; visit 3 of 3: a note",
+        "visit 1 of 2: two transits",
+    ]
+
+
 def test_shared_parameters_are_counted_in_sigmas_of_their_population() -> None:
     physics, visits = layer(), fits()
     plain, error = physics.standardised(Shared.of(visits), visits.table_known)

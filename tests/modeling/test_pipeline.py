@@ -120,7 +120,7 @@ def test_a_long_table_in_any_order_is_its_rows_without_centroids(pipeline: Ariel
     np.testing.assert_array_equal(found["wavelength_um"], np.tile(expected.wavelength, 2))
     for name in SPECTRA:
         np.testing.assert_array_equal(found[name], getattr(expected, name).ravel())
-    assert set(found["status"]) == {"ok"}
+    assert (set(found["status"]), set(found["notes"])) == ({"ok"}, {""})
 
 
 def test_a_long_table_needs_no_ids(pipeline: ArielPipeline) -> None:
@@ -145,6 +145,38 @@ def test_fits_made_elsewhere_are_taken(
         fits = pipeline.fit(pipeline.features(ROWS))
     monkeypatch.setattr(pipeline, "fit", None)
     assert_same_bits(pipeline(ROWS, fits=fits), spectra)
+
+
+def test_a_long_call_is_split_between_planets_with_the_same_answers(pipeline: ArielPipeline, spectra: Spectra) -> None:
+    order = [0, 2, 1, 3]  # the planets' visits are apart
+    rows = [ROWS[place] for place in order]
+    with torch_threads(1):
+        fits = pipeline.fit(pipeline.features(rows))
+    stack = {name: [row[name] for row in rows] for name in ("time", "flux", "flux_err", "valid", "centroid")}
+    star = [[row[name] for name in STAR_COLUMNS] for row in rows]
+    ids = [row["planet_id"] for row in rows]
+    splits = [
+        pipeline(rows, batch_size=1),
+        pipeline(rows, batch_size=1, fits=fits),
+        pipeline(**stack, star=star, planet_id=ids, batch_size=1),
+    ]
+    for found in splits:
+        assert (found.planet_id, found.status, found.notes) == (spectra.planet_id, spectra.status, spectra.notes)
+        for name in SPECTRA:
+            np.testing.assert_allclose(getattr(found, name), getattr(spectra, name), rtol=1e-4, err_msg=name)
+
+
+def test_a_long_call_names_the_rows_of_an_error_and_refuses_unknown_arrays(pipeline: ArielPipeline) -> None:
+    rows = [{name: value for name, value in row.items() if name != "planet_id"} for row in ROWS[:2]]
+    dark = {**rows[1], "flux_err": -rows[1]["flux_err"]}
+    with pytest.raises(ValueError, match="rows 1 to 1 of 2: visit 0 of the batch: expected valid data, found none"):
+        pipeline([rows[0], dark], batch_size=1)
+    stack = {name: [row[name] for row in rows] for name in ("time", "flux", "flux_err")}
+    assert pipeline(**stack, batch_size=1).planet_id == [0, 1]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sta'"):
+        pipeline(**stack, sta=None, batch_size=1)
+    with pytest.raises(ValueError, match="batch_size: expected 1 or more, found 0"):
+        pipeline(rows, batch_size=0)
 
 
 def test_a_model_without_a_fit_has_no_classical_spectrum(tmp_path: Path) -> None:

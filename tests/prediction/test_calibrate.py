@@ -179,13 +179,14 @@ def test_planets_that_the_model_was_trained_on_are_refused_and_its_validation_pl
         call_calibrate(trained, dataset, tmp_path / "new", predictions=given)
 
 
-def test_lost_fits_are_not_calibrated_on_and_other_models_predictions_refused(
-    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path
+@pytest.mark.parametrize("status", ["no_transit", "doubtful"])
+def test_lost_and_doubtful_fits_are_not_calibrated_on_and_other_models_predictions_refused(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path, status: str
 ) -> None:
     dataset, truths = validation
-    lost = made_up(tmp_path / "p.parquet", truths, 1.2, digest_of(model), "no_transit")
+    lost = made_up(tmp_path / "p.parquet", truths, 1.2, digest_of(model), status)
     found = call_calibrate(model, dataset, tmp_path / "out", predictions=lost)
-    assert found["left_out"] == {str(min(truths)): "no_transit"}
+    assert found["left_out"] == {str(min(truths)): status}
     assert min(truths) not in found["planets"]
     with pytest.raises(ValueError, match="expected a new folder"):
         call_calibrate(model, dataset, tmp_path / "out", predictions=lost)

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import typer
 from tiny_models import BINS, IDS, POPULATION, save_model, tiny
 
 from ariel_scripts.commands import evaluate, predict, submit
+from ariel_scripts.commands.report import write_report
 from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.options.predict import PredictOptions
+from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.prediction import job as jobs
 from ariel_scripts.prediction import predictor
 from ariel_scripts.prediction.fit_pool import FitPool
 from ariel_scripts.prediction.job import Job
 from ariel_scripts.prediction.resuming import Part, Parts
+from ariel_scripts.run_record import Run
 from hf_dataset.simulation import fast, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
-from modeling_ariel import ArielForSpectrumPrediction
+from modeling_ariel import ArielForSpectrumPrediction, ArielPipeline
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.predictions import Predictions, read_predictions
@@ -129,7 +135,9 @@ def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path)
         np.testing.assert_array_equal(right, other)
 
 
-def test_a_planet_whose_fit_fails_gets_its_status_and_the_priors_answer(tmp_path: Path) -> None:
+def test_a_planet_whose_fit_fails_gets_the_priors_answer_and_its_note_goes_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = list(fast.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
     noise = np.random.default_rng(0).normal(1e4, 10, rows[1]["flux"].shape)
     rows[1] |= {"flux": noise.astype(np.float32), "flux_err": np.full_like(rows[1]["flux"], 10.0)}
@@ -144,6 +152,22 @@ def test_a_planet_whose_fit_fails_gets_its_status_and_the_priors_answer(tmp_path
     found = read_predictions(job.out)
     good, lost = (found.planet_id.tolist().index(row["planet_id"]) for row in rows)
     assert [found.extra["status"][row] for row in (good, lost)] == ["ok", "no_transit"]
+    assert found.extra["notes"][good] == ""
+    assert found.extra["notes"][lost].startswith("no transit found: white depth")
+    evaluate.main(EvaluateOptions(job.out, str(tmp_path / "curves"), split="train"))
+    evaluated = json.loads(job.out.with_suffix(".evaluation.json").read_text())
+    assert (evaluated["planets"], evaluated["status"]) == (2, {"no_transit": 1, "ok": 1})
+    assert json.loads((tmp_path / "p.evaluation.run.json").read_text())["metrics"]["status"] == evaluated["status"]
+    assert re.search(r"fits +1 no_transit, 1 ok", capsys.readouterr().out)
+    pipeline = ArielPipeline.from_pretrained(tmp_path / "model")
+    with torch.no_grad():
+        answer = pipeline.model(**pipeline.features(rows))
+    assert answer.notes == found.extra["notes"][good : good + 1] + found.extra["notes"][lost : lost + 1]
+    table = pipeline.predict_df(pd.DataFrame([{n: v for n, v in row.items() if n != "star"} for row in rows]))
+    assert set(table["notes"][table["status"] == "no_transit"]) == {answer.notes[1]}
+    page = ReportOptions(str(tmp_path / "curves"), tmp_path / "report.html", [], [job.out])
+    write_report(page, Run("report", {}))
+    assert found.extra["notes"][lost] in html.unescape(page.out.read_text())
     np.testing.assert_allclose(found.mu[lost], model.config.depth_mean, rtol=1e-3)
     assert found.sigma[lost].min() > 0.9 * model.config.depth_scale
     assert np.median(np.abs(found.mu[good] - rows[0]["spectrum"]) / found.sigma[good]) < 3
@@ -223,8 +247,12 @@ def test_a_full_device_halves_the_batch_and_an_answer_that_is_not_finite_is_refu
     assert found.planet_id.tolist() == expected.planet_id.tolist()
     np.testing.assert_allclose(found.mu, expected.mu, rtol=1e-4, atol=1e-8)
     moments = Moments(*(np.array([[1.0, 2.0], [np.nan, 1.0]]) for _ in range(4)))
-    part = predictor._part([7, 8], moments, ["ok", "ok"], {9: "dark"})
-    assert (part.planet_id, part.refused) == ([7], {9: "dark", 8: "the model's answer is not finite"})
+    part = predictor._part([7, 8], moments, ["ok", "ok"], ["a", "b"], {9: "dark"})
+    assert (part.planet_id, part.notes, part.refused) == (
+        [7],
+        ["a"],
+        {9: "dark", 8: "the model's answer is not finite"},
+    )
 
 
 # --- interruption --------------------------------------------------------------------------------------------------
@@ -286,11 +314,20 @@ def test_auto_goes_on_with_the_batch_of_the_interrupted_run(job: Job, monkeypatc
 def test_a_damaged_part_and_those_after_it_are_made_again(tmp_path: Path) -> None:
     parts = Parts.open(tmp_path / "parts", {"seed": 0})
     for planet in range(3):
-        parts.add(Part([planet], {"mu": np.zeros((1, 283), np.float32)}, ["ok"], {planet + 10: "dark"}))
+        parts.add(Part([planet], {"mu": np.zeros((1, 283), np.float32)}, ["ok"], [""], {planet + 10: "dark"}))
     path = tmp_path / "parts/000001.npz"
     path.write_bytes(path.read_bytes()[:100])
     found = Parts.open(tmp_path / "parts", {"seed": 0})
     assert (found.count, found.planets) == (1, [0, 10])
+
+
+def test_a_part_of_a_version_without_notes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts.open(tmp_path / "parts", {"seed": 0})
+    dumps = json.dumps
+    monkeypatch.setattr(json, "dumps", lambda known: dumps({k: v for k, v in known.items() if k != "notes"}))
+    parts.add(Part([0], {"mu": np.zeros((1, 283), np.float32)}, ["ok"], [""]))
+    monkeypatch.undo()
+    assert Parts.open(tmp_path / "parts", {"seed": 0}).count == 0
 
 
 # --- settings ------------------------------------------------------------------------------------------------------
@@ -302,7 +339,7 @@ def test_the_batch_follows_memory_and_wrong_ones_are_refused(monkeypatch: pytest
     for memory in (1e8, 2e9, 1e12):
         monkeypatch.setattr(predictor, "free_bytes", lambda device, memory=memory: memory)
         sizes.append(predictor.batch_size("auto", cpu, 375))
-    assert sizes == [1, 13, predictor.LARGEST_BATCH]
+    assert sizes == [1, 13, predictor.BATCH]
     assert predictor.batch_size("7", cpu, 375) == 7
     for wrong in ("0", "-1", "many"):
         with pytest.raises(ValueError, match=f"--batch: expected auto or a number above 0, found '{wrong}'"):

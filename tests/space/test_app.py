@@ -104,6 +104,7 @@ def test_what_if_is_the_engines_and_wider_with_more_noise(client: Client) -> Non
 def test_light_curves_reasons_and_reliability_are_the_engines(client: Client) -> None:
     rows = engine().visits(planet())
     curves = client.predict(str(planet()), 0, api_name="/light_curves")
+    assert (curves["status"], curves["note"]) == ("ok", "")
     for band in engine().light_curves(rows).bands:
         assert curves["bands"][band.name]["flux"] == plain(band.flux)
         assert curves["bands"][band.name]["model"] == plain(band.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from engine.spectrum import MOLECULES, Spectrum
 from page import curve_figures, figures, sigma_figures
 from page.handlers import plot
 from page.theme import DARK, LIGHT, MOLECULE_COLOURS, Theme
+from page.words import of_spectrum
 
 WAVELENGTH = np.array([0.7, *np.linspace(1.95, 3.9, 40)])
 STAR = {"Rs": 1.0, "Ms": 1.0, "Ts": 5800.0, "Mp": 1.0, "e": 0.0, "P": 3.0, "sma": 9.0, "i": 89.0}
@@ -48,6 +50,14 @@ def drawn(figure: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 # --- spectrum ------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_reader_should_know_of_the_fit_stands_first() -> None:
+    good, doubtful = (replace(a_spectrum(), status=status, notes=("two transits",)) for status in ("ok", "doubtful"))
+    words = of_spectrum(doubtful, truthful=True)
+    assert words.startswith("**⚠ the curve is not as the fit assumes: do not rely on the error bars.**")
+    assert words.endswith(of_spectrum(good, truthful=True))
+    assert words.endswith("- two transits")
 
 
 @pytest.mark.parametrize("unit", ["depth", "ppm", "rp_rs", "scale_heights"])

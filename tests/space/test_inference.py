@@ -178,7 +178,7 @@ def test_light_without_a_transit_gets_the_priors_answer_and_says_so() -> None:
     rows = [{**row, "flux": flat}]
     found = engine().spectrum(rows)
     assert found.status == "no_transit"
-    assert "no transit found" in found.reasons[0]
+    assert "no transit found" in found.notes[0]
     assert np.median(found.sigma) > 1e-3
     assert "no transit" in engine().why(rows).method
     assert np.isfinite(engine().light_curves(rows).flux).all()

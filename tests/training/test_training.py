@@ -26,10 +26,13 @@ from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.training.folds import make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, MicroBatches, train
+from ariel_scripts.training.planets import Classical
 from hf_dataset.simulation import fast
 from hf_dataset.simulation.planets import sample_planets
 from hf_dataset.store import shards
+from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.predictions import read_predictions
 
 LOOP = LoopSettings(
@@ -312,17 +315,37 @@ def test_a_frozen_backbone_stays_and_the_head_moves(tmp_path: Path) -> None:
     assert all(name.startswith("head.") for name in moved)
 
 
-def test_planets_whose_fit_failed_are_not_trained_on_but_predicted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", ["no_transit", "doubtful"])
+def test_planets_whose_fit_cannot_be_trusted_are_not_trained_on_but_predicted(tmp_path: Path, lost: str) -> None:
     table = planets(24)
     assert table.fits is not None
     known = dict(zip(table.ids, table.truths, strict=True))
     fold = make_folds(table.ids, 3, "0", None, 0.2, 0)[0]
     for planet in (fold.train[0], fold.test[0]):
-        table.fits.status[table.visits[table.ids.index(planet)][0]] = "no_transit"
+        visit = table.visits[table.ids.index(planet)][0]
+        table.fits.status[visit], table.fits.notes[visit] = lost, "for a reason"
+        assert table.ids.index(planet) not in table.labelled()
     predictions = read_predictions(one_fold(tmp_path, table, known) / "predictions.parquet")
     status = dict(zip(predictions.planet_id.tolist(), predictions.extra["status"], strict=True))
-    assert status[fold.test[0]] == "no_transit"
+    assert status[fold.test[0]] == lost
     assert status[fold.test[1]] == "ok"
+    assert sorted(set(predictions.extra["notes"])) == ["", "for a reason"]
+
+
+def test_a_doubtful_visit_is_left_out_of_a_planets_fits() -> None:
+    table = planets(2, two_visits=2)
+    assert table.fits is not None
+    physics = ArielPhysics(ArielConfig())
+    physics.reset()
+    priors = [physics.spectrum_prior()] * 2
+    table.fits.status[table.visits[0][1]] = "doubtful"
+    found = Classical.of(table, [0, 1], physics, priors, False)
+    first = table.visits[0][0]
+    torch.testing.assert_close(found.depth[0], table.fits.depth[first])
+    torch.testing.assert_close(found.shared[0].double(), table.fits.shared[first])
+    assert bool((found.depth_sigma[1] < 0.8 * found.depth_sigma[0]).all())
+    assert table.status(0) == "ok"
+    assert table.note(0) == "visit 2 of 2 is left out as doubtful"
 
 
 # --- commands ------------------------------------------------------------------------------------------------------

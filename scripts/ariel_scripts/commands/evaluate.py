@@ -14,12 +14,13 @@ from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.run_record import run_record, write_json
 from modeling_ariel.predictions import read_predictions
 from modeling_ariel.scoring import REFERENCE_2024, align, band_table, summary
+from modeling_ariel.status import count_statuses, counts_text
 
 logger = logging.getLogger(__name__)
 
 
 def main(options: EvaluateOptions) -> None:
-    """Score the predictions of planets whose truth is known."""
+    """Score the predictions of planets whose truth is known, whatever their status."""
     found = read_predictions(options.predictions)
     source = _source(options)
     truths, wavelengths = load_truths(source, options.split)
@@ -41,6 +42,9 @@ def main(options: EvaluateOptions) -> None:
         planets, y, mu, sigma = align(truths, found.planet_id, found.mu, found.sigma)
         metrics: dict[str, Any] = {"planets": len(planets), **summary(y, mu, sigma, known)}
         metrics["bands"] = band_table(y, mu, sigma, wavelengths)
+        if "status" in found.extra:
+            status = dict(zip(found.planet_id.tolist(), found.extra["status"], strict=True))
+            metrics["status"] = count_statuses(status[planet] for planet in planets)
         run.metrics.update(metrics)
         if isinstance(source, Located):
             run.metrics["truth"] = source.record()
@@ -61,6 +65,8 @@ def _source(options: EvaluateOptions) -> str | Located:
 def as_text(metrics: dict[str, Any]) -> str:
     """The metrics as a plain table."""
     lines = [f"{'planets':<20}{metrics['planets']:>10}"]
+    if "status" in metrics:
+        lines.append(f"{'fits':<20}{counts_text(metrics['status']):>10}")
     for name, value in metrics.items():
         if isinstance(value, float):
             digits = ".1f" if "ppm" in name else ".4g"

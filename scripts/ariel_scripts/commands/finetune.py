@@ -46,7 +46,7 @@ from ariel_scripts.training.spectrum_runs import (
 )
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
+from modeling_ariel.predictions import TEXTS, Predictions, read_predictions, write_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -221,8 +221,10 @@ def _merge_predictions(out: Path, folds: list[Fold], truths: dict[int, Array]) -
     order = np.argsort(planet)
     mu = np.concatenate([part.mu for part in parts])[order]
     sigma = np.concatenate([part.sigma for part in parts])[order]
-    status = [state for part in parts for state in part.extra["status"]]
-    merged = Predictions(planet[order], mu, sigma, {"status": [status[n] for n in order]})
+    known = [name for name in TEXTS if all(name in part.extra for part in parts)]
+    texts = {name: [text for part in parts for text in part.extra[name]] for name in known}
+    extra = {name: [found[n] for n in order] for name, found in texts.items()}
+    merged = Predictions(planet[order], mu, sigma, extra)
     path = out / "predictions.parquet"
     write_predictions(path, merged)
     truth = np.stack([truths[int(p)] for p in merged.planet_id])

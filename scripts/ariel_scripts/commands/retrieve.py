@@ -25,7 +25,7 @@ from modeling_ariel.posterior import combine_visits
 from modeling_ariel.predictions import write_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
-from modeling_ariel.status import best_status
+from modeling_ariel.status import OK, best_status, count_statuses, counted, counts_text, planet_note
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ NEEDED = (
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]  # of the dataset
-FittedPlanet = tuple[int, Tensor, Tensor, Array | None, str]  # depth (C,), covariance (C, C), truth
+FittedPlanet = tuple[int, Tensor, Tensor, Array | None, str, str]  # depth (C,), covariance (C, C), truth, …
 
 
 def main(options: RetrieveOptions) -> None:
@@ -71,16 +71,14 @@ def main(options: RetrieveOptions) -> None:
         write_predictions(out, predictions)
         if options.save_prior is not None:
             judge.save(options.save_prior)
-        status = predictions.extra["status"]
-        found = {name: status.count(name) for name in sorted(set(status))}
+        found = count_statuses(predictions.extra["status"])
         run.metrics.update(
             dataset=curves.record(),
             planets=len(index),
             status=found,
             sigma_factors=judge.factors,
         )
-    states = ", ".join(f"{n} {name}" for name, n in found.items())
-    logger.info("%s: %d planets, %s", out, len(index), states)
+    logger.info("%s: %d planets, %s", out, len(index), counts_text(found))
 
 
 def _planets(
@@ -88,7 +86,7 @@ def _planets(
 ) -> Iterator[FittedPlanet]:
     """Planets, each once all of its visits have come."""
     axes: dict[str, Tensor] = {}
-    waiting: dict[int, list[tuple[Tensor, Tensor, str]]] = {}
+    waiting: dict[int, list[tuple[Tensor, Tensor, str, str]]] = {}
     with tqdm(total=sum(index.values()), unit="visit", desc="fit") as bar, torch.no_grad():
         for rows in _batches(dataset, split, index, batch):
             layout = str(rows[0]["layout"])
@@ -96,16 +94,16 @@ def _planets(
                 axes[layout] = torch.as_tensor(wavelengths_of(dataset, layout))
             fitted = _fit_rows(rows, axes[layout], settings)
             for number, row in enumerate(rows):
-                planet, status = int(row["planet_id"]), fitted.status[number]
-                if status != "ok":
-                    why = fitted.notes[number]
-                    logger.warning("planet %d visit %d: %s: %s", planet, row["visit"], status, why)
+                planet, status, note = int(row["planet_id"]), fitted.status[number], fitted.notes[number]
+                if status != OK:
+                    logger.warning("planet %d visit %d: %s: %s", planet, row["visit"], status, note)
                 visits = waiting.setdefault(planet, [])
-                visits.append((fitted.depth[number], fitted.covariance[number], status))
+                visits.append((fitted.depth[number], fitted.covariance[number], status, note))
                 if len(visits) == index[planet]:
-                    depths, covariances, states = zip(*waiting.pop(planet), strict=True)
-                    both = combine_visits(depths, covariances)
-                    yield planet, *both, _truth(row), best_status(states)
+                    depths, covariances, states, notes = zip(*waiting.pop(planet), strict=True)
+                    kept = counted(states)
+                    both = combine_visits([depths[n] for n in kept], [covariances[n] for n in kept])
+                    yield planet, *both, _truth(row), best_status(states), planet_note(states, notes)
             bar.update(len(rows))
 
 

@@ -21,6 +21,7 @@ from hf_dataset.simulation.planets import wavelengths_um
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.scoring import SCORES, align, summary
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN
+from modeling_ariel.status import count_statuses
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def _row(judge: FoldedPriorPredictor, spectra: dict[int, Array], seed: int, n_bo
     per_planet = np.sqrt(((mu - y) ** 2 / sigma**2).mean(1))
     result["sigma_factors"] = [round(factor, 4) for factor in judge.factors]
     result["worst_planet_z"] = float(per_planet.max())
-    result["status"] = {s: predictions.extra["status"].count(s) for s in sorted(set(predictions.extra["status"]))}
+    result["status"] = count_statuses(predictions.extra["status"])
     return result
 
 

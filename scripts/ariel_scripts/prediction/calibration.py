@@ -32,6 +32,7 @@ from ariel_scripts.run_record import write_json
 from hf_dataset.splits import grouped_folds
 from modeling_ariel.predictions import Predictions
 from modeling_ariel.scoring import BANDS
+from modeling_ariel.status import OK, TRUSTED
 from modeling_ariel.uncertainty import (
     LEVELS,
     band_groups,
@@ -112,13 +113,13 @@ def validation_truths(
 def usable(
     found: Predictions, truths: dict[int, Array]
 ) -> tuple[list[int], tuple[Array, Array, Array], dict[int, str]]:
-    """Planets, their truth, mean and sigma (P, C) where the fit went well, and the status of those left out."""
-    status = found.extra.get("status") or ["ok"] * len(found.planet_id)
+    """Planets, their truth, mean and sigma (P, C) where the fit can be trusted, and the status of those left out."""
+    status = found.extra.get("status") or [OK] * len(found.planet_id)
     rows, left_out = [], {}
     for row, planet in enumerate(found.planet_id.tolist()):
         if planet not in truths:
             continue
-        if status[row] in ("ok", "partial"):
+        if status[row] in TRUSTED:
             rows.append(row)
         else:
             left_out[planet] = status[row]

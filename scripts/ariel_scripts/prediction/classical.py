@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from hf_dataset.splits import grouped_folds
-from modeling_ariel.predictions import Predictions
+from modeling_ariel.predictions import TEXTS, Predictions
 from modeling_ariel.scoring import REFERENCE_2024
 from modeling_ariel.spectrum_prior import PriorError, SpectrumPrior
-from modeling_ariel.status import FAILED, NO_TRANSIT
+from modeling_ariel.status import FITTED, OK, TRUSTED
 
 
 class _ClassicalPredictor:
@@ -23,21 +23,19 @@ class _ClassicalPredictor:
     factors: list[float]
 
     def __init__(self) -> None:
-        self.rows: dict[int, tuple[np.ndarray, np.ndarray, str]] = {}
+        self.rows: dict[int, tuple[np.ndarray, np.ndarray, str, str]] = {}
         self.factors = []
 
-    def keep(self, planet: int, mean: Tensor, variance: Tensor, status: str) -> None:
-        self.rows[planet] = (mean.numpy(), np.sqrt(variance.numpy()), status)
+    def keep(self, planet: int, mean: Tensor, variance: Tensor, status: str, note: str) -> None:
+        self.rows[planet] = (mean.numpy(), np.sqrt(variance.numpy()), status, note)
 
     def finish(self) -> Predictions:
         """Predictions in the order of planet ids; negative means become 0, as a depth cannot be negative."""
         planets = sorted(self.rows)
         mean = np.stack([self.rows[p][0] for p in planets]).clip(0.0)
         sigma = np.stack([self.rows[p][1] for p in planets])
-        status = [self.rows[p][2] for p in planets]
-        return Predictions(
-            np.array(planets, np.int64), mean.astype(np.float32), sigma.astype(np.float32), {"status": status}
-        )
+        extra = {name: [self.rows[p][2 + place] for p in planets] for place, name in enumerate(TEXTS)}
+        return Predictions(np.array(planets, np.int64), mean.astype(np.float32), sigma.astype(np.float32), extra)
 
 
 class SinglePriorPredictor(_ClassicalPredictor):
@@ -48,20 +46,18 @@ class SinglePriorPredictor(_ClassicalPredictor):
         self.prior = prior
         self.factors = [] if prior is None else [prior.sigma_factor]
 
-    def add(self, planet: int, depth: Tensor, covariance: Tensor, truth: np.ndarray | None, status: str) -> None:
+    def add(
+        self, planet: int, depth: Tensor, covariance: Tensor, truth: np.ndarray | None, status: str, note: str = ""
+    ) -> None:
         """Take one fitted planet."""
         if self.prior is not None:
             mean, spread = self.prior.posterior(depth[None], covariance[None])
-            self.keep(planet, mean[0], spread[0].diagonal(), status)
-        elif status in (NO_TRANSIT, FAILED):  # no data and no prior: what the reference of the score knows
-            self.keep(
-                planet,
-                torch.full_like(depth, REFERENCE_2024[0]),
-                torch.full_like(depth, REFERENCE_2024[1]) ** 2,
-                status,
-            )
+            self.keep(planet, mean[0], spread[0].diagonal(), status, note)
+        elif status not in FITTED:  # no data and no prior: what the reference of the score knows
+            mean, sigma = (torch.full_like(depth, value) for value in REFERENCE_2024)
+            self.keep(planet, mean, sigma**2, status, note)
         else:
-            self.keep(planet, depth, covariance.diagonal(), status)
+            self.keep(planet, depth, covariance.diagonal(), status, note)
 
     def save(self, path: Path) -> None:
         """Write the prior."""
@@ -104,7 +100,7 @@ class FoldedPriorPredictor(_ClassicalPredictor):
     """Labelled planets in K folds: each is judged by a prior and a sigma factor from the other folds alone.
 
     The factor of a fold comes from the planets outside it, each under a prior that has seen neither its own fold nor
-    this one; only sums of squared z-scores are kept.
+    this one, whose fit can be trusted; only sums of squared z-scores are kept.
     """
 
     def __init__(self, priors: FoldedPriors) -> None:
@@ -119,12 +115,14 @@ class FoldedPriorPredictor(_ClassicalPredictor):
         mean, spread = prior.posterior(depth[None], covariance[None])
         return mean[0], spread[0].diagonal()
 
-    def add(self, planet: int, depth: Tensor, covariance: Tensor, truth: np.ndarray | None, status: str) -> None:
+    def add(
+        self, planet: int, depth: Tensor, covariance: Tensor, truth: np.ndarray | None, status: str, note: str = ""
+    ) -> None:
         """Take one fitted planet."""
         own = self.priors.fold.get(planet)
-        self.keep(planet, *self.posterior(() if own is None else (own,), depth, covariance), status)
+        self.keep(planet, *self.posterior(() if own is None else (own,), depth, covariance), status, note)
         self.planet_fold[planet] = own
-        if own is None or truth is None or status in (NO_TRANSIT, FAILED):
+        if own is None or truth is None or status not in TRUSTED:
             return
         for other in set(range(self.folds)) - {own}:
             excluded = (min(own, other), max(own, other))
@@ -160,5 +158,5 @@ class PerChannelPredictor(FoldedPriorPredictor):
         own = self.priors.fold[planet]
         outside = [spectrum for p, spectrum in self.priors.truths.items() if self.priors.fold[p] != own]
         spectra = torch.as_tensor(np.stack(outside))
-        self.keep(planet, spectra.mean(0), spectra.var(0), "ok")
+        self.keep(planet, spectra.mean(0), spectra.var(0), OK, "")
         self.planet_fold[planet] = own

@@ -30,6 +30,7 @@ from ariel_scripts.run_record import run_record
 from hf_dataset.digests import config_hash
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.predictions import write_predictions
+from modeling_ariel.status import count_statuses, counts_text
 
 logger = logging.getLogger(__name__)
 
@@ -136,11 +137,10 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
         predictions, refused = parts.finish()
         write_predictions(job.out, predictions)
         parts.remove()
-        states = predictions.extra["status"]
-        counts = {name: states.count(name) for name in sorted(set(states))}
+        counts = count_statuses(predictions.extra["status"])
         new = len(prepared.index) - resumed
         run.metrics.update(
-            planets=len(states),
+            planets=len(predictions.planet_id),
             status=counts,
             refused={str(planet): why for planet, why in refused.items()},
             resumed=resumed,
@@ -152,7 +152,7 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
             sources=[member.located.record() for member in prepared.members],
         )
         run.status = "done" if not refused else "incomplete"
-    logger.info("%s: %d planets, %s", job.out, len(states), ", ".join(f"{n} {name}" for name, n in counts.items()))
+    logger.info("%s: %d planets, %s", job.out, len(predictions.planet_id), counts_text(counts))
     if refused:
         logger.warning("%d planets were refused: %s", len(refused), sorted(refused)[:5])
     return refused

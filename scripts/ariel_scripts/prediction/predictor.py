@@ -19,13 +19,8 @@ from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
 from modeling_ariel.physics import fit_inputs
-from modeling_ariel.pipeline_ariel import (
-    ArielPipeline,
-    classical_inputs,
-    planet_notes,
-    torch_threads,
-)
-from modeling_ariel.status import OK, PARTIAL
+from modeling_ariel.pipeline_ariel import BATCH, ArielPipeline, classical_inputs, torch_threads
+from modeling_ariel.status import DOUBTFUL, FITTED, OK
 from modeling_ariel.uncertainty import Moments, mixture_moments
 
 logger = logging.getLogger(__name__)
@@ -33,7 +28,6 @@ logger = logging.getLogger(__name__)
 # Measured on CPU with 2 to 24 visits of 375 bins: 0.45 GB and 12 MB a visit for the fits; with features and network
 # 30 MB a visit is ample.
 FIXED_BYTES, BYTES_PER_BIN = 0.6e9, 30e6 / 375
-LARGEST_BATCH = 16  # more is no faster, as the fits take the time, and loses more when interrupted
 
 PlanetRows = list[tuple[int, list[dict[str, Any]]]]  # a planet's id and the rows of its visits
 
@@ -101,7 +95,7 @@ def batch_size(wanted: str, device: torch.device, bins: int) -> int:
             raise ValueError(f"--batch: expected auto or a number above 0, found {wanted!r}")
         return int(wanted)
     room = 0.5 * free_bytes(device) - FIXED_BYTES
-    return int(min(max(room / (BYTES_PER_BIN * bins), 1), LARGEST_BATCH))
+    return int(min(max(room / (BYTES_PER_BIN * bins), 1), BATCH))
 
 
 # --- predicting ----------------------------------------------------------------------------------------------------
@@ -123,7 +117,7 @@ def predict_planets(
             return Part(refused=refused)
         features = [member.features(_visits(accepted)) for member in members]
     try:
-        moments, status, reasons = _moments(members, features, samples, seed, pool)
+        moments, status, notes = _moments(members, features, samples, seed, pool)
     except torch.cuda.OutOfMemoryError:
         if len(accepted) == 1:
             raise
@@ -132,10 +126,12 @@ def predict_planets(
         logger.warning("memory of %s is full: %d planets at a time for now", members[0].device, half)
         parts = [predict_planets(members, part, samples, seed, pool) for part in (accepted[:half], accepted[half:])]
         return _merged(parts, refused)
-    for (planet, _), state, reason in zip(accepted, status, reasons, strict=True):
-        if state not in (OK, PARTIAL):
-            logger.warning("planet %d: %s: %s; it gets the prior's answer", planet, state, reason)
-    return _part([planet for planet, _ in accepted], moments, status, refused)
+    for (planet, _), state, note in zip(accepted, status, notes, strict=True):
+        if state not in FITTED:
+            logger.warning("planet %d: %s: %s; it gets the prior's answer", planet, state, note)
+        elif state == DOUBTFUL:
+            logger.warning("planet %d: %s: %s", planet, state, note)
+    return _part([planet for planet, _ in accepted], moments, status, notes, refused)
 
 
 def _visits(planets: PlanetRows) -> list[dict[str, Any]]:
@@ -172,22 +168,21 @@ def _moments(
     seed: tuple[int, int],
     pool: FitPool,
 ) -> tuple[Moments, list[str], list[str]]:
-    """Mean, sigma and parts (P, C) over members and samples; the status of each planet's fit and its reason."""
+    """Mean, sigma and parts (P, C) over members and samples; the status of each planet's fit and its notes."""
     planet = features[0]["planet"]
     n_planets = int(planet.max()) + 1
-    status, reasons = [OK] * n_planets, [""] * n_planets
+    status, notes = [OK] * n_planets, [""] * n_planets
     found, fits = [], None
     for place, (member, inputs) in enumerate(zip(members, features, strict=True)):
         arguments = inputs
         if member.has_fit:
             if fits is None:
                 fits = pool.fit(fit_inputs(inputs), member.fit_wavelength)
-                reasons = planet_notes(fits, planet)
             classical = member.posterior(fits, planet)
-            status = list(classical.status or status)
+            status, notes = list(classical.status or status), list(classical.notes or notes)
             arguments = inputs | classical_inputs(classical)
         found.append(member.moments(arguments, samples, str((*seed, place))))
-    return _ensemble(found), status, reasons
+    return _ensemble(found), status, notes
 
 
 def _ensemble(found: list[Moments]) -> Moments:
@@ -199,7 +194,7 @@ def _ensemble(found: list[Moments]) -> Moments:
     return Moments(between.mean, np.hypot(between.aleatoric, epistemic), between.aleatoric, epistemic)
 
 
-def _part(planets: list[int], moments: Moments, status: list[str], refused: dict[int, str]) -> Part:
+def _part(planets: list[int], moments: Moments, status: list[str], notes: list[str], refused: dict[int, str]) -> Part:
     """A part, without planets whose answer isn't finite; a depth can't be negative, so such means become 0."""
     finite: NDArray[np.bool_] = np.atleast_1d(np.isfinite(moments.mean + moments.sigma).all(1))
     kept = [bool(ok) for ok in finite]
@@ -214,6 +209,7 @@ def _part(planets: list[int], moments: Moments, status: list[str], refused: dict
         list(compress(planets, kept)),
         {name: values[finite].astype(np.float32) for name, values in arrays.items()},
         list(compress(status, kept)),
+        list(compress(notes, kept)),
         refused,
     )
 
@@ -224,5 +220,6 @@ def _merged(parts: list[Part], refused: dict[int, str]) -> Part:
         [planet for part in full for planet in part.planet_id],
         {name: np.concatenate([part.arrays[name] for part in full]) for name in (full[0].arrays if full else ())},
         [state for part in full for state in part.status],
+        [note for part in full for note in part.notes],
         {**refused, **{planet: why for part in parts for planet, why in part.refused.items()}},
     )

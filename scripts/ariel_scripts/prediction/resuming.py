@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hf_dataset import folders
-from modeling_ariel.predictions import Predictions
+from modeling_ariel.predictions import TEXTS, Predictions
 
 MANIFEST = "manifest.json"
 ARRAYS = ("mu", "sigma", "sigma_aleatoric", "sigma_epistemic")
@@ -20,16 +20,22 @@ ARRAYS = ("mu", "sigma", "sigma_aleatoric", "sigma_epistemic")
 
 @dataclass
 class Part:
-    """Predictions of a batch: ``planet_id`` (P,), ``arrays`` of ARRAYS (P, C), ``status``; why others were refused."""
+    """Predictions of a batch: ``planet_id``, ``status``, ``notes`` (P,), ``arrays`` of ARRAYS (P, C); why others were
+    refused.
+    """
 
     planet_id: list[int] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     status: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
 
     def as_bytes(self) -> bytes:
         """As an npz file."""
-        about = {"planet_id": self.planet_id, "status": self.status, "refused": list(self.refused.items())}
+        about = {
+            **{name: getattr(self, name) for name in ("planet_id", "status", "notes")},
+            "refused": list(self.refused.items()),
+        }
         file = io.BytesIO()
         np.savez(file, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **self.arrays)  # type: ignore[arg-type]
         return file.getvalue()
@@ -40,7 +46,8 @@ class Part:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(file["about"].tobytes())
             arrays = {name: file[name] for name in file.files if name != "about"}
-        return cls(about["planet_id"], arrays, about["status"], {int(p): why for p, why in about["refused"]})
+        refused = {int(planet): why for planet, why in about["refused"]}
+        return cls(about["planet_id"], arrays, about["status"], about["notes"], refused)
 
 
 class Parts:
@@ -109,9 +116,10 @@ class Parts:
         planet = np.concatenate([part.planet_id for part in full]).astype(np.int64)
         order = np.argsort(planet)
         arrays = {name: np.concatenate([part.arrays[name] for part in full])[order] for name in ARRAYS}
-        status = [state for part in full for state in part.status]
         extra: dict[str, Any] = {name: arrays[name] for name in ARRAYS[2:]}
-        extra["status"] = [status[i] for i in order]
+        for name in TEXTS:
+            texts = [text for part in full for text in getattr(part, name)]
+            extra[name] = [texts[i] for i in order]
         return Predictions(planet[order], arrays["mu"], arrays["sigma"], extra), refused
 
     def remove(self) -> None:

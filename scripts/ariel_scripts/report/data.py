@@ -29,7 +29,7 @@ COLUMNS = ("planet_id", "visit", "layout", "spectrum", "calibration", *STAR)
 @dataclass
 class Entry:
     """Predictions of one model or file: ``mu``, ``sigma`` (P, C) [depth], ``aleatoric`` and ``epistemic`` or None,
-    ``status`` of each planet; ``latent`` (P, D) of the network, NaN where it is not known, or None.
+    ``status`` and ``notes`` of each planet; ``latent`` (P, D) of the network, NaN where it is not known, or None.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Entry:
     aleatoric: Array | None = None
     epistemic: Array | None = None
     status: list[str] | None = None
+    notes: list[str] | None = None
     latent: Array | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -178,7 +179,11 @@ def _entry(study: Study, named: NamedPredictions) -> Entry:
     if latents:
         unknown = np.full(len(next(iter(latents.values()))), np.nan)
         latent = np.stack([latents.get(int(planet), unknown) for planet in study.planets]).astype(np.float64)
-    status = predictions.extra.get("status")
+
+    def texts(key: str) -> list[str] | None:
+        values = predictions.extra.get(key)
+        return None if values is None else [str(values[row]) for row in rows]
+
     return Entry(
         name=named.name,
         source=named.source,
@@ -186,7 +191,8 @@ def _entry(study: Study, named: NamedPredictions) -> Entry:
         sigma=np.maximum(predictions.sigma[rows].astype(np.float64), 1e-15),
         aleatoric=column("sigma_aleatoric"),
         epistemic=column("sigma_epistemic"),
-        status=None if status is None else [str(status[row]) for row in rows],
+        status=texts("status"),
+        notes=texts("notes"),
         latent=latent,
         facts=named.facts,
     )

@@ -60,6 +60,9 @@ def _planet_columns(study: Study) -> dict[str, list[str]]:
     for entry in study.entries:
         if entry.status is not None and (not several or set(entry.status) != {"ok"}):
             columns[f"fit · {entry.name}" if several else "fit"] = list(entry.status)
+    for entry in study.entries:
+        if entry.notes is not None and any(entry.notes):
+            columns[f"notes · {entry.name}" if several else "notes"] = [note or "–" for note in entry.notes]
     return columns
 
 

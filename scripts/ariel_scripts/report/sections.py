@@ -11,6 +11,7 @@ from ariel_scripts.report.page import Section, Table
 from ariel_scripts.report.plots import band_name, label
 from ariel_scripts.report.statistics import PPM
 from ariel_scripts.report.text import NAMES, PENALTY_NAMES, named_estimate, number, with_interval
+from modeling_ariel.status import count_statuses, counts_text
 from modeling_ariel.uncertainty import coverage_curve, z_histogram
 
 FEW = 20  # planets: a bootstrap of fewer knows too little of the tails
@@ -20,8 +21,11 @@ FEW = 20  # planets: a bootstrap of fewer knows too little of the tails
 
 
 def summary(study: Study, seed: int) -> Section:
-    """Both scores and the errors of each entry, with intervals."""
-    data = {"draws": statistics.N_DRAWS, "labelled": len(study.labelled), "few": FEW}
+    """How the fits ended; both scores and the errors of each entry, with intervals."""
+    fits = {
+        entry.name: counts_text(count_statuses(entry.status)) for entry in study.entries if entry.status is not None
+    }
+    data = {"draws": statistics.N_DRAWS, "labelled": len(study.labelled), "few": FEW, "fits": fits}
     if not len(study.labelled):
         return Section("summary", data)
     found = {entry.name: statistics.summary(*study.judged(entry), seed) for entry in study.entries}

@@ -22,11 +22,11 @@ from ariel_scripts.opening import sources
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings, shared_count
 from modeling_ariel.retrieval import ClassicalFit, fit
+from modeling_ariel.status import TRUSTED
 
 logger = logging.getLogger(__name__)
 
 NEEDED = ("planet_id", "visit", "time", "flux", "flux_err", "valid", *STAR_IN_FIT)
-USABLE = ("ok", "partial")  # statuses of fits that have depths
 PIECE = 64  # visits fitted between two files of the cache
 _BATCH = 4  # visits fitted together
 _SMOOTHING = 21  # AIRS channels over which the transit's shape is averaged
@@ -79,7 +79,7 @@ def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Features:
     """Features of the added columns.
 
     ``fit_depth`` (C,), ``fit_covariance`` (C, C), ``fit_shared`` (S,), ``fit_shared_covariance`` (S, S),
-    ``fit_cross_covariance`` (C, S), ``fit_free_b2`` (3,), ``fit_table_known``, ``fit_status``, ``fit_reason``,
+    ``fit_cross_covariance`` (C, S), ``fit_free_b2`` (3,), ``fit_table_known``, ``fit_status``, ``fit_note``,
     ``fit_jitter_rms`` as in :class:`ClassicalFit`; ``fit_residual`` (T, C) [sigma]; ``fit_transit`` (T, C), the light
     that the transit hides over its depth.
     """
@@ -97,7 +97,7 @@ def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Features:
             "fit_free_b2": array(3),
             "fit_table_known": Value("bool"),
             "fit_status": Value("string"),
-            "fit_reason": Value("string"),
+            "fit_note": Value("string"),
             "fit_jitter_rms": Value("float64"),
             "fit_residual": Array2D((n_bins, n_channels), "float16"),
             "fit_transit": Array2D((n_bins, n_channels), "float16"),
@@ -131,7 +131,7 @@ def _fit_rows(
         "fit_free_b2": result.free_b2.numpy(),
         "fit_table_known": result.table_known.numpy(),
         "fit_status": result.status,
-        "fit_reason": result.notes,
+        "fit_note": result.notes,
         "fit_jitter_rms": result.jitter_rms.numpy(),
         "fit_residual": residual.numpy().clip(-6e4, 6e4).astype(np.float16),
         "fit_transit": shape.numpy().clip(0.0, 10.0).astype(np.float16),
@@ -156,7 +156,7 @@ def classical_fit(rows: Mapping[str, Any]) -> ClassicalFit:
         depth_err=covariance.diagonal(dim1=1, dim2=2).sqrt(),
         covariance=covariance,
         status=[str(status) for status in rows["fit_status"]],
-        notes=[str(reason) for reason in rows["fit_reason"]],
+        notes=[str(note) for note in rows["fit_note"]],
         shape=depth.new_full((size, 3), torch.nan),
         white_depth=unknown,
         white_depth_err=unknown,
@@ -198,20 +198,18 @@ def _smooth(values: Tensor) -> Tensor:
 
 def _warn_of_failures(table: datasets.Dataset) -> None:
     """Name the planets whose fits cannot be trained on."""
-    columns = table.select_columns(["planet_id", "visit", "fit_status", "fit_reason"]).with_format(None)
-    failed = [row for row in columns if row["fit_status"] not in USABLE]
+    columns = table.select_columns(["planet_id", "visit", "fit_status", "fit_note"]).with_format(None)
+    failed = [row for row in columns if row["fit_status"] not in TRUSTED]
     if not failed:
         return
     shown = ", ".join(f"{r['planet_id']} visit {r['visit']} ({r['fit_status']})" for r in failed[:8])
     more = f" and {len(failed) - 8} more" if len(failed) > 8 else ""
     logger.warning(
-        "%d of %d classical fits failed and are left out of training: planets %s%s",
+        "%d of %d classical fits failed or are doubtful and are not trained on: planets %s%s",
         len(failed),
         len(table),
         shown,
         more,
     )
     for row in failed:
-        logger.debug(
-            "planet %d visit %d: %s: %s", *(row[n] for n in ("planet_id", "visit", "fit_status", "fit_reason"))
-        )
+        logger.debug("planet %d visit %d: %s: %s", *(row[n] for n in ("planet_id", "visit", "fit_status", "fit_note")))

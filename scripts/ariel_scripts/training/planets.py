@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ariel_scripts.training.augmentation import channel_levels, error_factor
-from ariel_scripts.training.fits import USABLE, classical_fit
+from ariel_scripts.training.fits import classical_fit
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior, combine_visits
 from modeling_ariel.retrieval import ClassicalFit, concatenate
-from modeling_ariel.status import best_status
+from modeling_ariel.status import OK, TRUSTED, best_status, counted, planet_note
 
 Array = NDArray[np.floating[Any]]
 
@@ -67,14 +67,21 @@ class Planets:
         return len(self.ids)
 
     def labelled(self) -> list[int]:
-        """Planets with a spectrum and, where there are fits, at least one that did not fail."""
-        return [p for p in range(len(self)) if np.isfinite(self.truths[p]).all() and self.status(p) in USABLE]
+        """Planets with a spectrum and, where there are fits, at least one that can be trusted."""
+        return [p for p in range(len(self)) if np.isfinite(self.truths[p]).all() and self.status(p) in TRUSTED]
 
     def status(self, planet: int) -> str:
         """How the best fit of a planet ended; "ok" where nothing was fitted."""
         if self.fits is None:
-            return "ok"
+            return OK
         return best_status([self.fits.status[visit] for visit in self.visits[planet]])
+
+    def note(self, planet: int) -> str:
+        """What the fits of a planet note; empty where nothing was fitted."""
+        if self.fits is None:
+            return ""
+        status, notes = ([texts[v] for v in self.visits[planet]] for texts in (self.fits.status, self.fits.notes))
+        return planet_note(status, notes)
 
 
 def read_planets(table: datasets.Dataset, extractor: ArielFeatureExtractor, wanted: set[int] | None = None) -> Planets:
@@ -159,8 +166,9 @@ class Classical:
         parts = []
         with torch.no_grad():
             for planet, prior in zip(chosen, priors, strict=True):
-                visits = planets.fits.select(torch.tensor(planets.visits[planet]))
-                parts.append(_one_planet(visits, physics, prior, with_errors))
+                own = planets.visits[planet]
+                kept = [own[place] for place in counted([planets.fits.status[visit] for visit in own])]
+                parts.append(_one_planet(planets.fits.select(torch.tensor(kept)), physics, prior, with_errors))
         merged: dict[str, Any] = {
             name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != "posterior"
         }

@@ -22,6 +22,7 @@ from modeling_ariel.populations import Population, PopulationError
 from modeling_ariel.posterior import ScaleMixture
 from modeling_ariel.predictions import Predictions, write_predictions
 from modeling_ariel.scoring import log_likelihood, rmse, score_2024, score_2025
+from modeling_ariel.status import OK
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +43,14 @@ class FoldData:
 
 
 def fold_data(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
-    """The fold's planets as places; those without a usable fit are not trained on or validated on."""
+    """The fold's planets as places; those without a fit to trust are not trained or validated on."""
     usable, where = set(planets.labelled()), {identity: place for place, identity in enumerate(planets.ids)}
     train = [where[planet] for planet in fold.train]
     keep = [n for n, place in enumerate(train) if place in usable]
     kept = Priors([priors.train[n] for n in keep], priors.validation, priors.final, [priors.spectra[n] for n in keep])
     validation = [where[planet] for planet in fold.validation if where[planet] in usable]
     if not validation or not keep:
-        raise ValueError("dataset: expected planets whose fit did not fail to train and validate on, found none")
+        raise ValueError("dataset: expected planets with a fit to trust, to train and validate on, found none")
     return FoldData(planets, [train[n] for n in keep], validation, [where[planet] for planet in fold.test], kept)
 
 
@@ -62,7 +63,7 @@ def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict
     fits = data.planets.fits
     if fits is None:
         return {}
-    visits = [v for p in (*data.train, *data.validation) for v in data.planets.visits[p] if fits.status[v] == "ok"]
+    visits = [v for p in (*data.train, *data.validation) for v in data.planets.visits[p] if fits.status[v] == OK]
     learned = {}
     for with_table in (False, True):
         rows = [visit for visit in visits if bool(fits.table_known[visit]) == with_table]
@@ -175,7 +176,8 @@ def prepare_fold(
 def write_spectra(path: Path, planets: Planets, chosen: Sequence[int], mean: Array, sigma: Array) -> None:
     """Predictions of the chosen planets as Parquet."""
     order = np.argsort([planets.ids[place] for place in chosen])
-    extra = {"status": [planets.status(chosen[n]) for n in order]}
-    identity = np.array([planets.ids[chosen[n]] for n in order], np.int64)
+    places = [chosen[n] for n in order]
+    extra = {"status": [planets.status(p) for p in places], "notes": [planets.note(p) for p in places]}
+    identity = np.array([planets.ids[p] for p in places], np.int64)
     mean32, sigma32 = mean[order].clip(0.0).astype(np.float32), sigma[order].astype(np.float32)
     write_predictions(path, Predictions(identity, mean32, sigma32, extra))

@@ -152,8 +152,16 @@ function spectrum(row) { // traces of a planet
   return [...traces, ...residuals];
 }
 
+const cellsOf = line => // heads and texts of a planet's row
+  [...list.tHead.rows[0].cells].map((head, i) => [head.textContent, line.cells[i].textContent]).slice(1);
+
+function fit(line) { // how a planet's fit ended, where there is something to say
+  const said = cellsOf(line).filter(([head, text]) => /^(fit|notes)\b/.test(head) && !["ok", "–"].includes(text));
+  return said.map(([head, text]) => PLANETS.entries.length > 1 ? `${head}: ${text}` : text).join(" · ");
+}
+
 function facts(line) { // of a planet, from its row: its scores, and without them the first columns
-  const cells = [...list.tHead.rows[0].cells].map((head, i) => [head.textContent, line.cells[i].textContent]).slice(1);
+  const cells = cellsOf(line);
   const several = PLANETS.entries.length > 1, scores = cells.filter(([head]) => head.startsWith("score 2024"));
   const chosen = several && scores.length ? scores : cells.slice(0, 4);
   return chosen.map(([head, text]) => head.endsWith(", ppm") ? `${head.slice(0, -5)} ${text} ppm` : `${head} ${text}`);
@@ -168,6 +176,7 @@ function show(id, scroll) {
     if (own) line.setAttribute("aria-current", "true"); else line.removeAttribute("aria-current");
     if (!own) continue;
     document.getElementById("chosen").textContent = [`Planet ${id}`, ...facts(line)].join(" · ");
+    document.getElementById("chosen-fit").textContent = fit(line);
     const box = list.closest(".scroll"), top = line.offsetTop - list.tHead.offsetHeight;
     const below = top + line.offsetHeight - box.clientHeight + 40;
     if (top < box.scrollTop || below > box.scrollTop) box.scrollTop = top - 60;
