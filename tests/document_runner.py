@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import warm_python
 from code_blocks import Block
 from local_hub import WRITE_TOKEN, Account, LocalHub
 
@@ -60,7 +62,7 @@ class Machine:
         return self.folder.parent / "home"
 
     def shell(self, line: str) -> str:
-        """Run one line in a shell; its output. AssertionError with all that it said where it fails."""
+        """Run one line in a shell, `ariel …` without one; its output. AssertionError with all it said if it fails."""
         tools = self.folder.parent / "bin"
         environment = {
             **self.hub.environment(self.home),
@@ -69,8 +71,12 @@ class Machine:
             "KAGGLE_KEY": "anything",
         }
         extra = " ".join(words for start, words in self.appended.items() if line.startswith(start))
-        command = ["bash", "-c", f"{line} {extra}"]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=590)
+        words = shlex.split(f"{line} {extra}", comments=True)
+        if words[0] == "ariel":
+            done = warm_python.run(["-m", "ariel_scripts.cli", *words[1:]], self.folder, environment)
+        else:
+            command = ["bash", "-c", f"{line} {extra}"]
+            done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"$ {line} {extra}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

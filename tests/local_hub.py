@@ -19,7 +19,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import sysconfig
 import threading
 import time
@@ -31,6 +30,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import uvicorn
+import warm_python
 from hub_routes import ROUTES, Account, Answer, Request
 from hub_store import Refused, Repo, missing
 
@@ -38,12 +38,11 @@ USER, ORGANISATION, VISITOR = "observer", "ariel-team", "visitor"
 WRITE_TOKEN, READ_TOKEN, VISITOR_TOKEN = "token-that-writes", "token-that-reads", "token-of-a-visitor"
 PACKAGES = ("hf_dataset", "modeling_ariel", "ariel_scripts")
 
-# Python started with -I -S knows the standard library alone; its site-packages are added here, without what .pth files
-# would add: this checkout.
+# Python started with -I -S knows the standard library and the site-packages alone that it is told, without what .pth
+# files would add: this checkout.
 AT_THE_END = "\nimport gc; gc.collect()\n"  # else a stream left early may hang the exit (arrow#45214)
 WITHOUT_PACKAGES = """\
 import importlib.util, sys
-sys.path.append({site!r})
 found = [name for name in {packages!r} if importlib.util.find_spec(name)]
 if found:
     raise SystemExit(f"expected a process without {{found}}")
@@ -244,28 +243,18 @@ class LocalHub:
         raise where the exit code is not 0. cwd: where it runs, by default `home`, which is made.
         """
         home.mkdir(parents=True, exist_ok=True)
-        if isinstance(what, str):
-            what += AT_THE_END
-        argv = ["-c", what] if isinstance(what, str) else [str(part) for part in what]
+        argv = ["-c", what + AT_THE_END] if isinstance(what, str) else [str(part) for part in what]
+        environment, site = self.environment(home, token) | variables, None
         if not package:
-            said = {
-                "site": sysconfig.get_path("purelib"),
-                "packages": PACKAGES,
-                "argv": argv[:1] if argv[0] == "-c" else argv,
-            }
-            argv = [
-                sys.executable,
-                "-I",
-                "-S",
-                "-c",
-                WITHOUT_PACKAGES.format(**said) + (what if isinstance(what, str) else RUN_SCRIPT),
-            ]
+            site = sysconfig.get_path("purelib")
+            said = {"packages": PACKAGES, "argv": argv[:1] if argv[0] == "-c" else argv}
+            argv = ["-c", WITHOUT_PACKAGES.format(**said) + (argv[1] if argv[0] == "-c" else RUN_SCRIPT)]
         elif argv[0] == "ariel":
-            argv = [sys.executable, "-m", "ariel_scripts.cli", *argv[1:]]
-        elif argv[0] == "-c" or argv[0].endswith(".py"):
-            argv = [sys.executable, *argv]
-        environment = self.environment(home, token) | variables
-        done = subprocess.run(argv, cwd=cwd or home, env=environment, capture_output=True, text=True, timeout=500)
+            argv = ["-m", "ariel_scripts.cli", *argv[1:]]
+        if argv[0] in ("-c", "-m") or argv[0].endswith(".py"):
+            done = warm_python.run(argv, cwd or home, environment, site)
+        else:
+            done = subprocess.run(argv, cwd=cwd or home, env=environment, capture_output=True, text=True, timeout=500)
         if check and done.returncode:
             raise AssertionError(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done

@@ -17,8 +17,8 @@ BLOCK, SPARE = 1 << 16, 16  # bytes; blocks left free when all others are taken:
 def reduce_in_little_memory(
     visit: layouts.RawVisit, options: ReductionOptions
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`reduce_visit`, which from the third planet on gets next to no memory."""
-    if visit.planet_id >= visit.folder.planets(visit.split)[2]:
+    """`reduce_visit`, which from the second planet on gets next to no memory."""
+    if visit.planet_id >= visit.folder.planets(visit.split)[1]:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(),) * 2)
         taken = []

@@ -2,7 +2,8 @@
 
 - Python: word for word, one namespace a section; a block with an id `you/…` in a process of its own that talks to the
   local Hub (tests/local_hub.py) and cannot import this project's packages, unless it does so itself.
-- bash: each line word for word through a shell, with these exceptions. `make …`: `make -n` shows what it would call
+- bash: each line word for word through a shell, `ariel …` in a fork of a Python that has its libraries
+  (tests/warm_python.py), with these exceptions. `make …`: `make -n` shows what it would call
   (the quickstart and the tests have tests of their own). `ariel simulate` and training get the small settings of
   `SMALL` appended. `kaggle` is a stand-in that serves simulated frames (tests/document_runner.py). `you` is logged in.
   Two simulated planets in the cache stand for the sample that travels with the Space, whose ranking takes minutes.

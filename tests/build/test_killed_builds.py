@@ -24,12 +24,12 @@ from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.simulation import instrument, planets
 from hf_dataset.store.shards import find_shards
 
-N_PLANETS, FRAMES, BINS, PER_SHARD, WORKERS = 6, 120, 20, 2, 2
+N_PLANETS, FRAMES, BINS, PER_SHARD, WORKERS = 3, 80, 20, 1, 2
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six planets of two visits, in the 2025 layout."""
+    """Three planets of two visits, in the 2025 layout."""
     sample = planets.sample_planets(N_PLANETS, 3, "2025")
     return instrument.write_folder(tmp_path_factory.mktemp("killed") / "raw", sample, "2025", FRAMES, visits=2)
 
@@ -180,7 +180,7 @@ def test_a_worker_out_of_memory_stops_the_build_and_leaves_no_planet_out(
     assert not summary.failures
 
 
-@pytest.fixture(params=["200k", "400k"], ids=["too small for the shards", "too small for the card"])
+@pytest.fixture(params=["120k", "240k"], ids=["too small for the shards", "too small for the card"])
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A file system that is too small for the dataset."""
     disk = tmp_path / "disk"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+import warm_python
+from typer.testing import CliRunner
 
-from ariel_scripts.cli import COMMANDS, main_of
+from ariel_scripts.cli import COMMANDS, app, main_of
 from ariel_scripts.options.fields import options_of, parameters_of, values_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
@@ -161,13 +164,13 @@ def test_options_and_their_values_are_told_by_the_same_names() -> None:
 
 def test_every_command_has_a_help_text_with_an_example() -> None:
     for name, options in COMMANDS.items():
-        done = call("-m", "ariel_scripts.cli", name, "--help")
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(app, [name, "--help"])
+        assert done.exit_code == 0, done.output
         assert f"ariel {name}" in (options.__doc__ or ""), f"{name}: the help has no example"
 
 
-def test_selftest_passes_where_everything_is_installed_and_recovers_a_depth() -> None:
-    done = call("-m", "ariel_scripts.cli", "selftest", "--quiet")
+def test_selftest_passes_where_everything_is_installed_and_recovers_a_depth(tmp_path: Path) -> None:
+    done = warm_python.run(["-m", "ariel_scripts.cli", "selftest", "--quiet"], tmp_path, os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("ok  ") == 4
     assert "raw frames to depth" in done.stdout

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import datasets
 import numpy as np
 import pytest
+import warm_python
 
 
-def quickstart(out: Path) -> subprocess.CompletedProcess[str]:
+def quickstart(out: Path) -> CompletedProcess[str]:
     options = ["--planets", "2", "--test-planets", "1", "--frames", "750", "--no-full"]
-    command = [sys.executable, "-m", "ariel_scripts.cli", "quickstart", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=500)
+    return warm_python.run(["-m", "ariel_scripts.cli", "quickstart", str(out), *options], out, os.environ)
 
 
 @pytest.fixture(scope="module")

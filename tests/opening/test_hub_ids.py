@@ -65,10 +65,11 @@ class Published:
         return self.hub.run(code, self.folder / home, cwd=self.folder, **options)  # type: ignore[arg-type]
 
     def scenes(self, codes: dict[str, str], home: str, **options: object) -> dict[str, str]:
-        """Run codes of a client, each in the folder of its name, in one process: tracebacks of those that fail."""
+        """Run codes of a client, each in the folder of its name, in one process: what those said that fail."""
         (self.folder / "scenes.json").write_text(json.dumps(codes))
-        self.run(SCENES, home, **options)
-        return json.loads((self.folder / "said.json").read_text())
+        done = self.run(SCENES, home, **options)
+        said = json.loads((self.folder / "said.json").read_text())
+        return {name: f"{failed}\n{done.stderr}" for name, failed in said.items()}
 
     def commit(self, kind: str, repo_id: str, revision: str = "main") -> str:
         return self.hub.repo(kind, repo_id).find(revision).id

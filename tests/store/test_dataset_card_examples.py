@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+import warm_python
 from code_blocks import Block, code_blocks
 from fake_folder import WAVELENGTHS, make_row
 from local_hub import LocalHub
@@ -79,9 +78,8 @@ def with_checks(block: Block) -> str:
 def test_python_runs_word_for_word_beside_the_folder(folder: Path, tmp_path: Path, index: int) -> None:
     found = blocks(card_of(folder), "python")
     assert len(found) == len(CHECKS)
-    command = [sys.executable, "-c", with_checks(found[index])]
     environment = {**os.environ, "HF_HOME": str(tmp_path)}
-    done = subprocess.run(command, env=environment, cwd=folder.parent, capture_output=True, text=True)
+    done = warm_python.run(["-c", with_checks(found[index])], folder.parent, environment)
     assert done.returncode == 0, done.stderr
     if "fold_of" in found[index].code:
         assert json.loads(done.stdout) == [splits.fold_of(planet, 5, seed=3) for planet in range(100)]
