@@ -155,10 +155,10 @@ def measure(name: str, root: Path, **environment: str) -> dict[str, Any]:
 
 def make_planet(root: Path) -> None:
     """One full-size simulated planet in the 2025 layout, once."""
-    from hf_dataset.simulation import instrument, planets
+    from hf_dataset.simulation import planets, raw_folder
 
     if not (root / "simulation.json").exists():
-        instrument.write_folder(root, planets.sample_planets(1, 0, "2025"), "2025", FULL_FRAMES, seed=0)
+        raw_folder.write_folder(root, planets.sample_planets(1, 0, "2025"), "2025", FULL_FRAMES, seed=0)
 
 
 def main(

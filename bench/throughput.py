@@ -185,10 +185,10 @@ def main(
 
     Example: python bench/throughput.py
     """
-    from hf_dataset.simulation import instrument, planets
+    from hf_dataset.simulation import planets, raw_folder
 
     source = folder / "raw"
-    instrument.write_folder(source, planets.sample_planets(N_DISTINCT, 0, "2025"), "2025", FULL_FRAMES, seed=0)
+    raw_folder.write_folder(source, planets.sample_planets(N_DISTINCT, 0, "2025"), "2025", FULL_FRAMES, seed=0)
     results = []
     with run_record(folder, "bench-throughput", {"builds": [asdict(build) for build in BUILDS]}) as run:
         for build in BUILDS:

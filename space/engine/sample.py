@@ -27,7 +27,7 @@ from hf_dataset.digests import ROW_SOURCES, source_hash
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
-from hf_dataset.simulation import fast, instrument, planets
+from hf_dataset.simulation import light_curves, planets, raw_folder
 from hf_dataset.simulation.telescope import AIRS_EXPOSURES, DriftLaw, wavelengths_um
 from hf_dataset.store import shards
 
@@ -40,9 +40,10 @@ N_BINS = 375
 RECORD, SCORES, RAW = "sample.json", "scores.json", "raw"
 BUNDLED = Path(__file__).resolve().parents[1] / "sample_data"  # where a pushed Space has it
 RAW_FRAMES = 1500  # AIRS-CH0 frames of the raw planet, of really 11,250
-MADE = """Simulated light curves of the Space's examples: `hf_dataset.simulation.fast` draws planets, stars and spectra,
-transits with wavelength-dependent limb darkening, gain drift, pointing jitter, photon and read noise; one planet is
-simulated as raw frames and reduced by `hf_dataset`. `sample.json` says what is special about some of them."""
+MADE = """Simulated light curves of the Space's examples: `hf_dataset.simulation.light_curves` draws planets, stars
+and spectra, transits with wavelength-dependent limb darkening, gain drift, pointing jitter, photon and read noise; one
+planet is simulated as raw frames and reduced by `hf_dataset`. `sample.json` says what is special about some of
+them."""
 
 Range = tuple[float, float]
 
@@ -109,8 +110,8 @@ def observe(
     factor = (noise * case.noise) ** 2
     law = DriftLaw()
     amplitude = drift * case.drift
-    settings = fast.FastSettings(
-        noise=fast.NoiseModel(airs_exposures=max(round(exposures / factor), 1)),
+    settings = light_curves.LightCurveSettings(
+        noise=light_curves.NoiseModel(airs_exposures=max(round(exposures / factor), 1)),
         drift=replace(
             law,
             airs=tuple(amplitude * a for a in law.airs),  # type: ignore[arg-type]
@@ -118,7 +119,7 @@ def observe(
         ),
     )
     rows = [
-        fast.simulate_row(case.planet, visit, n_bins, SEED, settings)
+        light_curves.simulate_row(case.planet, visit, n_bins, SEED, settings)
         for visit in range(case.visits if visits is None else visits)
     ]
     for row in rows:
@@ -204,7 +205,7 @@ def _write(stage: Path) -> None:
 def _raw_row(case: Case, stage: Path) -> dict[str, Any]:
     """Raw frames of a planet in a temporary folder, reduced to a row; the detector images are kept."""
     with tempfile.TemporaryDirectory(prefix="ariel-raw-") as where:
-        root = instrument.write_folder(where, [case.planet], "2025", int(case.raw_frames or RAW_FRAMES), SEED)
+        root = raw_folder.write_folder(where, [case.planet], "2025", int(case.raw_frames or RAW_FRAMES), SEED)
         visit = layouts.open_folder(root).visit("train", case.planet.planet_id, 0)
         row, _ = reduce_visit(visit, ReductionOptions(n_bins=N_BINS))
         write_view(stage / RAW / f"{case.planet.planet_id}.npz", look(visit))

@@ -1,7 +1,6 @@
 """What if there had been more noise, more transits, another drift, channels missing? Observe again and see.
 
-Planets of the bundled sample are simulated anew by `hf_dataset.simulation.fast`, with the same draws, so that only what
-was asked differs. Of other light curves, and of those reduced from raw frames, nothing can be taken away but data:
+Planets of the bundled sample are simulated anew, with the same draws, so that only what was asked differs. Of other light curves, and of those reduced from raw frames, nothing can be taken away but data:
 noise is added, channels and visits are left out.
 """
 

@@ -25,7 +25,7 @@ from engine.raw_view import look
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
-from hf_dataset.simulation import instrument
+from hf_dataset.simulation import raw_folder
 from uploads.limits import (
     DAMAGED,
     MAX_FRAMES,
@@ -131,7 +131,7 @@ def write_raw_example(path: Path, frames: int = 750) -> Path:
     case = next(case for case in sample.cases().values() if not case.note)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ariel-example-", dir=path.parent) as private:
-        root = instrument.write_folder(Path(private) / "raw", [case.planet], "2025", frames, sample.SEED)
+        root = raw_folder.write_folder(Path(private) / "raw", [case.planet], "2025", frames, sample.SEED)
         unfinished = Path(private) / "example.zip"
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:  # Parquet is compressed already
             for file in sorted(root.rglob("*")):

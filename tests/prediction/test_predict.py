@@ -23,7 +23,7 @@ from ariel_scripts.prediction import predictor
 from ariel_scripts.prediction.fit_pool import FitPool
 from ariel_scripts.prediction.job import Job
 from ariel_scripts.prediction.resuming import Part, Parts
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForSpectrumPrediction
@@ -39,7 +39,7 @@ DARK = POPULATION[3].planet_id  # both of its visits have no light at all
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven planets of two visits; one has no light, one visit of another neither. Visits are apart in the file."""
     out = tmp_path_factory.mktemp("light-curves")
-    rows = list(fast.simulate_rows(POPULATION, visits=2, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION, visits=2, n_bins=BINS, seed=1))
     for row in (rows[6], rows[7], rows[9]):
         row["flux"] = np.zeros_like(row["flux"])
     shards.write_rows(out, "train", rows[::2] + rows[1::2], n_bins=BINS)
@@ -116,7 +116,7 @@ def test_strict_ends_with_an_error_where_a_planet_was_refused_and_a_dry_run_writ
 
 
 def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path) -> None:
-    rows = list(fast.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
     answers = []
     for name, spectra in (("right", (0, 1)), ("swapped", (1, 0))):
         out = tmp_path / name
@@ -130,7 +130,7 @@ def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path)
 
 
 def test_a_planet_whose_fit_fails_gets_its_status_and_the_priors_answer(tmp_path: Path) -> None:
-    rows = list(fast.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
     noise = np.random.default_rng(0).normal(1e4, 10, rows[1]["flux"].shape)
     rows[1] |= {"flux": noise.astype(np.float32), "flux_err": np.full_like(rows[1]["flux"], 10.0)}
     shards.write_rows(tmp_path / "curves", "train", rows, n_bins=BINS)
@@ -331,7 +331,7 @@ def test_the_limit_counts_wanted_planets_only(job: Job) -> None:
 
 
 def test_fits_in_other_processes_are_the_same() -> None:
-    rows = list(fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1))
     features = ArielFeatureExtractor(wavelength=planets.wavelengths_um("2025").tolist())(rows)
     batch, wavelength = fit_inputs(features), torch.as_tensor(planets.wavelengths_um("2025"))
     with FitPool(1, 3) as here, FitPool(2, 3) as there:
@@ -347,7 +347,9 @@ def test_fits_in_other_processes_are_the_same() -> None:
 
 def test_predictions_feed_evaluate_and_submit(job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clean = tmp_path / "clean"
-    shards.write_rows(clean, "train", fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
+    shards.write_rows(
+        clean, "train", light_curves.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1), n_bins=BINS
+    )
     write_card(clean, planets.wavelengths_um("2025"), "Simulated.", {})
     jobs.predict(replace(job, dataset=str(clean)))
     evaluate.main(EvaluateOptions(job.out, str(clean)))

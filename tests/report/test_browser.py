@@ -17,7 +17,7 @@ from tiny_models import BINS, POPULATION, save_model
 from ariel_scripts.commands.report import write_report
 from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.run_record import Run
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
@@ -44,7 +44,7 @@ def calibrated(row: dict[str, Any], place: int) -> dict[str, Any]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report on seven planets: a tiny model beside a file of wider predictions."""
     folder = tmp_path_factory.mktemp("report")
-    rows = fast.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1)
+    rows = light_curves.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1)
     shards.write_rows(folder / "curves", "train", [calibrated(row, i) for i, row in enumerate(rows)], n_bins=BINS)
     write_card(folder / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
     model = save_model(folder / "model", physics="none")

@@ -30,7 +30,7 @@ from ariel_scripts.report.page import Section, Table, page, without_folders, wit
 from ariel_scripts.report.planets import step_values
 from ariel_scripts.report.plots import Figure, label, packed
 from ariel_scripts.run_record import Run
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import scoring
@@ -41,7 +41,7 @@ CHANNELS = 283
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
-    return list(fast.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1))
+    return list(light_curves.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1))
 
 
 # --- the page ------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.training.folds import make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, MicroBatches, train
-from hf_dataset.simulation import fast
+from hf_dataset.simulation import light_curves
 from hf_dataset.simulation.planets import sample_planets
 from hf_dataset.store import shards
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -128,7 +128,7 @@ def test_a_run_goes_on_with_the_same_commits_however_named_and_with_no_others(tm
 
 def test_a_folders_fingerprint_is_of_its_content_wherever_it_lies(tmp_path: Path) -> None:
     def curves(name: str, seed: int) -> Located:
-        rows = list(fast.simulate_rows(sample_planets(3, 8, "2025"), visits=1, n_bins=8, seed=seed))
+        rows = list(light_curves.simulate_rows(sample_planets(3, 8, "2025"), visits=1, n_bins=8, seed=seed))
         shards.write_rows(tmp_path / name, "train", rows, n_bins=8)
         return Located(str(tmp_path / name), str(tmp_path / name))
 

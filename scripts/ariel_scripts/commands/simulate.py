@@ -17,14 +17,14 @@ from ariel_scripts.opening.truths import read_truth_csv
 from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.run_record import Run, run_record
 from ariel_scripts.versions import DISTRIBUTION, git_commit
-from hf_dataset.simulation import fast, instrument
-from hf_dataset.simulation.instrument import write_truth
+from hf_dataset.simulation import light_curves, raw_folder
 from hf_dataset.simulation.planets import (
     Planet,
     planet_from_spectrum,
     sample_planets,
     wavelengths_um,
 )
+from hf_dataset.simulation.raw_folder import write_truth
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 
@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 RAW_BYTES_PER_FRAME = 13_300 + 12 * 1_110  # one AIRS frame and its 12 FGS1 frames, as they compress
 FULL_FRAMES = 11_250
-FAST_MADE = """Simulated light curves: no raw frames lie behind them. `hf_dataset.simulation.fast` draws planets, stars
-and spectra, transits with wavelength-dependent limb darkening, gain drift, pointing jitter, photon and read noise
-(docs/simulation.md)."""
+FAST_MADE = """Simulated light curves: no raw frames lie behind them. `hf_dataset.simulation.light_curves` draws
+planets, stars and spectra, transits with wavelength-dependent limb darkening, gain drift, pointing jitter, photon and
+read noise (docs/simulation.md)."""
 
 Groups = dict[str, list[Planet]]  # planets of each split
 
@@ -42,7 +42,7 @@ Groups = dict[str, list[Planet]]  # planets of each split
 def main(options: SimulateOptions) -> None:
     """Draw the planets and write them, as light curves or as frames."""
     if not options.fast:
-        instrument.Cadence(options.frames)
+        raw_folder.Cadence(options.frames)
     groups, full = draw_planets(options)
     if options.dry_run:
         typer.echo(_plan(options, groups))
@@ -118,7 +118,7 @@ def _write_raw(options: SimulateOptions, out: Path, groups: Groups, frames: int,
     layout, visits = options.drawn_layout, options.visits
     n_visits = visits * sum(map(len, groups.values()))
     with run.timed(f"raw {frames} frames"), _progress(n_visits, "visit") as bar:
-        instrument.write_folder(
+        raw_folder.write_folder(
             out,
             groups["train"],
             layout,
@@ -166,8 +166,8 @@ def _simulated_rows(
     for planet in group:
         for visit in range(options.visits):
             noise = _noise(planet, options.fewest_frames, options.seed)
-            row, truth = fast.simulate_with_truth(
-                planet, visit, options.bins, options.seed, fast.FastSettings(noise=noise)
+            row, truth = light_curves.simulate_with_truth(
+                planet, visit, options.bins, options.seed, light_curves.LightCurveSettings(noise=noise)
             )
             drift = truth.drift_law.as_dict()
             drawn.append({"planet_id": planet.planet_id, "visit": visit, **drift})
@@ -175,18 +175,18 @@ def _simulated_rows(
             yield row
 
 
-def _noise(planet: Planet, fewest_frames: int | None, seed: int) -> fast.NoiseModel:
+def _noise(planet: Planet, fewest_frames: int | None, seed: int) -> light_curves.NoiseModel:
     """Noise of a planet's light curve, with as many exposures as are drawn for it."""
     if fewest_frames is None:
-        return fast.NoiseModel()
-    rng = fast.visit_rng(seed, planet.planet_id, 0, purpose=3)
+        return light_curves.NoiseModel()
+    rng = light_curves.visit_rng(seed, planet.planet_id, 0, purpose=3)
     pairs = np.exp(rng.uniform(np.log(fewest_frames / 2), np.log(FULL_FRAMES / 2)))
-    return fast.NoiseModel(airs_exposures=max(int(pairs), 1))
+    return light_curves.NoiseModel(airs_exposures=max(int(pairs), 1))
 
 
 def _provenance(options: SimulateOptions, groups: Groups, n_rows: int) -> dict[str, Any]:
     """What made the rows, without folders of this machine."""
-    settings = asdict(fast.FastSettings())
+    settings = asdict(light_curves.LightCurveSettings())
     if options.fewest_frames is not None:
         exposures = f"{options.fewest_frames // 2} to {FULL_FRAMES // 2}"
         settings["noise"] |= {"airs_exposures": exposures}

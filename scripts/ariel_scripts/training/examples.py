@@ -29,7 +29,7 @@ from ariel_scripts.training.augmentation import (
 )
 from ariel_scripts.training.loop import MicroBatches
 from ariel_scripts.training.planets import Array, Classical, Planets
-from hf_dataset.simulation import fast, telescope
+from hf_dataset.simulation import light_curves, telescope
 from hf_dataset.simulation.planets import Planet, sample_planets
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -209,9 +209,9 @@ class SimulatedCurves(Dataset):
         rng = np.random.default_rng([self.seed, _LIGHT, number])
         low, high = self.exposures or (telescope.AIRS_EXPOSURES, telescope.AIRS_EXPOSURES)
         exposures = round(math.exp(rng.uniform(math.log(low), math.log(high))))
-        settings = fast.FastSettings(noise=fast.NoiseModel(airs_exposures=exposures))
+        settings = light_curves.LightCurveSettings(noise=light_curves.NoiseModel(airs_exposures=exposures))
         seed = int(rng.integers(2**31))
-        return fast.simulate_row(self.planet(number), n_bins=self.bins, seed=seed, settings=settings)
+        return light_curves.simulate_row(self.planet(number), n_bins=self.bins, seed=seed, settings=settings)
 
     def __getitem__(self, numbers: list[int]) -> dict[str, Tensor]:
         """Batch of these examples."""

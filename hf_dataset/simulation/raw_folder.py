@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hf_dataset.schema import N_CHANNELS, STAR_COLUMNS
 from hf_dataset.simulation import detector as det
 from hf_dataset.simulation import telescope, transits
-from hf_dataset.simulation.fast import visit_rng
+from hf_dataset.simulation.light_curves import visit_rng
 from hf_dataset.simulation.planets import Planet
 from hf_dataset.simulation.telescope import WINDOW_H, airs_axis_um, wavelengths_um
 
