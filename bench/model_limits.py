@@ -25,12 +25,11 @@ _BATCH = 8
 
 def cases(count: int, seed: int) -> dict[str, tuple[list[Any], Callable[[dict[str, Any]], None] | None, Any]]:
     """Planets, a change of their rows, and settings of the light curves, by name."""
-    from ariel_scripts.commands.simulate import population
     from hf_dataset.simulation import light_curves
-    from hf_dataset.simulation.planets import sample_planets
+    from hf_dataset.simulation.planets import sample_layouts, sample_planets
 
     usual = light_curves.LightCurveSettings()
-    planets = population(count, seed, "both")
+    planets = sample_layouts(count, seed, "both")
     with_table = sample_planets(count, seed + 2, "2025")
 
     def features(factor: float) -> list[Any]:

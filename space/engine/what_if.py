@@ -1,7 +1,7 @@
 """What if there had been more noise, more transits, another drift, channels missing? Observe again and see.
 
-Planets of the bundled sample are simulated anew, with the same draws, so that only what was asked differs. Of other light curves, and of those reduced from raw frames, nothing can be taken away but data:
-noise is added, channels and visits are left out.
+Planets of the bundled sample are simulated anew with the same draws: only what was asked for differs. Other light
+curves, and those reduced from raw frames, can only lose data: noise is added, channels and visits are left out.
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job(dataset: Path, model: Path, tmp_path: Path) -> Job:
-    return Job(str(dataset), (str(model),), tmp_path / "run/p.parquet", batch="2", device="cpu", workers=1)
+    return Job(
+        dataset=str(dataset), models=(str(model),), out=tmp_path / "run/p.parquet", batch="2", device="cpu", workers=1
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +141,13 @@ def test_a_planet_whose_fit_fails_gets_its_status_and_the_priors_answer(tmp_path
     model = ArielForSpectrumPrediction(tiny())
     model.save_pretrained(tmp_path / "model")
     ArielFeatureExtractor(wavelength=model.config.wavelength).save_pretrained(tmp_path / "model")
-    job = Job(str(tmp_path / "curves"), (str(tmp_path / "model"),), tmp_path / "p.parquet", device="cpu", workers=2)
+    job = Job(
+        dataset=str(tmp_path / "curves"),
+        models=(str(tmp_path / "model"),),
+        out=tmp_path / "p.parquet",
+        device="cpu",
+        workers=2,
+    )
     assert not jobs.predict(job)
     found = read_predictions(job.out)
     good, lost = (found.planet_id.tolist().index(row["planet_id"]) for row in rows)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from tiny_models import BINS, POPULATION, save_model
 
-from ariel_scripts.commands.report import write_report
 from ariel_scripts.options.report import ReportOptions
+from ariel_scripts.report.writer import write_report
 from ariel_scripts.run_record import Run
 from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards

@@ -24,6 +24,7 @@ from ariel_scripts.opening.provenance import Origin, fingerprint
 from ariel_scripts.options.fields import options_of, parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.training import finetuning
 from ariel_scripts.training.folds import make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, MicroBatches, train
 from hf_dataset.simulation import light_curves
@@ -276,8 +277,8 @@ def options(**changes: Any) -> FinetuneOptions:
 def one_fold(out: Path, table: Any, known: dict[int, np.ndarray], **changes: Any) -> Path:
     fold = make_folds(sorted(known), 3, "0", None, 0.2, 0)[0]
     extractor = ArielFeatureExtractor()
-    data = finetune.LabelledPlanets(table, known, None, extractor, Origin({"layouts": ["simulated"]}))
-    finetune.train_fold(options(**changes), fold, data, out)
+    data = finetuning.LabelledPlanets(table, known, None, extractor, Origin({"layouts": ["simulated"]}))
+    finetuning.train_fold(options(**changes), fold, data, out)
     return out
 
 

@@ -11,9 +11,12 @@ import numpy as np
 from torch import Tensor, nn
 from transformers.feature_extraction_utils import BatchFeature
 
+from ariel_scripts.opening.hub import Located
+from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction.fit_pool import keep_memory
 from ariel_scripts.prediction.job import Job, Prepared, predict
-from ariel_scripts.prediction.predictor import Member
+from ariel_scripts.prediction.predictor import Member, code_digest
+from ariel_scripts.report.data import NamedPredictions, names_of, read_file
 from hf_dataset import folders
 from hf_dataset.digests import config_hash
 
@@ -73,6 +76,33 @@ class Latents:
 
         member.extractor = extract
         member.model.head.register_forward_pre_hook(keep)
+
+
+def all_predictions(options: ReportOptions, where: Located) -> list[NamedPredictions]:
+    """What the models and files of the options predict; predictions of models are kept beside the report."""
+    names = names_of([*options.models, *map(str, options.files)])
+    files = [read_file(path) for path in options.files]  # what is wrong with them is said before the long part
+    named = []
+    for name, source in zip(names, options.models, strict=False):
+        folder = options.out.with_name(f"{options.out.stem}.predictions")
+        path = folder / f"{name.replace('/', '-')}.parquet"
+        job = Job(
+            dataset=options.dataset,
+            models=(source,),
+            out=path,
+            revision=options.revision,
+            split=options.split,
+            device=options.device,
+            workers=options.workers,
+            limit=options.limit,
+            dataset_revision=where.commit if where.revision else None,
+        )
+        latents = predicted(job)
+        found, facts = read_file(path)
+        named.append(NamedPredictions(name, source, found, latents, {**facts, "code": code_digest()}))
+    for name, path, (found, facts) in zip(names[len(options.models) :], options.files, files, strict=True):
+        named.append(NamedPredictions(name, str(path), found, {}, facts))
+    return named
 
 
 def predicted(job: Job) -> dict[int, np.ndarray]:
