@@ -32,7 +32,7 @@ def seconds(work: Any) -> float:
 
 
 def paint(address: str, planets: list[str]) -> dict[str, float]:
-    """First paint, and the first spectrum drawn: of a planet nobody asked for, and of the same again."""
+    """First paint, and the first spectrum drawn: of a planet not computed before, and of the same planet again."""
     from chromium import ARGUMENTS, CHROMIUM
     from playwright.sync_api import sync_playwright
 

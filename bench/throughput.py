@@ -75,7 +75,7 @@ def make_folder(source: Path, root: Path, n_planets: int) -> Path:
             _repeat(path, root / path.name, copies)
         elif path.suffix in (".csv", ".parquet", ".json") and path.name != "train.csv":
             shutil.copyfile(path, root / path.name)
-    _repeat(source / "train.csv", root / "train.csv", copies)  # last: its presence says that the folder is whole
+    _repeat(source / "train.csv", root / "train.csv", copies)  # last: its presence marks the folder as complete
     return root
 
 
@@ -141,7 +141,7 @@ def resident(process: psutil.Process) -> int:
     for one in [process, *process.children(recursive=True)]:
         try:
             total += one.memory_info().rss
-        except psutil.Error:  # ended meanwhile
+        except psutil.Error:  # the process has ended
             continue
     return total
 

@@ -26,7 +26,7 @@ Drawn = list[dict[str, Any]]  # planet, visit and what was drawn for it besides 
 
 @dataclass(frozen=True)
 class Observation:
-    """How every planet is observed; ``fewest_frames``: AIRS frames are drawn from so many to all, evenly in ln."""
+    """How every planet is observed; ``fewest_frames``: least number of AIRS frames drawn, evenly in ln."""
 
     visits: int = 1
     bins: int = 375
@@ -34,7 +34,7 @@ class Observation:
     seed: int = 0
 
     def settings(self, planet: Planet) -> LightCurveSettings:
-        """Settings of a planet's light curves, with as many exposures as are drawn for it."""
+        """Settings of a planet's light curves, with the number of exposures drawn for it."""
         if self.fewest_frames is None:
             return LightCurveSettings()
         rng = visit_rng(self.seed, planet.planet_id, 0, purpose=3)

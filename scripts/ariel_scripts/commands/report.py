@@ -1,4 +1,4 @@
-"""`ariel report DATASET --model MODEL --out report.html`: one HTML page, for whoever must trust predicted spectra."""
+"""`ariel report DATASET --model MODEL --out report.html`: one HTML page about predicted spectra."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ariel_scripts.versions import versions
 
 logger = logging.getLogger(__name__)
 
-SIGMAS = 4.0  # how far a recovered mean depth may lie from the truth, in its own error
+SIGMAS = 4.0  # how far a recovered mean depth may be from the truth, in its own error
 FRAMES, BINS = 1500, 125
 
 

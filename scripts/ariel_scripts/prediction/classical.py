@@ -53,7 +53,7 @@ class SinglePriorPredictor(_ClassicalPredictor):
         if self.prior is not None:
             mean, spread = self.prior.posterior(depth[None], covariance[None])
             self.keep(planet, mean[0], spread[0].diagonal(), status)
-        elif status in (NO_TRANSIT, FAILED):  # no data and no prior: what the reference of the score knows
+        elif status in (NO_TRANSIT, FAILED):  # no data and no prior: the reference of the score
             self.keep(
                 planet,
                 torch.full_like(depth, REFERENCE_2024[0]),

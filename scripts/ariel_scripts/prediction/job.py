@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 # the true spectra are not even read
 COLUMNS = ("planet_id", "visit", "time", "flux", "flux_err", "valid", "centroid", *STAR_COLUMNS)
-AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel: said
-OTHER_CHANNEL_UM = 5e-3  # the narrowest spacing: refused, as in training
+AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel: a warning
+OTHER_CHANNEL_UM = 5e-3  # the narrowest spacing: an error, as in training
 
 
 @dataclass(frozen=True, kw_only=True)

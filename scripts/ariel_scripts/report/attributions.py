@@ -1,11 +1,11 @@
-"""Which times and wavelengths of a light curve the network's answer rests on: integrated gradients.
+"""Attribution of the network's answer to times and wavelengths of a light curve: integrated gradients.
 
-Sundararajan et al. 2017 (arXiv:1703.01365): the gradient of an output along the straight way from a baseline to the
-input, averaged, times the difference. Summed over the input it is what the output changes from one to the other
+Sundararajan et al. 2017 (arXiv:1703.01365): the gradient of an output along the straight path from a baseline to the
+input, averaged, times the difference. Its sum over the input is the change of the output along the path
 (completeness), which is checked for every planet.
 
 The network reads the data twice: as the light curve and, where it corrects a classical fit, as the residual of that
-fit. Both go the way together. The baseline is 0 for both: what the extractor gives for light that never leaves its
+fit. Both follow the path together. The baseline is 0 for both: what the extractor gives for light that never leaves its
 level, and a fit that leaves nothing. As the extractor measures each channel from its median in units of its error, the
 share a of the way is the light curve with its transit, drift and noise a times as large. The spectrum of the fit
 itself, with its error, is held as it is: attributed is what the network makes of the data beyond it.

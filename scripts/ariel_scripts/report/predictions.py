@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class Latents:
     """Mean of the backbone's tokens (D,) of each planet that a model has predicted, kept in a file.
 
-    The file says of which predictions: those of other settings are forgotten.
+    The file holds a hash of the settings; latents of other settings are dropped.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class Latents:
         self.by_planet: dict[int, np.ndarray] = {}
 
     def open(self, settings: dict[str, Any]) -> None:
-        """Take what an earlier run with the same settings has left."""
+        """Load the latents of an earlier run with the same settings."""
         self.settings = config_hash(settings)
         try:
             with np.load(self.path, allow_pickle=False) as file:
@@ -81,7 +81,7 @@ class Latents:
 def all_predictions(options: ReportOptions, where: Located) -> list[NamedPredictions]:
     """What the models and files of the options predict; predictions of models are kept beside the report."""
     names = names_of([*options.models, *map(str, options.files)])
-    files = [read_file(path) for path in options.files]  # what is wrong with them is said before the long part
+    files = [read_file(path) for path in options.files]  # refused before predictions take their time
     named = []
     for name, source in zip(names, options.models, strict=False):
         folder = options.out.with_name(f"{options.out.stem}.predictions")

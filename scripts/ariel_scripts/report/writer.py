@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_report(options: ReportOptions, run: Run) -> None:
-    """Write the page of ``options``; what was found out goes into the ``run`` record."""
+    """Write the page of ``options``; metrics go into the ``run`` record."""
     _check_plotly()
     where = locate_dataset(options.dataset, options.dataset_revision)
     with run.timed("dataset"):
@@ -63,13 +63,13 @@ def write_report(options: ReportOptions, run: Run) -> None:
 
 
 def _check_plotly() -> None:
-    """The figures' library is of an extra, which not everybody installs."""
+    """Plotly comes with an optional extra."""
     if find_spec("plotly") is None:
         raise RuntimeError("ariel report: expected Plotly, found none: pip install 'ariel-hf[report]'")
 
 
 def _known(study: Study, options: ReportOptions, where: Located, run: Run) -> dict[str, Any]:
-    """What made the page, for its end."""
+    """Provenance, shown at the page's end."""
     commit = f", commit {where.commit}" if where.commit else ""
     return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -99,7 +99,7 @@ def _about(study: Study) -> str:
 
 
 def make_sections(study: Study, options: ReportOptions, where: Located) -> tuple[list[Section], dict[str, str]]:
-    """The sections of the page, and why some could not be made; those that were left out by option are not there."""
+    """The sections of the page that options do not skip, and why some of them failed."""
     truth = bool(len(study.labelled))
     seed = options.seed
     makers: dict[str, Callable[[], Section]] = {
@@ -137,7 +137,7 @@ def make_sections(study: Study, options: ReportOptions, where: Located) -> tuple
 
 
 def _made(name: str, maker: Callable[[], Section]) -> Section:
-    """A section, or one that says why it could not be made: the others are not lost with it."""
+    """A section, or the error in its place, so that the other sections are not lost."""
     try:
         return maker()
     except Exception as error:

@@ -92,7 +92,7 @@ def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located |
         options.fold_seed,
     )
     origin = Origin.of_dataset(dataset, options.split, curves.unique("layout"), base)
-    model = _open_model(options, base, wavelength)  # says what is wrong with its options
+    model = _open_model(options, base, wavelength)  # checks its options
     _log_plan(folds, model, loop)
     if options.loop.dry_run:
         return
@@ -233,9 +233,9 @@ def _merge_predictions(out: Path, folds: list[Fold], truths: dict[int, Array]) -
 
 
 def train_on_simulation(options: FinetuneOptions, base: Located | None) -> None:
-    """physics="none" on light curves that are simulated when they are asked for."""
+    """Train with physics="none" on light curves simulated on the fly."""
     loop, config, out = _loop_settings(options), config_of(options), options.out
-    _augmentation(options)  # says what is wrong with it
+    _augmentation(options)  # checks its options
     origin = Origin(base=base)
     model, extractor = _open_model(options, base, None), open_extractor(base, None)
     logger.info("simulated on the fly; %d steps of %d light curves", loop.steps, loop.batch_size)
@@ -301,7 +301,7 @@ def _open_model(
     changes |= settings_of(options.settings or ())
     seed_step(options.loop.seed, 0)
     model: ArielForSpectrumPrediction = open_model(ArielForSpectrumPrediction, base, wavelength, **changes)
-    model.calibration.reset(lambda old, new: old.copy_(new))  # it was another model's
+    model.calibration.reset(lambda old, new: old.copy_(new))  # the calibration was another model's
     if options.freeze_backbone:
         model.ariel.requires_grad_(False)
     return model
