@@ -1,6 +1,6 @@
 """Seconds and peak memory of calibrating one full-size planet, beside the organisers' recipe and bare decoding.
 
-Run: make bench, or `python bench/calibration.py --repeats 5`. Every measurement is a process of its own (so the peak
+Run: make bench, or `python bench/calibration.py --repeats 5`. Every measurement runs in its own process (so the peak
 memory is its own); they take turns, so that a change of the machine's speed meets all of them. The clock starts after
 the imports and after the kernel's machine code is loaded, which is measured by itself: once compiled, once from numba's
 cache.
@@ -141,7 +141,7 @@ def cpu_seconds() -> float:
 
 
 def measure(name: str, root: Path, **environment: str) -> dict[str, Any]:
-    """What `measured` says in a process of its own."""
+    """The result of `measured` in a separate process."""
     process = subprocess.run(
         [sys.executable, __file__, str(root), "--one", name],
         env={**os.environ, **ONE_THREAD, **environment},
@@ -155,10 +155,10 @@ def measure(name: str, root: Path, **environment: str) -> dict[str, Any]:
 
 def make_planet(root: Path) -> None:
     """One full-size simulated planet in the 2025 layout, once."""
-    from hf_dataset.simulation import instrument, planets
+    from hf_dataset.simulation import planets, raw_folder
 
     if not (root / "simulation.json").exists():
-        instrument.write_folder(root, planets.sample_planets(1, 0, "2025"), "2025", FULL_FRAMES, seed=0)
+        raw_folder.write_folder(root, planets.sample_planets(1, 0, "2025"), "2025", FULL_FRAMES, seed=0)
 
 
 def main(
@@ -173,7 +173,7 @@ def main(
     if one:
         print(json.dumps(measured(one, root)))
         return
-    measure("simulate", root)  # in a process of its own: a parent's peak memory counts as its children's
+    measure("simulate", root)  # in a separate process: a parent's peak memory counts as its children's
     with run_record(HERE / "out", "bench-calibration", {"repeats": repeats}) as run:
         with tempfile.TemporaryDirectory() as empty:
             cold = measure("start", root, NUMBA_CACHE_DIR=empty)["kernel_start"]

@@ -61,7 +61,7 @@ COLUMNS = {  # of the table: heading, form
 
 def make_planets(root: Path) -> dict[str, tuple[Path, Any]]:
     """Two full-size planets with deep transits, simulated once: folder and `Planet` of each."""
-    from hf_dataset.simulation import detector, instrument, planets
+    from hf_dataset.simulation import detector, planets, raw_folder
 
     sampled = planets.sample_planets(6, 3, "2025")
     chosen = {
@@ -70,7 +70,7 @@ def make_planets(root: Path) -> dict[str, tuple[Path, Any]]:
     }
     for name, (planet, settings, seed) in chosen.items():
         if not (root / name / "simulation.json").exists():
-            instrument.write_folder(root / name, [planet], "2025", seed=seed, settings=settings)
+            raw_folder.write_folder(root / name, [planet], "2025", seed=seed, settings=settings)
     return {name: (root / name, planet) for name, (planet, _, _) in chosen.items()}
 
 

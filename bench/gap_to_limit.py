@@ -1,4 +1,4 @@
-"""What lies between the joint fit and the limit of the score table: star table, drift order.
+"""The gap between the joint fit and the limit of the score table: star table, drift order.
 
 Run: python bench/gap_to_limit.py ../shared/real/challenge_2024/train_labels.csv. The light curves of `ariel
 score-table`, 160 of them, fitted as they are, with the simulator's own star table trusted, with its drift order, and
@@ -22,7 +22,7 @@ ORDER_3 = (5e-3, 3e-3, 1e-3)
 
 def main(
     truths: Annotated[Path, typer.Argument(help="CSV of spectra (train_labels.csv).")],
-    planets: Annotated[int, typer.Option(min=40, help="The first so many.")] = 160,
+    planets: Annotated[int, typer.Option(min=40, help="The first N planets.")] = 160,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Score the joint fit with parts of what the limit knows.

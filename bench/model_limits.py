@@ -25,12 +25,11 @@ _BATCH = 8
 
 def cases(count: int, seed: int) -> dict[str, tuple[list[Any], Callable[[dict[str, Any]], None] | None, Any]]:
     """Planets, a change of their rows, and settings of the light curves, by name."""
-    from ariel_scripts.commands.simulate import population
-    from hf_dataset.simulation import fast
-    from hf_dataset.simulation.planets import sample_planets
+    from hf_dataset.simulation import light_curves
+    from hf_dataset.simulation.planets import sample_layouts, sample_planets
 
-    usual = fast.FastSettings()
-    planets = population(count, seed, "both")
+    usual = light_curves.LightCurveSettings()
+    planets = sample_layouts(count, seed, "both")
     with_table = sample_planets(count, seed + 2, "2025")
 
     def features(factor: float) -> list[Any]:
@@ -57,7 +56,7 @@ def cases(count: int, seed: int) -> dict[str, tuple[list[Any], Callable[[dict[st
         "depths times 2": ([replace(p, spectrum=2.0 * p.spectrum) for p in planets], None, usual),
         "features times 3": (features(3.0), None, usual),
         "no features": (features(0.0), None, usual),
-        "a 40th of the light": (planets, None, replace(usual, noise=fast.NoiseModel(airs_exposures=140))),
+        "a 40th of the light": (planets, None, replace(usual, noise=light_curves.NoiseModel(airs_exposures=140))),
         "drift times 3": (planets, None, replace(usual, drift=large)),
         "drift of order 4 and 5 (46, 17 ppm)": (planets, high_order, usual),
         "star table of another planet": (with_table, wrong_table, usual),
@@ -102,9 +101,9 @@ def judge(
     """Numbers of one case, of the model and of physics alone."""
     import torch
 
-    from hf_dataset.simulation import fast
+    from hf_dataset.simulation import light_curves
 
-    rows = [fast.simulate_row(planet, seed=seed, settings=settings) for planet in planets]
+    rows = [light_curves.simulate_row(planet, seed=seed, settings=settings) for planet in planets]
     for row in rows:
         if change is not None:
             change(row)

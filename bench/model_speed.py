@@ -1,7 +1,7 @@
 """How fast the model is: planets a second of `ariel predict`, memory, seconds to load, seconds of a training step.
 
 Run: python bench/model_speed.py. Predictions run the command itself on simulated light curves; training steps and
-loading are timed in processes of their own; a GPU is measured too where there is one.
+loading are timed in separate processes; a GPU is measured too if there is one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What each stage of the model is worth: scores on simulated light curves of given spectra, in folds by planet.
 
 Run: make models (python bench/models.py ../shared/real/challenge_2024/train_labels.csv). Every row is made by the
-project's own commands, which this file only calls; what is finished is kept, so a stopped run goes on. Nothing trained
+project's own commands, which this file only calls; finished parts are kept, so a stopped run continues. Nothing trained
 on the given spectra leaves the output folder.
 """
 
@@ -225,7 +225,7 @@ class Bench:
         """What fine-tuned folds make of depths that no fit can better: `ariel score-table`'s limit with free drift.
 
         The exact noise model and the true orbit, limb darkening and drift order replace the fit and the populations;
-        the prior and the network stay (it is told the fit's shared parameters). No fit should beat this.
+        the prior and the network stay (it is given the fit's shared parameters). No fit should beat this.
         """
         import torch
 

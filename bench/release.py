@@ -25,7 +25,7 @@ FIGURES = ("coverage.png", "z.png")
 
 
 def main(
-    out: Annotated[Path, typer.Argument(help="Folder for everything that is made; what is there is kept.")],
+    out: Annotated[Path, typer.Argument(help="Folder for all results; existing ones are kept.")],
     install: Annotated[bool, typer.Option("--install", help="Copy the result to modeling_ariel/released.")] = False,
 ) -> None:
     """Train the released checkpoint.

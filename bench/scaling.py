@@ -27,7 +27,7 @@ from hf_dataset.folders import folder
 from hf_dataset.raw import layouts
 from hf_dataset.raw.layouts import RawVisit
 from hf_dataset.reduction.options import ReductionOptions
-from hf_dataset.simulation import instrument, planets
+from hf_dataset.simulation import planets, raw_folder
 from hf_dataset.store.shards import DATA_DIR
 
 
@@ -64,7 +64,7 @@ def timed(name: str, call: Callable[[], Any]) -> Any:
 def main(n_planets: int) -> None:
     """Time each part once."""
     with tempfile.TemporaryDirectory() as scratch:
-        one = instrument.write_folder(Path(scratch) / "one", planets.sample_planets(1, 1, "2025"), "2025", 120)
+        one = raw_folder.write_folder(Path(scratch) / "one", planets.sample_planets(1, 1, "2025"), "2025", 120)
         root, out = make_folder(one, Path(scratch) / "raw", n_planets), folder(Path(scratch) / "out")
         options = BuildOptions(workers=1)
         opened = timed(f"open the folder of {n_planets} planets", lambda: layouts.open_folder(root))

@@ -32,9 +32,9 @@ def seconds(work: Any) -> float:
 
 
 def paint(address: str, planets: list[str]) -> dict[str, float]:
-    """First paint, and the first spectrum drawn: of a planet nobody asked for, and of the same again."""
+    """First paint, and the first spectrum drawn: of a planet not computed before, and of the same planet again."""
+    from chromium import ARGUMENTS, CHROMIUM
     from playwright.sync_api import sync_playwright
-    from space_server import ARGUMENTS, CHROMIUM
 
     found: dict[str, float] = {}
     with sync_playwright() as playwright:
@@ -95,8 +95,9 @@ def crowd(address: str, planets: list[str], users: int, requests: int) -> dict[s
 
 def measure(users: int, requests: int) -> dict[str, Any]:
     """All of it, on a fresh server."""
+    from chromium import CHROMIUM
     from gradio_client import Client
-    from space_server import CHROMIUM, checkout_command, started
+    from space_server import checkout_command, started
 
     command, environment = checkout_command(REPOSITORY)
     result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "load_before": os.getloadavg()[0]}

@@ -75,7 +75,7 @@ def make_folder(source: Path, root: Path, n_planets: int) -> Path:
             _repeat(path, root / path.name, copies)
         elif path.suffix in (".csv", ".parquet", ".json") and path.name != "train.csv":
             shutil.copyfile(path, root / path.name)
-    _repeat(source / "train.csv", root / "train.csv", copies)  # last: its presence says that the folder is whole
+    _repeat(source / "train.csv", root / "train.csv", copies)  # last: its presence marks the folder as complete
     return root
 
 
@@ -141,7 +141,7 @@ def resident(process: psutil.Process) -> int:
     for one in [process, *process.children(recursive=True)]:
         try:
             total += one.memory_info().rss
-        except psutil.Error:  # ended meanwhile
+        except psutil.Error:  # the process has ended
             continue
     return total
 
@@ -185,10 +185,10 @@ def main(
 
     Example: python bench/throughput.py
     """
-    from hf_dataset.simulation import instrument, planets
+    from hf_dataset.simulation import planets, raw_folder
 
     source = folder / "raw"
-    instrument.write_folder(source, planets.sample_planets(N_DISTINCT, 0, "2025"), "2025", FULL_FRAMES, seed=0)
+    raw_folder.write_folder(source, planets.sample_planets(N_DISTINCT, 0, "2025"), "2025", FULL_FRAMES, seed=0)
     results = []
     with run_record(folder, "bench-throughput", {"builds": [asdict(build) for build in BUILDS]}) as run:
         for build in BUILDS:

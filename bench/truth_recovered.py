@@ -43,14 +43,14 @@ def recover(case: Case) -> dict[str, object]:
     from hf_dataset.raw import layouts
     from hf_dataset.reduction.options import ReductionOptions
     from hf_dataset.reduction.visit import reduce_visit
-    from hf_dataset.simulation import instrument, planets
+    from hf_dataset.simulation import planets, raw_folder
     from modeling_ariel.columns import STAR_IN_FIT
     from modeling_ariel.retrieval import fit
 
     torch.set_num_threads(1)
     planet = planets.sample_planets(case.index + 1, case.seed, case.layout)[case.index]
     with tempfile.TemporaryDirectory() as root:
-        instrument.write_folder(root, [planet], case.layout, case.frames, seed=case.seed)
+        raw_folder.write_folder(root, [planet], case.layout, case.frames, seed=case.seed)
         folder = layouts.open_folder(root)
         visit = folder.visit("train", planet.planet_id, 0)
         row, _ = reduce_visit(visit, ReductionOptions())

@@ -1,4 +1,4 @@
-"""Where a dataset is written: a folder of this machine, or a URL of any storage that fsspec knows (`s3://bucket/x`).
+"""Where a dataset is written: a folder of this machine, or a URL of any storage that fsspec supports (`s3://bucket/x`).
 
 Both are path objects with `/`, `read_bytes`, `stat`, `unlink`: `pathlib.Path` and `upath.UPath`. They differ in how a
 file appears atomically. In a folder it is written under a hidden name and renamed; an object store has no renames, but
@@ -100,7 +100,7 @@ def put(finished: Path, path: Folder) -> None:
     if not isinstance(path, Path):
         path.fs.put_file(str(finished), path.path)
         return
-    with finished.open("rb") as file:  # the bytes are on the disk before the name says that they are whole
+    with finished.open("rb") as file:  # the bytes are on disk before the file gets its final name
         os.fsync(file.fileno())
     os.replace(finished, path)
 

@@ -1,6 +1,6 @@
 """Transit retrieval and models that turn Ariel light curves into spectra with uncertainties.
 
-Public names are loaded when they are first asked for, so that the scores need no torch. Asking for a model, its
+Public names are loaded on first use, so that the scores need no torch. Asking for a model, its
 configuration or its feature extractor also tells transformers' auto classes of them.
 """
 
@@ -47,7 +47,7 @@ else:
         if name not in _HOME_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-        globals()[name] = value  # asked for once
+        globals()[name] = value  # loaded once
         return value
 
     def __dir__():

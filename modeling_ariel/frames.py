@@ -1,6 +1,6 @@
 """Light curves in a data frame, as the rows that the feature extractor takes.
 
-Only what pandas and Polars have in common is asked of a frame, so neither is imported.
+Only methods common to pandas and Polars are used, so neither is imported.
 """
 
 from typing import Any

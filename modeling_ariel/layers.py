@@ -39,7 +39,7 @@ def patches(x: Tensor, bins: int) -> Tensor:
 def patch_centres(time: Tensor, bins: int) -> Tensor:
     """Middle of each patch (B, N) [h] after the first bin of (B, T).
 
-    A short last patch goes on at the last step, as padded visits do, so that padding moves nothing.
+    A short last patch repeats its last step, as padded visits do, so that padding changes nothing.
     """
     since = time - time[:, :1]
     step = since[:, -1:] - since[:, -2:-1] if time.shape[1] > 1 else torch.zeros_like(since)
@@ -165,7 +165,7 @@ class ArielLayer(GradientCheckpointingLayer):
 
 @dataclass
 class Encoded:
-    """``tokens`` (B, N, D) after the last norm; ``hidden_states``, before it, and ``attentions`` where asked for."""
+    """``tokens`` (B, N, D) after the last norm; ``hidden_states``, before it, and ``attentions`` on request."""
 
     tokens: Tensor
     hidden_states: tuple[Tensor, ...] | None = None

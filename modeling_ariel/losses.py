@@ -93,7 +93,7 @@ def masked_patch_loss(
 ) -> Tensor:
     """Mean squared error over valid hidden points, in units of their errors: a scalar, 1 for perfect models of noise.
 
-    Beyond ``threshold`` the square goes on as its tangent (Huber 1964, Ann. Math. Stat. 35, 73), so that hits do not
+    Beyond ``threshold`` the square continues as its tangent (Huber 1964, Ann. Math. Stat. 35, 73), so that hits do not
     decide. 0 where no valid point is hidden.
 
     Args:

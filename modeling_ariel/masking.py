@@ -96,7 +96,7 @@ def block_mask(usable: Tensor, ratio: float, noise: Tensor, length: int = BLOCK_
     """Hide runs of ``length`` patches with random starts: (B, N) bool, as many as :func:`random_mask` hides.
 
     Starts come in the order of ``noise`` (B, N). Runs may overlap, the last is cut where the number is reached, and one
-    that meets the end goes on at the beginning, so that every patch is hidden equally often.
+    that meets the end wraps round to the beginning, so that every patch is hidden equally often.
     """
     _check_noise(noise, usable.shape)
     if length < 1:

@@ -29,7 +29,7 @@ class PopulationError(ValueError):
 
 @dataclass
 class Shared:
-    """Depths with the shared parameters, as in ClassicalFit, where ``bounded`` says that b^2 >= 0 has been heard."""
+    """Depths with the shared parameters, as in ClassicalFit, ``bounded``: conditioned on b^2 >= 0."""
 
     depth: Tensor
     covariance: Tensor

@@ -40,7 +40,7 @@ class ScoreError(ValueError):
 
 
 def check_predictions(truth: ArrayLike, mu: ArrayLike, sigma: ArrayLike) -> tuple[Array, Array, Array]:
-    """Truth, mean and sigma (planet, channel) as float64, with sigma floored; ScoreError says what is wrong."""
+    """Truth, mean and sigma (planet, channel) as float64, with sigma floored; ScoreError if they are invalid."""
     y, m, s = (np.asarray(a, dtype=np.float64) for a in (truth, mu, sigma))
     if y.ndim != 2 or m.shape != y.shape or s.shape != y.shape:
         raise ScoreError(f"expected mu and sigma with the truth's shape {y.shape}, found {m.shape} and {s.shape}")

@@ -215,7 +215,7 @@ class Moments:
 def mixture_moments(means: ArrayLike, sigmas: ArrayLike) -> Moments:
     """Moments (...) of S samples' means and sigmas (S, ...): Monte Carlo dropout or the members of an ensemble.
 
-    Aleatoric: root of the mean variance, what each member says. Epistemic: spread of the means, what they disagree on.
+    Aleatoric: root of the mean variance, each member's own. Epistemic: spread of the means, their disagreement.
     """
     m, s = np.asarray(means, np.float64), np.asarray(sigmas, np.float64)
     if m.shape != s.shape or m.ndim < 1 or not len(m):

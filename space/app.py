@@ -24,13 +24,13 @@ from engine import sample
 from engine.inference import Engine
 from engine.spectrum import UNITS
 from page.endpoints import Endpoints
-from page.handlers import SIZES, Handlers, told
+from page.handlers import SIZES, Handlers, errors_shown
 from page.head import ABOUT, CSS, HEAD, IS_DARK, KEEP_UP, SAVE_PICTURE, SHOW_LINK, THEME, preload
 from page.links import LIMITS, VIEWS
 from uploads.reading import EXTENSIONS, LIMITS_TEXT, MAX_UPLOAD_BYTES
 
 WORKERS = 2  # answers computed at a time: the cores of a basic Space
-QUEUE = 100  # requests that wait; more are told to come back
+QUEUE = 100  # waiting requests; further ones are turned away
 HOUR = 3600
 EXAMPLES = [("CSV", "csv"), ("Parquet", "parquet"), ("FITS", "fits"), ("NPZ", "npz"), ("raw folder (zip)", "zip")]
 UNIT_NAMES = {"depth": "depth", "ppm": "ppm", "rp_rs": "Rp/Rs", "scale_heights": "scale heights"}
@@ -51,7 +51,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             view=gr.State(VIEWS[0]),
             dark=gr.State(False),
             last=gr.State(time_to_live=2 * HOUR),
-            asked=gr.State(0),
+            refresh=gr.State(0),
         )
         _menu(page, engine)
         with gr.Tabs(elem_id="views") as page.tabs:
@@ -80,7 +80,7 @@ def _short(source: str) -> str:
 
 
 def _menu(page: SimpleNamespace, engine: Engine) -> None:
-    """Choosing a planet, or bringing one's own."""
+    """Choice of a planet, or upload of light curves."""
     with gr.Row(elem_id="menu"):
         page.planet = gr.Dropdown(
             choices=[(info.label, str(info.planet_id)) for info in engine.planets()],
@@ -164,7 +164,7 @@ def _why_tab(page: SimpleNamespace) -> None:
 def _what_if_tab(page: SimpleNamespace) -> None:
     with gr.Tab("What if", id=VIEWS[3]) as page.what_if_tab:
         gr.Markdown(
-            "The same planet observed under other conditions; fit and network run anew, the simulator where it can."
+            "The same planet under other conditions: simulated again where possible, then fitted and predicted."
         )
         with gr.Row():
             page.noise = gr.Slider(
@@ -201,10 +201,10 @@ def _what_if_tab(page: SimpleNamespace) -> None:
 
 
 def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
-    """Who triggers what. Choices only say what is wanted, at once; one event computes the visible view.
+    """Connect events. Choices only record what is wanted; one event computes the visible view.
 
-    A choice made while that event runs makes it run once more at its end, with everything as it is then: neither can
-    an answer overtake a newer one, nor is the last choice lost, nor do two answers of a session keep both workers.
+    A choice made while that event runs makes it run once more afterwards, with the values of that time. So answers
+    come in order, the last choice counts, and a session never holds both workers.
     """
     whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
     inputs = [page.subject, page.view, page.dark, page.last, page.unit, page.resolution, page.visit, page.bands]
@@ -231,8 +231,8 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
 
     controls = (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs)
     gr.on(
-        [page.asked.change, *(control.input for control in controls)],
-        told(handlers.show),
+        [page.refresh.change, *(control.input for control in controls)],
+        errors_shown(handlers.show),
         inputs,
         [*outputs, page.query],
         trigger_mode="always_last",
@@ -243,28 +243,30 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     ).then(None, page.query, page.link, js=SHOW_LINK, **private)
 
     opened = [page.subject, page.view, page.dark, page.planet, page.tabs, page.unit, page.resolution, page.visit]
-    opened += [*whatifs, page.status, page.asked]
+    opened += [*whatifs, page.status, page.refresh]
     dark = gr.Checkbox(visible=False)
-    app.load(told(handlers.open_page), dark, opened, js=IS_DARK, **private)
+    app.load(errors_shown(handlers.open_page), dark, opened, js=IS_DARK, **private)
 
-    chosen = [page.subject, page.planet, page.visit, page.last, page.status, page.asked]
-    page.planet.input(told(handlers.choose), page.planet, chosen, trigger_mode="always_last", **private)
-    page.random.click(told(handlers.choose_random), None, chosen, **private)
-    page.hardest.click(told(handlers.choose_hardest), page.subject, chosen, **private)
-    page.best.click(told(handlers.choose_best), page.subject, chosen, **private)
-    page.upload.upload(told(handlers.bring), [page.upload, page.subject], chosen, **private)
-    # of the tabs together: a tab's own event also comes when the page is built, and may be answered after the link's;
-    # progress is shown on the figures, as KEEP_UP sees by it that something is outstanding
+    chosen = [page.subject, page.planet, page.visit, page.last, page.status, page.refresh]
+    page.planet.input(errors_shown(handlers.choose), page.planet, chosen, trigger_mode="always_last", **private)
+    page.random.click(errors_shown(handlers.choose_random), None, chosen, **private)
+    page.hardest.click(errors_shown(handlers.choose_hardest), page.subject, chosen, **private)
+    page.best.click(errors_shown(handlers.choose_best), page.subject, chosen, **private)
+    page.upload.upload(errors_shown(handlers.open_upload), [page.upload, page.subject], chosen, **private)
+    # one event for all tabs: a tab's own also fires when the page is built and may be answered after the link's;
+    # progress is shown on the figures, where KEEP_UP looks for unfinished answers
     page.tabs.select(
-        told(handlers.select),
+        errors_shown(handlers.select),
         None,
-        [page.view, page.asked],
+        [page.view, page.refresh],
         trigger_mode="multiple",
         concurrency_limit=1,
         show_progress_on=plots,
         **private,
     )
-    page.example_kind.input(told(handlers.example), page.example_kind, page.example, concurrency_limit=1, **private)
+    page.example_kind.input(
+        errors_shown(handlers.example), page.example_kind, page.example, concurrency_limit=1, **private
+    )
     page.png.click(None, page.query, None, js=SAVE_PICTURE, **private)
 
     nudge = gr.Button(visible="hidden", elem_id="nudge")
@@ -273,7 +275,7 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
 
 
 def _publish(endpoints: Endpoints) -> None:
-    """Named endpoints. Answers share the page's workers; `/upload` takes a file, so it needs components."""
+    """Named endpoints. They share the page's workers; `/upload` takes a file, so it needs components."""
     group: dict[str, Any] = {"concurrency_limit": WORKERS, "concurrency_id": "answers"}
     gr.api(endpoints.planets, api_name="planets")
     gr.api(endpoints.reliability, api_name="reliability", **group)
@@ -291,7 +293,7 @@ def _publish(endpoints: Endpoints) -> None:
 
 
 def open_engine() -> Engine:
-    """The engine that the environment asks for."""
+    """The engine configured by the environment."""
     setting = {
         name: os.environ.get(f"ARIEL_{name.upper()}") or None
         for name in ("model", "dataset", "model_revision", "dataset_revision")
@@ -300,15 +302,15 @@ def open_engine() -> Engine:
 
 
 def warm_up(engine: Engine) -> None:
-    """Compute the spectrum that a page without a link opens on: the first visitor does not wait for it."""
+    """Compute the spectrum that the page opens on, so that the first visitor need not wait."""
     try:
         engine.spectrum(engine.visits(engine.planets()[0].planet_id))
-    except Exception:  # a background thread; whoever asks for the planet is told
+    except Exception:  # a background thread; users see the error when they open the planet
         logging.getLogger(__name__).exception("the first planet could not be predicted")
 
 
 def launch(app: gr.Blocks, port: int | None = None, **options: Any) -> Any:
-    """Serve the app; what else it is told goes to Gradio."""
+    """Serve the app; ``options`` are passed on to Gradio."""
     return app.launch(
         server_port=port,
         theme=THEME,

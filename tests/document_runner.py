@@ -18,8 +18,8 @@ import warm_python
 from code_blocks import Block
 from local_hub import WRITE_TOKEN, Account, LocalHub
 
-from hf_dataset.simulation.instrument import write_folder
 from hf_dataset.simulation.planets import sample_planets
+from hf_dataset.simulation.raw_folder import write_folder
 
 BIN = Path(sysconfig.get_path("scripts"))
 REAL_PLANET = 1103775  # a number that the documents name; its frames here are simulated

@@ -13,9 +13,6 @@ from pathlib import Path
 
 from engine.inference import Engine
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]  # fmt: skip
 START_S = 120.0  # importing torch and opening everything, on a busy machine
 
 

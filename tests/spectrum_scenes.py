@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -38,7 +38,7 @@ def rows() -> tuple[dict[str, Any], ...]:
     population = planets.sample_planets(PLANETS, 5, "2025")
     found = []
     for planet, visit in VISITS:
-        row = fast.simulate_row(population[planet], visit, BINS, seed=1)
+        row = light_curves.simulate_row(population[planet], visit, BINS, seed=1)
         row |= {name: row[name][:, KEEP] for name in ("flux", "flux_err", "valid")}
         row["spectrum"] = row["spectrum"][KEEP]
         if planet == WITHOUT_TABLE:

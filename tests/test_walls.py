@@ -19,7 +19,7 @@ ROOMS = {
     f"{DATASET}.reduction": {DATASET, f"{DATASET}.raw"},
     f"{DATASET}.store": {DATASET, f"{DATASET}.raw"},
     f"{DATASET}.build": {DATASET, f"{DATASET}.raw", f"{DATASET}.reduction", f"{DATASET}.store"},
-    f"{DATASET}.simulation": {DATASET},
+    f"{DATASET}.simulation": {DATASET, f"{DATASET}.store"},
     "modeling_ariel": set(),
     "engine": set(),
     "uploads": {"engine"},

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow.parquet as pq
 
-from hf_dataset.simulation import detector, fast, planets, statistics, telescope
+from hf_dataset.simulation import detector, light_curves, planets, statistics, telescope
 
 REAL, OURS = "#1f5fa8", "#d9702b"
 plt.rcParams.update({"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True, "figure.dpi": 90})
@@ -82,22 +82,22 @@ def population(real: Path, out: Path) -> None:
     print("correlation of mean shapes:", np.corrcoef(a.mean, b.mean)[0, 1])
 
 
-def matched_planet(real: Path) -> tuple[np.ndarray, planets.Planet, fast.FastSettings]:
+def matched_planet(real: Path) -> tuple[np.ndarray, planets.Planet, light_curves.LightCurveSettings]:
     """The real planet 1103775's flux and a simulated one on its orbit, as bright, summed over as many rows."""
     flux = np.load(real / "light_curves" / "planet_1103775_2025.npz")["flux"].astype(float)[:, np.r_[0, 36:318]]
     with (real / "challenge_2025" / "test_star_info.csv").open() as file:
         star = {k: float(v) for k, v in next(csv.DictReader(file)).items() if k not in ("planet_id", "e")}
     planet = planets.planet_from_spectrum(np.full(283, 0.0166), 1, "2025")
     planet = replace(planet, **star, t0=4.22, brightness=1.0)
-    noise = fast.NoiseModel(airs_half_width=7.5, fgs1_radius=9.0)
-    ratio = np.median(flux[:, 1:].sum(axis=1)) / fast.star_flux(planet, noise)[0][1:].sum()
-    return flux, replace(planet, brightness=float(ratio)), fast.FastSettings(noise=noise)
+    noise = light_curves.NoiseModel(airs_half_width=7.5, fgs1_radius=9.0)
+    ratio = np.median(flux[:, 1:].sum(axis=1)) / light_curves.star_flux(planet, noise)[0][1:].sum()
+    return flux, replace(planet, brightness=float(ratio)), light_curves.LightCurveSettings(noise=noise)
 
 
 def light_curves(real: Path, out: Path) -> None:
     """Noise per channel and spectrum against planet 1103775; drift and scatter against the 466 white curves."""
     flux, planet, settings = matched_planet(real)
-    row = fast.simulate_row(planet, seed=3, settings=settings)
+    row = light_curves.simulate_row(planet, seed=3, settings=settings)
     wl = planets.wavelengths_um("2025")
     figure, axes = plt.subplots(2, 4, figsize=(15, 6.4), layout="constrained")
     level = np.median(row["flux"], axis=0)
@@ -120,7 +120,7 @@ def light_curves(real: Path, out: Path) -> None:
     shared = statistics.common_noise(flux[:, 1:], out_real, np.random.default_rng(0))
     many = [
         statistics.common_noise(
-            fast.simulate_row(planet, seed=s, settings=settings)["flux"][:, 1:].astype(float),
+            light_curves.simulate_row(planet, seed=s, settings=settings)["flux"][:, 1:].astype(float),
             out_ours,
             np.random.default_rng(0),
             40,
@@ -168,7 +168,7 @@ def _white_curves(real: Path, axes: np.ndarray) -> None:
 
 
 def _simulated_drift(planet: planets.Planet) -> tuple[np.ndarray, float]:
-    white = fast.simulate_row(planet, n_bins=187, seed=1)["flux"][:, 1:].astype(float).sum(axis=1)
+    white = light_curves.simulate_row(planet, n_bins=187, seed=1)["flux"][:, 1:].astype(float).sum(axis=1)
     per_h = 187 / planets.WINDOW_H
     first, last = ((planet.t0 + s * planet.duration / 2) * per_h for s in (-1, 1))
     ingress = 1.2 * planet.duration * per_h * planet.k / (1 + planet.k)

@@ -52,7 +52,7 @@ def make_executor(
     """The executor of an engine, not started. `options` are its own (partition, time, …) and win over the others.
 
     The tasks decide by themselves what is left to do, so datatrove's completion marks are not used. On Slurm what
-    depends on failed jobs still runs (it says what is missing), and no job waits for one that cannot run.
+    depends on failed jobs still runs (and reports what is missing), and no job waits for one that cannot run.
     """
     logger.disable("datatrove")  # in this process: what it would tell the user is not about light curves
     check_name(engine)

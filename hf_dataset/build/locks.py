@@ -64,7 +64,7 @@ def hold(path: Folder) -> Iterator[None]:
 
 
 class _Lease:
-    """An object that says who may write, and until when."""
+    """An object that names the writer and when its lock expires."""
 
     def __init__(self, path: UPath) -> None:
         self.path, self.token = path, uuid.uuid4().hex

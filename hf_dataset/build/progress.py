@@ -1,7 +1,7 @@
 """One progress bar for all workers: they append a line per visit to files in OUT, and the builder reads them.
 
 Files work on every engine that shares OUT with its workers, and need no channel between processes. An object store
-can't append, so on a URL a shard's few lines are written anew.
+can't append, so on a URL a shard's few lines are rewritten.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ProgressBar:
                     text = path.read_bytes()
                 except OSError:
                     continue  # the next look will find it
-                # a task that is done again writes the same lines anew: they are shown once it has passed the former's
+                # a repeated task writes the same lines again: only those beyond the former ones are shown
                 lines = text[: text.rfind(b"\n") + 1].splitlines()[self._shown.get(path.name, 0) :]
                 self._shown[path.name] = self._shown.get(path.name, 0) + len(lines)
                 self._left[path.name] -= len(lines)

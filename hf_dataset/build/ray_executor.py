@@ -1,7 +1,7 @@
 """datatrove's Ray executor with one task per Ray worker, so that a killed worker is noticed.
 
 datatrove's own runs each task in a multiprocessing.Pool inside a Ray actor: a task that the system kills leaves the
-pool, and with it the build, waiting for ever; a task's error is only logged, and the build goes on. ray is imported
+pool, and with it the build, waiting for ever; a task's error is only logged, and the build continues. ray is imported
 inside functions: this module can be imported without it.
 """
 

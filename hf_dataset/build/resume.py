@@ -49,7 +49,7 @@ def unfinished(plan: Plan, folder: ChallengeFolder) -> list[Shard]:
             f"{plan.out} was begun differently:\n  "
             + "\n  ".join(problems[:5])
             + (f"\n  … and {len(problems) - 5} more" if len(problems) > 5 else "")
-            + "\nNothing was changed. Build into another folder, or use --restart to begin this one anew."
+            + "\nNothing was changed. Build into another folder, or use --restart to start this one over."
         )
     return [shard for shard in plan.shards if str(shard.name) not in done]
 
@@ -94,7 +94,7 @@ def check_tables(plan: Plan) -> None:
     if found := changes(plan.tables, table_fingerprints(plan.root)):
         raise BuildConflict(
             f"{plan.root}: tables changed while the build ran: {'; '.join(found)}. Run it again; where that is "
-            "refused, shards were finished before the change, and --restart begins anew"
+            "refused, shards were finished before the change, and --restart starts over"
         )
 
 

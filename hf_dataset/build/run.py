@@ -126,7 +126,7 @@ def _locked(out: Folder) -> Iterator[None]:
 def _executor(
     plan: Plan, todo: Sequence[Shard], options: BuildOptions, open_folder: OpenFolder, reduce_visit: ReduceVisit
 ) -> PipelineExecutor:
-    """The executor of the shards `todo` on the chosen engine, not started; where nobody waits, it also ends the build.
+    """The executor of the shards `todo` on the chosen engine, not started; without waiting, it also ends the build.
 
     ValueError where this machine lacks the engine, or the engine one of its options.
     """

@@ -10,6 +10,7 @@ Ranges are facts read off the real tables (`train_star_info.csv` of 2025, 1,100 
 `train_labels.csv` of 2024, 466 planets): see docs/simulation.md.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,8 @@ __all__ = [
     "System",
     "airs_axis_um",
     "planet_from_spectrum",
+    "planets_from_spectra",
+    "sample_layouts",
     "sample_planets",
     "spectra",
     "wavelengths_um",
@@ -253,6 +256,15 @@ def sample_planets(n: int, seed: int, layout: str = "2025") -> list[Planet]:
     return _assemble(system, depth, planet_ids(n, seed), layout, seed)
 
 
+def sample_layouts(n: int, seed: int, layout: str) -> list[Planet]:
+    """`n` planets of one layout, or alternately of "both"."""
+    if layout != "both":
+        return sample_planets(n, seed, layout)
+    half = -(-n // 2)
+    pairs = zip(sample_planets(half, seed, "2024"), sample_planets(half, seed + 1, "2025"), strict=True)
+    return [planet for pair in pairs for planet in pair][:n]
+
+
 def planet_from_spectrum(
     spectrum: Array, seed: int, layout: str = "2024", planet_id: int | None = None, star: int | None = None
 ) -> Planet:
@@ -274,6 +286,13 @@ def planet_from_spectrum(
     chosen = System(*(np.atleast_1d(getattr(system, f)[pick]) for f in System.__dataclass_fields__))
     chosen = replace(chosen, k=np.array([k]), i=np.degrees(np.arccos([b / chosen.sma[0]])))
     return replace(_assemble(chosen, spectrum[None], ids, layout, seed)[0], given=True)
+
+
+def planets_from_spectra(spectra: Mapping[int, Array], seed: int) -> list[Planet]:
+    """A planet of the 2024 population for each spectrum (283,), with the id of the spectrum."""
+    return [
+        planet_from_spectrum(spectrum, seed + planet % 2**31, "2024", planet) for planet, spectrum in spectra.items()
+    ]
 
 
 def _check_layout(layout: str) -> None:

@@ -1,4 +1,4 @@
-"""What the telescope sees, shared by the fast and the slow path: flux per channel, cadence, drift and jitter laws.
+"""The telescope, shared by simulated frames and light curves: flux per channel, cadence, drift and jitter laws.
 
 The throughput is a smooth curve through points read off the stellar spectrum of one real planet of the challenge
 (342072318) over a black body at its star's temperature; the real planet 1103775, whose star is 740 K hotter, gives the
@@ -164,7 +164,7 @@ class PointingLaw:
     slow_px: float = 0.003
     slow_h: float = 0.02
     airs_response: float = 5.5e-3  # 1 sigma from visit to visit [1/px], along the rows
-    fgs1_response: float = 8e-3  # fast path only: what dead pixels filled from their neighbours leave [1/px]
+    fgs1_response: float = 8e-3  # light curves only: what dead pixels filled from their neighbours leave [1/px]
 
     def __post_init__(self) -> None:
         """Reject settings that cannot be meant."""
@@ -178,7 +178,7 @@ class PointingLaw:
     def draw(
         self, rng: np.random.Generator, n: int, spacing_h: float, instrument: str, exposures: float = 1.0
     ) -> Array:
-        """Shifts along rows and columns of `n` exposures, or bins of so many `exposures`: (n, 2) [px]."""
+        """Shifts along rows and columns of `n` exposures, or bins of `exposures` each: (n, 2) [px]."""
         fast = self.fast_px(instrument, exposures) * rng.standard_normal((n, 2))
         rho = float(np.exp(-spacing_h / self.slow_h))
         return fast + self.slow_px * np.stack([ar1(rng, n, rho) for _ in range(2)], axis=1)

@@ -49,7 +49,7 @@ def limb_darkening(wavelength_um: Array, ts_k: float, rng: np.random.Generator |
 
     A smooth approximation to the ATLAS grid of Claret & Bloemen 2011 (A&A 529, A75; log g = 4.5, solar metallicity):
     about (0.40, 0.25) in the optical and (0.07, 0.15) at 3.6 um for a 5500 K star, u1 falling with temperature.
-    With `rng`, one planet differs from the next by 0.03 in u1 and u2, mostly alike over the channels.
+    With `rng`, one planet differs from the next by 0.03 in u1 and u2, mostly in common over the channels.
     """
     bluer = 0.7 / wavelength_um
     hotter = (ts_k - 5500.0) / 1000.0

@@ -1,4 +1,4 @@
-"""All that stands beside the shards for `datasets`, the Hub and programs: `dataset.json`, card, croissant.json, sample.
+"""The files beside the shards for `datasets`, the Hub and programs: `dataset.json`, card, croissant.json, sample.
 
 Counts, layouts and licence are read off the shards, so that they cannot disagree with them.
 """
@@ -32,7 +32,7 @@ def write_card(
 ) -> Folder:
     """Write README.md, dataset.json, croissant.json and the sample for the shards in `out`; return the card's path.
 
-    wavelengths: (channel,) [um]. made: Markdown that says how the columns came about. provenance: what made the folder
+    wavelengths: (channel,) [um]. made: Markdown on how the columns were made. provenance: what made the folder
     (options, versions, hashes), shown as JSON. Simulated rows get Apache-2.0, others the challenge's licence.
     """
     out, wavelengths = folder(out), np.asarray(wavelengths, float)

@@ -238,12 +238,12 @@ def hub_loading(repo_id: str, split: str) -> str:
 
 
 def licence_section(contents: Contents) -> str:
-    """What the card says of the licence, and what to cite."""
+    """The card's text on the licence and citations."""
     return f"{licence_text(contents)}\n\n```bibtex\n{CITATION.strip()}\n```"
 
 
 def licence_text(contents: Contents) -> str:
-    """What the card says of the licence."""
+    """The card's text on the licence."""
     if contents.licence == OPEN_LICENCE:
         return (
             "The rows are made by this project's simulator and are under Apache-2.0. They imitate the data of the "

@@ -55,7 +55,7 @@ def describe(contents: Contents, title: str, wavelengths: np.ndarray, repo_id: s
     """The Croissant description, JSON-able; wavelengths (channel,) [um].
 
     The files are those beside `croissant.json`, or of the Hub's dataset `repo_id`. Its `version` is the package's,
-    which decides columns and steps; which rows they are, a revision on the Hub says.
+    which decides columns and steps; the rows are identified by a revision on the Hub.
     """
     url = f"https://huggingface.co/datasets/{repo_id}"
     return {
@@ -137,7 +137,7 @@ def _channels(wavelengths: np.ndarray) -> dict[str, Any]:
 
 
 def _records(contents: Contents, config: str) -> dict[str, Any]:
-    """A configuration: its columns, and the split that the name of a row's file says."""
+    """A configuration: its columns, and the split from the name of a row's file."""
     files = {"fileSet": {"@id": f"files-{config}"}}
     split = _field(f"{config}/split", "Split that the row is in.", "string", ())
     split["source"] = {

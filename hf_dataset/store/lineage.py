@@ -91,7 +91,7 @@ def read_manifest(path: Folder) -> dict[str, Any] | None:
 
 
 def is_whole(out: Folder, manifest: Mapping[str, Any]) -> bool:
-    """Whether the shard's file is there with the size that its manifest says."""
+    """Whether the shard's file exists with the size in its manifest."""
     try:
         return (out / manifest["shard"]).stat().st_size == manifest["bytes"]
     except FileNotFoundError:

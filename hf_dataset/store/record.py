@@ -22,7 +22,7 @@ FILE = "dataset.json"
 class Record:
     """What shards cannot say of themselves.
 
-    wavelengths: (channel,) [um]. made: Markdown that says how the columns came about. provenance:
+    wavelengths: (channel,) [um]. made: Markdown on how the columns were made. provenance:
     command, settings of the reduction or the simulation, versions, hashes.
     """
 

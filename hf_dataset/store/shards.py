@@ -45,11 +45,11 @@ class ShardName:
 
     @property
     def file(self) -> str:
-        """Where the shard lies in a dataset folder."""
+        """Path of the shard in a dataset folder."""
         return f"{DATA_DIR}/{self}.parquet"
 
     def path(self, out: Folder) -> Folder:
-        """Where the shard lies in the dataset folder `out`."""
+        """Path of the shard in the dataset folder `out`."""
         return out / self.file
 
 

@@ -169,7 +169,7 @@ def _bins(file: pq.ParquetFile) -> int:
 
 
 def recorded_root(out: Folder) -> Path | None:
-    """The raw folder that the dataset was built from, as run.json says, where it is still there."""
+    """The raw folder that the dataset was built from (in run.json), if it still exists."""
     try:
         root = Path(json.loads((out / "run.json").read_bytes())["config"]["root"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Colours of the figures that Matplotlib draws: Okabe and Ito's palette, told apart by colour-blind readers."""
+"""Colours of the figures that Matplotlib draws: Okabe and Ito's palette, safe for colour-blind readers."""
 
 from __future__ import annotations
 

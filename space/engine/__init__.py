@@ -1,1 +1,1 @@
-"""Planets → spectra with their reasons; no Gradio here."""
+"""Planets → spectra and explanations, without Gradio."""

@@ -1,7 +1,7 @@
-"""Make the Space's sample with the released model's scores beside it, and print where it is.
+"""Make the Space's sample with the released model's scores, and print its folder.
 
-Run in space/: python -m engine [FOLDER]. Without FOLDER it is the one that the Space opens: bundled with it, or in this
-machine's cache. Scores that another checkpoint made are made anew.
+Run in space/: python -m engine [FOLDER]. The default is the folder that the Space opens: the bundled one, or one in
+this machine's cache. Scores of another checkpoint are replaced.
 """
 
 from __future__ import annotations

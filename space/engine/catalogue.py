@@ -1,8 +1,7 @@
-"""The open dataset: a folder or a Hub id, of which only an index is in memory and single rows are read.
+"""The open dataset, a folder or a Hub id: an index in memory, rows read on request.
 
-Rows are Parquet: of the index only a few small columns are decoded, of a planet the row groups that hold it. On the
-Hub the same reads are range requests, so that a dataset of a thousand planets opens in seconds and is never fetched
-whole.
+The index decodes a few small columns of the Parquet shards, a planet the row groups that hold it. On the Hub these are
+range requests: a dataset of a thousand planets opens in seconds and is never downloaded as a whole.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class CatalogueError(ValueError):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a row lies."""
+    """Location of a row."""
 
     shard: Folder
     group: int
@@ -72,7 +71,7 @@ class Catalogue:
 
     @classmethod
     def open(cls, dataset: str | None = None, revision: str | None = None) -> Catalogue:
-        """A dataset folder, a Hub id, or (None) the bundled sample; CatalogueError says what was found instead."""
+        """A dataset folder, a Hub id, or (None) the bundled sample; CatalogueError if it cannot be opened."""
         if dataset is None:
             if revision is not None:
                 raise CatalogueError(f"dataset revision {revision}: expected a dataset on the Hub, found the sample")
@@ -140,7 +139,7 @@ class Catalogue:
         return list(self._planets.values())
 
     def info(self, planet_id: int) -> PlanetInfo:
-        """One planet; CatalogueError where the dataset has none of that number."""
+        """One planet; CatalogueError if the dataset does not have it."""
         try:
             return self._planets[int(planet_id)]
         except (KeyError, ValueError, TypeError):
@@ -166,7 +165,7 @@ class Catalogue:
         return self._planets[ids[int(np.random.default_rng(abs(int(seed))).integers(len(ids)))]]
 
     def visits(self, planet_id: int) -> list[dict[str, Any]]:
-        """Rows of a planet's visits, in their order; arrays that cannot be written to."""
+        """Rows of a planet's visits in order, with read-only arrays."""
         planet = self.info(planet_id).planet_id
         with self._lock:
             if planet in self._rows:
@@ -189,12 +188,12 @@ class Catalogue:
             raise CatalogueError(f"{self.name}: {place.shard.name}: cannot be read at present") from error
         for name, value in row.items():
             if isinstance(value, np.ndarray):
-                row[name] = value = np.array(value)  # of this row alone, not a view of its group
+                row[name] = value = np.array(value)  # a copy, not a view of the row group
                 value.flags.writeable = False
         return row
 
     def raw_view(self, planet_id: int) -> RawView | None:
-        """The kept detector images of a planet, None where there are none."""
+        """The stored detector images of a planet, or None."""
         if not self.info(planet_id).raw or not isinstance(self.where, Path):
             return None
         return read_view(self.where / sample.RAW / f"{int(planet_id)}.npz")
@@ -204,7 +203,7 @@ class Catalogue:
         return read_json(self.where / sample.SCORES) or {}
 
     def write_scores(self, content: Mapping[str, Any]) -> None:
-        """Keep scores beside the sample, where it can be written to; other datasets are left alone."""
+        """Store scores in the sample's folder, if it is writable; no other dataset is changed."""
         if self.is_sample and isinstance(self.where, Path):
             try:
                 write_bytes(self.where / sample.SCORES, (json.dumps(content, indent=1) + "\n").encode())

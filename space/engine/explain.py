@@ -1,9 +1,8 @@
-"""Why this σ: parts of the light curves are hidden, the answer is made anew, and what has changed is shown.
+"""Occlusion: how mean and σ of a spectrum change when parts of the light curves are hidden.
 
-Occlusion (Zeiler & Fergus 2014, ECCV) with the physics in it: hiding data from the network alone would leave the fit
-as it is, and it is the fit that most of the precision comes from. So every hidden patch is a fit of its own. To be
-quick, these fits see means of three bins, which blur nothing that matters here (3.6 min of a transit of hours) and
-cost a third; the network sees the curves as they are, less what is hidden.
+As Zeiler & Fergus 2014 (ECCV), but the fit is repeated too: most of the precision comes from it, so that hiding data
+from the network alone would show little. These fits read means of three bins (3.6 min of a transit of hours), which
+takes a third of the time; the network reads the light curves at full resolution, without the hidden part.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from modeling_ariel.scoring import BANDS
 from modeling_ariel.status import FITTED
 
 PATCHES = 15  # half an hour each of a visit of 7.5 h
-TOGETHER = 3  # bins averaged for the fits
-FEWEST_BINS = 60  # of a fit: below it nothing is averaged
+BINS_AVERAGED = 3  # bins averaged for the fits
+FEWEST_BINS = 60  # of a fit after averaging; shorter light curves are not averaged
 METHOD = (
     "Each fifteenth of every visit and each band is hidden in turn from fit and network, both are run again, "
-    "and the answer is compared with the one from all data. The residuals that the network sees are those of the fit "
-    "to all data, less what is hidden."
+    "and the answer is compared with the one from all data. The network's residuals are those of the fit to all data, "
+    "without the hidden part."
 )
 
 Features = Mapping[str, Tensor]
@@ -36,8 +35,8 @@ Fit = Callable[[Features], ClassicalFit]
 
 
 @dataclass(frozen=True)
-class _Hidden:
-    """Mean and sigma (C,) without some part of the data."""
+class _Occluded:
+    """Mean and sigma (C,) from the data that are not hidden."""
 
     mean: np.ndarray
     sigma: np.ndarray
@@ -47,11 +46,11 @@ def attribution(network: Network, name: str, features: Features, answer: Answer,
     """Attribution of one planet's spectrum.
 
     Args:
-        network: of the answer.
+        network: that made the answer.
         name: for titles.
         features: the extractor's tensors of all visits.
-        answer: with all data.
-        fit: makes the fits of features.
+        answer: from all data.
+        fit: fits features.
     """
     wavelength, own = network.wavelength_um, lengths(features)
     patches = [[np.array_split(np.arange(n), PATCHES)[place] for n in own] for place in range(PATCHES)]  # of each visit
@@ -63,14 +62,16 @@ def attribution(network: Network, name: str, features: Features, answer: Answer,
     in_time, in_bands, method = np.zeros((len(patches), 2)), np.zeros((len(bands), 4)), METHOD
     if answer.spectrum.status in FITTED:
         insides = [_inside(wavelength, edge) for edge in bands.values()]
-        nothing = np.zeros(tuple(features["valid"].shape), bool)
-        masks = [nothing, *(_hide(nothing, patch) for patch in patches)]
-        whole, *found = _without(network, features, answer, fit, [*masks, *(nothing | inside for inside in insides)])
+        none_hidden = np.zeros(tuple(features["valid"].shape), bool)
+        masks = [none_hidden, *(_hide(none_hidden, patch) for patch in patches)]
+        with_all, *found = _occluded(
+            network, features, answer, fit, [*masks, *(none_hidden | inside for inside in insides)]
+        )
         for place in range(len(patches)):
-            in_time[place] = _change(whole, found[place], np.ones(wavelength.size, bool))
+            in_time[place] = _change(with_all, found[place], np.ones(wavelength.size, bool))
         for place, inside in enumerate(insides):
             one = found[len(patches) + place]
-            in_bands[place] = *_change(whole, one, inside), *_change(whole, one, ~inside)
+            in_bands[place] = *_change(with_all, one, inside), *_change(with_all, one, ~inside)
     else:
         why = "; ".join(filter(None, answer.classical.notes or ()))
         method = f"Nothing to explain: the fit found no transit ({why or 'no reason'})."
@@ -98,9 +99,9 @@ def lengths(features: Features) -> list[int]:
     return [int(np.flatnonzero(seen)[-1]) + 1 for seen in np.any(features["valid"].numpy(), axis=2)]
 
 
-def _hide(nothing: np.ndarray, patch: Sequence[np.ndarray]) -> np.ndarray:
+def _hide(none_hidden: np.ndarray, patch: Sequence[np.ndarray]) -> np.ndarray:
     """(V, T, C) true in the patch's bins of each visit."""
-    hidden = nothing.copy()
+    hidden = none_hidden.copy()
     for mask, part in zip(hidden, patch, strict=True):
         mask[part] = True
     return hidden
@@ -110,10 +111,10 @@ def _inside(wavelength: np.ndarray, edges: tuple[float, float]) -> np.ndarray:
     return (wavelength >= edges[0]) & (wavelength < edges[1])
 
 
-def _without(
+def _occluded(
     network: Network, features: Features, answer: Answer, fit: Fit, hidden: Sequence[np.ndarray]
-) -> list[_Hidden]:
-    """The answers without what each of ``hidden`` (V, T, C) says; all fits are made in one go."""
+) -> list[_Occluded]:
+    """The answers without the data of each mask in ``hidden`` (V, T, C); all fits are made in one call."""
     visits = len(features["valid"])
     seen = [features["valid"] & ~torch.tensor(mask) for mask in hidden]
     together = {name: torch.cat([value] * len(seen)) for name, value in features.items() if len(value) == visits}
@@ -130,12 +131,12 @@ def _without(
             "light_curve": features["light_curve"] * valid,
         }
         mean, sigma = network.pipeline.run(inputs)
-        found.append(_Hidden(mean[0], sigma[0]))
+        found.append(_Occluded(mean[0], sigma[0]))
     return found
 
 
-def averaged(features: Features, together: int = TOGETHER) -> dict[str, Tensor]:
-    """Features with means of neighbouring bins, weighted by their errors; left as they are where they are few."""
+def averaged(features: Features, together: int = BINS_AVERAGED) -> dict[str, Tensor]:
+    """Features with means of neighbouring bins, weighted by their errors; unchanged where bins are few."""
     bins = features["time"].shape[1]
     if bins // together < FEWEST_BINS:
         return dict(features)
@@ -160,7 +161,7 @@ def averaged(features: Features, together: int = TOGETHER) -> dict[str, Tensor]:
     }
 
 
-def _change(before: _Hidden, after: _Hidden, of: np.ndarray) -> tuple[float, float]:
+def _change(before: _Occluded, after: _Occluded, of: np.ndarray) -> tuple[float, float]:
     """Shift of the mean [sigma] and change of ln sigma over the channels ``of``."""
     if not of.any():
         return 0.0, 0.0

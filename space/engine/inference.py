@@ -1,11 +1,11 @@
-"""The engine behind the Space, without gradio: a dataset's planets, or light curves of one's own, to spectra.
+"""The engine behind the Space, without Gradio: from planets of a dataset, or a user's light curves, to spectra.
 
     engine = Engine.open()                       # the released checkpoint and the bundled sample
     rows = engine.visits(engine.random(0).planet_id)
     engine.spectrum(rows).table(), engine.light_curves(rows), engine.why(rows)
 
-An engine may be used from many threads. Fits run in a few worker threads, the network one request at a time; what was
-computed is kept under a hash of the light curves themselves, so that nobody gets an answer without bringing the data.
+An engine may be used from many threads. Fits run in a few worker threads, the network serves one request at a time.
+Results are cached under a hash of the light curves, so that only someone who has the data gets the answer.
 """
 
 from __future__ import annotations
@@ -61,31 +61,31 @@ Rows = Sequence[Mapping[str, Any]]
 Features = Mapping[str, torch.Tensor]
 
 FITS_KEPT, ANSWERS_KEPT = 48, 48  # 5 MB a visit and 2 MB a planet of 375 bins: under 350 MB
-FITS_TOGETHER = 6  # of those that explain a spectrum: a second or so, after which it is another user's turn
+FITS_PER_BATCH = 6  # of an occlusion: about a second, then another user's fit may run
 MOST_VISITS = 10
-WAIT_S = 120.0  # for a fit, the queue of other users' fits included
+WAIT_S = 120.0  # for a fit, including the queue
 RANKED = 24  # planets of a dataset without scores that are predicted to rank them
 
 
 class EngineError(ValueError):
-    """Light curves that the engine cannot take, or a request that it cannot do; a sentence for the user."""
+    """Light curves or a request that the engine refuses; the message is for the user."""
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """How well a planet does: its 2024 score where the truth is known, and the median σ."""
+    """What planets are ranked by: the 2024 score where the truth is known, and the median σ."""
 
     score: float | None
     sigma_ppm: float
 
     @property
     def key(self) -> tuple[float, float]:
-        """Larger is better; planets without truth come by their σ."""
+        """Larger is better; planets without truth are ordered by their σ."""
         return (-np.inf if self.score is None else self.score, -self.sigma_ppm)
 
 
 class Engine:
-    """A checkpoint and a dataset, opened. Make one with `Engine.open`."""
+    """An open checkpoint and dataset. Make one with `Engine.open`."""
 
     def __init__(self, network: Network, catalogue: Catalogue, workers: int) -> None:
         self.network, self.catalogue = network, catalogue
@@ -118,13 +118,13 @@ class Engine:
             dataset: folder, fsspec URL or Hub id; default the bundled simulated sample, made where it is not there.
             model_revision, dataset_revision: branch, tag or commit of a Hub id.
             workers: threads for fits; default one a core, at most 4. Torch is held to one thread in each.
-            background: rank the planets of a dataset without scores in a thread of its own, now.
+            background: start ranking the planets of a dataset without scores, in its own thread.
         """
         workers = workers or min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 4)
         torch.set_num_threads(1)  # fits of small matrices: more threads each are slower than more fits at once
         engine = cls(Network.open(model, model_revision), Catalogue.open(dataset, dataset_revision), workers)
         if background and not engine._ranked.is_set():
-            threading.Thread(target=engine._rank_quietly, name="ranking", daemon=True).start()
+            threading.Thread(target=engine._rank_in_background, name="ranking", daemon=True).start()
         return engine
 
     @property
@@ -134,7 +134,7 @@ class Engine:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is open: model, its hash, dataset, its commit, numbers of planets."""
+        """Model, its hash, dataset, its commit, number of planets."""
         return {
             "model": self.network.source,
             "model_sha256": self.network.digest,
@@ -147,11 +147,11 @@ class Engine:
     # --- planets -------------------------------------------------------------------------------------------------
 
     def planets(self) -> list[PlanetInfo]:
-        """All planets of the dataset, with scores where they are known by now."""
+        """All planets of the dataset, with the scores known so far."""
         return [self._with_score(planet) for planet in self.catalogue.planets()]
 
     def info(self, planet_id: int) -> PlanetInfo:
-        """One planet; CatalogueError where there is none of that number."""
+        """One planet; CatalogueError if the dataset does not have it."""
         return self._with_score(self.catalogue.info(planet_id))
 
     def search(self, text: str, limit: int = 50) -> list[PlanetInfo]:
@@ -165,7 +165,7 @@ class Engine:
     def hardest(self, n: int = 5) -> list[PlanetInfo]:
         """Planets with the lowest 2024 scores, worst first; without truths those with the widest σ.
 
-        Of a dataset without `scores.json`, the first 24 planets are predicted for it, once.
+        For a dataset without `scores.json`, 24 planets are predicted first, once.
         """
         return self._by_rank()[:n]
 
@@ -174,7 +174,7 @@ class Engine:
         return self._by_rank()[::-1][:n]
 
     def visits(self, planet_id: int) -> list[dict[str, Any]]:
-        """Rows of a planet's visits as in the dataset; CatalogueError where there is none of that number."""
+        """Rows of a planet's visits; CatalogueError if the dataset does not have it."""
         return self.catalogue.visits(planet_id)
 
     # --- answers -------------------------------------------------------------------------------------------------
@@ -182,8 +182,8 @@ class Engine:
     def spectrum(self, rows: Rows) -> Spectrum:
         """The spectrum of one planet from the rows of its visits.
 
-        Rows are the dataset's, or any that the feature extractor takes: ``time`` (T,) [h], ``flux`` and ``flux_err``
-        (T, C), and what else is known. EngineError says what cannot be.
+        Rows are the dataset's, or any that the feature extractor accepts: ``time`` (T,) [h], ``flux`` and ``flux_err``
+        (T, C), and optional columns. EngineError where they are refused.
         """
         return self._answer(rows).spectrum
 
@@ -213,7 +213,7 @@ class Engine:
         answer = self._answer(rows)
 
         def make() -> Attribution:
-            return freeze(attribution(self.network, planet_name(rows), features, answer, self._fresh_fits))
+            return freeze(attribution(self.network, planet_name(rows), features, answer, self._occlusion_fits))
 
         return self._attributions.get(key, make)
 
@@ -228,7 +228,7 @@ class Engine:
         return stored_reliability(self.network.source, self.network.revision)
 
     def reliability(self) -> Reliability:
-        """How often the truth is inside: as measured when the checkpoint was calibrated, or on the open dataset."""
+        """Coverage as recorded when the checkpoint was calibrated, else measured on the open dataset."""
         return self._stored_reliability or self._measured_reliability
 
     @functools.cached_property
@@ -269,16 +269,16 @@ class Engine:
             raise EngineError(str(error)) from error
 
     def fits(self, features: Features) -> ClassicalFit:
-        """The classical fit of each visit of features, known or made now; EngineError where the queue is too long."""
+        """The classical fit of each visit, cached or new; EngineError where the queue is too long."""
         batches = self._batches(features, 1)
-        return self._in_pool(self._known_fit, batches, len(batches))
+        return self._in_pool(self._cached_fit, batches, len(batches))
 
-    def _fresh_fits(self, features: Features) -> ClassicalFit:
-        """Fits that nobody will ask for again, some at a time, which share their search for the transit.
+    def _occlusion_fits(self, features: Features) -> ClassicalFit:
+        """Fits of an occlusion, in batches that share their search for the transit; they are not cached.
 
-        No more than one batch a thread is under way, so that another user's fit waits for one and not for all of them.
+        At most one batch a thread is submitted at a time, so that another user's fit waits for one batch, not for all.
         """
-        return self._in_pool(self._fit, self._batches(features, FITS_TOGETHER), self._workers)
+        return self._in_pool(self._fit, self._batches(features, FITS_PER_BATCH), self._workers)
 
     def _batches(self, features: Features, size: int) -> list[Features]:
         inputs = fit_inputs(features)
@@ -306,7 +306,7 @@ class Engine:
                 future.cancel()
         return concatenate(found)
 
-    def _known_fit(self, batch: Features) -> ClassicalFit:
+    def _cached_fit(self, batch: Features) -> ClassicalFit:
         digest = hashlib.sha256()
         for name, tensor in batch.items():
             digest.update(name.encode() + tensor.numpy().tobytes())
@@ -319,7 +319,7 @@ class Engine:
     # --- ranking -------------------------------------------------------------------------------------------------
 
     def rank_all(self) -> None:
-        """Predict the first planets and keep their scores, the released checkpoint's beside the sample too."""
+        """Predict the planets to be ranked and keep their scores; the released checkpoint's are also stored."""
         with self._ranking:
             for planet in self._first_planets():
                 if planet.planet_id in self._ranks:
@@ -334,14 +334,14 @@ class Engine:
                     self.catalogue.write_scores({"model_sha256": self.network.digest, "planets": planets})
                 self._ranked.set()
 
-    def _rank_quietly(self) -> None:
+    def _rank_in_background(self) -> None:
         try:
             self.rank_all()
-        except Exception:  # a background thread: the reason is logged, and asking for the hardest tries again
+        except Exception:  # a background thread; asking for the hardest planets tries again
             logger.exception("planets could not be ranked")
 
     def _first_planets(self) -> list[PlanetInfo]:
-        """So many planets of the dataset, spread over it: a ranking's."""
+        """The planets that are ranked: RANKED of them, evenly spaced in the dataset."""
         planets = self.catalogue.planets()
         return planets[:: max(len(planets) // RANKED, 1)][:RANKED]
 
@@ -366,7 +366,7 @@ class Engine:
 
 
 def planet_name(rows: Rows) -> str:
-    """What a planet's rows are called in titles."""
+    """Name of a planet's rows in titles."""
     named = rows[0].get("name")
     if named:
         return str(named)

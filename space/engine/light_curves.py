@@ -30,8 +30,8 @@ def light_curves(
         features: of the feature extractor, this visit: time (T,), flux, flux_err, valid (T, C).
         fit: of this visit alone.
         wavelength_um: (C,).
-        bins: time bins that the visit has; what the extractor padded is left out.
-        centroid: (T, 4) [px] as given, or None.
+        bins: time bins of the visit, without the extractor's padding.
+        centroid: (T, 4) [px] or None.
     """
     time = np.asarray(features["time"], np.float64)[:bins]
     flux, error, valid = (np.asarray(features[key])[:bins] for key in ("flux", "flux_err", "valid"))
@@ -68,12 +68,12 @@ def light_curves(
 
 
 def _bands() -> dict[str, tuple[float, float]]:
-    """AIRS-CH0's white light, FGS1, and the bands that scores are given for."""
+    """AIRS-CH0's white light, FGS1, and the bands of the scores."""
     return {"AIRS-CH0 white light": (FGS1_BELOW_UM, np.inf), **BANDS}
 
 
 def _levels(flux: Array, valid: Any) -> Array:
-    """Median of each channel's valid bins (C,), as the fit takes it (the lower of two middle ones); NaN without any."""
+    """Median of each channel's valid bins (C,), the lower of two middle ones as in the fit; NaN without valid bins."""
     ordered = np.sort(np.where(valid, flux, np.inf), axis=0)
     count = valid.sum(0)
     level = np.take_along_axis(ordered, np.maximum(count - 1, 0)[None] // 2, 0)[0]

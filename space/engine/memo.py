@@ -1,4 +1,4 @@
-"""Results kept for whoever asks for the same again: bounded, and made once when several ask at a time."""
+"""A bounded cache of results; concurrent requests for the same result compute it once."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Value = TypeVar("Value")
 
 
 class Memo(Generic[Value]):
-    """The ``size`` results used last, by a key of their content. Errors are not kept.
+    """The ``size`` most recently used results by key. Errors are not kept.
 
-    A result that nobody has asked for in ``seconds`` goes when somebody asks for any.
+    Results unused for ``seconds`` are dropped at the next request.
     """
 
     def __init__(self, size: int, seconds: float = 7200.0) -> None:
         self.size, self.seconds = size, seconds
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, Future[Value]] = OrderedDict()  # used last comes last
+        self._known: OrderedDict[Hashable, Future[Value]] = OrderedDict()  # least recently used first
         self._used: dict[Hashable, float] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The result of ``make()``, of an earlier call with this key, or of one that another thread is at."""
+        """The cached result of this key, one that another thread is computing, or that of ``make()``."""
         with self._lock:
             now = time.monotonic()
             future = self._known.pop(key, None)

@@ -1,4 +1,4 @@
-"""The checkpoint as the Space uses it: features and fits of one planet to its spectrum with parts and covariance."""
+"""The checkpoint: from features and fits of one planet to its spectrum, σ's parts and covariance."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from modeling_ariel.pipeline_ariel import (
 )
 from modeling_ariel.retrieval import ClassicalFit
 
-SAMPLES = 16  # passes with dropout: their spread is known to 18 %
+SAMPLES = 16  # passes with dropout: gives their spread to 18 %
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A spectrum, and the posterior and network inputs that it came from."""
+    """A spectrum, with the posterior and the network inputs behind it."""
 
     spectrum: Spectrum
     classical: ClassicalPosterior
@@ -36,7 +36,7 @@ class Answer:
 
 
 class Network:
-    """The pipeline of a checkpoint; its threads are the engine's."""
+    """The pipeline of a checkpoint."""
 
     def __init__(self, pipeline: ArielPipeline, revision: str | None, released: bool) -> None:
         self.pipeline, self.revision = pipeline, revision
@@ -49,7 +49,7 @@ class Network:
 
     @classmethod
     def open(cls, source: str | None = None, revision: str | None = None) -> Network:
-        """A checkpoint folder or Hub id, default the released one; ValueError where it is none."""
+        """A checkpoint folder or Hub id, default the released one; ValueError if it is no checkpoint."""
         folder = str(RELEASED_FOLDER) if source is None else source
         return cls(ArielPipeline.from_pretrained(folder, revision), revision, source is None)
 
@@ -104,13 +104,13 @@ class Network:
         return Answer(freeze(spectrum), classical, inputs)
 
     def _samples(self, inputs: Mapping[str, Tensor], seed: str) -> np.ndarray:
-        """Means (S, C) with dropout; one, of no spread, where the model has none."""
+        """Means (S, C) with dropout; one of zeros where the model has no dropout."""
         if not self.pipeline.has_dropout:
             return np.zeros((1, len(self.wavelength_um)))
         return self.pipeline.sample(inputs, SAMPLES, seed)[0][:, 0]
 
     def _correlation(self, classical: ClassicalPosterior) -> np.ndarray:
-        """Correlations (C, C) of the classical posterior's errors, which the network's are taken to keep."""
+        """Correlations (C, C) of the classical posterior's errors, assumed for the network's too."""
         prior = self.pipeline.model.physics.spectrum_prior().prior()
         _, spread = prior.posterior(classical.depth, classical.covariance)
         covariance = to_numpy(spread)[0]
@@ -119,7 +119,7 @@ class Network:
 
 
 def freeze(record: Record) -> Record:
-    """The dataclass with its arrays made read-only: it is shared between users."""
+    """The dataclass with read-only arrays, as it is shared between users."""
     for one in dataclasses.fields(record):  # type: ignore[arg-type]
         value = getattr(record, one.name)
         for part in value if isinstance(value, tuple) else (value,):
@@ -131,7 +131,7 @@ def freeze(record: Record) -> Record:
 
 
 def _bounded(covariance: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """The covariance (C, C) with ``sigma`` (C,) on its diagonal, where it is less."""
+    """The covariance (C, C) scaled so that no standard deviation exceeds ``sigma`` (C,)."""
     size = np.sqrt(np.maximum(covariance.diagonal(), 1e-30))
     ratio = np.minimum(sigma / size, 1.0)
     return covariance * np.outer(ratio, ratio)

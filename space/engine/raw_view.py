@@ -1,4 +1,4 @@
-"""The raw detector of a visit: images of each calibration step, trace and apertures; kept as a small NPZ file."""
+"""The raw detector of a visit: images of each calibration step, trace and apertures; stored as a small NPZ file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEP_TITLES = {
 }
 
 
-def look(visit: RawVisit, options: ReductionOptions | None = None) -> RawView:
+def make_view(visit: RawVisit, options: ReductionOptions | None = None) -> RawView:
     """The view of one visit; RawDataError or ReductionError where its files cannot be read."""
     options = options or ReductionOptions()
     steps, first = calibration_steps(visit, options)

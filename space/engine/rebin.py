@@ -9,10 +9,10 @@ import numpy as np
 
 
 def rebinned(row: Mapping[str, Any], bins: int) -> dict[str, Any]:
-    """The columns of a row that change when neighbouring bins are averaged until there are no more than ``bins``.
+    """The columns of a row that change when neighbouring bins are averaged to at most ``bins``.
 
     time (T,), flux, flux_err, valid (T, C) and centroid (T, 4): means weighted by the errors, of equal numbers of bins;
-    what is left over at the end is dropped. Empty where there are few enough already.
+    a remainder at the end is dropped. Empty if the row has few enough bins already.
     """
     time = np.asarray(row["time"], np.float64)
     together = -(-time.size // bins)

@@ -1,4 +1,4 @@
-"""What the engine gives to the app: plain immutable records of arrays, no torch and no gradio in them."""
+"""The engine's results: immutable records of NumPy arrays, without torch or Gradio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PlanetInfo:
-    """A planet of the open dataset; ``note`` says what is special about it, ``score`` is its 2024 score where known."""
+    """A planet of the open dataset; ``note``: what is special about it; ``score``: its 2024 score where known."""
 
     planet_id: int
     split: str
@@ -29,7 +29,7 @@ class PlanetInfo:
 
     @property
     def label(self) -> str:
-        """For a menu: id, and what is special."""
+        """Text for a menu: id and note."""
         parts = [self.note] * bool(self.note)
         if self.n_visits > 1 and "visits" not in self.note:
             parts.append(f"{self.n_visits} visits")
@@ -52,7 +52,7 @@ class BandCurve:
 
     @property
     def residual(self) -> Array:
-        """What is left (T,), relative flux."""
+        """Flux less model (T,), relative flux."""
         return self.flux - self.model
 
 
@@ -79,7 +79,7 @@ class LightCurves:
 
     @property
     def before(self) -> Image:
-        """(T, C) relative flux as measured: what the image shows before drift removal."""
+        """(T, C) relative flux as measured, before drift removal."""
         return self.flux
 
     @property
@@ -94,12 +94,12 @@ class LightCurves:
 
     @property
     def before_without_transit(self) -> Image:
-        """(T, C) relative flux less 1 with the transit taken out, in which the drift is seen best."""
+        """(T, C) relative flux less 1 with the transit divided out, which shows the drift best."""
         return np.asarray(self.flux / self.model * (1.0 + self.drift) - 1.0, np.float32)
 
     @property
     def after_without_transit(self) -> Image:
-        """(T, C) the same with the drift taken out too."""
+        """(T, C) the same with the drift divided out too."""
         return self.flux / self.model - 1.0
 
 
@@ -114,7 +114,7 @@ class RawImage:
 
 @dataclass(frozen=True, eq=False)
 class RawView:
-    """The raw detector of one visit: AIRS-CH0 after each calibration step, FGS1, and what was summed.
+    """The raw detector of one visit: AIRS-CH0 after each calibration step, FGS1, and the apertures.
 
     ``steps``: images of AIRS-CH0, in order: element i is before, i + 1 after a step. ``images``: the mean exposure of
     each instrument by its name. ``trace`` (column,) row of the AIRS spectrum [px], ``aperture`` its half-width and
@@ -128,7 +128,7 @@ class RawView:
     flags: Mapping[str, NDArray[np.uint8]]
     columns_um: Array  # (column,) wavelength of the columns of ``steps`` and of AIRS-CH0's image; NaN where unknown
     first_column: int  # detector column of the first column of ``steps``
-    trace: Array  # (column,) of AIRS-CH0's whole detector
+    trace: Array  # (column,) of all of AIRS-CH0's detector
     aperture: float
     foreground: float
     spot: tuple[float, float]
@@ -142,19 +142,18 @@ class RawView:
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Why this σ: what happens to the spectrum when parts of the data are hidden; N patches in time, B bands.
+    """Occlusion: how the spectrum changes when parts of the data are hidden; N patches in time, B bands.
 
-    ``*_shift``: root mean square change of the mean, in σ of the answer with all data. ``*_sigma``: median change of
-    ln σ, so 0.1 says that σ would be 10 % wider without this part: it is where the precision comes from. Of a hidden
-    patch in time over all channels; of a hidden band over the band itself, which then has only the prior and its
-    neighbours to go by, and over the rest of the spectrum.
+    ``*_shift``: root mean square change of the mean, in σ of the answer from all data. ``*_sigma``: median change of
+    ln σ; 0.1 means that σ would be 10 % wider without this part. A patch in time is judged over all channels; a band
+    over its own channels, for which only the prior and the neighbours remain, and over the rest of the spectrum.
     """
 
     name: str
     time_edges_h: Array  # (N + 1,)
     time_shift: Array  # (N,)
     time_sigma: Array  # (N,)
-    white_flux: Array  # (N,) mean white flux of the first visit in each patch, to show the transit beside
+    white_flux: Array  # (N,) mean white flux of the first visit in each patch, to show the transit
     band_names: tuple[str, ...]
     band_edges_um: Array  # (B, 2)
     band_shift: Array  # (B,) in the band
@@ -164,14 +163,14 @@ class Attribution:
     wavelength_um: Array  # (C,)
     aleatoric_share: Array  # (C,) of the variance
     epistemic_share: Array  # (C,)
-    method: str  # what was done, in sentences
+    method: str  # in sentences
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
     """Share of truths inside intervals of stated probability: ``stated`` (K,), ``covered`` (K,) with 90 % bounds.
 
-    ``by_band``: (K,) covered in each band; ``source`` says which planets these are.
+    ``by_band``: (K,) covered in each band; ``source``: the planets it is measured on.
     """
 
     stated: Array

@@ -1,4 +1,4 @@
-"""How often the truth lies inside the stated intervals: as the checkpoint's calibration recorded it, or measured."""
+"""Coverage: how often the truth is inside the stated intervals, as recorded by `ariel calibrate` or measured."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The bundled dataset: 24 simulated planets, some of them hard, and one of them seen through its raw frames.
+"""The bundled dataset: 24 simulated planets, some of them hard, one of them reduced from raw frames.
 
-It is in the dataset's own format (Parquet shards and a card), with `sample.json`, which says what is special about
-each planet, `raw/PLANET.npz`, the detector images of the raw one, and `scores.json`, by which planets are ranked. The
-same code gives the same planets, so that "what if" can observe them again under other conditions. Several processes
-may make it at once: the folder appears whole, made by whoever is first.
+It is a dataset folder (Parquet shards and a card) with `sample.json` (notes on special planets), `raw/PLANET.npz` (the
+detector images of the raw planet) and `scores.json` (for the ranking). The same code gives the same planets, so that
+"what if" can simulate them again under other conditions. Several processes may make the folder at once: the first to
+finish puts it in place, complete.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.raw_view import look, write_view
+from engine.raw_view import make_view, write_view
 from hf_dataset.digests import ROW_SOURCES, source_hash
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
-from hf_dataset.simulation import fast, instrument, planets
+from hf_dataset.simulation import light_curves, planets, raw_folder
 from hf_dataset.simulation.telescope import AIRS_EXPOSURES, DriftLaw, wavelengths_um
 from hf_dataset.store import shards
 
@@ -38,18 +38,19 @@ N_PLANETS = 24
 N_2024 = 4  # of them as in the challenge of 2024: two host stars, without a star table
 N_BINS = 375
 RECORD, SCORES, RAW = "sample.json", "scores.json", "raw"
-BUNDLED = Path(__file__).resolve().parents[1] / "sample_data"  # where a pushed Space has it
+BUNDLED = Path(__file__).resolve().parents[1] / "sample_data"  # in a pushed Space
 RAW_FRAMES = 1500  # AIRS-CH0 frames of the raw planet, of really 11,250
-MADE = """Simulated light curves of the Space's examples: `hf_dataset.simulation.fast` draws planets, stars and spectra,
-transits with wavelength-dependent limb darkening, gain drift, pointing jitter, photon and read noise; one planet is
-simulated as raw frames and reduced by `hf_dataset`. `sample.json` says what is special about some of them."""
+MADE = """Simulated light curves of the Space's examples: `hf_dataset.simulation.light_curves` draws planets, stars
+and spectra, transits with wavelength-dependent limb darkening, gain drift, pointing jitter, photon and read noise; one
+planet is simulated as raw frames and reduced by `hf_dataset`. `sample.json` says what is special about some of
+them."""
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A planet and how it is observed: noise and drift in units of the usual; what is missing; raw AIRS frames."""
+    """A planet and how it is observed: factors on noise and drift; missing data; raw AIRS frames."""
 
     planet: planets.Planet
     note: str = ""
@@ -100,17 +101,17 @@ def observe(
     missing_um: Sequence[Range] = (),
     n_bins: int = N_BINS,
 ) -> list[dict[str, Any]]:
-    """Rows of the dataset: the case's visits, or so many, with ``noise`` and ``drift`` times the case's own.
+    """Rows of the dataset: the case's visits, or ``visits``, with ``noise`` and ``drift`` times the case's own.
 
-    Noise is light: k times the noise is the light of 1/k² exposures. The draws depend on planet and visit alone, so
-    that two observations differ by what was asked, not by luck.
+    k times the noise is simulated as the light of 1/k² exposures. The draws depend on planet and visit alone, so that
+    two observations differ by their conditions only.
     """
     exposures = AIRS_EXPOSURES if case.raw_frames is None else case.raw_frames // 2
     factor = (noise * case.noise) ** 2
     law = DriftLaw()
     amplitude = drift * case.drift
-    settings = fast.FastSettings(
-        noise=fast.NoiseModel(airs_exposures=max(round(exposures / factor), 1)),
+    settings = light_curves.LightCurveSettings(
+        noise=light_curves.NoiseModel(airs_exposures=max(round(exposures / factor), 1)),
         drift=replace(
             law,
             airs=tuple(amplitude * a for a in law.airs),  # type: ignore[arg-type]
@@ -118,7 +119,7 @@ def observe(
         ),
     )
     rows = [
-        fast.simulate_row(case.planet, visit, n_bins, SEED, settings)
+        light_curves.simulate_row(case.planet, visit, n_bins, SEED, settings)
         for visit in range(case.visits if visits is None else visits)
     ]
     for row in rows:
@@ -141,7 +142,7 @@ def hide(row: dict[str, Any], wavelength: np.ndarray, ranges_um: Sequence[Range]
 
 
 def ensure(folder: Path | None = None) -> Path:
-    """The folder of the sample: the one given, the bundled one, or the cache's, made where it is not there."""
+    """The folder of the sample: ``folder``, the bundled one or the cache's; made if it does not exist."""
     if folder is None:
         folder = BUNDLED if (BUNDLED / RECORD).exists() else cache_folder()
     if not (folder / RECORD).exists():
@@ -150,20 +151,20 @@ def ensure(folder: Path | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where the sample of this code is kept on this machine."""
+    """The sample's folder in this machine's cache, one for each version of the code."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "ariel-hf" / f"space-sample-{code_hash()}"
 
 
 def code_hash() -> str:
-    """Hash of what decides the sample's rows: this file, the simulation and all that decides a row of a dataset."""
+    """Hash of the sources that decide the sample's rows: this file, the simulation, the reduction."""
     own = hashlib.sha256(Path(__file__).read_bytes())
     own.update(source_hash(sources=("simulation", *ROW_SOURCES)).encode())
     return own.hexdigest()[:12]
 
 
 def make(folder: Path) -> Path:
-    """Write the sample to a new folder, whole or not at all; where another process was quicker, its folder stays."""
+    """Write the sample to a new folder, whole or not at all; a folder that another process finished first is kept."""
     folder = Path(folder)
     if (folder / RECORD).exists():
         return folder
@@ -187,7 +188,7 @@ def make(folder: Path) -> Path:
 
 
 def _write(stage: Path) -> None:
-    # `datasets`, which a card needs, costs a second that a Space with its sample need not wait
+    # imports `datasets`, which takes a second that a Space with its sample need not wait
     from hf_dataset.store.card import write_card
 
     def rows() -> Any:
@@ -202,11 +203,11 @@ def _write(stage: Path) -> None:
 
 
 def _raw_row(case: Case, stage: Path) -> dict[str, Any]:
-    """Raw frames of a planet in a temporary folder, reduced to a row; the detector images are kept."""
+    """A row reduced from raw frames in a temporary folder; the detector images are written to ``stage``."""
     with tempfile.TemporaryDirectory(prefix="ariel-raw-") as where:
-        root = instrument.write_folder(where, [case.planet], "2025", int(case.raw_frames or RAW_FRAMES), SEED)
+        root = raw_folder.write_folder(where, [case.planet], "2025", int(case.raw_frames or RAW_FRAMES), SEED)
         visit = layouts.open_folder(root).visit("train", case.planet.planet_id, 0)
         row, _ = reduce_visit(visit, ReductionOptions(n_bins=N_BINS))
-        write_view(stage / RAW / f"{case.planet.planet_id}.npz", look(visit))
+        write_view(stage / RAW / f"{case.planet.planet_id}.npz", make_view(visit))
         visit.close()
     return row

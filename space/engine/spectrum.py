@@ -41,7 +41,7 @@ _NARROWEST_R, _WIDEST_R = 1.0, 10_000.0
 
 
 class SpectrumError(ValueError):
-    """A unit or resolution that this spectrum cannot be given in."""
+    """A unit or resolution that is not available for this spectrum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class Spectrum:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """The units that this spectrum can be given in."""
+        """The units available for this spectrum."""
         return UNITS if self.scale_height_km is not None else UNITS[:-1]
 
     @property

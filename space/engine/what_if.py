@@ -1,8 +1,7 @@
-"""What if there had been more noise, more transits, another drift, channels missing? Observe again and see.
+"""What if: the same planet with more noise, more transits, another drift or missing channels.
 
-Planets of the bundled sample are simulated anew by `hf_dataset.simulation.fast`, with the same draws, so that only what
-was asked differs. Of other light curves, and of those reduced from raw frames, nothing can be taken away but data:
-noise is added, channels and visits are left out.
+Planets of the bundled sample are simulated again with the same draws, so that only the conditions differ. Other light
+curves, and those reduced from raw frames, can only lose data: noise is added, channels and visits are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Range = tuple[float, float]
 
 
 class WhatIfError(ValueError):
-    """Conditions that cannot be made; a sentence for the user."""
+    """Conditions that are impossible; the message is for the user."""
 
 
 def what_if(
@@ -70,10 +69,10 @@ def observe(
         transits: visits; default as many as there are.
         drift: factor on the gain drift.
         missing_um: ranges of wavelength [um] whose channels are left out.
-        bins: time bins of a visit; default as they are.
+        bins: time bins of a visit; default unchanged.
         seed: of the noise that is added to light curves that are not simulated.
 
-    WhatIfError says what cannot be made.
+    WhatIfError where the conditions are impossible.
     """
     _check(noise, transits, drift, missing_um, bins)
     rows = engine.visits(planet) if isinstance(planet, int | np.integer) else [dict(row) for row in planet]
@@ -81,8 +80,8 @@ def observe(
     n_transits = len(rows) if transits is None else int(transits)
     usual = noise == 1.0 and drift == 1.0 and n_transits <= len(rows)
     if case is not None and not (usual and bins is None):
-        made = sample.observe(case, noise, drift, n_transits, tuple(missing_um), bins or sample.N_BINS)
-        return _noted(made, _words(noise, n_transits, drift, missing_um, bins, "Simulated anew"))
+        simulated = sample.observe(case, noise, drift, n_transits, tuple(missing_um), bins or sample.N_BINS)
+        return _with_note(simulated, _describe(noise, n_transits, drift, missing_um, bins, "Simulated anew"))
     if drift != 1.0:
         raise WhatIfError("drift: expected a planet that is simulated as light curves, found some whose drift is given")
     if n_transits > len(rows):
@@ -92,17 +91,17 @@ def observe(
         )
     if noise < 1.0:
         raise WhatIfError(f"noise: expected 1 or more, as noise cannot be taken out of these data, found {noise:g}")
-    changed = [_changed(row, engine.wavelength_um, noise, missing_um, bins, seed) for row in rows[:n_transits]]
+    changed = [_degraded(row, engine.wavelength_um, noise, missing_um, bins, seed) for row in rows[:n_transits]]
     if usual and n_transits == len(rows) and not missing_um and bins is None:
         return changed
-    return _noted(changed, _words(noise, n_transits, drift, missing_um, bins, "The same light curves"))
+    return _with_note(changed, _describe(noise, n_transits, drift, missing_um, bins, "The same light curves"))
 
 
 def simulated_case(engine: Engine, planet: int | Sequence[Row]) -> sample.Case | None:
-    """The case of a planet that can be simulated anew; None where data can only be taken away.
+    """The case of a planet that can be simulated again; None where data can only be left out.
 
-    That is so of everything but the sample, and of its planet with raw frames too: simulated as light curves it would
-    have another noise and other draws, and what was asked would not be all that differs.
+    None for all planets but the sample's, and for its planet with raw frames: simulated as light curves it would have
+    other noise and other draws, so that not only the conditions would differ.
     """
     if not (isinstance(planet, int | np.integer) and engine.catalogue.is_sample):
         return None
@@ -126,7 +125,7 @@ def _check(noise: float, transits: int | None, drift: float, missing_um: Sequenc
             raise WhatIfError(f"missing channels: expected ranges from a shorter to a longer wavelength, found {pair}")
 
 
-def _changed(
+def _degraded(
     row: Row, wavelength: np.ndarray, noise: float, missing_um: Sequence[Range], bins: int | None, seed: int
 ) -> dict[str, Any]:
     """A row in fewer bins, with noise added and channels left out."""
@@ -146,7 +145,9 @@ def _changed(
     return out
 
 
-def _words(noise: float, transits: int, drift: float, missing_um: Sequence[Range], bins: int | None, start: str) -> str:
+def _describe(
+    noise: float, transits: int, drift: float, missing_um: Sequence[Range], bins: int | None, start: str
+) -> str:
     parts = [f"noise × {noise:g}" * (noise != 1.0), f"drift × {drift:g}" * (drift != 1.0)]
     parts += [f"{transits} transit{'s' * (transits > 1)}"]
     parts += [f"without {low:.2f}–{high:.2f} µm" for low, high in missing_um]
@@ -154,6 +155,6 @@ def _words(noise: float, transits: int, drift: float, missing_um: Sequence[Range
     return f"{start}: {', '.join(part for part in parts if part)}."
 
 
-def _noted(rows: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
-    """The rows, the first of which carries the note."""
+def _with_note(rows: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
+    """The rows, with the note on the first."""
     return [{**row, "notes": ((words,) if place == 0 else ())} for place, row in enumerate(rows)]

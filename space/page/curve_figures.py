@@ -167,7 +167,7 @@ def _ticks(wavelength: np.ndarray) -> list[int]:
 
 
 def step_figure(view: RawView, step: int, theme: Theme) -> go.Figure:
-    """AIRS-CH0 before and after a calibration step, each on a scale of its own, with the trace and the aperture."""
+    """AIRS-CH0 before and after a calibration step, each on its own scale, with trace and aperture."""
     _, before, after = view.pairs[step]
     figure = make_subplots(
         rows=2,
@@ -209,7 +209,7 @@ def spot_figure(view: RawView, theme: Theme) -> go.Figure:
 
 
 def _detector(figure: go.Figure, image: RawImage, columns: np.ndarray, row: int, bar: float | None) -> None:
-    """A detector image on an asinh scale, which shows the wings; hover gives the value. bar: where its scale stands."""
+    """A detector image on an asinh scale, which shows the wings; hover gives the value. bar: height of its scale."""
     values = np.asarray(image.image, np.float64)
     finite = values[np.isfinite(values)]
     low, centre, high = np.percentile(finite, [0.5, 50, 99.5]) if finite.size else (0.0, 0.5, 1.0)

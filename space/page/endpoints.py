@@ -1,4 +1,4 @@
-"""The app's API: the same engine as the page, answers as tables of plain numbers.
+"""The app's API: the page's engine, with answers as tables of plain numbers.
 
 from gradio_client import Client
 Client("USER/SPACE").predict("2029", "ppm", 0.0, api_name="/spectrum")["table"]
@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from engine.spectrum import Spectrum
-from page.handlers import Handlers, Subject, told
+from page.handlers import Handlers, Subject, errors_shown
 from page.links import Settings
 from uploads.reading import read_upload
 
 
 class Endpoints:
-    """Functions with the types that `gr.api` publishes; what is refused is said in an error message."""
+    """Functions with the types that `gr.api` publishes; refusals are error messages."""
 
     def __init__(self, handlers: Handlers) -> None:
         self._handlers, self._engine = handlers, handlers.engine
         for name in ("planets", "spectrum", "light_curves", "why", "what_if", "reliability", "upload"):
-            setattr(self, name, told(getattr(self, name)))
+            setattr(self, name, errors_shown(getattr(self, name)))
 
     def planets(self, search: str = "") -> list[dict]:
         """Planets of the dataset whose id or description holds every word of `search`; all for none."""
@@ -44,7 +44,7 @@ class Endpoints:
         return answer(found.binned(resolution), unit)
 
     def upload(self, file: str, unit: str = "ppm", resolution: float = 0.0) -> dict:
-        """Spectrum of light curves of one's own, in the formats that the page takes."""
+        """Spectrum of your own light curves, in the formats that the page reads."""
         if not file:
             raise ValueError("file: expected light curves, found nothing")
         return answer(self._engine.spectrum(read_upload(file)).binned(resolution), unit)
@@ -91,7 +91,7 @@ class Endpoints:
             noise=noise, transits=transits, drift=drift, missing_from=missing_from, missing_width=missing_width
         )
         subject: Subject = self._handlers.subject(planet)
-        return answer(self._handlers.ask(subject, settings).binned(resolution), unit)
+        return answer(self._handlers.what_if_spectrum(subject, settings).binned(resolution), unit)
 
 
 def answer(found: Spectrum, unit: str) -> dict[str, Any]:

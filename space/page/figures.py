@@ -129,7 +129,7 @@ def _panels(found: Spectrum, theme: Theme) -> go.Figure:
 
 
 def _mark_missing(figure: go.Figure, found: Spectrum, theme: Theme) -> None:
-    """Grey where no visit has data: what stands there is the prior's answer."""
+    """Grey where no visit has data: the spectrum there is the prior's."""
     missing = ~found.has_data & (found.wavelength_um >= FGS1_BELOW_UM)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(int), [0]])))
     for number, (start, end) in enumerate(zip(edges[::2], edges[1::2], strict=True)):
@@ -141,7 +141,7 @@ def _mark_missing(figure: go.Figure, found: Spectrum, theme: Theme) -> None:
 
 
 def _scale(figure: go.Figure, unit: str, shown: list[Spectrum]) -> None:
-    """Depths from the bands and truths; single channels of the fit alone may lie outside."""
+    """Range of depths from the bands and truths; single channels of the fit may lie outside."""
     values = [found.unit(found.mean + sign * 2.6 * found.sigma, unit) for found in shown for sign in (-1, 1)]
     values += [found.unit(found.truth, unit) for found in shown if found.truth is not None]
     low, high = float(np.nanmin(np.concatenate(values))), float(np.nanmax(np.concatenate(values)))
@@ -294,7 +294,7 @@ def _width(
 
 
 def _alone(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.ndarray, theme: Theme) -> None:
-    """What the light curves say channel by channel, before any prior."""
+    """The fit of each channel, before any prior."""
     part = part & found.has_data
     depth = found.unit(found.fit_depth, unit)[part]
     high = found.unit(found.fit_depth + found.fit_sigma, unit)[part]

@@ -1,7 +1,7 @@
-"""What happens when something is chosen: engine in, updates of the page's components out. No layout is here.
+"""Event handlers: from the engine to updates of the page's components. The layout is in app.py.
 
-A session's state holds what is its own: the subject (a planet's id, or the rows of its upload), the view, and the last
-what-if. Nothing of a session is kept in the handlers, so users never see each other's data.
+A session's state holds its subject (a planet's id, or the rows of an upload), its view and its last what-if. Handlers
+keep nothing of a session, so users never see each other's data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from uploads.reading import example, read_upload
 logger = logging.getLogger(__name__)
 
 KINDS = ("csv", "parquet", "fits", "npz", "zip")
-UNSURE = "Something went wrong on the server; it has been logged. Try again, or another planet."
+SERVER_ERROR = "Something went wrong on the server; it has been logged. Try again, or another planet."
 PLOT_CONFIG = {
     "displaylogo": False,
     "displayModeBar": True,
@@ -44,7 +44,7 @@ PLOT_CONFIG = {
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is looked at: a planet of the dataset, or rows that this session uploaded."""
+    """The planet on show: one of the dataset, or rows that this session uploaded."""
 
     planet_id: int | None = None
     name: str = ""
@@ -52,16 +52,16 @@ class Subject:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """A what-if and its answer, kept to be compared with the next one."""
+class WhatIfAnswer:
+    """The spectrum under some conditions, kept for comparison with the next."""
 
     name: str
     conditions: tuple[float, ...]
     answer: Spectrum
 
 
-def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Errors as messages: what the engine refuses is said in its words, anything else is logged."""
+def errors_shown(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Show errors as messages: the engine's own text where it refuses, else a general one, with the error logged."""
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -73,13 +73,13 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
         except Exception as error:
             logger.exception("%r", function)
-            raise gr.Error(UNSURE, print_exception=False) from error
+            raise gr.Error(SERVER_ERROR, print_exception=False) from error
 
     return wrapped
 
 
 def plot(figure: go.Figure, name: str) -> PlotData:
-    """A figure as the browser takes it, with the settings of its tool bar."""
+    """A figure in the browser's format, with the settings of its tool bar."""
     content = json.loads(figure.to_json())
     options = {**PLOT_CONFIG["toImageButtonOptions"], "filename": name}  # type: ignore[dict-item]
     content["config"] = {**PLOT_CONFIG, "toImageButtonOptions": options}
@@ -92,7 +92,7 @@ class Handlers:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._seeds = itertools.count(1)
-        self._asked = itertools.count(1)  # a new number asks for the visible view
+        self._refreshes = itertools.count(1)  # a new number makes the page compute the visible view
 
     # --- choosing ------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class Handlers:
         return Subject(info.planet_id, f"Planet {info.planet_id}")
 
     def rows(self, subject: Subject) -> list[dict[str, Any]]:
-        """Rows of its visits."""
+        """Rows of the subject's visits."""
         return subject.rows if subject.planet_id is None else self.engine.visits(subject.planet_id)
 
     def status(self, subject: Subject) -> str:
@@ -128,7 +128,7 @@ class Handlers:
         return " · ".join(parts)
 
     def open_page(self, dark: bool, request: gr.Request) -> tuple[Any, ...]:
-        """The page as its link asks for it."""
+        """The page with the settings of its link."""
         settings, trouble = from_query(dict(request.query_params)), ""
         try:
             subject = self.subject(settings.planet or self.engine.planets()[0].planet_id)
@@ -149,24 +149,24 @@ class Handlers:
             settings.missing_from,
             settings.missing_width,
             trouble + self.status(subject),
-            next(self._asked),
+            next(self._refreshes),
         )
 
     def choose(self, planet: str | None) -> tuple[Any, ...]:
-        """A planet of the menu: subject, menu, first visit, no last what-if, status, and its view is asked for."""
+        """A planet of the menu: subject, menu, first visit, no last what-if, status, refresh."""
         subject = self.subject(planet if planet else self.engine.planets()[0].planet_id)
-        return subject, str(subject.planet_id), 0, None, self.status(subject), next(self._asked)
+        return subject, str(subject.planet_id), 0, None, self.status(subject), next(self._refreshes)
 
     def choose_random(self) -> tuple[Any, ...]:
         """Any planet."""
         return self.choose(str(self.engine.random(next(self._seeds)).planet_id))
 
     def choose_hardest(self, subject: Subject | None) -> tuple[Any, ...]:
-        """The planet with the lowest score; asked again, the next one."""
+        """The planet with the lowest score; on each further click the next one."""
         return self._next(self.engine.hardest(), subject)
 
     def choose_best(self, subject: Subject | None) -> tuple[Any, ...]:
-        """The planet with the highest score; asked again, the next one."""
+        """The planet with the highest score; on each further click the next one."""
         return self._next(self.engine.best(), subject)
 
     def _next(self, ranked: list[PlanetInfo], subject: Subject | None) -> tuple[Any, ...]:
@@ -176,8 +176,8 @@ class Handlers:
         place = ids.index(subject.planet_id) + 1 if subject and subject.planet_id in ids else 0
         return self.choose(str(ids[place % len(ids)]))
 
-    def bring(self, path: str | None, subject: Subject) -> tuple[Any, ...]:
-        """Light curves of one's own; where they are refused, what was shown stays and the status says why."""
+    def open_upload(self, path: str | None, subject: Subject) -> tuple[Any, ...]:
+        """A user's light curves; if they are refused, the page stays as it is and the status says why."""
         if not path:
             return subject, gr.skip(), gr.skip(), gr.skip(), self.status(subject), gr.skip()
         try:
@@ -187,7 +187,7 @@ class Handlers:
             return subject, gr.skip(), gr.skip(), gr.skip(), message, gr.skip()
         name = str(rows[0].get("name") or "Your light curves")
         found = Subject(None, name, rows)
-        return found, None, 0, None, self.status(found), next(self._asked)
+        return found, None, 0, None, self.status(found), next(self._refreshes)
 
     def example(self, kind: str) -> Any:
         """A file to start from: csv, parquet, fits, npz, or zip for a raw folder."""
@@ -237,13 +237,13 @@ class Handlers:
         )
         if raw is None:
             return (*common, gr.Radio(visible=False), gr.Plot(visible=False), gr.Plot(visible=False))
-        asked, step = step, min(int(step or 0), len(raw.pairs) - 1)
+        chosen_step, step = step, min(int(step or 0), len(raw.pairs) - 1)
         return (
             *common,
             gr.Radio(
                 choices=[(name, number) for number, (name, _, _) in enumerate(raw.pairs)],
                 visible=True,
-                **_corrected(asked, step),
+                **_corrected(chosen_step, step),
             ),
             gr.Plot(plot(curve_figures.step_figure(raw, step, theme), "detector"), visible=True),
             gr.Plot(plot(curve_figures.spot_figure(raw, theme), "fgs1"), visible=True),
@@ -256,36 +256,38 @@ class Handlers:
         try:
             reliability = self.engine.reliability()
             curve: Any = plot(sigma_figures.reliability_figure(reliability, theme), "reliability")
-            told_of = words.of_reliability(reliability)
-        except EngineError as error:  # neither recorded with the checkpoint nor to be measured: no truths are known
-            curve, told_of = None, f"Not known: {words.literal(str(error))}."
+            verdict = words.of_reliability(reliability)
+        except EngineError as error:  # not recorded with the checkpoint, and no truths to measure it with
+            curve, verdict = None, f"Not known: {words.literal(str(error))}."
         file = f"sigma-{subject.planet_id or 'upload'}"
         return (
             plot(sigma_figures.parts_figure(spectrum, theme), file),
             plot(sigma_figures.occlusion_figure(why, theme), file),
             words.of_why(why, spectrum),
             curve,
-            told_of,
+            verdict,
         )
 
-    def what_if_view(self, subject: Subject, settings: Settings, last: Asked | None, theme: Theme) -> tuple[Any, ...]:
-        """Figure, words, and what is compared with next time."""
+    def what_if_view(
+        self, subject: Subject, settings: Settings, last: WhatIfAnswer | None, theme: Theme
+    ) -> tuple[Any, ...]:
+        """Figure, words, and the answer that the next one is compared with."""
         rows = self.rows(subject)
         observed = self.engine.spectrum(rows)
-        now = self.ask(subject, settings)
+        now = self.what_if_spectrum(subject, settings)
         before = None
         if last is not None and last.name == subject.name and last.conditions != settings.conditions:
             before = last.answer
         unit = settings.unit if settings.unit in now.units else "ppm"
         figure = figures.comparison_figure(now, before, observed, unit, theme)
-        anew = simulated_case(self.engine, rows if subject.planet_id is None else subject.planet_id) is not None
+        simulated = simulated_case(self.engine, rows if subject.planet_id is None else subject.planet_id) is not None
         return (
             plot(figure, f"what-if-{subject.planet_id or 'upload'}"),
-            f"{words.of_what_if(now, observed)}\n\n{words.of_conditions(anew, len(rows))}",
-            Asked(subject.name, settings.conditions, now),
+            f"{words.of_what_if(now, observed)}\n\n{words.of_conditions(simulated, len(rows))}",
+            WhatIfAnswer(subject.name, settings.conditions, now),
         )
 
-    def ask(self, subject: Subject, settings: Settings) -> Spectrum:
+    def what_if_spectrum(self, subject: Subject, settings: Settings) -> Spectrum:
         """The spectrum under other conditions."""
         low, width = settings.missing_from, settings.missing_width
         missing = [(low, low + width)] if width > 0 else []
@@ -299,15 +301,15 @@ class Handlers:
         )
 
     def select(self, event: gr.SelectData) -> tuple[Any, ...]:
-        """Another tab: its name, and its view is asked for."""
-        return VIEWS[event.index], next(self._asked)
+        """Another tab: its view, refresh."""
+        return VIEWS[event.index], next(self._refreshes)
 
     def show(
         self,
         subject: Subject | None,
         view: str,
         dark: bool,
-        last: Asked | None,
+        last: WhatIfAnswer | None,
         unit: str,
         resolution: float,
         visit: int,
@@ -319,7 +321,7 @@ class Handlers:
         missing_from: float,
         missing_width: float,
     ) -> tuple[Any, ...]:
-        """The view that is visible, the others left as they are; the query of a link to it."""
+        """Updates of the visible view and none of the others; the query of a link to it."""
         subject = subject or self.subject(self.engine.planets()[0].planet_id)
         settings = Settings(
             "" if subject.planet_id is None else str(subject.planet_id),
@@ -349,13 +351,13 @@ class Handlers:
 SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3}  # outputs of each view
 
 
-def _corrected(asked: Any, possible: Any) -> dict[str, Any]:
-    """A control's value where it cannot stay; one that can is left alone: by now its user may have chosen another."""
-    return {} if asked == possible else {"value": possible}
+def _corrected(chosen: Any, possible: Any) -> dict[str, Any]:
+    """A control's new value if the chosen one is impossible; else none, as its user may have moved on meanwhile."""
+    return {} if chosen == possible else {"value": possible}
 
 
 def _csv(found: Spectrum, unit: str, name: str) -> str:
-    """The table as a file in a folder of its own, so that nobody downloads it half written by another's request."""
+    """The table as a file in a new folder, so that no request overwrites what another one downloads."""
     folder = Path(get_upload_folder()) / f"table-{secrets.token_hex(16)}"
     folder.mkdir(parents=True)
     found.table(unit).to_csv(folder / name, index=False)

@@ -1,4 +1,4 @@
-"""How the page looks, and the few lines of script that it runs in the browser; nothing is fetched from elsewhere."""
+"""Theme, texts and browser scripts of the page; nothing is fetched from other servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOW_LINK = (FOLDER / "show_link.js").read_text("utf-8")
 
 
 def preload() -> str:
-    """A line of the page's head by which Plotly's script is fetched and read while the first answer is computed."""
+    """Links in the page's head that load Plotly's script while the first answer is computed."""
     assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
     return "".join(f'<link rel="modulepreload" href="./assets/{path.name}">' for path in assets.glob("PlotlyPlot-*.js"))
 

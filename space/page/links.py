@@ -1,4 +1,4 @@
-"""What a link says: planet, view and settings in the page's query; only what differs from the defaults stands in it."""
+"""Links to a view: planet, view and settings in the page's query, where they differ from the defaults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMITS = {  # smallest and largest value of each number, as the sliders have the
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a view depends on, but for uploads, which no link can hold.
+    """Everything that a view depends on, except uploads, which no link can hold.
 
     resolution: of the bins, 0 for channels. transits: 0 for as many as were observed. noise, drift: factors.
     missing_from, missing_width: hidden channels [um].
@@ -41,7 +41,7 @@ class Settings:
 
     @property
     def conditions(self) -> tuple[float, ...]:
-        """What a what-if asks for."""
+        """The conditions of a what-if."""
         return self.noise, self.transits, self.drift, self.missing_from, self.missing_width
 
 

@@ -1,4 +1,4 @@
-"""Figures that say why σ is what it is: its parts, what hiding data does, and how often it was right."""
+"""Figures that explain σ: its parts, the effect of hidden data, and how often it was right."""
 
 from __future__ import annotations
 

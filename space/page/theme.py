@@ -1,4 +1,4 @@
-"""Colours and layout that every figure shares: told apart by colour-blind readers, legible on white and dark grey."""
+"""Colours and layout of all figures: safe for colour-blind readers, legible on white and dark grey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page says beside its figures: short, in the reader's units, and the figures' text alternative."""
+"""Texts beside the figures: short, in the reader's units, and the figures' text alternative."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _SCORES = (
 
 
 def literal(text: str) -> str:
-    """Text of a user or a link as Markdown that shows it and does nothing else: no image of it is fetched."""
+    """Text of a user or a link, escaped for Markdown: it fetches no image and makes no link."""
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~&:])", r"\\\1", text)
 
 
 def of_spectrum(found: Spectrum, truthful: bool) -> str:
-    """Scores where the truth is known, the width of the band where it is not, and what a reader should know."""
+    """Scores where the truth is known, else the width of the band; then reasons and notes."""
     lines = []
     warning = [] if found.status == "ok" else [f"**⚠ {STATUS.get(found.status, found.status)}.**", ""]
     scores = {of: found.scores(of) for of in ("model", "classical")} if truthful else {}
@@ -48,7 +48,7 @@ def of_spectrum(found: Spectrum, truthful: bool) -> str:
     return "\n".join([*warning, *lines])
 
 
-_PARAMETERS = {  # of a fit, in the order in which they are said
+_PARAMETERS = {  # of a fit, in the order of the text
     "mid_transit_h": ("mid-transit at {:.2f} h", 1.0),
     "impact_parameter": ("impact parameter {:.2f}", 1.0),
     "white_depth": ("white-light depth {:,.0f} ppm", PPM),
@@ -84,7 +84,7 @@ def of_raw(found: RawView | None) -> str:
 
 
 def of_why(found: Attribution, spectrum: Spectrum) -> str:
-    """Where the width of the band comes from."""
+    """What the width of the band is due to."""
     share = float(np.median(found.epistemic_share))
     epistemic = f"{share:.0%}" if share >= 0.01 else "less than 1 %"
     text = (
@@ -109,12 +109,12 @@ def of_reliability(found: Reliability) -> str:
     )
 
 
-def of_conditions(anew: bool, n_visits: int) -> str:
-    """What may be asked of a planet: anything of a simulated one, of measured light curves only to lose something."""
-    if anew:
-        return "This planet is simulated anew with the same random draws: only what you ask for differs."
+def of_conditions(simulated: bool, n_visits: int) -> str:
+    """Which conditions are possible: all for a simulated planet, only worse data for other light curves."""
+    if simulated:
+        return "This planet is simulated again with the same random draws: only what you change differs."
     return (
-        "These light curves cannot be simulated anew, so they can only lose: noise from × 1 up, at most "
+        "These light curves cannot be simulated again, so data can only get worse: noise from × 1 up, at most "
         f"{n_visits} transit{'s' * (n_visits > 1)}, channels hidden; the drift stays as it is."
     )
 

@@ -1,1 +1,1 @@
-"""Light curves and raw frames of users, read by a process of its own."""
+"""Light curves and raw frames of users, read in a separate process."""

@@ -1,4 +1,4 @@
-"""Light curves as arrays, (T,) times × (C,) wavelengths: what their shapes must be, and NPZ files of them."""
+"""Light curves as arrays, (T,) times × (C,) wavelengths: checks of shapes, and NPZ files."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from modeling_ariel.columns import STAR_COLUMNS
-from uploads.limits import MAX_POINTS, UploadError, check_members, opened, whole
-from uploads.tables import Row, constant, visit_of
+from uploads.limits import MAX_POINTS, UploadError, check_members, open_archive, refuse_damaged
+from uploads.tables import Row, single_value, visit_row
 
 ARRAYS = ("time", "flux", "flux_err", "wavelength")
 WANTED = (*ARRAYS, "valid", "centroid", *STAR_COLUMNS)
 
 
 def check_shapes(time: np.ndarray, flux: np.ndarray, error: np.ndarray, wavelength: Any) -> None:
-    """Refuse what is not time (T,), flux and its error (T, C), wavelength (C,) or None."""
+    """Refuse shapes other than time (T,), flux and its error (T, C), wavelength (C,) or None."""
     channels = flux.shape[1:] if wavelength is None else np.shape(wavelength)
     if time.ndim != 1 or flux.ndim != 2 or flux.shape != (time.size, *channels) or error.shape != flux.shape:
         found = f"{time.shape}, {flux.shape}, {error.shape}, {'none' if wavelength is None else channels}"
@@ -27,16 +27,16 @@ def check_shapes(time: np.ndarray, flux: np.ndarray, error: np.ndarray, waveleng
 
 
 def check_size(name: str, shape: tuple[int, ...]) -> None:
-    """Refuse an array that a header says to be larger than all light curves may be, before it is read."""
+    """Refuse an array larger than all light curves may be, by its header, before it is read."""
     if math.prod(shape) > MAX_POINTS:
         raise UploadError(f"expected at most {MAX_POINTS:,} points, found {name} of shape {shape}.")
 
 
 def from_arrays(arrays: Mapping[str, Any]) -> Row:
-    """A visit of ARRAYS, and of valid (T, C), centroid (T, 4) and the star's scalars where they are there."""
+    """A visit from ARRAYS, and from valid (T, C), centroid (T, 4) and the star's scalars if present."""
     time, flux, error, wavelength = (np.asarray(arrays[name], np.float64) for name in ARRAYS)
     check_shapes(time, flux, error, wavelength)
-    row = visit_of(time, flux, error, wavelength)
+    row = visit_row(time, flux, error, wavelength)
     if "valid" in arrays:
         valid = np.asarray(arrays["valid"])
         if valid.shape != flux.shape:
@@ -46,7 +46,7 @@ def from_arrays(arrays: Mapping[str, Any]) -> Row:
         row["centroid"] = np.asarray(arrays["centroid"], np.float64)
     for name in STAR_COLUMNS:
         if name in arrays:
-            row[name] = constant(name, np.atleast_1d(np.asarray(arrays[name], np.float64)).ravel())
+            row[name] = single_value(name, np.atleast_1d(np.asarray(arrays[name], np.float64)).ravel())
     return row
 
 
@@ -55,8 +55,8 @@ def from_arrays(arrays: Mapping[str, Any]) -> Row:
 
 def read_npz(path: Path) -> list[Row]:
     """Arrays time (T,), flux and flux_err (T, C), wavelength (C,), optionally valid, centroid (T, 4), star scalars."""
-    with whole("a whole NPZ file"):
-        with opened(path) as archive:
+    with refuse_damaged("a whole NPZ file"):
+        with open_archive(path) as archive:
             for member in check_members(archive):
                 _check_array(archive, member)
         with np.load(path, allow_pickle=False) as file:
@@ -69,7 +69,7 @@ def read_npz(path: Path) -> list[Row]:
 
 
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Refuse what is not a plain array of numbers, or claims more values than its bytes hold."""
+    """Refuse anything but a plain array of numbers whose size agrees with its header."""
     name = member.filename.removesuffix(".npy")[:40]
     with archive.open(member) as file:
         try:

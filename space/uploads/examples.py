@@ -1,4 +1,4 @@
-"""Files to start from: a simulated planet's light curves in every format that is read."""
+"""Example files: a simulated planet's light curves in every supported format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uploads.limits import UploadError
 
 
 def write_example(kind: str, rows: Sequence[Mapping[str, Any]], wavelength: np.ndarray, path: Path) -> Path:
-    """The rows of the dataset (C channels at ``wavelength`` [um]) as a file of that kind, whole or not at all."""
+    """Write rows of the dataset (C channels at ``wavelength`` [um]) as a file of that kind, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writers = {"csv": _write_csv, "parquet": _write_parquet, "fits": _write_fits, "npz": _write_npz}
     if kind not in writers:
@@ -32,7 +32,7 @@ def write_example(kind: str, rows: Sequence[Mapping[str, Any]], wavelength: np.n
 
 
 def long_table(rows: Sequence[Mapping[str, Any]], wavelength: np.ndarray) -> pd.DataFrame:
-    """The minimal format, with what is not valid left out, and what is known of the star."""
+    """The long table: valid points, and the known values of the star table."""
     parts = []
     for place, row in enumerate(rows):
         valid = np.asarray(row["valid"], bool)

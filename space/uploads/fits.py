@@ -11,8 +11,8 @@ import numpy as np
 
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.arrays import check_size, from_arrays
-from uploads.limits import MAX_HDUS, MAX_POINTS, MAX_UNPACKED_BYTES, MB, UploadError, whole
-from uploads.tables import NEEDED, OPTIONAL, Row, check_columns, from_table
+from uploads.limits import MAX_HDUS, MAX_POINTS, MAX_UNPACKED_BYTES, MB, UploadError, refuse_damaged
+from uploads.tables import OPTIONAL, REQUIRED, Row, check_columns, from_table
 
 
 def read_fits(path: Path) -> list[Row]:
@@ -21,7 +21,7 @@ def read_fits(path: Path) -> list[Row]:
     from astropy.io.fits.verify import VerifyError, VerifyWarning
     from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 
-    with whole("a whole FITS file", VerifyError, AstropyUserWarning), warnings.catch_warnings():
+    with refuse_damaged("a whole FITS file", VerifyError, AstropyUserWarning), warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         warnings.simplefilter("ignore", VerifyWarning)
         warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
@@ -31,9 +31,9 @@ def read_fits(path: Path) -> list[Row]:
 
 
 def _check_hdus(hdus: Any) -> None:
-    """Refuse by the headers alone what is too large, or kept in a heap or compressed."""
+    """Refuse, by the headers alone, data that are too large, compressed or in a heap."""
     total = 0
-    for number, hdu in enumerate(hdus):  # which reads one header after the other
+    for number, hdu in enumerate(hdus):  # reads one header at a time
         if number == MAX_HDUS:
             raise UploadError(f"expected at most {MAX_HDUS} HDUs, found more.")
         header = hdu.header
@@ -51,10 +51,10 @@ def _check_hdus(hdus: Any) -> None:
 def _from_hdus(hdus: Any) -> list[Row]:
     images = {hdu.name.upper(): hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0)}
     tables = [hdu for hdu in hdus if not hdu.is_image and getattr(hdu, "columns", None) is not None]
-    known = {name.lower(): name for name in (*NEEDED, *OPTIONAL)}
+    known = {name.lower(): name for name in (*REQUIRED, *OPTIONAL)}
     for hdu in tables:
         names = {known[str(column).lower()]: column for column in hdu.columns.names if str(column).lower() in known}
-        if set(NEEDED) <= set(names):
+        if set(REQUIRED) <= set(names):
             if (rows := int(hdu.header["NAXIS2"])) > MAX_POINTS:
                 raise UploadError(f"expected at most {MAX_POINTS:,} rows, found {rows:,}.")
             return from_table({name: _column(name, hdu.data[column]) for name, column in names.items()})
@@ -72,7 +72,7 @@ def _from_hdus(hdus: Any) -> list[Row]:
         check_columns([name for hdu in tables for name in hdu.columns.names])
     found = ", ".join(f"{hdu.name or 'unnamed'} of shape {getattr(hdu, 'shape', ())}" for hdu in hdus)
     raise UploadError(
-        f"expected a table with columns {', '.join(NEEDED)}, or images {', '.join(wanted)}, found {found[:160]}."
+        f"expected a table with columns {', '.join(REQUIRED)}, or images {', '.join(wanted)}, found {found[:160]}."
     )
 
 

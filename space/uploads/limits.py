@@ -1,4 +1,4 @@
-"""What an upload may hold, the error that refuses it, and the checks of archives that every format shares."""
+"""Limits of uploads, the error that refuses one, and checks of archives shared by all formats."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ RATIO_FROM = 1 * MB
 MAX_POINTS = 2_000_000  # time × channel of all visits
 MAX_BINS, MIN_BINS = 7_000, 40  # of a visit
 FITTED_BINS = 500  # more are averaged: the fit's time and memory grow with the cube and the square of their number
-MAX_CHANNELS = 2_000  # given; the model has 283
+MAX_CHANNELS = 2_000  # the model has 283
 MAX_VISITS = 10
 MAX_LINE_BYTES = 65_536  # of the first lines of a CSV file
-MAX_COLUMNS = 500  # of a CSV file, those of other names included
+MAX_COLUMNS = 500  # of a CSV file, unused ones included
 MAX_HDUS = 100  # of a FITS file
-MAX_DIRECTORY_BYTES = 500_000  # of a zip archive's list of its files: 200 take some 20 kB, and the ignored come on top
+MAX_DIRECTORY_BYTES = 500_000  # of a zip archive's directory: 200 files take about 20 kB, ignored files come on top
 MAX_FRAMES = 12_000  # AIRS-CH0 frames of a raw visit
 READ_SECONDS, RAW_SECONDS = 40.0, 240.0  # for reading a file; a raw folder is reduced in it
-START_SECONDS = 30.0  # more for the first file of a process
-READ_BYTES = 3_000 * MB  # of addresses for it: a whole raw planet takes 2, of which it holds 0.6
-AT_ONCE = 2  # files read at a time, of which one raw folder
-WAIT_S = 120.0  # for those of other users
-MIN_SHARE = 0.5  # of the model's channels that must be there: below it the fit does not try
+START_SECONDS = 30.0  # added for the first file of a process
+READ_BYTES = 3_000 * MB  # of address space: a full raw planet takes 2 GB, of which 0.6 are resident
+MAX_READERS = 2  # files read at a time, of which one raw folder
+WAIT_S = 120.0  # for other users' files
+MIN_SHARE = 0.5  # of the model's channels that must have data: with fewer the fit refuses
 
 NESTED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst", ".npz")
 
 
-# what readers of formats raise where bytes are not what their headers say
+# what readers raise on damaged files
 DAMAGED = (
     OSError,
     ValueError,
@@ -61,18 +61,18 @@ DAMAGED = (
 
 
 class UploadError(ValueError):
-    """A file that is not taken: one sentence for the user, with what was expected and what was found."""
+    """A refused file; the message is a sentence for the user with what was expected and what was found."""
 
 
 def brief(error: BaseException) -> str:
-    """A reader's own error as part of a sentence: the beginning of its first line."""
+    """The beginning of an error's first line, to be part of a sentence."""
     lines = str(error).strip().splitlines()
     return lines[0][:120].strip().rstrip(".") if lines else type(error).__name__
 
 
 @contextlib.contextmanager
-def whole(what: str, *more: type[BaseException]) -> Iterator[None]:
-    """Reader's errors, and those of ``more``, as UploadErrors that expected ``what``; memory's are left as they are."""
+def refuse_damaged(what: str, *more: type[BaseException]) -> Iterator[None]:
+    """Turn readers' errors, and those of ``more``, into UploadErrors "expected ``what``"; MemoryError passes."""
     try:
         yield
     except (UploadError, MemoryError):
@@ -84,7 +84,7 @@ def whole(what: str, *more: type[BaseException]) -> Iterator[None]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, refused where it is none, empty or too large."""
+    """Size of a file [bytes]; UploadError if it is missing, empty or too large."""
     if path.is_symlink() or not path.is_file():
         raise UploadError(f"{path.name}: expected a file, found {'a link' if path.is_symlink() else 'none'}.")
     size = path.stat().st_size
@@ -95,8 +95,8 @@ def size_of(path: Path) -> int:
     return size
 
 
-def opened(path: Path) -> zipfile.ZipFile:
-    """The archive, refused before its directory is read where that is larger than any with so few files can be."""
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """Open an archive; UploadError, before its directory is read, if that is too large for MAX_MEMBERS files."""
     size = _directory_bytes(path)
     if size > MAX_DIRECTORY_BYTES:
         raise UploadError(
@@ -106,9 +106,9 @@ def opened(path: Path) -> zipfile.ZipFile:
 
 
 def _directory_bytes(path: Path) -> int:
-    """Bytes that an archive's list of files has, as the record at its end says; 0 where there is no such record.
+    """Size of an archive's directory [bytes], from the record at its end; 0 without such a record.
 
-    The largest that any such record there says: a comment may hold another, and zip64's comes before it.
+    The largest of all such records found there: a comment may hold another, and zip64's precedes it.
     """
     with path.open("rb") as file:
         file.seek(0, 2)
@@ -126,9 +126,9 @@ def _directory_bytes(path: Path) -> int:
 
 
 def check_members(archive: zipfile.ZipFile, ignored: Iterable[str] = ()) -> list[zipfile.ZipInfo]:
-    """The files of an archive, refused where they could leave their folder, fill the disk or hide something.
+    """The files of an archive; UploadError where they could leave their folder, fill the disk or hide something.
 
-    Everything is read off the archive's directory, before anything is unpacked; `copy_member` counts again.
+    Only the archive's directory is read, before anything is unpacked; `copy_member` checks sizes again.
     """
     members = [one for one in archive.infolist() if not one.is_dir() and not _is_ignored(one.filename, ignored)]
     if not members:
@@ -170,7 +170,7 @@ def _is_ignored(path: str, ignored: Iterable[str]) -> bool:
 
 
 def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, left: int) -> int:
-    """Unpack one file to ``target``, no more than ``left`` bytes whatever its header says; the bytes written."""
+    """Unpack one file to ``target`` and return its size; at most ``left`` bytes, whatever its header says."""
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with archive.open(member) as source, target.open("xb") as out:

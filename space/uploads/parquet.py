@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from hf_dataset.store.rows import rows_of
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.arrays import check_shapes
-from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, whole
-from uploads.tables import NEEDED, OPTIONAL, Row, check_columns, from_table, visit_of
+from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, refuse_damaged
+from uploads.tables import OPTIONAL, REQUIRED, Row, check_columns, from_table, visit_row
 
 _ROW = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum", "wavelength")
 
@@ -21,14 +21,14 @@ _ROW = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "ce
 def read_parquet(path: Path) -> list[Row]:
     """A long table, or rows of the dataset of one planet; sizes are checked in the file's footer before reading."""
     limits = {"thrift_string_size_limit": 10 * MB, "thrift_container_size_limit": 1_000_000}
-    with whole("a whole Parquet file"), pq.ParquetFile(path, **limits) as file:
+    with refuse_damaged("a whole Parquet file"), pq.ParquetFile(path, **limits) as file:
         _check_footer(file.metadata)
         names = file.schema_arrow.names
         if {"time", "flux", "flux_err"} <= set(names):
             wanted = [name for name in (*_ROW, *STAR_COLUMNS) if name in names]
             return _from_rows(file.read(columns=wanted, use_threads=False))
         check_columns(names)
-        columns = [name for name in (*NEEDED, *OPTIONAL) if name in names]
+        columns = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
         table = file.read(columns=columns, use_threads=False)
         return from_table({name: _flat(name, table[name]) for name in columns})
 
@@ -52,7 +52,7 @@ def _check_footer(footer: pq.FileMetaData) -> None:
 
 
 def _from_rows(table: pa.Table) -> list[Row]:
-    """Rows of the dataset; those of one planet."""
+    """Visits from rows of the dataset; UploadError if they are of several planets."""
     if not 1 <= table.num_rows <= MAX_VISITS:
         raise UploadError(f"expected 1 to {MAX_VISITS} rows (visits of one planet), found {table.num_rows}.")
     rows = []
@@ -60,7 +60,7 @@ def _from_rows(table: pa.Table) -> list[Row]:
         time, flux, flux_err = (np.asarray(row[name], np.float64) for name in ("time", "flux", "flux_err"))
         check_shapes(time, flux, flux_err, row.get("wavelength"))
         wavelength = None if row.get("wavelength") is None else np.asarray(row["wavelength"], np.float64)
-        made = visit_of(time, flux, flux_err, wavelength)
+        made = visit_row(time, flux, flux_err, wavelength)
         if row.get("valid") is not None:
             given = np.asarray(row["valid"])
             if given.shape != made["valid"].shape:

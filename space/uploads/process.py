@@ -1,7 +1,7 @@
-"""Users' files are read in processes of their own, with limits on time and memory that no file can get around.
+"""Read users' files in separate processes with enforced limits on time and memory.
 
-A process stays for the next file, as starting one takes a second or two; one that is stopped, fails or has grown is
-replaced. Nothing comes back from it but JSON and plain arrays.
+A process is reused for the next file, as starting one takes a second or two; one that is stopped, fails or has grown is
+replaced. It returns only JSON and plain arrays.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from uploads.limits import AT_ONCE, MB, RAW_SECONDS, READ_BYTES, READ_SECONDS, START_SECONDS, WAIT_S, UploadError
-from uploads.worker import take_over
+from uploads.limits import MAX_READERS, MB, RAW_SECONDS, READ_BYTES, READ_SECONDS, START_SECONDS, WAIT_S, UploadError
+from uploads.worker import load_rows
 
 Row = dict[str, Any]
 
 
-def read_apart(kind: str, path: Path) -> list[Row]:
+def read_in_process(kind: str, path: Path) -> list[Row]:
     """Rows of a file of that kind ("CSV", "Parquet", "FITS", "NPZ", "zip"), read by another process.
 
-    UploadError, without the file's name, where the file is refused or takes more time or memory than is allowed.
+    UploadError, without the file's name, where the file is refused or exceeds the limits on time and memory.
     """
-    with ExitStack() as turn, tempfile.TemporaryDirectory(prefix="ariel-upload-") as folder:
+    with ExitStack() as slots, tempfile.TemporaryDirectory(prefix="ariel-upload-") as folder:
         if kind == "zip":
-            turn.enter_context(_turn(_RAW))
-        turn.enter_context(_turn(_ANY))
+            slots.enter_context(_slot(_RAW))
+        slots.enter_context(_slot(_ANY))
         seconds = RAW_SECONDS if kind == "zip" else READ_SECONDS
         job = {"kind": kind, "path": str(path.resolve()), "folder": folder, "seconds": seconds}
-        found = _ask(job)
+        found = _run(job)
         if "rows" in found:
-            return take_over(found["rows"], Path(folder))
+            return load_rows(found["rows"], Path(folder))
     if "refused" in found:
         raise UploadError(found["refused"])
     raise UploadError(
@@ -48,14 +48,14 @@ def read_apart(kind: str, path: Path) -> list[Row]:
     )
 
 
-_ANY = threading.BoundedSemaphore(AT_ONCE)
-_RAW = threading.BoundedSemaphore(1)  # so that tables need not wait for raw folders
+_ANY = threading.BoundedSemaphore(MAX_READERS)
+_RAW = threading.BoundedSemaphore(1)  # one raw folder at a time, so that tables get a turn
 _idle: list[_Reader] = []
 _lock = threading.Lock()
 
 
 @contextmanager
-def _turn(places: threading.BoundedSemaphore) -> Iterator[None]:
+def _slot(places: threading.BoundedSemaphore) -> Iterator[None]:
     if not places.acquire(timeout=WAIT_S):
         raise UploadError("the Space is busy with other users' files: please try again in a minute.")
     try:
@@ -64,12 +64,12 @@ def _turn(places: threading.BoundedSemaphore) -> Iterator[None]:
         places.release()
 
 
-def _ask(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer of a process that waits, or of a new one."""
-    reader = _waiting() or _Reader()
+def _run(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a job in an idle process, or in a new one."""
+    reader = _idle_reader() or _Reader()
     keep = False
     try:
-        found = reader.ask(job)
+        found = reader.run(job)
         keep = not found.pop("last", True)
         return found
     finally:
@@ -80,8 +80,8 @@ def _ask(job: Mapping[str, Any]) -> dict[str, Any]:
             reader.close()
 
 
-def _waiting() -> _Reader | None:
-    """A process that waits; those that the system has ended meanwhile are put away."""
+def _idle_reader() -> _Reader | None:
+    """An idle process, if any; those that have died are closed."""
     with _lock:
         while _idle:
             reader = _idle.pop()
@@ -93,7 +93,7 @@ def _waiting() -> _Reader | None:
 
 @atexit.register
 def close_idle() -> None:
-    """End the processes that wait for files."""
+    """End the idle processes."""
     with _lock:
         while _idle:
             _idle.pop().close()
@@ -109,7 +109,7 @@ class _Reader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment(),
-            start_new_session=True,  # Ctrl-C is for the app, whose end is also this process's: no more jobs
+            start_new_session=True,  # Ctrl-C goes to the app alone; the worker ends when its pipe closes
             text=True,
             encoding="utf-8",
         )
@@ -122,8 +122,8 @@ class _Reader:
         """Whether the process runs."""
         return self._process.poll() is None
 
-    def ask(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer; {"failed": "time"} where it did not come in time, "memory" where the process ended over it."""
+    def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """The job's result; {"failed": "time"} if it took too long, {"failed": "memory"} if the process died."""
         stopped = threading.Event()
 
         def stop() -> None:
@@ -137,7 +137,7 @@ class _Reader:
             self._jobs.write(json.dumps(job) + "\n")
             self._jobs.flush()
             line = self._answers.readline()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             line = ""
         finally:
             timer.cancel()
@@ -152,12 +152,12 @@ class _Reader:
         for pipe in (self._jobs, self._answers):
             try:
                 pipe.close()
-            except OSError:  # a job that was not taken
+            except OSError:  # an unread job
                 continue
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with its modules, one thread a library, and no token."""
+    """This process's environment with its module path, one thread for each library, and no secrets."""
     kept = {name: value for name, value in os.environ.items() if not any(word in name for word in _SECRET)}
     paths = os.pathsep.join(path for path in sys.path if path)
     return kept | {"PYTHONPATH": paths} | {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}

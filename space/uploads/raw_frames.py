@@ -1,6 +1,6 @@
-"""One planet's raw folder as a zip: unpacked to a private folder, reduced like any other planet.
+"""One planet's raw folder as a zip: unpacked to a private folder and reduced like any other planet.
 
-The archive holds the folder as the challenge has it, with one planet of one split (2025's layout; 2024's alike):
+The archive holds a folder in the challenge's layout with one planet of one split (2025's; 2024's is similar):
 
     axis_info.parquet  wavelengths.csv  adc_info.csv  train_star_info.csv
     train/PLANET/AIRS-CH0_signal_0.parquet   train/PLANET/FGS1_signal_0.parquet
@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from engine import sample
-from engine.raw_view import look
+from engine.raw_view import make_view
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
-from hf_dataset.simulation import instrument
+from hf_dataset.simulation import raw_folder
 from uploads.limits import (
     DAMAGED,
     MAX_FRAMES,
@@ -34,8 +34,8 @@ from uploads.limits import (
     UploadError,
     check_members,
     copy_member,
-    opened,
-    whole,
+    open_archive,
+    refuse_damaged,
 )
 
 Row = dict[str, Any]
@@ -44,13 +44,13 @@ MOST_VISITS = 4
 N_BINS = 375
 MAX_CSV_BYTES = 5 * MB  # the star table of all planets has 0.1 MB
 MAX_ROWS, MAX_VALUES = 200_000, 160_000_000  # of a Parquet file; FGS1's signal has 135,000 × 1,024
-_OTHER_TABLES = ("sample_submission.csv", "simulation_truth.parquet")  # of the whole challenge, and not needed
+_OTHER_TABLES = ("sample_submission.csv", "simulation_truth.parquet")  # files of the challenge that are not needed
 
 
 def read_raw_zip(path: Path, private: Path) -> list[Row]:
     """Rows of the planet's visits, the first with a `raw_view`; unpacked to the folder ``private``.
 
-    UploadError in a sentence where there can be none. Their `name` says which planet of which file.
+    Their `name` is the planet and the file. UploadError where the folder cannot be reduced.
     """
     try:
         return _reduced(path, _unpack(path, private))
@@ -68,8 +68,8 @@ def _plain(message: str, private: str) -> str:
 
 
 def _unpack(path: Path, private: Path) -> Path:
-    """The raw folder of the archive; a folder around it is fine."""
-    with whole("a whole zip archive"), opened(path) as archive:
+    """The unpacked raw folder; the archive may wrap it in another folder."""
+    with refuse_damaged("a whole zip archive"), open_archive(path) as archive:
         left = MAX_UNPACKED_BYTES
         for member in check_members(archive, _OTHER_TABLES):
             target = private / member.filename
@@ -87,8 +87,8 @@ def _unpack(path: Path, private: Path) -> Path:
 
 
 def _check_values(path: Path) -> None:
-    """Refuse a table that unpacks to more than a raw signal has, however small it is packed."""
-    with whole(f"a whole Parquet file {path.name}"):
+    """Refuse a table with more values than a raw signal has, however well it is compressed."""
+    with refuse_damaged(f"a whole Parquet file {path.name}"):
         footer = pq.read_metadata(path)
     values = footer.num_rows * footer.num_columns
     if footer.num_rows > MAX_ROWS or values > MAX_VALUES:
@@ -120,7 +120,7 @@ def _reduced(path: Path, root: Path) -> list[Row]:
             note = f"Visit {number}: {frames:,} of the usual 11,250 AIRS-CH0 frames, {bins} time bins."
             row["notes"] = (note,)
         if not rows:
-            row["raw_view"] = look(visit)
+            row["raw_view"] = make_view(visit)
         visit.close()
         rows.append(row)
     return rows
@@ -131,7 +131,7 @@ def write_raw_example(path: Path, frames: int = 750) -> Path:
     case = next(case for case in sample.cases().values() if not case.note)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ariel-example-", dir=path.parent) as private:
-        root = instrument.write_folder(Path(private) / "raw", [case.planet], "2025", frames, sample.SEED)
+        root = raw_folder.write_folder(Path(private) / "raw", [case.planet], "2025", frames, sample.SEED)
         unfinished = Path(private) / "example.zip"
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:  # Parquet is compressed already
             for file in sorted(root.rglob("*")):

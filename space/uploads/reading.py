@@ -1,11 +1,11 @@
-"""Light curves that users bring: CSV, Parquet, FITS, NPZ, or one planet's raw folder as a zip; checked, never trusted.
+"""Users' light curves: CSV, Parquet, FITS, NPZ, or one planet's raw folder as a zip; checked, never trusted.
 
-    rows = read_upload("mine.csv")      # as the engine takes them
+    rows = read_upload("mine.csv")      # for the engine
     example("fits")                     # a file of each kind to start from
 
-The minimal format is a table with a row a time and wavelength: `time_h, wavelength_um, flux, flux_err`, and optionally
-`visit` and the star table's columns (space/README.md, "Your own light curves"). Nothing is executed: no pickle, no
-remote code; what a file states about its size is checked before it is read, and it is read by another process with
+The minimal format is a table with a row for each time and wavelength: `time_h, wavelength_um, flux, flux_err`, and
+optionally `visit` and the star table's columns (space/README.md, "Your own light curves"). Nothing is executed: no
+pickle, no remote code. Sizes in a file's header are checked before it is read, and it is read by another process with
 limits on memory and time (process.py).
 """
 
@@ -41,7 +41,7 @@ from uploads.limits import (
     UploadError,
     size_of,
 )
-from uploads.process import read_apart
+from uploads.process import read_in_process
 from uploads.raw_frames import write_raw_example
 
 __all__ = [
@@ -78,8 +78,8 @@ LIMITS_TEXT = (
 def read_upload(path: str | Path) -> list[Row]:
     """Rows of one planet's visits, each with `time` [h], `flux`, `flux_err`, `valid` (T, C) and `wavelength` [um].
 
-    `name` is the file's; `notes` says what was left out; `raw_view` is there for raw folders. UploadError says in a
-    sentence what was expected and what was found.
+    `name` is the file's; `notes` list what was left out; raw folders have a `raw_view`. UploadError says what was
+    expected and what was found.
     """
     path = Path(path)
     size = size_of(path)
@@ -94,7 +94,7 @@ def read_upload(path: str | Path) -> list[Row]:
             f"{path.name}: expected at most {MAX_TABLE_BYTES // MB} MB of light curves, found {size / MB:.0f} MB."
         )
     try:
-        rows = read_apart(kind, path)
+        rows = read_in_process(kind, path)
     except UploadError as error:
         raise UploadError(f"{path.name}: {error}") from None
     return rows if kind == "zip" else _checked(path.name, rows)
@@ -113,7 +113,7 @@ def _is_no_text(begin: bytes) -> bool:
 
 
 def _looks_like(begin: bytes) -> str:
-    """What a file's first bytes say that it is."""
+    """The format that a file's first bytes suggest."""
     known = {
         b"PAR1": "Parquet",
         b"PK": "a zip archive",
@@ -137,7 +137,7 @@ def _looks_like(begin: bytes) -> str:
 
 
 def _checked(name: str, rows: list[Row]) -> list[Row]:
-    """The rows, refused where the engine could not use them."""
+    """The rows with `visit` and `name`; UploadError if the engine cannot use them."""
     if not 1 <= len(rows) <= MAX_VISITS:
         raise UploadError(f"{name}: expected 1 to {MAX_VISITS} visits of one planet, found {len(rows)}.")
     points = sum(int(np.size(row["flux"])) for row in rows)
@@ -192,12 +192,12 @@ def _check_visit(name: str, row: Row) -> None:
 
 @functools.cache
 def _extractor() -> ArielFeatureExtractor:
-    """One with the challenge's channels."""
+    """The extractor of the challenge's channels."""
     return ArielFeatureExtractor()
 
 
 def _sentence(name: str, message: str) -> str:
-    """An extractor's error with the file's name in place of its own, ended as a sentence."""
+    """An extractor's error as a sentence that begins with the file's name."""
     text = (
         message.split(": ", 1)[-1] if message.startswith(("visit ", "planet ")) else message.removeprefix(f"{name}: ")
     )
@@ -208,7 +208,7 @@ def _sentence(name: str, message: str) -> str:
 
 
 def example_csv(path: str | Path | None = None) -> Path:
-    """A CSV file to start from: a simulated planet's light curves."""
+    """An example CSV file: a simulated planet's light curves."""
     return example("csv", path)
 
 

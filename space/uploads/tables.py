@@ -1,7 +1,7 @@
-"""The long table of light curves, a row a time and wavelength: to visits, and from CSV.
+"""The long table of light curves, one row for each time and wavelength: conversion to visits, and CSV files.
 
-Readers of every format give rows with `time`, `flux`, `flux_err`, `valid`, `wavelength` and the star table's columns,
-and raise UploadError. What the numbers mean is checked by `uploads`.
+Readers of all formats return rows with `time`, `flux`, `flux_err`, `valid`, `wavelength` and the star table's columns,
+and raise UploadError. Values are checked in reading.py.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from uploads.limits import (
     MAX_POINTS,
     MAX_VISITS,
     UploadError,
-    whole,
+    refuse_damaged,
 )
 
 Row = dict[str, Any]
 
-NEEDED = ("time_h", "wavelength_um", "flux", "flux_err")
+REQUIRED = ("time_h", "wavelength_um", "flux", "flux_err")
 OPTIONAL = ("visit", *STAR_COLUMNS)
-FEWEST_FILLED = 0.2  # of the grid time × wavelength: less is no grid
+FEWEST_FILLED = 0.2  # of the grid time × wavelength
 
 
 def from_table(table: Mapping[str, Any]) -> list[Row]:
-    """Rows of a long table: columns (n,) of NEEDED and any of OPTIONAL, in any order; what is missing is invalid."""
-    columns = {name: _numbers(name, table[name]) for name in (*NEEDED, *OPTIONAL) if name in table}
+    """Rows of a long table: columns (n,) of REQUIRED and any of OPTIONAL, in any order; missing points are invalid."""
+    columns = {name: _numbers(name, table[name]) for name in (*REQUIRED, *OPTIONAL) if name in table}
     size = columns["time_h"].size
     if not size:
         raise UploadError("expected rows of data, found none.")
@@ -47,15 +47,15 @@ def from_table(table: Mapping[str, Any]) -> list[Row]:
     numbers = np.unique(visit)
     if not (np.isfinite(numbers).all() and numbers.size <= MAX_VISITS):
         raise UploadError(f"expected visit to number at most {MAX_VISITS} visits, found {numbers.size} values.")
-    star = {name: constant(name, columns[name]) for name in STAR_COLUMNS if name in columns}
+    star = {name: single_value(name, columns[name]) for name in STAR_COLUMNS if name in columns}
     return [
-        {"visit": place, **_grid({name: columns[name][visit == number] for name in NEEDED}), **star}
+        {"visit": place, **_grid({name: columns[name][visit == number] for name in REQUIRED}), **star}
         for place, number in enumerate(numbers)
     ]
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
-    """A column as float64; text in it is refused with its row."""
+    """A column as float64; UploadError with the row of any text in it."""
     if getattr(values, "dtype", None) is not None and values.dtype.kind in "fiu":
         return np.asarray(values, np.float64)
     series = pd.Series(values)
@@ -67,8 +67,8 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     return converted.to_numpy(np.float64)
 
 
-def constant(name: str, values: np.ndarray) -> float:
-    """The one finite value of them, NaN where there is none."""
+def single_value(name: str, values: np.ndarray) -> float:
+    """Their only finite value, NaN if there is none; UploadError if there are several."""
     known = np.unique(values[np.isfinite(values)])
     if known.size > 1:
         raise UploadError(
@@ -78,7 +78,7 @@ def constant(name: str, values: np.ndarray) -> float:
 
 
 def _grid(columns: Mapping[str, np.ndarray]) -> Row:
-    """(T, C) arrays of one visit; combinations that are not there are invalid."""
+    """(T, C) arrays of one visit; missing combinations are invalid."""
     time, at_time = np.unique(columns["time_h"], return_inverse=True)
     wavelength, at_channel = np.unique(columns["wavelength_um"], return_inverse=True)
     shape = (time.size, wavelength.size)
@@ -101,11 +101,11 @@ def _grid(columns: Mapping[str, np.ndarray]) -> Row:
         )
     flux, error = np.full(shape, np.nan), np.full(shape, np.nan)
     flux.flat[flat], error.flat[flat] = columns["flux"], columns["flux_err"]
-    return visit_of(time, flux, error, wavelength)
+    return visit_row(time, flux, error, wavelength)
 
 
-def visit_of(time: np.ndarray, flux: np.ndarray, error: np.ndarray, wavelength: np.ndarray | None) -> Row:
-    """A row with channels ascending, and only what is finite valid."""
+def visit_row(time: np.ndarray, flux: np.ndarray, error: np.ndarray, wavelength: np.ndarray | None) -> Row:
+    """A row with channels in ascending order; points that are not finite are invalid."""
     if wavelength is not None and wavelength.ndim == 1 and wavelength.shape == flux.shape[1:]:
         order = np.argsort(wavelength, kind="stable")
         wavelength, flux, error = wavelength[order], flux[:, order], error[:, order]
@@ -120,21 +120,21 @@ def visit_of(time: np.ndarray, flux: np.ndarray, error: np.ndarray, wavelength: 
 
 
 def check_columns(found: Sequence[str]) -> None:
-    """Refuse a table that lacks needed columns."""
-    if missing := [name for name in NEEDED if name not in found]:
+    """Refuse a table that lacks required columns."""
+    if missing := [name for name in REQUIRED if name not in found]:
         shown = ", ".join(str(name)[:30] for name in list(found)[:8]) or "none"
-        raise UploadError(f"expected columns {', '.join(NEEDED)}, missing {', '.join(missing)}, found {shown}.")
+        raise UploadError(f"expected columns {', '.join(REQUIRED)}, missing {', '.join(missing)}, found {shown}.")
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
 
 
 def read_csv(path: Path) -> list[Row]:
-    """A long table with a header line; lines that begin with # are comments, columns of other names are left out."""
-    with whole("a table with commas"), path.open("rb") as file:
+    """A long table with a header line; lines that begin with # are comments, other columns are ignored."""
+    with refuse_damaged("a table with commas"), path.open("rb") as file:
         names = _fields(file)
         check_columns(names)
-        if twice := [name for name in (*NEEDED, *OPTIONAL) if names.count(name) > 1]:
+        if twice := [name for name in (*REQUIRED, *OPTIONAL) if names.count(name) > 1]:
             raise UploadError(f"expected each column once, found {twice[0]} {names.count(twice[0])} times.")
         start = file.tell()
         first = _fields(file)
@@ -143,8 +143,8 @@ def read_csv(path: Path) -> list[Row]:
         if len(first) < len(names) or any(first[len(names) :]):
             raise UploadError(f"expected {len(names)} values a row, as the header says, found {len(first)}.")
         file.seek(start)
-        places = {name: names.index(name) for name in (*NEEDED, *OPTIONAL) if name in names}
-        read = pd.read_csv(  # in chunks, as short lines are filled up to the header's width
+        places = {name: names.index(name) for name in (*REQUIRED, *OPTIONAL) if name in names}
+        read = pd.read_csv(  # in chunks, as short lines are padded to the header's width
             file,
             header=None,
             names=range(len(names)),
@@ -160,7 +160,7 @@ def read_csv(path: Path) -> list[Row]:
 
 
 def _fields(file: BinaryIO) -> list[str]:
-    """Values of the next line that is neither empty nor a comment; none at the end."""
+    """Values of the next line that is neither empty nor a comment; empty at the end of the file."""
     while line := file.readline(MAX_LINE_BYTES + 1):
         if len(line) > MAX_LINE_BYTES:
             raise UploadError(f"expected lines of at most {MAX_LINE_BYTES:,} bytes, found a longer one.")

@@ -1,7 +1,7 @@
-"""The process that reads users' files, and nothing else: jobs and answers are lines of JSON on its pipes.
+"""The process that reads users' files: jobs and results are lines of JSON on its pipes.
 
-Started by `process.py`, which stops it when a file takes too long. What a file can do to it, it does to no other:
-memory, processor time and the size of files that it writes are limited by the system, and it knows no secrets.
+Started by `process.py`, which stops it when a file takes too long. A malicious file can harm this process only: the
+system limits its memory, processor time and the size of files that it writes, and it has no secrets.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from uploads.limits import MAX_UNPACKED_BYTES, MB, UploadError
 Row = dict[str, Any]
 
 ARRAYS, VIEW = "rows.npz", "view.npz"
-RETIRED_ABOVE = 500 * MB  # of memory held after a file: the next gets a fresh process
+RETIRED_ABOVE = 500 * MB  # resident after a file: the next one gets a new process
 
 logger = logging.getLogger(__name__)
 
 
 def read(kind: str, path: Path, private: Path) -> list[Row]:
-    """Rows of a file of that kind; ``private`` is an empty folder for what has to be unpacked."""
-    # readers are imported when a file of their kind comes: no user waits for the others
+    """Rows of a file of that kind; ``private`` is an empty folder to unpack to."""
+    # readers are imported when needed: no user waits for the others
     if kind == "zip":
         from uploads.raw_frames import read_raw_zip
 
@@ -45,15 +45,15 @@ def read(kind: str, path: Path, private: Path) -> list[Row]:
     return readers[kind](path)
 
 
-def hand_over(rows: list[Row], folder: Path) -> list[Row]:
-    """Write what is large to files in the folder; the rest, as JSON can hold it. `take_over` is the way back."""
+def save_rows(rows: list[Row], folder: Path) -> list[Row]:
+    """Write arrays to files in the folder; return the rest of the rows, fit for JSON. `load_rows` is the inverse."""
     arrays: dict[str, np.ndarray] = {}
     small: list[Row] = []
     for place, row in enumerate(rows):
         kept: Row = {}
         for name, value in row.items():
             if name == "raw_view":
-                from engine.raw_view import write_view  # with what reduces frames: memory that tables need not hold
+                from engine.raw_view import write_view  # imports the reduction, which tables do not need in memory
 
                 write_view(folder / VIEW, value)
             elif isinstance(value, np.ndarray):
@@ -65,8 +65,8 @@ def hand_over(rows: list[Row], folder: Path) -> list[Row]:
     return small
 
 
-def take_over(small: list[Row], folder: Path) -> list[Row]:
-    """The rows that `hand_over` left."""
+def load_rows(small: list[Row], folder: Path) -> list[Row]:
+    """The rows that `save_rows` wrote."""
     rows: list[Row] = [{**row, "notes": tuple(row["notes"])} if "notes" in row else dict(row) for row in small]
     with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
         for key in arrays.files:
@@ -79,14 +79,14 @@ def take_over(small: list[Row], folder: Path) -> list[Row]:
     return rows
 
 
-def answer(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows of a job's file, or why there are none."""
-    _allow(job["seconds"])
+def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The rows of a job's file, or why it was refused or failed."""
+    _limit_cpu_time(job["seconds"])
     folder = Path(job["folder"])
     private = folder / "unpacked"
     private.mkdir()
     try:
-        return {"rows": hand_over(read(job["kind"], Path(job["path"]), private), folder)}
+        return {"rows": save_rows(read(job["kind"], Path(job["path"]), private), folder)}
     except UploadError as error:
         return {"refused": str(error)}
     except MemoryError:
@@ -96,11 +96,11 @@ def answer(job: Mapping[str, Any]) -> dict[str, Any]:
         return {"failed": "error"}
 
 
-def confine(memory: int) -> None:
-    """Limit this process's memory [bytes] and the size of files that it writes; where the system cannot, do nothing."""
+def limit_resources(memory: int) -> None:
+    """Limit this process's memory [bytes] and the size of files that it writes, where the system can."""
     try:
         import resource
-    except ImportError:  # Windows: time is limited by whoever asks
+    except ImportError:  # Windows: only process.py's time limit holds
         return
     for what, most in (
         (resource.RLIMIT_AS, memory),
@@ -113,8 +113,8 @@ def confine(memory: int) -> None:
             logger.warning("a limit of this process could not be set")
 
 
-def _allow(seconds: float) -> None:
-    """So much more processor time, should nobody be there to stop this process."""
+def _limit_cpu_time(seconds: float) -> None:
+    """Limit the processor time of the next job, in case the app is no longer there to stop this process."""
     try:
         import resource
 
@@ -124,8 +124,8 @@ def _allow(seconds: float) -> None:
         return
 
 
-def _held() -> int:
-    """Memory that this process holds [bytes]; 0 where Linux does not say it."""
+def _resident_bytes() -> int:
+    """Resident memory of this process [bytes]; 0 where Linux does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
@@ -133,10 +133,10 @@ def _held() -> int:
 
 
 def serve(jobs: TextIO, answers: TextIO) -> None:
-    """Answer jobs until there are no more, or until one has left this process large."""
+    """Run jobs until there are no more, or until one has left this process too large."""
     for line in jobs:
-        found = answer(json.loads(line))
-        found["last"] = _held() > RETIRED_ABOVE
+        found = run_job(json.loads(line))
+        found["last"] = _resident_bytes() > RETIRED_ABOVE
         answers.write(json.dumps(found) + "\n")
         answers.flush()
         if found["last"]:
@@ -145,6 +145,6 @@ def serve(jobs: TextIO, answers: TextIO) -> None:
 
 if __name__ == "__main__":
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints is no answer
-    confine(int(sys.argv[1]))
+    os.dup2(2, 1)  # keeps what libraries print out of the replies
+    limit_resources(int(sys.argv[1]))
     serve(sys.stdin, replies)

@@ -19,7 +19,7 @@ import pytest
 from build_scenes import timeless_contents
 from datasets import load_dataset
 
-from hf_dataset.simulation import instrument, planets
+from hf_dataset.simulation import planets, raw_folder
 
 pytestmark = pytest.mark.cluster
 FRAMES, BINS = 120, 20
@@ -29,7 +29,7 @@ FRAMES, BINS = 120, 20
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six planets of two visits, a test planet, and a file that is cut."""
     train, test = planets.sample_planets(6, 3, "2025"), planets.sample_planets(1, 4, "2025")
-    raw = instrument.write_folder(
+    raw = raw_folder.write_folder(
         tmp_path_factory.mktemp("clusters") / "raw", train, "2025", FRAMES, test_planets=test, visits=2
     )
     cut = sorted(raw.glob("train/*/FGS1_signal_1.parquet"))[2]

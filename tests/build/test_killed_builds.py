@@ -21,7 +21,7 @@ from low_memory import reduce_in_little_memory
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
 from hf_dataset.reduction.options import ReductionOptions
-from hf_dataset.simulation import instrument, planets
+from hf_dataset.simulation import planets, raw_folder
 from hf_dataset.store.shards import find_shards
 
 N_PLANETS, FRAMES, BINS, PER_SHARD, WORKERS = 3, 80, 20, 1, 2
@@ -31,7 +31,7 @@ N_PLANETS, FRAMES, BINS, PER_SHARD, WORKERS = 3, 80, 20, 1, 2
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three planets of two visits, in the 2025 layout."""
     sample = planets.sample_planets(N_PLANETS, 3, "2025")
-    return instrument.write_folder(tmp_path_factory.mktemp("killed") / "raw", sample, "2025", FRAMES, visits=2)
+    return raw_folder.write_folder(tmp_path_factory.mktemp("killed") / "raw", sample, "2025", FRAMES, visits=2)
 
 
 @pytest.fixture(scope="module")

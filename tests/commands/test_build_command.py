@@ -21,7 +21,7 @@ from hf_dataset.build.plan import BuildOptions
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
-from hf_dataset.simulation import instrument, planets
+from hf_dataset.simulation import planets, raw_folder
 from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.verify import recorded_root
 
@@ -30,7 +30,7 @@ FRAMES, BINS = 120, 20
 
 def simulate(root: Path, layout: str, n_train: int) -> Path:
     train, test = planets.sample_planets(n_train, 1, layout), planets.sample_planets(1, 2, layout)
-    return instrument.write_folder(root, train, layout, FRAMES, test_planets=test, visits=1 + (layout == "2025"))
+    return raw_folder.write_folder(root, train, layout, FRAMES, test_planets=test, visits=1 + (layout == "2025"))
 
 
 @pytest.fixture(scope="module")

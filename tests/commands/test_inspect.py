@@ -24,7 +24,7 @@ from ariel_scripts.pages import gathering, inspection
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
 from hf_dataset.reduction.options import ReductionOptions
-from hf_dataset.simulation import instrument, planets
+from hf_dataset.simulation import planets, raw_folder
 from hf_dataset.store.rows import DamagedDataset, find_row
 
 FRAMES, BINS = 120, 60
@@ -35,7 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """raw/ and out/ with one planet of two visits, told by the name of a file."""
     folder = tmp_path_factory.mktemp("inspect")
     deep = max(planets.sample_planets(24, 11, "2025"), key=lambda planet: planet.k)
-    instrument.write_folder(folder / "raw", [deep], "2025", FRAMES, 5, visits=2)
+    raw_folder.write_folder(folder / "raw", [deep], "2025", FRAMES, 5, visits=2)
     options = BuildOptions(reduction=ReductionOptions(n_bins=BINS), workers=1)
     build_dataset(folder / "raw", folder / "out", options)
     (folder / "planet").write_text(str(deep.planet_id))

@@ -17,7 +17,7 @@ from ariel_scripts.commands import evaluate, retrieve, submit
 from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.options.retrieve import RetrieveOptions
 from ariel_scripts.options.submit import SubmitOptions
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel.predictions import PredictionError, Predictions, read_predictions, write_predictions
@@ -31,7 +31,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten planets of two visits; the second visit of the first has no transit, both of the second are lost."""
     out = tmp_path_factory.mktemp("light-curves")
     population = planets.sample_planets(10, 5, "2025")
-    rows = list(fast.simulate_rows(population, visits=2, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(population, visits=2, n_bins=BINS, seed=1))
     for row in (rows[1], rows[2], rows[3]):
         row["flux"] = np.random.default_rng(0).normal(1e4, 10, row["flux"].shape).astype(np.float32)
         row["flux_err"] = np.full_like(row["flux"], 10.0)

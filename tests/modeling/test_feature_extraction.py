@@ -17,7 +17,7 @@ from small_visits import BINS, CHANNELS, WAVELENGTH, visit
 from tolerances import assert_close
 
 from hf_dataset import schema
-from hf_dataset.simulation.fast import simulate_row
+from hf_dataset.simulation.light_curves import simulate_row
 from hf_dataset.simulation.planets import sample_planets
 from hf_dataset.simulation.telescope import wavelengths_um
 from modeling_ariel.columns import STAR_COLUMNS

@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hf_dataset.simulation import fast
+from hf_dataset.simulation import light_curves
 from hf_dataset.simulation.planets import sample_planets
 from modeling_ariel import ArielPipeline
 from modeling_ariel.columns import STAR_IN_FIT
@@ -73,7 +73,7 @@ class Visit:
 def visit(seed: int, table: bool = True, transit: bool = True, bins: int = BINS) -> Visit:
     """A simulated visit on all channels, with drift, jitter and outliers."""
     planet = sample_planets(1, seed, "2025")[0]
-    row = fast.simulate_row(planet, seed=seed, n_bins=bins)
+    row = light_curves.simulate_row(planet, seed=seed, n_bins=bins)
     flux, flux_err = row["flux"].astype(float), row["flux_err"].astype(float)
     if not transit:
         flux = np.median(flux, axis=0) + flux_err * np.random.default_rng(seed).standard_normal(flux.shape)

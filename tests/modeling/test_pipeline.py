@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_models import BINS, POPULATION, save_model, tiny
 
-from hf_dataset.simulation import fast
+from hf_dataset.simulation import light_curves
 from modeling_ariel import ArielFeatureExtractor, ArielForPreTraining, ArielPipeline
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.frames import rows_of
@@ -20,7 +20,7 @@ from modeling_ariel.pipeline_ariel import Spectra, to_numpy, torch_threads
 
 ROWS = [
     {name: value for name, value in row.items() if name not in ("star", "calibration")}
-    for row in fast.simulate_rows(POPULATION[:2], visits=2, n_bins=BINS, seed=1)
+    for row in light_curves.simulate_rows(POPULATION[:2], visits=2, n_bins=BINS, seed=1)
 ]
 SPECTRA = ("mean", "sigma", "aleatoric", "epistemic", "classical_mean", "classical_sigma")
 

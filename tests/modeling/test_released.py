@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_dataset.simulation import fast
+from hf_dataset.simulation import light_curves
 from hf_dataset.simulation.planets import sample_planets
 from modeling_ariel import ArielFeatureExtractor, ArielForSpectrumPrediction
 from modeling_ariel.scoring import log_likelihood
@@ -27,7 +27,9 @@ def folder(repository: Path) -> Path:
 def answer(folder: Path) -> dict[str, np.ndarray]:
     """What it says of simulated planets that it has not seen."""
     planets = [*sample_planets(PLANETS, 4242, "2024"), *sample_planets(PLANETS, 4243, "2025")]
-    inputs = ArielFeatureExtractor.from_pretrained(folder)([fast.simulate_row(planet, seed=4242) for planet in planets])
+    inputs = ArielFeatureExtractor.from_pretrained(folder)(
+        [light_curves.simulate_row(planet, seed=4242) for planet in planets]
+    )
     inputs.pop("labels")
     with torch.no_grad():
         found = ArielForSpectrumPrediction.from_pretrained(folder).eval()(**inputs)

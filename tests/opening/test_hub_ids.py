@@ -17,7 +17,7 @@ from local_hub import Fault, LocalHub
 from saved_models import saved
 from tiny_models import BINS, POPULATION
 
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForPreTraining
@@ -85,7 +85,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     saved(folder / "tiny")
     saved(folder / "masked", ArielForPreTraining)
     for name, n_bins, rows_per_shard in (("curves", BINS, 64), ("halves", 8, 4)):
-        rows = list(fast.simulate_rows(POPULATION, visits=1, n_bins=n_bins, seed=1))
+        rows = list(light_curves.simulate_rows(POPULATION, visits=1, n_bins=n_bins, seed=1))
         shards.write_rows(folder / name, "train", rows, n_bins, rows_per_shard)
         write_card(folder / name, planets.wavelengths_um("2024"), "Simulated.", {})
     with LocalHub() as hub:

@@ -15,13 +15,13 @@ from ariel_scripts.opening.cache import check_complete
 from ariel_scripts.opening.datasets import wavelengths_of
 from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.training import run_setup
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 
 
 def test_a_copy_is_whole_only_where_names_of_shards_or_a_card_say_so(tmp_path: Path) -> None:
-    rows = list(fast.simulate_rows(POPULATION, visits=1, n_bins=8, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION, visits=1, n_bins=8, seed=1))
     (shard,) = shards.write_rows(tmp_path / "a", "train", rows, 8)
     write_card(tmp_path / "a", planets.wavelengths_um("2024"), "Simulated.", {})
     check_complete(tmp_path / "a", "it")

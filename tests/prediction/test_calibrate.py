@@ -19,7 +19,7 @@ from ariel_scripts.opening.provenance import licence_of
 from ariel_scripts.options.calibrate import CalibrateOptions
 from ariel_scripts.prediction import predictor, reliability
 from ariel_scripts.publishing.model_card import model_card
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForSpectrumPrediction
@@ -41,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def validation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, np.ndarray]]:
     """Thirty labelled planets; light curves of 8 bins, as their predictions are given."""
     out = tmp_path_factory.mktemp("validation")
-    rows = list(fast.simulate_rows(planets.sample_planets(30, 8, "2025"), visits=1, n_bins=8, seed=1))
+    rows = list(light_curves.simulate_rows(planets.sample_planets(30, 8, "2025"), visits=1, n_bins=8, seed=1))
     shards.write_rows(out, "validation", rows, n_bins=8)
     write_card(out, planets.wavelengths_um("2025"), "Simulated.", {})
     return out, {int(row["planet_id"]): np.asarray(row["spectrum"], np.float64) for row in rows}
@@ -204,7 +204,9 @@ def test_calibrate_predicts_where_no_predictions_are_given_and_few_planets_are_w
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = tmp_path / "curves"
-    shards.write_rows(dataset, "train", fast.simulate_rows(POPULATION[:6], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
+    shards.write_rows(
+        dataset, "train", light_curves.simulate_rows(POPULATION[:6], visits=1, n_bins=BINS, seed=1), n_bins=BINS
+    )
     write_card(dataset, planets.wavelengths_um("2025"), "Simulated.", {})
     caplog.set_level(logging.WARNING)
     found = call_calibrate(model, dataset, tmp_path / "out", split="train", method="groups", n_groups=3)

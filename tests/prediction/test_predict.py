@@ -29,7 +29,7 @@ from ariel_scripts.prediction.fit_pool import FitPool
 from ariel_scripts.prediction.job import Job
 from ariel_scripts.prediction.resuming import Part, Parts
 from ariel_scripts.run_record import Run
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForSpectrumPrediction, ArielPipeline
@@ -45,7 +45,7 @@ DARK = POPULATION[3].planet_id  # both of its visits have no light at all
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven planets of two visits; one has no light, one visit of another neither. Visits are apart in the file."""
     out = tmp_path_factory.mktemp("light-curves")
-    rows = list(fast.simulate_rows(POPULATION, visits=2, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION, visits=2, n_bins=BINS, seed=1))
     for row in (rows[6], rows[7], rows[9]):
         row["flux"] = np.zeros_like(row["flux"])
     shards.write_rows(out, "train", rows[::2] + rows[1::2], n_bins=BINS)
@@ -60,7 +60,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job(dataset: Path, model: Path, tmp_path: Path) -> Job:
-    return Job(str(dataset), (str(model),), tmp_path / "run/p.parquet", batch="2", device="cpu", workers=1)
+    return Job(
+        dataset=str(dataset), models=(str(model),), out=tmp_path / "run/p.parquet", batch="2", device="cpu", workers=1
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +124,7 @@ def test_strict_ends_with_an_error_where_a_planet_was_refused_and_a_dry_run_writ
 
 
 def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path) -> None:
-    rows = list(fast.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
     answers = []
     for name, spectra in (("right", (0, 1)), ("swapped", (1, 0))):
         out = tmp_path / name
@@ -138,7 +140,7 @@ def test_predictions_do_not_depend_on_the_true_spectra(job: Job, tmp_path: Path)
 def test_a_planet_whose_fit_fails_gets_the_priors_answer_and_its_note_goes_everywhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = list(fast.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION[:2], visits=1, n_bins=BINS, seed=1))
     noise = np.random.default_rng(0).normal(1e4, 10, rows[1]["flux"].shape)
     rows[1] |= {"flux": noise.astype(np.float32), "flux_err": np.full_like(rows[1]["flux"], 10.0)}
     shards.write_rows(tmp_path / "curves", "train", rows, n_bins=BINS)
@@ -147,7 +149,13 @@ def test_a_planet_whose_fit_fails_gets_the_priors_answer_and_its_note_goes_every
     model = ArielForSpectrumPrediction(tiny())
     model.save_pretrained(tmp_path / "model")
     ArielFeatureExtractor(wavelength=model.config.wavelength).save_pretrained(tmp_path / "model")
-    job = Job(str(tmp_path / "curves"), (str(tmp_path / "model"),), tmp_path / "p.parquet", device="cpu", workers=2)
+    job = Job(
+        dataset=str(tmp_path / "curves"),
+        models=(str(tmp_path / "model"),),
+        out=tmp_path / "p.parquet",
+        device="cpu",
+        workers=2,
+    )
     assert not jobs.predict(job)
     found = read_predictions(job.out)
     good, lost = (found.planet_id.tolist().index(row["planet_id"]) for row in rows)
@@ -368,7 +376,7 @@ def test_the_limit_counts_wanted_planets_only(job: Job) -> None:
 
 
 def test_fits_in_other_processes_are_the_same() -> None:
-    rows = list(fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1))
+    rows = list(light_curves.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1))
     features = ArielFeatureExtractor(wavelength=planets.wavelengths_um("2025").tolist())(rows)
     batch, wavelength = fit_inputs(features), torch.as_tensor(planets.wavelengths_um("2025"))
     with FitPool(1, 3) as here, FitPool(2, 3) as there:
@@ -384,7 +392,9 @@ def test_fits_in_other_processes_are_the_same() -> None:
 
 def test_predictions_feed_evaluate_and_submit(job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clean = tmp_path / "clean"
-    shards.write_rows(clean, "train", fast.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1), n_bins=BINS)
+    shards.write_rows(
+        clean, "train", light_curves.simulate_rows(POPULATION[:3], visits=1, n_bins=BINS, seed=1), n_bins=BINS
+    )
     write_card(clean, planets.wavelengths_um("2025"), "Simulated.", {})
     jobs.predict(replace(job, dataset=str(clean)))
     evaluate.main(EvaluateOptions(job.out, str(clean)))

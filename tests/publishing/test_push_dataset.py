@@ -21,7 +21,7 @@ from local_hub import Fault, LocalHub
 from push_scenes import traffic
 
 from ariel_scripts.cli import call
-from hf_dataset.simulation import instrument, planets
+from hf_dataset.simulation import planets, raw_folder
 from hf_dataset.store.card import read_wavelengths, write_card
 
 REPO = "observer/ariel-small"
@@ -65,7 +65,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `ariel build-dataset` makes of simulated raw frames: three labelled planets and one of the test split."""
     root = tmp_path_factory.mktemp("built")
     train, test = planets.sample_planets(3, 1, "2024"), planets.sample_planets(1, 2, "2024")
-    instrument.write_folder(root / "raw", train, "2024", FRAMES, test_planets=test)
+    raw_folder.write_folder(root / "raw", train, "2024", FRAMES, test_planets=test)
     call("build-dataset", root / "raw", root / "curves", "--bins", BINS, "--workers", 1, "--quiet")
     return root / "curves"
 

@@ -33,8 +33,8 @@ KINDS = {
     ),
     "space": (
         space_release.ALLOWED,
-        ["app.py", "old.py", "hf_dataset/schema.py", "hf_dataset/simulation/fast.py", "sample_data/data/a.parquet",
-         "engine/fit.py",
+        ["app.py", "old.py", "hf_dataset/schema.py", "hf_dataset/simulation/light_curves.py",
+         "sample_data/data/a.parquet", "engine/fit.py",
          "modeling_ariel/released/model.safetensors"],
         ["scripts/theirs.py", "assets/logo.png", "hf_dataset.md", "docs/README.md", "more/requirements.txt"],
     ),

@@ -67,7 +67,7 @@ def test_it_holds_the_app_the_modules_that_it_needs_the_checkpoint_and_the_sampl
     assert {"modeling_ariel/modeling_ariel.py", "modeling_ariel/released/model.safetensors"} <= paths
     assert {"sample_data/sample.json", "sample_data/scores.json"} <= paths
     assert any(path.startswith("sample_data/data/light_curves/") for path in paths)
-    assert "hf_dataset/simulation/fast.py" in paths
+    assert "hf_dataset/simulation/light_curves.py" in paths
     for unwanted in ("hf_dataset/build/run.py", "hf_dataset/build/ray_executor.py", "hf_dataset/build/worker.py"):
         assert unwanted not in paths
     assert not [path for path in paths if path.startswith(("tests/", "scripts/", "bench/")) or "__pycache__" in path]

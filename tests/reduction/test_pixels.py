@@ -14,7 +14,7 @@ from hf_dataset.raw.layouts import AIRS, FGS1
 from hf_dataset.reduction import exposures, pixels
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
-from hf_dataset.simulation import instrument, planets
+from hf_dataset.simulation import planets, raw_folder
 
 OPTIONS = ReductionOptions(n_bins=25)
 PLACES = {"centred": (0, 0, 0), "towards a corner": (-6, 7, 6), "at an edge": (9, 0, -9)}
@@ -112,7 +112,7 @@ def test_single_precision_and_the_pixels_left_out_move_no_depth_of_a_full_planet
 
 def moves_no_depth(root: Path, n_frames: int) -> None:
     """Neither moves a depth by 1 % of its error, one of 2 % included."""
-    instrument.write_folder(root, planets.sample_planets(1, 0, "2025"), "2025", n_frames, seed=2)
+    raw_folder.write_folder(root, planets.sample_planets(1, 0, "2025"), "2025", n_frames, seed=2)
     folder = layouts.open_folder(root)
     visit = folder.visit("train", folder.planets("train")[0], 0)
     double = ReductionOptions(dtype="float64")

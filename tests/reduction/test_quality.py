@@ -17,7 +17,7 @@ from hf_dataset.raw.layouts import AIRS, FGS1
 from hf_dataset.reduction import quality
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
-from hf_dataset.simulation import detector, instrument, planets
+from hf_dataset.simulation import detector, planets, raw_folder
 
 BINS, CHANNELS = 150, 40
 TIME = np.linspace(0.05, 7.45, BINS)
@@ -122,11 +122,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     planet = next(one for one in planets.sample_planets(24, 11, "2025") if one.k > 0.09)
     found = {}
     for name, settings in CASES.items():
-        root = instrument.write_folder(tmp_path_factory.mktemp(name) / "raw", [planet], "2025", FRAMES, 5,
+        root = raw_folder.write_folder(tmp_path_factory.mktemp(name) / "raw", [planet], "2025", FRAMES, 5,
                                        settings=settings)  # fmt: skip
         visit = layouts.open_folder(root).visit("train", planet.planet_id, 0)
         found[name] = reduce_visit(visit, ReductionOptions(n_bins=150))[1]["quality"]
-        plan = instrument.plan_visit(planet, 0, instrument.Cadence(FRAMES), 5, settings)
+        plan = raw_folder.plan_visit(planet, 0, raw_folder.Cadence(FRAMES), 5, settings)
         if name == "healthy":  # its brightest pixels read some 17,000 counts
             low = ReductionOptions(n_bins=150, saturation=15_000.0)
             found["saturated"] = reduce_visit(visit, low)[1]["quality"]
@@ -275,7 +275,7 @@ def test_the_distribution_of_the_json_is_that_of_its_visits() -> None:
 
 def test_the_figures_are_not_in_the_rows_bytes(tmp_path: Path) -> None:
     planet = planets.sample_planets(1, 1, "2025")
-    root = instrument.write_folder(tmp_path / "raw", planet, "2025", 60, 1)
+    root = raw_folder.write_folder(tmp_path / "raw", planet, "2025", 60, 1)
     row, _ = reduce_visit(layouts.open_folder(root).visit("train", planet[0].planet_id, 0), ReductionOptions(n_bins=20))
     for name in ("scatter_over_error", "drift_percent", "snr_per_exposure", "hit_rate"):
         assert name not in row["calibration"]

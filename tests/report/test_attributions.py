@@ -15,7 +15,7 @@ from ariel_scripts.report import attributions, network
 from ariel_scripts.report.attributions import READINGS, Attribution, attribute, integrated_gradients
 from ariel_scripts.report.data import Entry, Study
 from ariel_scripts.report.sections import shapes
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 
 CHANNELS = 283
 
@@ -35,7 +35,7 @@ def test_integrated_gradients_are_exact_for_what_can_be_integrated_by_hand() -> 
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
-    return list(fast.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1))
+    return list(light_curves.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1))
 
 
 def test_steps_in_parts_give_what_they_give_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_steps_in_parts_give_what_they_give_at_once(monkeypatch: pytest.MonkeyPa
 @pytest.fixture(scope="module")
 def row() -> dict[str, Any]:
     """A planet's visit with a channel that no one saw."""
-    found = next(fast.simulate_rows(POPULATION[:1], visits=1, n_bins=BINS, seed=1))
+    found = next(light_curves.simulate_rows(POPULATION[:1], visits=1, n_bins=BINS, seed=1))
     valid = found["valid"].copy()
     valid[:, 7] = False
     return {**found, "valid": valid}

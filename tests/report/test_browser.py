@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from chromium import ARGUMENTS, CHROMIUM
 from tiny_models import BINS, POPULATION, save_model
 
-from ariel_scripts.commands.report import write_report
 from ariel_scripts.options.report import ReportOptions
+from ariel_scripts.report.writer import write_report
 from ariel_scripts.run_record import Run
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
@@ -44,7 +42,7 @@ def calibrated(row: dict[str, Any], place: int) -> dict[str, Any]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report on seven planets: a tiny model beside a file of wider predictions."""
     folder = tmp_path_factory.mktemp("report")
-    rows = fast.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1)
+    rows = light_curves.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1)
     shards.write_rows(folder / "curves", "train", [calibrated(row, i) for i, row in enumerate(rows)], n_bins=BINS)
     write_card(folder / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
     model = save_model(folder / "model", physics="none")
@@ -75,7 +73,7 @@ def chromium() -> Iterator[Browser]:
         pytest.skip(f"no browser at {CHROMIUM}")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield browser
         browser.close()
 

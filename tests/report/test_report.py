@@ -19,7 +19,6 @@ from local_hub import LocalHub
 from tiny_models import BINS, IDS, POPULATION, save_model
 
 from ariel_scripts.commands import report
-from ariel_scripts.commands.report import write_report
 from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction import job as jobs
 from ariel_scripts.prediction import predictor
@@ -29,8 +28,9 @@ from ariel_scripts.report.data import Entry, Study, names_of
 from ariel_scripts.report.page import Section, Table, page, without_folders, without_nan
 from ariel_scripts.report.planets import step_values
 from ariel_scripts.report.plots import Figure, label, packed
+from ariel_scripts.report.writer import write_report
 from ariel_scripts.run_record import Run
-from hf_dataset.simulation import fast, planets
+from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import scoring
@@ -41,7 +41,7 @@ CHANNELS = 283
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
-    return list(fast.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1))
+    return list(light_curves.simulate_rows(POPULATION, visits=1, n_bins=BINS, seed=1))
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -246,7 +246,9 @@ def test_a_second_report_takes_the_predictions_of_the_first_and_their_states(
 
 
 def test_states_are_the_mean_of_the_tokens_that_the_head_reads(dataset: Path, model: Path, tmp_path: Path) -> None:
-    job = Job(str(dataset), (str(model),), tmp_path / "p.parquet", batch="3", device="cpu", workers=1)
+    job = Job(
+        dataset=str(dataset), models=(str(model),), out=tmp_path / "p.parquet", batch="3", device="cpu", workers=1
+    )
     states = predictions.predicted(job)
     assert sorted(states) == IDS
     member = predictor.load_member(str(model), None, torch.device("cpu"))

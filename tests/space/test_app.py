@@ -24,7 +24,7 @@ from space_uploads import bad_files
 from ariel_scripts.publishing import space_release
 from engine import what_if
 from page.endpoints import plain
-from page.handlers import SIZES, Handlers, Subject, told
+from page.handlers import SIZES, Handlers, Subject, errors_shown
 from page.head import HEAD
 from page.links import LIMITS, VIEWS, Settings, from_query, to_query
 from uploads import reading
@@ -189,7 +189,7 @@ def test_an_upload_is_seen_by_nobody_else(client: Client, address: str, mine: Pa
 
 def test_handlers_keep_nothing_of_a_session(handlers: Handlers, mine: Path) -> None:
     state = set(vars(handlers))
-    subject, *_, status, _ = handlers.bring(str(mine), handlers.subject(planet()))
+    subject, *_, status, _ = handlers.open_upload(str(mine), handlers.subject(planet()))
     assert set(vars(handlers)) == state
     assert "mine" in status
     assert subject.planet_id is None
@@ -197,7 +197,7 @@ def test_handlers_keep_nothing_of_a_session(handlers: Handlers, mine: Path) -> N
 
 def test_a_refused_upload_leaves_what_was_shown(handlers: Handlers, tmp_path: Path) -> None:
     before = handlers.subject(planet())
-    subject, *_, status, asked = handlers.bring(str(bad_files(tmp_path)["columns"][0]), before)
+    subject, *_, status, asked = handlers.open_upload(str(bad_files(tmp_path)["columns"][0]), before)
     assert subject is before
     assert "was not taken" in status
     assert "expected columns" in status
@@ -299,7 +299,7 @@ def test_unforeseen_errors_are_logged_and_not_shown(caplog: pytest.LogCaptureFix
         raise KeyError("a secret of the server")
 
     with pytest.raises(gr.Error) as error:
-        told(broken)()
+        errors_shown(broken)()
     assert "secret" not in str(error.value)
     assert "a secret of the server" in caplog.text
 

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from app import WORKERS
+from chromium import ARGUMENTS, CHROMIUM
 from gradio_client import Client
 from space_scenes import engine, planet
-from space_server import ARGUMENTS, CHROMIUM, serving
+from space_server import serving
 from space_uploads import bad_files
 
 from uploads import reading

@@ -316,7 +316,7 @@ def test_a_long_explanation_lets_other_fits_in_between(monkeypatch: pytest.Monke
     fresh._fits = Memo(5)
     many = {name: value.repeat_interleave(60, 0) for name, value in features.items() if len(value) == 1}
     with ThreadPoolExecutor(1) as pool:
-        explanation = pool.submit(fresh._fresh_fits, many)
+        explanation = pool.submit(fresh._occlusion_fits, many)
         assert began.wait(10)
         fresh.fits(features)
         explanation.result()

@@ -99,7 +99,7 @@ def test_an_archive_of_very_many_files_is_refused_before_they_are_listed(comment
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(zipfile, "ZipFile", Watched)
         with pytest.raises(UploadError, match=r"found a list of files of 0\.6 MB"):
-            limits.opened(path)
+            limits.open_archive(path)
     assert not listed
     refused(path, "expected at most 200 files in the archive, found a list of files")
 
@@ -114,7 +114,7 @@ def test_zip64_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                 archive.writestr(zipfile.ZipInfo(f"{number}"), b"")
     monkeypatch.setattr(limits, "MAX_DIRECTORY_BYTES", 4_000)
     with pytest.raises(UploadError, match="found a list of files"):
-        limits.opened(path)
+        limits.open_archive(path)
 
 
 # --- what is stopped while it is read --------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def test_a_file_that_takes_too_long_is_stopped_and_the_next_is_read(
     monkeypatch.setattr(process, "READ_SECONDS", 1.0)
     monkeypatch.setattr(process, "START_SECONDS", 0.0)
     with pytest.raises(UploadError, match="expected a file that is read within 1 s, found one that takes longer"):
-        process.read_apart("CSV", tmp_path / "never.csv")
+        process.read_in_process("CSV", tmp_path / "never.csv")
     assert process._idle == []
     monkeypatch.undo()
     assert len(read_upload(example_csv())) == 1
@@ -156,15 +156,15 @@ def test_a_process_reads_many_files_and_few_read_at_a_time(fresh: None) -> None:
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda _: read_upload(example)[0]["flux"].sum(), range(12)))
     assert len(set(found)) == 1
-    assert 1 <= len(process._idle) <= limits.AT_ONCE
+    assert 1 <= len(process._idle) <= limits.MAX_READERS
 
 
 def test_who_waits_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "WAIT_S", 0.01)
-    with process._turn(process._RAW):
+    with process._slot(process._RAW):
         refused_text = "the Space is busy with other users' files"
         with pytest.raises(UploadError, match=refused_text):
-            process.read_apart("zip", Path("some.zip"))
+            process.read_in_process("zip", Path("some.zip"))
 
 
 def test_a_reader_knows_no_token_and_no_torch(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:

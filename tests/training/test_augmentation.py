@@ -27,7 +27,7 @@ from ariel_scripts.training.folds import learned_prior
 from ariel_scripts.training.loop import LoopSettings, MicroBatches
 from ariel_scripts.training.planets import Classical
 from hf_dataset.schema import features
-from hf_dataset.simulation import fast
+from hf_dataset.simulation import light_curves
 from hf_dataset.simulation.planets import sample_planets
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -185,7 +185,7 @@ def test_simulated_curves_of_a_limited_number_come_again() -> None:
 
 
 def test_a_stream_that_goes_on_reads_what_comes_next_and_processes_share_it() -> None:
-    rows = [fast.simulate_row(planet, n_bins=20, seed=1) for planet in sample_planets(6, 2, "2024")]
+    rows = [light_curves.simulate_row(planet, n_bins=20, seed=1) for planet in sample_planets(6, 2, "2024")]
     stored = Dataset.from_list(rows, features=features(20)).to_iterable_dataset(num_shards=2)
     curves = StreamedCurves(stored, ArielFeatureExtractor(), 0, buffer=4, mask=4)
     settings = LoopSettings(steps=4, batch_size=2)

@@ -15,7 +15,7 @@ from ariel_scripts.training import fits
 from ariel_scripts.training.augmentation import move_depth
 from ariel_scripts.training.planets import read_planets
 from hf_dataset.schema import features
-from hf_dataset.simulation import fast
+from hf_dataset.simulation import light_curves
 from hf_dataset.simulation import planets as population
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.retrieval import fit
@@ -27,7 +27,9 @@ WAVELENGTH = population.wavelengths_um("2024")
 @pytest.fixture(scope="module")
 def curves() -> Dataset:
     """Two planets with a transit, and one without."""
-    rows = [fast.simulate_row(planet, n_bins=BINS, seed=3) for planet in population.sample_planets(3, 5, "2024")]
+    rows = [
+        light_curves.simulate_row(planet, n_bins=BINS, seed=3) for planet in population.sample_planets(3, 5, "2024")
+    ]
     rng = np.random.default_rng(0)
     rows[2]["flux"] = (rows[2]["flux"][:1] + rows[2]["flux_err"] * rng.standard_normal((BINS, 283))).astype(np.float32)
     return Dataset.from_list(rows, features=features(BINS))
@@ -70,7 +72,7 @@ def test_fits_are_not_made_twice(curves: Dataset, table: Any, monkeypatch: pytes
 
 def test_the_transits_shape_is_that_of_the_simulated_one(curves: Dataset, table: Any) -> None:
     planet = population.sample_planets(3, 5, "2024")[0]
-    _, truth = fast.simulate_with_truth(planet, n_bins=BINS, seed=3)
+    _, truth = light_curves.simulate_with_truth(planet, n_bins=BINS, seed=3)
     found = table.with_format("numpy")[0]["fit_transit"]
     expected = (1 - truth.transit) / planet.spectrum
     assert np.abs(found - expected).mean() < 0.01

@@ -24,10 +24,11 @@ from ariel_scripts.opening.provenance import Origin, fingerprint
 from ariel_scripts.options.fields import options_of, parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.training import finetuning
 from ariel_scripts.training.folds import make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, MicroBatches, train
 from ariel_scripts.training.planets import Classical
-from hf_dataset.simulation import fast
+from hf_dataset.simulation import light_curves
 from hf_dataset.simulation.planets import sample_planets
 from hf_dataset.store import shards
 from modeling_ariel.configuration_ariel import ArielConfig
@@ -131,7 +132,7 @@ def test_a_run_goes_on_with_the_same_commits_however_named_and_with_no_others(tm
 
 def test_a_folders_fingerprint_is_of_its_content_wherever_it_lies(tmp_path: Path) -> None:
     def curves(name: str, seed: int) -> Located:
-        rows = list(fast.simulate_rows(sample_planets(3, 8, "2025"), visits=1, n_bins=8, seed=seed))
+        rows = list(light_curves.simulate_rows(sample_planets(3, 8, "2025"), visits=1, n_bins=8, seed=seed))
         shards.write_rows(tmp_path / name, "train", rows, n_bins=8)
         return Located(str(tmp_path / name), str(tmp_path / name))
 
@@ -279,8 +280,8 @@ def options(**changes: Any) -> FinetuneOptions:
 def one_fold(out: Path, table: Any, known: dict[int, np.ndarray], **changes: Any) -> Path:
     fold = make_folds(sorted(known), 3, "0", None, 0.2, 0)[0]
     extractor = ArielFeatureExtractor()
-    data = finetune.LabelledPlanets(table, known, None, extractor, Origin({"layouts": ["simulated"]}))
-    finetune.train_fold(options(**changes), fold, data, out)
+    data = finetuning.LabelledPlanets(table, known, None, extractor, Origin({"layouts": ["simulated"]}))
+    finetuning.train_fold(options(**changes), fold, data, out)
     return out
 
 

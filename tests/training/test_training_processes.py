@@ -141,7 +141,7 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert not (tmp_path / "killed/fold-1/model").exists()
     resumed = done(command, environment)
     assert resumed.returncode == 0, resumed.stderr
-    assert "goes on at step" in resumed.stderr
+    assert "resumed at step" in resumed.stderr
     one, two = (weights(tmp_path / name / "fold-1", 40) for name in ("whole", "killed"))
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=0, atol=1e-6)

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def main(options: BuildDatasetOptions) -> None:
-    """Build, or go on with a build, and say what came of it."""
+    """Start or continue a build and report the result."""
     build, place = build_options(options), folder(options.out)
     if options.dry_run:
         typer.echo(run.dry_run(options.root, place, build))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -74,21 +75,9 @@ def main(options: CalibrateOptions) -> None:
 
 def _job(options: CalibrateOptions, folder: Path, dataset: Located, planets: frozenset[int]) -> Job:
     """The predictions that are needed, kept beside the calibrated model."""
-    return Job(
-        options.dataset,
-        (str(folder),),
-        options.out.with_name(f"{options.out.name}.predictions.parquet"),
-        None,
-        options.split,
-        options.batch,
-        options.device,
-        options.samples,
-        options.workers,
-        options.limit,
-        options.seed,
-        planets,
-        dataset.commit,
-    )
+    out = options.out.with_name(f"{options.out.name}.predictions.parquet")
+    job = Job.of_options(options, [str(folder)], out)
+    return replace(job, revision=None, only=planets, dataset_revision=dataset.commit)
 
 
 def _predictions(

@@ -1,7 +1,7 @@
 """Fetch challenge data with the Kaggle CLI, whole or planet by planet: `ariel download OUT`.
 
 Wraps https://github.com/Kaggle/kaggle-api (pip install kaggle): it needs an account, an API token and the competition's
-rules accepted on its page. Nothing is fetched that is there already.
+rules accepted on its page. Files that exist are not fetched again.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def fetch_all(year: str, out: Path, dry_run: bool) -> None:
 
 
 def fetch_files(year: str, paths: list[str], out: Path, dry_run: bool) -> None:
-    """File by file, each into its place, those that are there left alone."""
+    """Download file by file, skipping those that exist."""
     failed = []
     for path in paths:
         target = out / path

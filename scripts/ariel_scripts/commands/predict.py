@@ -10,20 +10,7 @@ from ariel_scripts.prediction.job import Job, predict
 
 def main(options: PredictOptions) -> None:
     """Predict, or say what would be predicted."""
-    job = Job(
-        options.dataset,
-        tuple(options.model),
-        options.out,
-        options.revision,
-        options.split,
-        options.batch,
-        options.device,
-        options.samples,
-        options.workers,
-        options.limit,
-        options.seed,
-        dataset_revision=options.dataset_revision,
-    )
+    job = Job.of_options(options, options.model, options.out)
     if options.dry_run:
         typer.echo(job.prepare().plan())
         return

@@ -56,7 +56,7 @@ def main(options: RetrieveOptions) -> None:
     curves = locate_dataset(options.dataset, options.dataset_revision)
     index = count_visits(curves, split, options.limit)
     if options.dry_run:
-        _make_judge(options, curves)  # says what is wrong with its prior
+        _make_judge(options, curves)  # checks its prior
         counts = (len(index), sum(index.values()))
         logger.info("%d planets, %d visits of %s, split %s", *counts, options.dataset, split)
         return

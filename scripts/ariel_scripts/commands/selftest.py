@@ -19,7 +19,7 @@ from ariel_scripts.versions import versions
 
 logger = logging.getLogger(__name__)
 
-SIGMAS = 4.0  # how far a recovered mean depth may lie from the truth, in its own error
+SIGMAS = 4.0  # how far a recovered mean depth may be from the truth, in its own error
 FRAMES, BINS = 1500, 125
 
 
@@ -68,11 +68,11 @@ def check_raw_to_depth(folder: Path) -> str:
     from hf_dataset.build import run
     from hf_dataset.build.plan import BuildOptions
     from hf_dataset.reduction.visit import ReductionOptions
-    from hf_dataset.simulation import instrument, planets
+    from hf_dataset.simulation import planets, raw_folder
     from modeling_ariel.retrieval import fit
 
     root, out = folder / "raw", folder / "light-curves"
-    instrument.write_folder(root, planets.sample_planets(1, 1, "2025"), "2025", FRAMES, seed=1)
+    raw_folder.write_folder(root, planets.sample_planets(1, 1, "2025"), "2025", FRAMES, seed=1)
     run.build_dataset(root, out, BuildOptions(reduction=ReductionOptions(n_bins=BINS), workers=1))
     dataset = datasets.load_dataset(str(out), split="train", cache_dir=str(folder / "cache")).with_format("numpy")
     row = dataset[0]

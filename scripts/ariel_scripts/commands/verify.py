@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def main(options: VerifyOptions) -> None:
-    """Write the card again where that is asked for, then compare everything and print what differs."""
+    """Rewrite the card if requested, then compare everything and print the differences."""
     out, root = options.out, options.root
     if options.rewrite_card and not _rewritten(out, options.quick):
         return

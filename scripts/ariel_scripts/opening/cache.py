@@ -17,10 +17,10 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<suffi
 
 
 def check_complete(folder: Path, name: str) -> None:
-    """Hold a copy of the dataset ``name`` to the names of its shards and to what its card says of its splits.
+    """Check a copy of the dataset ``name`` against the names of its shards and the splits in its card.
 
     Raises:
-        ValueError: a file is missing, a split has another number of rows, or nothing says what there must be.
+        ValueError: a file is missing, a split has another number of rows, or nothing states what it must hold.
     """
     shards = [path for path in folder.rglob("*") if _SHARD.fullmatch(path.name)]
     problems = [f"no {path}" for path in _missing_shards(folder, shards)]
@@ -53,7 +53,7 @@ def _missing_shards(folder: Path, shards: list[Path]) -> Iterator[str]:
 
 
 def _splits_of_card(card: Path) -> Iterator[tuple[str, list[str], int | None]]:
-    """Splits of the card's default configuration: name, patterns of its files, number of rows if it is said."""
+    """Splits of the card's default configuration: name, patterns of its files, number of rows if stated."""
     data = DatasetCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()
     configs = [config for config in data.get("configs") or () if config.get("data_files")]
     if not configs:

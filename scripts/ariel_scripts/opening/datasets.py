@@ -1,4 +1,4 @@
-"""Datasets of light curves opened: a folder, a URL or a Hub id at one commit, all alike."""
+"""Open datasets of light curves: a folder, a URL or a Hub id at one commit."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _commit_at(kind: str, name: str, revision: str | None) -> tuple[str | None, 
 
 
 def _cached_copy(kind: str, name: str, revision: str | None, silence: str) -> str:
-    """The folder of the copy in the Hub's cache; it may be older than what the Hub has now, which is said."""
+    """The folder of the copy in the Hub's cache, with a warning that it may be out of date."""
     files = list(MODEL_FILES) if kind == "model" else None
     try:
         folder = snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=files, local_files_only=True)

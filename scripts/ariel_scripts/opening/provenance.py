@@ -53,7 +53,7 @@ class Origin:
 
 
 def fingerprint(location: str, split: str) -> str | None:
-    """Hash of the Parquet footers of a split in a folder or at a URL, the same wherever the files lie.
+    """Hash of the Parquet footers of a split in a folder or at a URL, independent of their location.
 
     A footer is some kB of a file: numbers of rows, sizes and offsets of every column, its least and greatest value.
     None where the dataset has no shards of ours.
@@ -96,7 +96,7 @@ def calibrated_layouts(folder: Path, layouts: Sequence[str]) -> list[str] | None
 def licence_of(folder: Path) -> str:
     """The licence under which a checkpoint may be published: the challenge's unless all it learned from is simulated.
 
-    Its records decide; where they don't say, the challenge's holds, whatever the card says.
+    Its records decide; without any it is the challenge's, whatever the card says.
 
     Raises:
         ValueError: its card states another.

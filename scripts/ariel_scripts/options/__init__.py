@@ -1,1 +1,1 @@
-"""What every command is asked: options, defaults, help. Imports typer and YAML alone."""
+"""Options of every command with defaults and help. Imports only typer and YAML."""

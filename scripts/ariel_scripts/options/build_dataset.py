@@ -47,7 +47,7 @@ def _planets(value: str | int | list[int]) -> list[int]:
 class BuildDatasetOptions:
     """Build a dataset of light curves from a raw challenge folder.
 
-    A stopped build goes on when the command is run again. A planet that cannot be reduced is reported and left out.
+    A stopped build continues when the command is run again. A planet that cannot be reduced is reported and left out.
 
     Exit codes: 0 built, 1 failed (or visits left out, with --strict), 2 wrong usage, 130 interrupted.
 
@@ -57,7 +57,7 @@ class BuildDatasetOptions:
     root: Annotated[Path, typer.Argument(help="Raw challenge folder, 2024 or 2025 layout.")]
     out: Annotated[
         str,
-        typer.Argument(help="Folder or URL (s3://…) for the dataset; made, or gone on with."),
+        typer.Argument(help="Folder or URL (s3://…) for the dataset; an unfinished build in it continues."),
     ]
     bins: Annotated[int | None, typer.Option(help="Time bins a visit (375).")] = None
     reduction: Annotated[
@@ -86,7 +86,7 @@ class BuildDatasetOptions:
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="One of these options, above them; repeatable."),
     ] = None
-    restart: Annotated[bool, typer.Option("--restart", help="Forget what is in OUT and begin anew.")] = False
+    restart: Annotated[bool, typer.Option("--restart", help="Delete the build in OUT and start over.")] = False
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any visit was left out.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be built; write nothing.")] = False
 

@@ -52,7 +52,7 @@ class CalibrateOptions:
         ),
     ] = False
     folds: Annotated[int, typer.Option(help="Folds by planet for the numbers after calibration.", min=2)] = 5
-    samples: Annotated[int, typer.Option(help="Dropout samples, as predict will be told.", min=0)] = 0
+    samples: Annotated[int, typer.Option(help="Dropout samples, as in later predictions.", min=0)] = 0
     revision: ModelRevision = None
     batch: Annotated[str, typer.Option(help="Planets at a time, or auto.")] = "auto"
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto"

@@ -19,7 +19,7 @@ class FinetuneOptions:
     """Learn spectra from labelled light curves.
 
     Classical fits are done first, once (0.8 s a visit), and kept in the cache of `datasets`. With --folds, every planet
-    is predicted by a model that never saw it: OUT/predictions.parquet. A stopped run goes on when the command is run
+    is predicted by a model that never saw it: OUT/predictions.parquet. A stopped run continues when the command is run
     again.
 
     Example: accelerate launch scripts/finetune.py light-curves --model pretrained/model --folds 5
@@ -49,7 +49,7 @@ class FinetuneOptions:
     folds: Annotated[int, typer.Option(min=0, help="Folds by planet; 0 holds nothing out.")] = 0
     fold: Annotated[str, typer.Option(help="all, or the number of one.")] = "all"
     fold_seed: Annotated[int, typer.Option(help="Which planets are together in a fold, and in validation.")] = 0
-    planets: Annotated[int | None, typer.Option(min=3, help="Learn from so many planets of a fold only.")] = None
+    planets: Annotated[int | None, typer.Option(min=3, help="Learn from only this many planets of a fold.")] = None
     validation: Annotated[float, typer.Option(help="Share of them that stops training and picks the best model.")] = (
         0.15
     )
@@ -75,7 +75,7 @@ class FinetuneOptions:
     ] = 1
     simulate: Annotated[
         int | None,
-        typer.Option(min=0, help="Instead of a dataset, so many simulated light curves; 0: always new ones."),
+        typer.Option(min=0, help="Instead of a dataset, this many simulated light curves; 0: always new ones."),
     ] = None
     fit_workers: Annotated[int, typer.Option(min=1, help="Processes for classical fits, done once and kept.")] = 1
     settings: ModelSettings = None

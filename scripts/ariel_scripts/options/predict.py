@@ -15,7 +15,7 @@ from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
 class PredictOptions:
     """Predict spectra with a trained model, one row a planet, all of its visits together.
 
-    An interrupted run goes on where it stopped. A planet whose fit fails gets the prior's answer and its status says
+    An interrupted run continues where it stopped. A planet whose fit fails gets the prior's answer and its status says
     so; one whose light curves can't be read is reported and left out.
 
     Example: ariel predict light-curves --model released --out run/predictions.parquet --split test

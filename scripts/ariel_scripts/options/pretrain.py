@@ -17,7 +17,7 @@ class PretrainOptions:
     """Hide parts of light curves and learn to rebuild them; labels are not used.
 
     The loss is the mean squared error of hidden points in their own sigmas: 1 where all but the noise is known. A
-    stopped run goes on when the command is run again.
+    stopped run continues when the command is run again.
 
     Example: accelerate launch scripts/pretrain.py --config configs/pretrain.yaml
 
@@ -44,7 +44,7 @@ class PretrainOptions:
         typer.Option(
             min=375,
             max=5625,
-            help="Simulated visits have 5,625 AIRS exposures, or down to so many.",
+            help="Simulated visits have from this many to 5,625 AIRS exposures.",
         ),
     ] = 5625
     validation: Annotated[
@@ -53,7 +53,7 @@ class PretrainOptions:
     ] = 64
     model: Annotated[
         str | None,
-        typer.Option(help="Checkpoint to go on from: a folder, a Hub id or released."),
+        typer.Option(help="Checkpoint to start from: a folder, a Hub id or released."),
     ] = None
     revision: ModelRevision = None
     mask_strategy: Annotated[str, typer.Option(help="random or block in time; band or snr over channels.")] = "random"

@@ -13,7 +13,7 @@ import typer
 class QuickstartOptions:
     """Simulate raw planets, build the dataset, get spectra, score, write a submission, and draw a page of it all.
 
-    Run again, it goes on where it stopped.
+    Run again, it continues where it stopped.
 
     Example: ariel quickstart quickstart
     """

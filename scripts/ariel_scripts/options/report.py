@@ -30,7 +30,7 @@ class ReportOptions:
     """Write a page about predicted spectra: scores, errors, honesty, planets, what the network looks at, and why.
 
     Predictions that are not given are made, as by ariel predict, and kept in OUT's folder: a second report reads them,
-    an interrupted one goes on. The page is one file that opens from disk.
+    an interrupted one continues. The page is one file that opens from disk.
 
     Example: ariel report light-curves --split test --out run/report.html
 
@@ -87,7 +87,7 @@ class ReportOptions:
         return tuple(dict.fromkeys(name for name in names if name))
 
     def record(self) -> dict[str, Any]:
-        """What is asked for, as plain values."""
+        """The options as plain values."""
         return {
             "dataset": self.dataset,
             "out": self.out,

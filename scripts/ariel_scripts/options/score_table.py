@@ -23,7 +23,7 @@ class ScoreTableOptions:
         typer.Argument(help="CSV of spectra, planet_id, wl_1 … wl_283 (train_labels.csv)."),
     ]
     out: Annotated[Path, typer.Option(help="Folder for table.md, table.json, run.json.")] = Path("score-table")
-    planets: Annotated[int | None, typer.Option(help="Only the first so many.")] = None
+    planets: Annotated[int | None, typer.Option(help="Only the first N planets.")] = None
     folds: Annotated[int, typer.Option(min=2)] = 5
     bins: Annotated[int, typer.Option(help="Time bins a visit.")] = 375
     seed: Annotated[int, typer.Option(help="Of the simulation, the folds and the bootstrap.")] = 0

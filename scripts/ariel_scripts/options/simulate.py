@@ -15,7 +15,7 @@ from ariel_scripts.options.fields import values_of
 class SimulateOptions:
     """Simulate planets with known spectra: raw challenge folders, or light curves with --fast.
 
-    A stopped raw run goes on when the command is run again. The truths are in OUT's train.csv (2025) or
+    A stopped raw run continues when the command is run again. The truths are in OUT's train.csv (2025) or
     train_labels.csv (2024) and, in full and for both splits, in simulation_truth.parquet.
 
     Example: ariel simulate raw --layout 2025 --planets 4 --frames 750 --full 1 --seed 7
@@ -41,7 +41,7 @@ class SimulateOptions:
     bins: Annotated[int, typer.Option(min=8, help="Time bins of --fast light curves.")] = 375
     fewest_frames: Annotated[
         int | None,
-        typer.Option(help="With --fast: AIRS frames of each planet drawn from so many to 11250, evenly in ln."),
+        typer.Option(help="With --fast: draw each planet's number of AIRS frames from this to 11250, evenly in ln."),
     ] = None
     spectra: Annotated[
         Path | None,
@@ -60,7 +60,7 @@ class SimulateOptions:
 
     @property
     def drawn_layout(self) -> str:
-        """Layout of the planets: given spectra are taken for 2024's."""
+        """Layout of the planets; spectra from a file are observed in 2024's."""
         return self.layout if self.spectra is None else "2024"
 
     def record(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class LoopOptions:
     keep: Annotated[int, typer.Option(min=1, help="Best models kept under best/.")] = 1
     tracker: Annotated[
         str,
-        typer.Option(help="tensorboard, none, or another that accelerate knows (wandb, trackio, …)."),
+        typer.Option(help="tensorboard, none, or another that accelerate supports (wandb, trackio, …)."),
     ] = "tensorboard"
     workers: Annotated[
         int,
@@ -48,5 +48,5 @@ class LoopOptions:
         typer.Option(min=1, help="How many processes there must be; refuses another number."),
     ] = None
     seed: Annotated[int, typer.Option(min=0, help="Of weights, examples, noise, masks and dropout.")] = 0
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew; else a stopped run in OUT goes on.")] = False
+    restart: Annotated[bool, typer.Option("--restart", help="Start over; else a stopped run in OUT continues.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained on; write nothing.")] = False

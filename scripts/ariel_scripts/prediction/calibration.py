@@ -227,7 +227,7 @@ def _outlying(planets: list[int], z: Array) -> dict[str, float]:
 def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, Any]) -> None:
     """Write the model's files with new buffers, the record and the figures, whole or not at all.
 
-    Its card stays behind: what it says of sigma was true before. A push writes one from the records.
+    The card is not copied, as its numbers are those before calibration. A push writes one from the records.
     """
     stage = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(stage, ignore_errors=True)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hf_dataset.simulation import fast
+from hf_dataset.simulation import light_curves
 from hf_dataset.simulation.planets import Planet, planet_from_spectrum
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.least_squares import LinearSystem, solve
@@ -27,10 +27,10 @@ Array = NDArray[np.float64]
 Row = dict[str, Any]  # of the dataset
 
 
-def simulate(planet: int, spectrum: Array, bins: int, seed: int) -> tuple[Row, fast.Truth, Planet]:
+def simulate(planet: int, spectrum: Array, bins: int, seed: int) -> tuple[Row, light_curves.Truth, Planet]:
     """A light curve with its components and its planet."""
     system = planet_from_spectrum(spectrum, seed=seed + planet % 2**31, layout=LAYOUT, planet_id=planet)
-    row, truth = fast.simulate_with_truth(system, n_bins=bins, seed=seed)
+    row, truth = light_curves.simulate_with_truth(system, n_bins=bins, seed=seed)
     return row, truth, system
 
 
@@ -45,7 +45,7 @@ def fit_row(row: Row, wavelength: Tensor, settings: FitSettings) -> tuple[Tensor
 
 
 def exact_depths(
-    row: Row, truth: fast.Truth, system: Planet, wavelength: Tensor, drift_known: bool
+    row: Row, truth: light_curves.Truth, system: Planet, wavelength: Tensor, drift_known: bool
 ) -> tuple[Tensor, Tensor]:
     """Depth (C,) and covariance (C, C) of the exact linear-Gaussian posterior, expanded about the truth.
 

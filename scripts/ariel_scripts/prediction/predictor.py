@@ -33,7 +33,7 @@ PlanetRows = list[tuple[int, list[dict[str, Any]]]]  # a planet's id and the row
 
 
 class Member(ArielPipeline):
-    """A pipeline that knows where it was found."""
+    """A pipeline with its source."""
 
     located: Located
 

@@ -25,7 +25,7 @@ from ariel_scripts.opening.provenance import CALIBRATION, CARD, TRAINING, read_r
 from ariel_scripts.publishing.model_card import model_card
 from ariel_scripts.publishing.predict_alone import predict
 from ariel_scripts.publishing.release import Release, without_machine
-from hf_dataset.simulation import fast
+from hf_dataset.simulation.light_curves import simulate_row
 from hf_dataset.simulation.planets import sample_planets, wavelengths_um
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -157,7 +157,7 @@ def check_answer(answer: dict[str, np.ndarray], folder: Path) -> None:
 def light_curves(wavelength: list[float]) -> dict[str, np.ndarray]:
     """Columns of two simulated visits, one with a star table, in a model's channels (C,) [um]."""
     planets = [sample_planets(1, 1, layout)[0] for layout in ("2024", "2025")]
-    rows = [fast.simulate_row(planet, n_bins=BINS, seed=1) for planet in planets]
+    rows = [simulate_row(planet, n_bins=BINS, seed=1) for planet in planets]
     axis = wavelengths_um("2025")
     nearest = np.abs(np.asarray(wavelength)[:, None] - axis).argmin(1)
     columns = {name: np.stack([row[name] for row in rows]) for name in ("planet_id", "time", "centroid", *STAR_COLUMNS)}

@@ -1,1 +1,1 @@
-"""The page that says whether to trust a run."""
+"""The page of `ariel report`."""

@@ -1,11 +1,11 @@
-"""Which times and wavelengths of a light curve the network's answer rests on: integrated gradients.
+"""Attribution of the network's answer to times and wavelengths of a light curve: integrated gradients.
 
-Sundararajan et al. 2017 (arXiv:1703.01365): the gradient of an output along the straight way from a baseline to the
-input, averaged, times the difference. Summed over the input it is what the output changes from one to the other
+Sundararajan et al. 2017 (arXiv:1703.01365): the gradient of an output along the straight path from a baseline to the
+input, averaged, times the difference. Its sum over the input is the change of the output along the path
 (completeness), which is checked for every planet.
 
 The network reads the data twice: as the light curve and, where it corrects a classical fit, as the residual of that
-fit. Both go the way together. The baseline is 0 for both: what the extractor gives for light that never leaves its
+fit. Both follow the path together. The baseline is 0 for both: what the extractor gives for light that never leaves its
 level, and a fit that leaves nothing. As the extractor measures each channel from its median in units of its error, the
 share a of the way is the light curve with its transit, drift and noise a times as large. The spectrum of the fit
 itself, with its error, is held as it is: attributed is what the network makes of the data beyond it.
@@ -14,19 +14,23 @@ itself, with its error, is held as it is: attributed is what the network makes o
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ariel_scripts.opening.datasets import count_visits
 from ariel_scripts.opening.hub import Located
+from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction.job import stream_rows
-from ariel_scripts.prediction.predictor import Member
-from modeling_ariel.pipeline_ariel import classical_inputs
+from ariel_scripts.prediction.predictor import Member, choose_device, load_member
+from ariel_scripts.report.data import Entry, Study
+from ariel_scripts.report.statistics import planet_scores, score_terms
+from modeling_ariel.pipeline_ariel import classical_inputs, torch_threads
 
 STEPS = 48  # misses at most a few parts in a thousand of the change; 24 missed up to 6 %
 OUTPUTS = ("depth", "sigma")
@@ -144,3 +148,33 @@ def rows_of(where: Located, split: str, planets: list[int]) -> dict[int, list[di
                 break
     gc.collect()  # a stream left early and not collected makes Arrow's threads hang the end of a process (arrow#45214)
     return {planet: sorted(rows, key=lambda row: int(row["visit"])) for planet, rows in found.items()}
+
+
+def example_attributions(study: Study, options: ReportOptions, where: Located) -> list[tuple[Entry, Attribution]]:
+    """Attributions of a few planets by each model of the report."""
+    if not options.models:
+        return []
+    chosen = _example_planets(study, options.attributions)
+    rows = rows_of(where, options.split, chosen)
+    found = []
+    with (
+        tqdm(total=len(chosen) * len(options.models), unit="planet", desc="attributions") as bar,
+        torch_threads(1),
+    ):
+        for entry, source in zip(study.entries, options.models, strict=False):
+            member = load_member(source, options.revision, choose_device(options.device))
+            for planet in chosen:
+                found.append((entry, attribute(member, planet, rows[planet])))
+                bar.update()
+    return found
+
+
+def _example_planets(study: Study, count: int) -> list[int]:
+    """Planets from the lowest score to the highest, evenly spaced; the first ones where no truth is known."""
+    order: Sequence[int] = range(len(study.planets))
+    if len(study.labelled):
+        score = planet_scores(score_terms(*study.judged(study.entries[0]), "2024"))
+        order = study.labelled[np.argsort(score, kind="stable")].tolist()
+        places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+        order = [order[place] for place in places]
+    return [int(study.planets[place]) for place in list(order)[:count]]

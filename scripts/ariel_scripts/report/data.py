@@ -79,7 +79,7 @@ class Study:
 
     @property
     def click(self) -> str:
-        """What a caption says where a point leads to its planet."""
+        """A sentence for captions of figures whose points lead to planets."""
         return " Click a planet." if self.listed else ""
 
     def star_column(self, name: str) -> Array:

@@ -1,6 +1,6 @@
 """What the report's figures are made of, as Plotly's JSON: arrays in, plain dictionaries out.
 
-A colour is a name that the page's style knows in light and dark, "§ink" or "§c0/0.2" with an opacity; long arrays are
+A colour is a name in the page's style, for light and dark, "§ink" or "§c0/0.2" with an opacity; long arrays are
 packed, see `packed`. The page's script resolves both when a figure is drawn.
 """
 

@@ -11,9 +11,12 @@ import numpy as np
 from torch import Tensor, nn
 from transformers.feature_extraction_utils import BatchFeature
 
+from ariel_scripts.opening.hub import Located
+from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction.fit_pool import keep_memory
 from ariel_scripts.prediction.job import Job, Prepared, predict
-from ariel_scripts.prediction.predictor import Member
+from ariel_scripts.prediction.predictor import Member, code_digest
+from ariel_scripts.report.data import NamedPredictions, names_of, read_file
 from hf_dataset import folders
 from hf_dataset.digests import config_hash
 
@@ -23,7 +26,7 @@ logger = logging.getLogger(__name__)
 class Latents:
     """Mean of the backbone's tokens (D,) of each planet that a model has predicted, kept in a file.
 
-    The file says of which predictions: those of other settings are forgotten.
+    The file holds a hash of the settings; latents of other settings are dropped.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +35,7 @@ class Latents:
         self.by_planet: dict[int, np.ndarray] = {}
 
     def open(self, settings: dict[str, Any]) -> None:
-        """Take what an earlier run with the same settings has left."""
+        """Load the latents of an earlier run with the same settings."""
         self.settings = config_hash(settings)
         try:
             with np.load(self.path, allow_pickle=False) as file:
@@ -73,6 +76,33 @@ class Latents:
 
         member.extractor = extract
         member.model.head.register_forward_pre_hook(keep)
+
+
+def all_predictions(options: ReportOptions, where: Located) -> list[NamedPredictions]:
+    """What the models and files of the options predict; predictions of models are kept beside the report."""
+    names = names_of([*options.models, *map(str, options.files)])
+    files = [read_file(path) for path in options.files]  # refused before predictions take their time
+    named = []
+    for name, source in zip(names, options.models, strict=False):
+        folder = options.out.with_name(f"{options.out.stem}.predictions")
+        path = folder / f"{name.replace('/', '-')}.parquet"
+        job = Job(
+            dataset=options.dataset,
+            models=(source,),
+            out=path,
+            revision=options.revision,
+            split=options.split,
+            device=options.device,
+            workers=options.workers,
+            limit=options.limit,
+            dataset_revision=where.commit if where.revision else None,
+        )
+        latents = predicted(job)
+        found, facts = read_file(path)
+        named.append(NamedPredictions(name, source, found, latents, {**facts, "code": code_digest()}))
+    for name, path, (found, facts) in zip(names[len(options.models) :], options.files, files, strict=True):
+        named.append(NamedPredictions(name, str(path), found, {}, facts))
+    return named
 
 
 def predicted(job: Job) -> dict[int, np.ndarray]:

@@ -1,8 +1,8 @@
-"""Augmentation that keeps to the physics: other spectra and fresh errors, in light curves that agree with them.
+"""Augmentation by the physics: other spectra and fresh errors, with light curves to match.
 
-What a fit leaves unknown about depths given everything it saw is N(0, covariance). So a planet's fit can be had again
-as often as one likes: the same star, drift and residuals with another spectrum and error, and the light curve whose
-fit that would be. A network that sees stored errors only learns them by heart; with fresh ones it cannot.
+Given the data, a fit's errors of depth are N(0, covariance). So a planet can be drawn again any number of times: the
+same star, drift and residuals with another spectrum and error, and the light curve that has this fit. A network that
+sees only the stored errors learns them by heart; with fresh ones it cannot.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Augmentation:
     """How often and how far examples are changed.
 
     Args:
-        real_noise: share of examples that keep the error their fit really has; the others draw one anew.
+        real_noise: share of examples that keep the error their fit really has; the others draw a new one.
         swap: share of examples that take another planet's spectrum.
-        swap_width: how far its mean depth may lie from the planet's own, in ln (1 sigma).
+        swap_width: how far its mean depth may be from the planet's own, in ln (1 sigma).
         mix: share of spectra that are a mean of two, with uniform weight.
         feature_scale: 1 sigma of the ln of a factor on features, the spectrum about its level.
         level_shift: 1 sigma of a shift of the level, in ln.
@@ -59,7 +59,7 @@ class Augmentation:
 
 
 class SpectrumPool:
-    """SpectrumPool (N, C) to swap in, found by their mean depth."""
+    """Spectra (N, C) to swap in, sorted by their mean depth."""
 
     def __init__(self, spectra: Array):
         level = np.log(np.maximum(spectra.mean(-1), 1e-9))

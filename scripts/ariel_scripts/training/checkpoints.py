@@ -1,8 +1,8 @@
-"""What a training run keeps in its folder; every part is written whole or not at all.
+"""The folder of a training run; every file is written whole or not at all.
 
 history.json     loss and scores, a row a report       logs      what the tracker writes
 best/step-…      the best models so far                model     the best of all, with training.json
-state            where to go on after a stop
+state            for resuming
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RunFolder:
                 shutil.rmtree(other)
 
     def checkpoint(self, accelerator: Accelerator, identity: str, progress: dict[str, Any]) -> None:
-        """Write all that going on needs; ``identity`` tells which settings it goes on with."""
+        """Write the state that resuming needs; ``identity``: hash of the settings."""
         state, new, old = (self.path / name for name in ("state", ".state.new", ".state.old"))
         main = accelerator.is_main_process
         if main:

@@ -1,6 +1,6 @@
 """Examples by their number: batches of labelled planets with other spectra and errors, and simulated or stored curves.
 
-Example number k is a function of the seed and k alone, so it is the same whoever makes it, and in whatever batch.
+Example number k depends on the seed and k alone: it is the same in every process and batch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ariel_scripts.training.augmentation import (
 )
 from ariel_scripts.training.loop import MicroBatches
 from ariel_scripts.training.planets import Array, Classical, Planets
-from hf_dataset.simulation import fast, telescope
+from hf_dataset.simulation import light_curves, telescope
 from hf_dataset.simulation.planets import Planet, sample_planets
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -114,7 +114,7 @@ class AugmentedPlanets(Dataset):
         return {**batch, "labels": torch.from_numpy(labels).flatten(0, 1)}
 
     def _errors(self, index: Tensor, rngs: Sequence[np.random.Generator], real: Tensor, draws: int) -> Tensor:
-        """Errors of depth (n, D, C): drawn anew, or the ``real`` ones (n, C)."""
+        """Errors of depth (n, D, C): new draws, or the ``real`` ones (n, C)."""
         if self.classical is None or self.classical.factor is None:
             raise ValueError("augmentation: expected the errors' factors, found none")
         keep = torch.from_numpy(np.stack([rng.random(draws) for rng in rngs]) < self.settings.real_noise)
@@ -125,7 +125,7 @@ class AugmentedPlanets(Dataset):
 
 @dataclass
 class Collator:
-    """Light curves of planets as the model's inputs, with other depths where asked for."""
+    """Light curves of planets as the model's inputs, optionally with other depths."""
 
     planets: Planets
     clip: float
@@ -160,7 +160,7 @@ class Collator:
 
 
 class SimulatedCurves(Dataset):
-    """Light curves that the fast simulator makes when they are asked for; none is ever seen twice.
+    """Light curves simulated on the fly; none is seen twice.
 
     Args:
         extractor: makes tensors of rows.
@@ -209,9 +209,9 @@ class SimulatedCurves(Dataset):
         rng = np.random.default_rng([self.seed, _LIGHT, number])
         low, high = self.exposures or (telescope.AIRS_EXPOSURES, telescope.AIRS_EXPOSURES)
         exposures = round(math.exp(rng.uniform(math.log(low), math.log(high))))
-        settings = fast.FastSettings(noise=fast.NoiseModel(airs_exposures=exposures))
+        settings = light_curves.LightCurveSettings(noise=light_curves.NoiseModel(airs_exposures=exposures))
         seed = int(rng.integers(2**31))
-        return fast.simulate_row(self.planet(number), n_bins=self.bins, seed=seed, settings=settings)
+        return light_curves.simulate_row(self.planet(number), n_bins=self.bins, seed=seed, settings=settings)
 
     def __getitem__(self, numbers: list[int]) -> dict[str, Tensor]:
         """Batch of these examples."""

@@ -46,7 +46,7 @@ def make_folds(
         planets: ids.
         folds: how many; 0 holds nothing out.
         chosen: "all" or the number of one.
-        limit: train and validate on so many planets outside the fold only.
+        limit: number of planets outside the fold to train and validate on.
         validation: share of them that is validated on.
         seed: of the hashes.
     """

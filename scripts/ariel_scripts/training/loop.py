@@ -52,7 +52,7 @@ class LoopSettings:
         patience: evaluations without a better result before it ends; 0 for never.
         keep: best models that are kept.
         objective: name of the evaluation's number that decides; ``sign`` -1 where less is better.
-        tracker: "tensorboard", "none", or another that accelerate knows.
+        tracker: "tensorboard", "none", or another that accelerate supports.
         workers: processes that prepare batches, for each training process.
         seed: of weights, examples, dropout and masks.
     """
@@ -184,7 +184,7 @@ def make_accelerator(settings: LoopSettings, out: Path, processes: int | None) -
 
 
 def seed_step(seed: int, step: int, part: int = 0, rank: int = 0) -> None:
-    """Seed dropout of one batch: a run that goes on in the middle draws what it would have drawn."""
+    """Seed dropout of one batch, so that a resumed run draws the same numbers."""
     torch.manual_seed((seed * 1_000_003 + step) * 4096 + part * 64 + rank)
 
 
@@ -219,7 +219,7 @@ def train(
         evaluate: the numbers of a model, the same in every process, from the model and the Accelerator.
         settings: see :class:`LoopSettings`.
         out: folder of the run; one that was stopped there is continued.
-        record: what ``training.json`` says besides how it went.
+        record: content of ``training.json`` besides the progress.
         save: writes a model into a folder.
         processes: how many there must be.
         stop_after: leave after this many steps, as if stopped.
@@ -295,10 +295,10 @@ class Loop(Generic[Model]):
         values = self.folder.resume(self.accelerator, self._identity())
         if values is not None:
             self.progress = Progress(**values)
-            logger.info("%s: goes on at step %d of %d", self.folder.path, self.progress.step, self.settings.steps)
+            logger.info("%s: resumed at step %d of %d", self.folder.path, self.progress.step, self.settings.steps)
 
     def _identity(self) -> str:
-        """Hash of what a run that goes on must have in common with the one that was stopped.
+        """Hash of what a resumed run must have in common with the one that was stopped.
 
         Of a Hub repository the commit counts, not the branch or tag that it was found by.
         """

@@ -1,4 +1,4 @@
-"""Labelled planets in memory: their light curves, what the classical fit found, and what physics says under a prior."""
+"""Labelled planets in memory: light curves, classical fits, and the classical posterior under a prior."""
 
 from __future__ import annotations
 
@@ -138,10 +138,10 @@ def _part(rows: Mapping[str, Any], extractor: ArielFeatureExtractor, fitted: boo
 
 @dataclass
 class Classical:
-    """What physics says of P planets, for any depths they might have been measured to have.
+    """The classical posterior of P planets, for any measured depths.
 
     ``depth``, ``depth_sigma`` (P, C); ``posterior`` for each planet's covariance; ``factor`` (P, C, C) turns normal
-    draws into errors of depth, where asked for; ``shared``, ``shared_sigma`` (P, S).
+    draws into errors of depth, optional; ``shared``, ``shared_sigma`` (P, S).
     """
 
     depth: Tensor

@@ -1,4 +1,4 @@
-"""What both training commands do around the loop: what they start from, the loop's settings, records of a run."""
+"""Set-up of both training commands: dataset and checkpoint, the loop's settings, the record of a run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def loop_settings(options: LoopOptions, objective: str, sign: int) -> LoopSettin
 
 
 def config_of(options: TrainingOptions) -> dict[str, Any]:
-    """Options that decide a result, for records and for going on with a run."""
+    """Options that decide a result, for records and for resuming a run."""
     values = {name: value for name, value in values_of(options).items() if name not in _FREE}
     return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
@@ -54,7 +54,7 @@ def config_of(options: TrainingOptions) -> dict[str, Any]:
 def locate(options: TrainingOptions) -> tuple[Located | None, Located | None]:
     """The dataset and the checkpoint to start from, if any, each at one commit for the whole run.
 
-    ValueError where one is not there, or where there is a revision of nothing.
+    ValueError where one is missing, or a revision is given without it.
     """
     given = {
         "dataset": (options.dataset, options.dataset_revision),
@@ -67,7 +67,7 @@ def locate(options: TrainingOptions) -> tuple[Located | None, Located | None]:
         return _located(options)
     start_processes(options.loop.processes)
     found = [*_located(options)] if is_main_process() else [None, None]
-    broadcast_object_list(found)  # two that ask the Hub may be told two commits
+    broadcast_object_list(found)  # asked twice, the Hub may answer with two commits
     dataset, base = found
     if is_main_process():
         return dataset, base
@@ -85,7 +85,7 @@ def _located(options: TrainingOptions) -> tuple[Located | None, Located | None]:
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that writes, before an Accelerator knows."""
+    """Whether this is the process that writes, before there is an Accelerator."""
     return int(os.environ.get("RANK", "0")) == 0
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hf_dataset.schema import N_CHANNELS, STAR_COLUMNS
 from hf_dataset.simulation import detector as det
 from hf_dataset.simulation import telescope, transits
-from hf_dataset.simulation.fast import visit_rng
+from hf_dataset.simulation.light_curves import visit_rng
 from hf_dataset.simulation.planets import Planet
 from hf_dataset.simulation.telescope import WINDOW_H, airs_axis_um, wavelengths_um
 
@@ -169,7 +169,7 @@ def write_detector(folder: Path, maps: det.Detector) -> None:
 def write_visit(
     folder: Path, planet: Planet, visit: int, cadence: Cadence, seed: int, settings: det.DetectorSettings
 ) -> dict[str, Any]:
-    """Signals and calibration of one visit, but for what is there already; returns the drawn truths."""
+    """Write signals and calibration of one visit, unless they exist; return the drawn truths."""
     suffix = f"_{visit}" if planet.layout == "2025" else ""
     plan = plan_visit(planet, visit, cadence, seed, settings)
     adc = draw_adc(planet, seed)
@@ -261,7 +261,7 @@ def write_folder(
     """A raw challenge folder at `root` with `planets` in train/ and `test_planets` in test/.
 
     `progress(n)` is called after each visit. Frames depend on the seed, the planet and the visit alone. A stopped run
-    goes on when called again alike; a folder made otherwise is refused. `simulation.json` appears when all is there.
+    continues when called again with the same arguments; other folders are refused. `simulation.json` is written last.
     """
     settings = settings or det.DetectorSettings()
     cadence = Cadence(n_airs_frames)
@@ -293,9 +293,9 @@ def write_folder(
 
 
 def _claim(root: Path, record: dict[str, Any]) -> bool:
-    """Begin or go on with the folder of this record; true where it is finished, and then nothing is touched.
+    """Start or resume the folder of this record; true, and nothing changed, if it is finished.
 
-    ValueError where something else lies there.
+    ValueError where the folder holds something else.
     """
     root.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1) + "\n"

@@ -10,7 +10,7 @@ import pytest
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
-from hf_dataset.simulation import detector, fast, instrument, planets, statistics, telescope
+from hf_dataset.simulation import detector, light_curves, planets, raw_folder, statistics, telescope
 
 FRAMES = 60
 
@@ -21,7 +21,7 @@ def folder(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(f"raw{request.param}")
     sample = planets.sample_planets(3, 1, request.param)
     visits = 2 if request.param == "2025" else 1
-    instrument.write_folder(root, sample[:2], request.param, FRAMES, seed=2, visits=visits, test_planets=sample[2:])
+    raw_folder.write_folder(root, sample[:2], request.param, FRAMES, seed=2, visits=visits, test_planets=sample[2:])
     return root, request.param, sample
 
 
@@ -85,7 +85,7 @@ def test_tables_have_the_real_tables_columns(folder, real):
 
 
 def test_axes_of_a_full_visit_are_the_real_ones(real, tmp_path):
-    instrument.write_axis_info(tmp_path / "axis_info.parquet", instrument.Cadence(11_250))
+    raw_folder.write_axis_info(tmp_path / "axis_info.parquet", raw_folder.Cadence(11_250))
     for layout in ("2024", "2025"):
         theirs = pq.read_table(real / f"challenge_{layout}" / "axis_info.parquet")
         ours = pq.read_table(tmp_path / "axis_info.parquet")
@@ -96,7 +96,7 @@ def test_axes_of_a_full_visit_are_the_real_ones(real, tmp_path):
 
 
 def test_reduced_frames_span_the_same_hours():
-    full, few = instrument.Cadence(11_250), instrument.Cadence(300)
+    full, few = raw_folder.Cadence(11_250), raw_folder.Cadence(300)
     for name in detector.SHAPES:
         assert few.frame_times(name)[0] == full.frame_times(name)[0]
         assert few.exposure_times(name)[-1] == pytest.approx(7.5, abs=7.5 / 140)
@@ -106,17 +106,17 @@ def test_reduced_frames_span_the_same_hours():
 @pytest.mark.parametrize("frames", [2, 61, 11_252])
 def test_frame_numbers_that_cannot_be_are_refused(frames):
     with pytest.raises(ValueError, match="even number"):
-        instrument.Cadence(frames)
+        raw_folder.Cadence(frames)
 
 
 def test_planets_of_another_layout_are_refused(tmp_path):
     with pytest.raises(ValueError, match="expected layout 2025"):
-        instrument.write_folder(tmp_path, planets.sample_planets(1, 0, "2024"), "2025", FRAMES)
+        raw_folder.write_folder(tmp_path, planets.sample_planets(1, 0, "2024"), "2025", FRAMES)
 
 
 def test_frames_depend_on_seed_planet_and_visit_alone(folder, tmp_path):
     root, layout, sample = folder
-    instrument.write_folder(tmp_path, sample[1:2], layout, FRAMES, seed=2)
+    raw_folder.write_folder(tmp_path, sample[1:2], layout, FRAMES, seed=2)
     for path in (tmp_path / "train").rglob("*.parquet"):
         assert path.read_bytes() == (root / path.relative_to(tmp_path)).read_bytes(), path.name
 
@@ -124,16 +124,16 @@ def test_frames_depend_on_seed_planet_and_visit_alone(folder, tmp_path):
 def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
     sample = planets.sample_planets(2, 1, "2025")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    instrument.write_folder(whole, sample, "2025", 8, seed=1)
+    raw_folder.write_folder(whole, sample, "2025", 8, seed=1)
 
     def interrupt(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        instrument.write_folder(stopped, sample, "2025", 8, seed=1, progress=interrupt)
+        raw_folder.write_folder(stopped, sample, "2025", 8, seed=1, progress=interrupt)
     assert not (stopped / "simulation.json").exists()
     written = {path: path.stat().st_mtime_ns for path in stopped.rglob("*_signal_0.parquet")}
-    instrument.write_folder(stopped, sample, "2025", 8, seed=1)
+    raw_folder.write_folder(stopped, sample, "2025", 8, seed=1)
     assert all(path.stat().st_mtime_ns == when for path, when in written.items())
     files = {path.relative_to(whole): path.read_bytes() for path in whole.rglob("*") if path.is_file()}
     assert files == {path.relative_to(stopped): path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
@@ -141,12 +141,12 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
 
 def test_a_folder_made_otherwise_is_refused(tmp_path):
     sample = planets.sample_planets(1, 1, "2025")
-    instrument.write_folder(tmp_path / "a", sample, "2025", 8, seed=1)
+    raw_folder.write_folder(tmp_path / "a", sample, "2025", 8, seed=1)
     with pytest.raises(ValueError, match="another's"):
-        instrument.write_folder(tmp_path / "a", sample, "2025", 8, seed=2)
+        raw_folder.write_folder(tmp_path / "a", sample, "2025", 8, seed=2)
     (tmp_path / "b" / "train").mkdir(parents=True)
     with pytest.raises(ValueError, match="did not write"):
-        instrument.write_folder(tmp_path / "b", sample, "2025", 8, seed=2)
+        raw_folder.write_folder(tmp_path / "b", sample, "2025", 8, seed=2)
 
 
 def test_truth_and_provenance_lie_beside_the_folder(folder):
@@ -240,14 +240,14 @@ def test_a_pair_shares_its_charge_and_dead_pixels_see_nothing(maps):
 def test_reduced_raw_frames_are_statistically_the_fast_light_curves(tmp_path):
     """Level, noise per channel, drift and depth, on three planets of 1,000 frames."""
     sample, n_bins = planets.sample_planets(3, 11, "2025"), 125
-    instrument.write_folder(tmp_path, sample, "2025", 1000, seed=4)
+    raw_folder.write_folder(tmp_path, sample, "2025", 1000, seed=4)
     folder = layouts.open_folder(tmp_path)
     truths = {row["planet_id"]: row for row in pq.read_table(tmp_path / "simulation_truth.parquet").to_pylist()}
-    settings = fast.FastSettings(noise=fast.NoiseModel(airs_exposures=500))
+    settings = light_curves.LightCurveSettings(noise=light_curves.NoiseModel(airs_exposures=500))
     noise_ratio, fgs1_ratio = [], []
     for planet in sample:
         row, _ = reduce_visit(folder.visit("train", planet.planet_id, 0), ReductionOptions(n_bins=n_bins))
-        quick, truth = fast.simulate_with_truth(planet, 0, n_bins, seed=4, settings=settings)
+        quick, truth = light_curves.simulate_with_truth(planet, 0, n_bins, seed=4, settings=settings)
         level = np.median(row["flux"], axis=0) / np.median(quick["flux"], axis=0)
         assert np.median(level) == pytest.approx(1, abs=0.005)
         assert np.all(np.abs(level[1:] - 1) < 0.03)

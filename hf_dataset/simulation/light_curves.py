@@ -1,9 +1,9 @@
-"""The fast path: light curves straight in the dataset's schema, thousands a minute, every component known.
+"""Light curves (`ariel simulate --fast`) straight in the dataset's schema, thousands a minute, every component known.
 
     flux[t, c] = F[c] transit[t, c] (1 + drift[t, c]) (1 + jitter[t] response[c] + dispersion_jitter[t] ...[c])
                  + N(0, variance[t, c])
 
-It is what plain row sums of the raw frames of `instrument.py` give (docs/simulation.md compares the two, and both with
+It is what plain row sums of the raw frames of `raw_folder.py` give (docs/simulation.md compares the two, and both with
 real light curves). Each row depends on the seed, the planet and the visit alone, never on the order or the number of
 workers.
 """
@@ -55,8 +55,8 @@ class NoiseModel:
 
 
 @dataclass(frozen=True)
-class FastSettings:
-    """All of the fast path's settings."""
+class LightCurveSettings:
+    """What decides a simulated light curve besides planet and seed."""
 
     noise: NoiseModel = field(default_factory=NoiseModel)
     pointing: telescope.PointingLaw = field(default_factory=telescope.PointingLaw)
@@ -77,7 +77,7 @@ class FastSettings:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Every component of a fast row. Axes: (time,), (channel,) or (time, channel).
+    """Every component of a simulated row. Axes: (time,), (channel,) or (time, channel).
 
     `jitter` (along the rows, common to AIRS) and `dispersion_jitter` (along wavelength, strong where the spectrum is
     steep) are independent, zero-mean Gaussian series with the same covariance `jitter_covariance`.
@@ -168,10 +168,10 @@ def drift_map(drift: telescope.Drift, time_h: Array, wavelength_um: Array) -> Ar
 
 
 def simulate_with_truth(
-    planet: Planet, visit: int = 0, n_bins: int = 375, seed: int = 0, settings: FastSettings | None = None
+    planet: Planet, visit: int = 0, n_bins: int = 375, seed: int = 0, settings: LightCurveSettings | None = None
 ) -> tuple[dict[str, Any], Truth]:
     """One row of the dataset and the components it was made of."""
-    settings = settings or FastSettings()
+    settings = settings or LightCurveSettings()
     rng = visit_rng(seed, planet.planet_id, visit)
     time, step = telescope.bin_centres_h(n_bins), WINDOW_H / n_bins
     drift = settings.drift.draw(rng)
@@ -222,7 +222,7 @@ def _row(
     sigma: Array,
     centroid: Array,
     seed: int,
-    settings: FastSettings,
+    settings: LightCurveSettings,
 ) -> dict[str, Any]:
     star = planet.star_table() if planet.layout == "2025" else dict.fromkeys(planet.star_table(), np.nan)
     return {
@@ -242,7 +242,7 @@ def _row(
 
 
 def simulate_row(
-    planet: Planet, visit: int = 0, n_bins: int = 375, seed: int = 0, settings: FastSettings | None = None
+    planet: Planet, visit: int = 0, n_bins: int = 375, seed: int = 0, settings: LightCurveSettings | None = None
 ) -> dict[str, Any]:
     """One row of the dataset (schema.py): NumPy arrays and scalars."""
     return simulate_with_truth(planet, visit, n_bins, seed, settings)[0]
@@ -253,7 +253,7 @@ def simulate_rows(
     visits: int = 1,
     n_bins: int = 375,
     seed: int = 0,
-    settings: FastSettings | None = None,
+    settings: LightCurveSettings | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows of all planets, visit after visit."""
     for planet in planets:

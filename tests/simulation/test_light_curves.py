@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from hf_dataset import schema
-from hf_dataset.simulation import fast, planets, statistics, telescope
+from hf_dataset.simulation import light_curves, planets, statistics, telescope
 
 
 def test_rows_obey_the_schema():
     for layout, star in (("2024", True), ("2025", False)):
-        row = fast.simulate_row(planets.sample_planets(1, 1, layout)[0], n_bins=60)
+        row = light_curves.simulate_row(planets.sample_planets(1, 1, layout)[0], n_bins=60)
         schema.check_row(row, 60)
         assert row["layout"] == "simulated"
         assert (row["star"] >= 0) == star
@@ -24,16 +24,16 @@ def test_rows_obey_the_schema():
 
 def test_a_row_depends_on_seed_planet_and_visit_alone():
     sample = planets.sample_planets(3, 1, "2025")
-    forward = list(fast.simulate_rows(sample, visits=2, n_bins=40, seed=5))
-    alone = fast.simulate_row(sample[2], visit=1, n_bins=40, seed=5)
+    forward = list(light_curves.simulate_rows(sample, visits=2, n_bins=40, seed=5))
+    alone = light_curves.simulate_row(sample[2], visit=1, n_bins=40, seed=5)
     assert np.array_equal(forward[5]["flux"], alone["flux"])
     assert not np.array_equal(forward[4]["flux"], forward[5]["flux"])
-    assert not np.array_equal(fast.simulate_row(sample[2], 1, 40, seed=6)["flux"], alone["flux"])
+    assert not np.array_equal(light_curves.simulate_row(sample[2], 1, 40, seed=6)["flux"], alone["flux"])
 
 
 def test_noise_is_gaussian_with_the_stated_variance():
     planet = planets.sample_planets(1, 2, "2024")[0]
-    row, truth = fast.simulate_with_truth(planet, settings=fast.FastSettings(outlier_rate=0))
+    row, truth = light_curves.simulate_with_truth(planet, settings=light_curves.LightCurveSettings(outlier_rate=0))
     z = (row["flux"] - truth.expectation) / np.sqrt(truth.variance)
     assert abs(z.mean()) < 0.015
     assert z.std() == pytest.approx(1, abs=0.01)
@@ -49,20 +49,20 @@ def test_jitter_has_the_stated_covariance():
 
 
 def test_centroids_follow_the_jitter():
-    row, truth = fast.simulate_with_truth(planets.sample_planets(1, 2, "2025")[0])
+    row, truth = light_curves.simulate_with_truth(planets.sample_planets(1, 2, "2025")[0])
     assert np.corrcoef(row["centroid"][:, 2], truth.jitter)[0, 1] > 0.95
     assert np.corrcoef(row["centroid"][:, 3], truth.dispersion_jitter)[0, 1] > 0.95
 
 
 def test_drift_is_separable_in_time_and_wavelength_over_airs():
-    _, truth = fast.simulate_with_truth(planets.sample_planets(1, 4, "2025")[0])
+    _, truth = light_curves.simulate_with_truth(planets.sample_planets(1, 4, "2025")[0])
     singular = np.linalg.svd(truth.drift[:, 1:], compute_uv=False)
     assert singular[1] < 1e-12 * singular[0]
 
 
 def test_outliers_only_add_light():
-    settings = fast.FastSettings(outlier_rate=0.01, outlier_size=50)
-    row, truth = fast.simulate_with_truth(planets.sample_planets(1, 4, "2025")[0], settings=settings)
+    settings = light_curves.LightCurveSettings(outlier_rate=0.01, outlier_size=50)
+    row, truth = light_curves.simulate_with_truth(planets.sample_planets(1, 4, "2025")[0], settings=settings)
     z = ((row["flux"] - truth.expectation) / np.sqrt(truth.variance))[truth.outliers]
     assert truth.outliers.mean() == pytest.approx(0.01, rel=0.1)
     assert z.mean() > 30
@@ -70,19 +70,19 @@ def test_outliers_only_add_light():
 
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="outlier_rate"):
-        fast.FastSettings(outlier_rate=0.7)
+        light_curves.LightCurveSettings(outlier_rate=0.7)
     with pytest.raises(ValueError, match="noise"):
-        fast.FastSettings(noise=fast.NoiseModel(read_noise=-1))
+        light_curves.LightCurveSettings(noise=light_curves.NoiseModel(read_noise=-1))
     with pytest.raises(ValueError, match="pointing"):
         telescope.PointingLaw(airs_px=-0.1)
 
 
 def test_a_row_takes_well_under_a_tenth_of_a_second():
     sample = planets.sample_planets(20, 1, "2025")
-    fast.simulate_row(sample[0])
+    light_curves.simulate_row(sample[0])
     start = time.process_time()
     for planet in sample:
-        fast.simulate_row(planet)
+        light_curves.simulate_row(planet)
     assert (time.process_time() - start) / 20 < 0.1  # 0.023 s on the machine it was written on, unloaded
 
 
@@ -96,15 +96,15 @@ def real_planet(real):
     with (real / "challenge_2025" / "test_star_info.csv").open() as file:
         star = {k: float(v) for k, v in next(csv.DictReader(file)).items() if k not in ("planet_id", "e")}
     planet = replace(planets.planet_from_spectrum(np.full(283, 0.0166), 1, "2025"), **star, t0=4.22, brightness=1.0)
-    noise = fast.NoiseModel(airs_half_width=7.5, fgs1_radius=9.0)  # that reduction sums 16 rows
-    level = fast.star_flux(planet, noise)[0]
+    noise = light_curves.NoiseModel(airs_half_width=7.5, fgs1_radius=9.0)  # that reduction sums 16 rows
+    level = light_curves.star_flux(planet, noise)[0]
     brightness = np.median(flux[:, 1:].sum(axis=1)) / level[1:].sum()
-    return flux, replace(planet, brightness=float(brightness)), fast.FastSettings(noise=noise)
+    return flux, replace(planet, brightness=float(brightness)), light_curves.LightCurveSettings(noise=noise)
 
 
 def test_the_stellar_spectrum_is_the_real_planets(real_planet):
     flux, planet, settings = real_planet
-    ratio = np.median(flux, axis=0) / fast.star_flux(planet, settings.noise)[0]
+    ratio = np.median(flux, axis=0) / light_curves.star_flux(planet, settings.noise)[0]
     assert np.all(np.abs(ratio[1:] - 1) < 0.12)
     assert ratio[1:].std() < 0.03
     # that file's FGS1 was left in counts: 0.4369 counts/e-
@@ -113,7 +113,7 @@ def test_the_stellar_spectrum_is_the_real_planets(real_planet):
 
 def test_noise_per_channel_is_the_real_planets(real_planet):
     flux, planet, settings = real_planet
-    row = fast.simulate_row(planet, seed=3, settings=settings)
+    row = light_curves.simulate_row(planet, seed=3, settings=settings)
     real_noise, noise = (statistics.scatter(f / np.median(f, axis=0)) for f in (flux, row["flux"].astype(float)))
     assert np.median(real_noise / noise) == pytest.approx(1, abs=0.06)
     assert real_noise[0] / noise[0] == pytest.approx(1, abs=0.2)
@@ -126,7 +126,7 @@ def test_white_scatter_and_common_noise_are_the_real_planets(real_planet):
     out = np.abs(np.arange(375) - 211) > 115
     simulated = [
         statistics.common_noise(
-            fast.simulate_row(planet, seed=seed, settings=settings)["flux"][:, 1:].astype(float),
+            light_curves.simulate_row(planet, seed=seed, settings=settings)["flux"][:, 1:].astype(float),
             out,
             np.random.default_rng(0),
             40,
@@ -152,7 +152,7 @@ def test_drift_and_white_scatter_are_those_of_the_real_2024_curves(real):
 
 def simulated_white_drift(planet):
     """Drift and scatter of a simulated planet's white curve in the real curves' 187 bins."""
-    white = fast.simulate_row(planet, n_bins=187, seed=1)["flux"][:, 1:].astype(float).sum(axis=1)
+    white = light_curves.simulate_row(planet, n_bins=187, seed=1)["flux"][:, 1:].astype(float).sum(axis=1)
     per_h = 187 / planets.WINDOW_H
     first, last = ((planet.t0 + s * planet.duration / 2) * per_h for s in (-1, 1))
     ingress = 1.2 * planet.duration * per_h * planet.k / (1 + planet.k)

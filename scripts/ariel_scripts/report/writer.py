@@ -1,0 +1,146 @@
+"""The report from its options: predictions, sections, the page, and what is recorded of the run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ariel_scripts.opening.hub import Located, locate_dataset
+from ariel_scripts.options.report import SECTIONS, ReportOptions
+from ariel_scripts.report import network
+from ariel_scripts.report import planets as single
+from ariel_scripts.report import sections as kinds
+from ariel_scripts.report.attributions import example_attributions
+from ariel_scripts.report.data import Study, add_entries, read_study
+from ariel_scripts.report.page import Section, page, without_folders
+from ariel_scripts.report.planets import planet_data
+from ariel_scripts.report.predictions import all_predictions
+from ariel_scripts.run_record import Run
+from ariel_scripts.versions import git_commit, versions
+from hf_dataset import folders
+from hf_dataset.digests import config_hash
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(options: ReportOptions, run: Run) -> None:
+    """Write the page of ``options``; metrics go into the ``run`` record."""
+    _check_plotly()
+    where = locate_dataset(options.dataset, options.dataset_revision)
+    with run.timed("dataset"):
+        study = read_study(where, options.split, options.limit)
+    with run.timed("predictions"):
+        predictions = all_predictions(options, where)
+    add_entries(study, predictions)
+    study.listed = "planets" not in options.skipped
+    with run.timed("sections"):
+        sections, failed = make_sections(study, options, where)
+    run.metrics.update(
+        planets=len(study.planets),
+        labelled=len(study.labelled),
+        left_out=study.left_out,
+        failed=failed,
+    )
+    known = _known(study, options, where, run)
+    with run.timed("page"):
+        shown = planet_data(study) if study.listed else {"ids": [], "entries": []}
+        name = where.name if where.commit else Path(where.name).name
+        about = _about(study)
+        text = page(f"Spectra of {name}", about, sections, shown, without_folders(known))
+        folders.write_bytes(options.out, text.encode())
+    size = len(text.encode())
+    run.metrics["bytes"] = size
+    run.status = "incomplete" if failed else "done"
+    logger.info("%s: %d planets, %.1f MB", options.out, len(study.planets), size / 1e6)
+
+
+def _check_plotly() -> None:
+    """Plotly comes with an optional extra."""
+    if find_spec("plotly") is None:
+        raise RuntimeError("ariel report: expected Plotly, found none: pip install 'ariel-hf[report]'")
+
+
+def _known(study: Study, options: ReportOptions, where: Located, run: Run) -> dict[str, Any]:
+    """Provenance, shown at the page's end."""
+    commit = f", commit {where.commit}" if where.commit else ""
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": f"{where.name}, split {options.split}{commit}",
+        "git commit": git_commit() or "not a checkout",
+        "config hash": config_hash(options.record()),
+        "seed": options.seed,
+        "command": options.record(),
+        "predictions": [{"name": entry.name, "source": entry.source, **entry.facts} for entry in study.entries],
+        "versions": {**versions(), "plotly": version("plotly")},
+        "seconds": {name: round(seconds, 1) for name, seconds in run.durations.items()},
+    }
+
+
+def _about(study: Study) -> str:
+    names = ", ".join(entry.name for entry in study.entries)
+    known = len(study.labelled)
+    truth = "all with known spectra" if known == len(study.planets) else f"{known} with known spectra"
+    lost = "".join(
+        f" {name} has no prediction for {len(missing)} planets, which are left out."
+        for name, missing in study.left_out.items()
+    )
+    return (
+        f"{len(study.planets)} planets of split {study.split}, {truth}, {int(study.visits.sum())} visits. "
+        f"Predictions: {names}.{lost}"
+    )
+
+
+def make_sections(study: Study, options: ReportOptions, where: Located) -> tuple[list[Section], dict[str, str]]:
+    """The sections of the page that options do not skip, and why some of them failed."""
+    truth = bool(len(study.labelled))
+    seed = options.seed
+    makers: dict[str, Callable[[], Section]] = {
+        "summary": lambda: kinds.summary(study, seed),
+        "planets": lambda: single.planets(study),
+        "wavelengths": lambda: kinds.wavelengths(study, seed),
+        "shapes": lambda: kinds.shapes(study),
+        "embeddings": lambda: network.embeddings(study, options.embeddings, seed),
+        "attributions": lambda: network.attributions(study, example_attributions(study, options, where)),
+        "calibration": lambda: single.calibration(study),
+    }
+    if truth:
+        makers |= {
+            "coverage": lambda: kinds.honesty(study),
+            "likelihood": lambda: kinds.likelihood(study),
+        }
+        if len(study.entries) > 1:
+            makers["comparison"] = lambda: kinds.comparison(study, seed)
+    dropped = set(options.skipped)
+    dropped |= {"attributions"} if not options.attributions else set()
+    dropped |= {"embeddings"} if not options.embeddings else set()
+    wanted = [name for name in SECTIONS if name in makers and name not in dropped]
+    sections, failed = [], {}
+    with tqdm(wanted, unit="section", desc="report") as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            began = time.perf_counter()
+            section = _made(name, makers[name])
+            for text in section.warnings:
+                logger.warning("%s: %s", name, text)
+                failed[name] = text
+            logger.debug("%s: %.1f s", name, time.perf_counter() - began)
+            sections.append(section)
+    return sections, failed
+
+
+def _made(name: str, maker: Callable[[], Section]) -> Section:
+    """A section, or the error in its place, so that the other sections are not lost."""
+    try:
+        return maker()
+    except Exception as error:
+        logger.debug("%s", name, exc_info=True)
+        text = f"This part could not be made: {type(error).__name__}: {error}"
+        return Section(name, warnings=[text])

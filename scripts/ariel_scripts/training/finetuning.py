@@ -1,0 +1,309 @@
+"""Fine-tuning: a model of spectra from labelled light curves, in folds by planet or from all of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from accelerate import Accelerator, PartialState
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ariel_scripts.opening.datasets import open_curves, read_truths, wavelengths_of
+from ariel_scripts.opening.hub import Located
+from ariel_scripts.opening.models import open_extractor, open_model, save_model, settings_of
+from ariel_scripts.opening.provenance import Origin
+from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.run_record import write_json
+from ariel_scripts.training.augmentation import Augmentation
+from ariel_scripts.training.checkpoints import RunFolder
+from ariel_scripts.training.examples import SimulatedCurves
+from ariel_scripts.training.fits import fitted
+from ariel_scripts.training.folds import Fold, make_folds, make_priors
+from ariel_scripts.training.loop import LoopSettings, seed_step, start_processes, train
+from ariel_scripts.training.planets import Planets, read_planets
+from ariel_scripts.training.run_setup import (
+    config_of,
+    is_main_process,
+    locate,
+    loop_settings,
+    training_record,
+)
+from ariel_scripts.training.spectrum_runs import (
+    FoldData,
+    FoldRun,
+    fold_data,
+    learn_populations,
+    prepare_fold,
+    scores,
+    write_spectra,
+)
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+from modeling_ariel.predictions import TEXTS, Predictions, read_predictions, write_predictions
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+SHARE_2025 = {"2024": 0.0, "2025": 1.0, "both": 0.5}
+JUDGED = 64  # simulated light curves on which a model is judged
+
+
+@dataclass(frozen=True)
+class LabelledPlanets:
+    """Planets of all folds in memory, their true spectra (C,), the channels (C,) [um] and where all of it is from."""
+
+    table: Planets
+    truths: dict[int, Array]
+    wavelength: list[float] | None
+    extractor: ArielFeatureExtractor
+    origin: Origin
+
+
+def finetune(options: FinetuneOptions) -> None:
+    """Train on a dataset or on light curves simulated on the fly."""
+    dataset, base = locate(options)
+    if dataset is None:
+        train_on_simulation(options, base)
+    else:
+        train_on_dataset(options, dataset, base)
+
+
+def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located | None) -> None:
+    """A model for each fold, or one of all planets; predictions of all that were held out."""
+    loop, augmentation = _loop_settings(options), _augmentation(options)
+    curves = open_curves(dataset, options.split)
+    wavelength = wavelengths_of(dataset, str(curves[0]["layout"])).tolist()
+    truths = read_truths(dataset, options.split)
+    if not truths:
+        raise ValueError(f"{options.dataset}: split {options.split!r}: expected labelled planets, found none")
+    folds = make_folds(
+        sorted(truths),
+        options.folds,
+        options.fold,
+        options.planets,
+        options.validation,
+        options.fold_seed,
+    )
+    origin = Origin.of_dataset(dataset, options.split, curves.unique("layout"), base)
+    model = _open_model(options, base, wavelength)  # checks its options
+    _log_plan(folds, model, loop)
+    if options.loop.dry_run:
+        return
+    out = options.out
+    with training_record(out, "finetune", config_of(options), loop.seed) as run:
+        with run.timed("fits"):
+            start_processes(options.loop.processes)
+            extractor = open_extractor(base, wavelength)
+            if options.physics == "residual" or augmentation.changes:
+                curves = _with_fits(curves, wavelength, options.fit_workers)
+            planets = read_planets(curves, extractor, _planets_of(folds))
+        data = LabelledPlanets(planets, truths, wavelength, extractor, origin)
+        for fold in folds:
+            folder = out if fold.number is None else out / fold.name
+            with run.timed("training"):
+                run.metrics[fold.name] = train_fold(options, fold, data, folder)
+        if options.folds and is_main_process():
+            run.metrics["held out"] = _merge_predictions(out, folds, truths)
+
+
+def _log_plan(folds: list[Fold], model: ArielForSpectrumPrediction, loop: LoopSettings) -> None:
+    for fold in folds:
+        logger.info(
+            "%s: %d planets trained on, %d validated on, %d held out",
+            fold.name,
+            *(len(group) for group in (fold.train, fold.validation, fold.test)),
+        )
+    weights = sum(p.numel() for p in model.parameters())
+    logger.info("%.2f million weights, %d steps", weights / 1e6, loop.steps)
+
+
+def _planets_of(folds: list[Fold]) -> set[int]:
+    """Ids of all planets that some fold trains on, validates on or holds out."""
+    groups = (group for fold in folds for group in (fold.train, fold.validation, fold.test))
+    return {planet for group in groups for planet in group}
+
+
+def _with_fits(curves: datasets.Dataset, wavelength: list[float], workers: int) -> datasets.Dataset:
+    """The light curves with their classical fits, which one process makes for all."""
+    with PartialState().main_process_first():
+        return fitted(curves, wavelength, workers)
+
+
+def train_fold(options: FinetuneOptions, fold: Fold, data: LabelledPlanets, out: Path) -> dict[str, Any]:
+    """Train one fold and predict what it holds out; its scores."""
+    loop = _loop_settings(options)
+    if options.loop.restart and is_main_process():
+        RunFolder(out).clear()
+    truths = np.stack([data.truths[planet] for planet in fold.train])
+    model = _open_model(options, data.origin.base, data.wavelength, truths)
+    own = _fold_data(options, fold, data, model)
+    learned = learn_populations(model, own)
+    run = prepare_fold(model, own, _augmentation(options), data.extractor.clip, loop.seed)
+    physics = run.validation.of_physics()
+    logger.info("%s: classical on validation: %s", fold.name, physics)
+    progress = train(
+        model,
+        run.examples,
+        run.validation,
+        loop,
+        out,
+        {
+            "config": config_of(options) | {"fold_number": fold.number},
+            "seed": loop.seed,
+            **data.origin.record(**{"populations learned from visits": learned}),
+            "planets": {
+                "train": fold.train,
+                "validation": fold.validation,
+                "held out": fold.test,
+            },
+            "classical on validation": physics,
+        },
+        partial(save_model, extractor=data.extractor),
+        options.loop.processes,
+    )
+    result: dict[str, Any] = {
+        "best": progress.best[0],
+        "steps": progress.step,
+        "classical on validation": physics,
+    }
+    if is_main_process():
+        result |= _predict_held_out(fold, own, run, out)
+    return result
+
+
+def _fold_data(
+    options: FinetuneOptions,
+    fold: Fold,
+    data: LabelledPlanets,
+    model: ArielForSpectrumPrediction,
+) -> FoldData:
+    """The fold's planets in the table, and priors over spectra that none of them meets itself in."""
+    priors = make_priors(
+        options.prior,
+        options.spectra,
+        {planet: data.truths[planet] for planet in (*fold.train, *fold.validation)},
+        fold,
+        options.groups,
+        model.physics.spectrum_prior(),
+        options.population,
+        options.loop.seed,
+    )
+    return fold_data(data.table, fold, priors)
+
+
+def _predict_held_out(fold: Fold, data: FoldData, run: FoldRun, out: Path) -> dict[str, Any]:
+    """Predictions of the fold's held-out planets by its best model, written; their scores, if there are any."""
+    if run.test is None:
+        return {}
+    best = open_model(ArielForSpectrumPrediction, str(out / "model"), None).eval()
+    mean, sigma = run.test.predict(best)
+    write_spectra(out / "predictions.parquet", data.planets, data.test, mean, sigma)
+    found: dict[str, Any] = {
+        "held out": scores(data.planets.truths[data.test], mean, sigma),
+        "classical on held out": run.test.of_physics(),
+    }
+    RunFolder(out).add_to_record(found)
+    logger.info("%s: held out: %s", fold.name, found["held out"])
+    return found
+
+
+def _merge_predictions(out: Path, folds: list[Fold], truths: dict[int, Array]) -> dict[str, float]:
+    """Predictions of all folds as one file; their scores."""
+    parts = [read_predictions(out / fold.name / "predictions.parquet") for fold in folds]
+    planet = np.concatenate([part.planet_id for part in parts])
+    order = np.argsort(planet)
+    mu = np.concatenate([part.mu for part in parts])[order]
+    sigma = np.concatenate([part.sigma for part in parts])[order]
+    known = [name for name in TEXTS if all(name in part.extra for part in parts)]
+    texts = {name: [text for part in parts for text in part.extra[name]] for name in known}
+    extra = {name: [found[n] for n in order] for name, found in texts.items()}
+    merged = Predictions(planet[order], mu, sigma, extra)
+    path = out / "predictions.parquet"
+    write_predictions(path, merged)
+    truth = np.stack([truths[int(p)] for p in merged.planet_id])
+    found = scores(truth, mu.astype(np.float64), sigma.astype(np.float64))
+    write_json(out / "scores.json", found)
+    logger.info("%s: %d planets, each by a model that never saw it: %s", path, len(planet), found)
+    return found
+
+
+def train_on_simulation(options: FinetuneOptions, base: Located | None) -> None:
+    """Train with physics="none" on light curves simulated on the fly."""
+    loop, config, out = _loop_settings(options), config_of(options), options.out
+    _augmentation(options)  # checks its options
+    origin = Origin(base=base)
+    model, extractor = _open_model(options, base, None), open_extractor(base, None)
+    logger.info("simulated on the fly; %d steps of %d light curves", loop.steps, loop.batch_size)
+    if options.loop.dry_run:
+        return
+    if options.loop.restart and is_main_process():
+        RunFolder(out).clear()
+    share = SHARE_2025[options.population]
+    examples, held = (
+        SimulatedCurves(extractor, seed, share, labels=True, size=size)
+        for seed, size in ((loop.seed, options.simulate or None), (2**32 + loop.seed, None))
+    )
+    record = {"config": config, "seed": loop.seed, **origin.record()}
+    judge = SimulatedSpectra(held[list(range(JUDGED))])
+    save = partial(save_model, extractor=extractor)
+    with training_record(out, "finetune", config, loop.seed) as run, run.timed("training"):
+        progress = train(model, examples, judge, loop, out, record, save, options.loop.processes)
+        run.metrics.update(best=progress.best[0], steps=progress.step)
+
+
+class SimulatedSpectra:
+    """Judges a model by the spectra that it finds in simulated light curves."""
+
+    def __init__(self, batch: dict[str, Tensor]):
+        self.truth = batch.pop("labels").numpy()
+        self.batch = batch
+
+    def __call__(self, model: ArielForSpectrumPrediction, accelerator: Accelerator) -> dict[str, float]:
+        """Scores of the spectra."""
+        with torch.no_grad():
+            batch = {name: value.to(accelerator.device) for name, value in self.batch.items()}
+            found = model(**batch)
+        mean, sigma = (x.double().cpu().numpy() for x in (found.mean, found.sigma))
+        return scores(self.truth, mean, sigma)
+
+
+def _loop_settings(options: FinetuneOptions) -> LoopSettings:
+    return loop_settings(options.loop, options.objective, 1)
+
+
+def _augmentation(options: FinetuneOptions) -> Augmentation:
+    return Augmentation(
+        real_noise=options.real_noise,
+        swap=options.swap,
+        swap_width=options.swap_width,
+        mix=options.mix,
+        feature_scale=options.feature_scale,
+        level_shift=options.level_shift,
+        draws=options.draws,
+    )
+
+
+def _open_model(
+    options: FinetuneOptions,
+    base: Located | None,
+    wavelength: list[float] | None,
+    truths: Array | None = None,
+) -> ArielForSpectrumPrediction:
+    """The model that training starts from; a new one's scale of depths is that of ``truths`` (P, C)."""
+    changes: dict[str, Any] = {"physics": options.physics, "loss": options.loss}
+    if truths is not None and base is None:
+        changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
+    changes |= settings_of(options.settings or ())
+    seed_step(options.loop.seed, 0)
+    model: ArielForSpectrumPrediction = open_model(ArielForSpectrumPrediction, base, wavelength, **changes)
+    model.calibration.reset(lambda old, new: old.copy_(new))  # the calibration was another model's
+    if options.freeze_backbone:
+        model.ariel.requires_grad_(False)
+    return model

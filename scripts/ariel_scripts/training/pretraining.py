@@ -1,0 +1,166 @@
+"""Pretraining: a masked autoencoder over light curves, stored or simulated on the fly; no label is looked at."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from ariel_scripts.opening.datasets import open_split, read_layouts, wavelengths_of
+from ariel_scripts.opening.hub import Located
+from ariel_scripts.opening.models import open_extractor, open_model, save_model, settings_of
+from ariel_scripts.opening.provenance import ON_THE_FLY, Origin
+from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.training.checkpoints import RunFolder
+from ariel_scripts.training.examples import (
+    INPUTS,
+    SimulatedCurves,
+    StreamedCurves,
+    mask_noise,
+)
+from ariel_scripts.training.loop import seed_step, train
+from ariel_scripts.training.run_setup import (
+    config_of,
+    is_main_process,
+    locate,
+    loop_settings,
+    training_record,
+)
+from hf_dataset.splits import is_validation
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.masking import noise_shape
+from modeling_ariel.modeling_ariel import ArielForPreTraining
+
+logger = logging.getLogger(__name__)
+
+BINS, MOST_EXPOSURES = 375, 5625  # of a simulated visit
+HELD_OUT = 0.1  # share of a dataset's planets that are not trained on
+
+
+def pretrain(options: PretrainOptions) -> None:
+    """Train on a dataset or on light curves simulated on the fly."""
+    loop, config = loop_settings(options.loop, "validation_loss", -1), config_of(options)
+    changes = {"mask_strategy": options.mask_strategy, "mask_ratio": options.mask_ratio}
+    changes |= settings_of(options.settings or ())
+    dataset, base = locate(options)
+    wavelength = _wavelength(dataset, options.split)
+    seed_step(loop.seed, 0)
+    model: ArielForPreTraining = open_model(ArielForPreTraining, base, wavelength, **changes)
+    extractor = open_extractor(base, wavelength)
+    source = options.dataset or ON_THE_FLY
+    logger.info(
+        "%s; %d steps of %d light curves; %.2f million weights",
+        source,
+        loop.steps,
+        loop.batch_size,
+        sum(p.numel() for p in model.parameters()) / 1e6,
+    )
+    if options.loop.dry_run:
+        return
+    out = options.out
+    if options.loop.restart and is_main_process():
+        RunFolder(out).clear()
+    with training_record(out, "pretrain", config, loop.seed) as run:
+        examples, held_out = _data(options, dataset, model, extractor)
+        origin = _origin(dataset, options.split, base).record(labels_used=False)
+        with run.timed("training"):
+            progress = train(
+                model,
+                examples,
+                Reconstruction(held_out, loop.batch_size),
+                loop,
+                out,
+                {"config": config, "seed": loop.seed, **origin},
+                partial(save_model, extractor=extractor),
+                options.loop.processes,
+            )
+        run.metrics.update(best=progress.best[0], steps=progress.step)
+    if is_main_process():
+        best = progress.best[0]
+        logger.info("%s: validation loss %.4f at step %d", out / "model", best["value"], best["step"])
+
+
+def _wavelength(dataset: Located | None, split: str) -> list[float] | None:
+    """Channels of the data [um]; None for the model's own."""
+    if dataset is None:
+        return None
+    row = next(iter(open_split(dataset, split).select_columns(["layout"])))
+    return wavelengths_of(dataset, str(row["layout"])).tolist()
+
+
+def _origin(dataset: Located | None, split: str, base: Located | None) -> Origin:
+    """What the model is made of."""
+    if dataset is None:
+        return Origin(base=base)
+    return Origin.of_dataset(dataset, split, read_layouts(dataset, split), base)
+
+
+def _data(
+    options: PretrainOptions,
+    dataset: Located | None,
+    model: ArielForPreTraining,
+    extractor: ArielFeatureExtractor,
+) -> tuple[SimulatedCurves | StreamedCurves, dict[str, Any]]:
+    """Training examples, and held-out light curves as one batch on which masks are always the same."""
+    if dataset is None:
+        return _simulated(options, model, extractor)
+    seed = options.loop.seed
+    rows = open_split(dataset, options.split)
+    noise = _mask_numbers(model, rows.features["time"].length)
+    held = rows.filter(lambda row: is_validation(row["planet_id"], HELD_OUT, seed))
+    first = list(itertools.islice(held.with_format("numpy"), options.validation))
+    first = first or list(itertools.islice(rows.with_format("numpy"), 1))
+    features = extractor(first)
+    batch = {name: features[name] for name in INPUTS}
+    batch |= mask_noise(seed, range(len(first)), noise)
+    train = rows.filter(lambda row: not is_validation(row["planet_id"], HELD_OUT, seed))
+    return StreamedCurves(train, extractor, seed, mask=noise), batch
+
+
+def _simulated(
+    options: PretrainOptions, model: ArielForPreTraining, extractor: ArielFeatureExtractor
+) -> tuple[SimulatedCurves, dict[str, Any]]:
+    """Simulated examples, and others held out."""
+    exposures = (options.fewest_exposures, MOST_EXPOSURES)
+    noise = _mask_numbers(model, BINS)
+    train, held = (
+        SimulatedCurves(extractor, seed, options.share_2025, BINS, exposures, noise, size=size)
+        for seed, size in (
+            (options.loop.seed, options.simulate or None),
+            (2**32 + options.loop.seed, None),
+        )
+    )
+    return train, held[list(range(options.validation))]
+
+
+def _mask_numbers(model: ArielForPreTraining, bins: int) -> int:
+    """Random numbers that one light curve's mask needs."""
+    config = model.config
+    patches = -(-bins // config.patch_bins)
+    return noise_shape(config.mask_strategy, 1, patches, config.n_channels)[1]
+
+
+class Reconstruction:
+    """Judges a model by what it rebuilds of held-out light curves, always under the same masks."""
+
+    def __init__(self, held_out: dict[str, Tensor], batch: int):
+        self.held_out, self.batch = held_out, batch
+
+    def __call__(self, model: ArielForPreTraining, accelerator: Accelerator) -> dict[str, float]:
+        """Mean loss of hidden points, the same in every process."""
+        device = accelerator.device
+        total = torch.zeros(2, device=device)
+        count = len(self.held_out["time"])
+        starts = range(0, count, self.batch)
+        for start in list(starts)[accelerator.process_index :: accelerator.num_processes]:
+            rows = slice(start, start + self.batch)
+            part = {name: value[rows].to(device) for name, value in self.held_out.items()}
+            size = min(self.batch, count - start)
+            total += torch.tensor([float(model(**part).loss) * size, size], device=device)
+        total = accelerator.reduce(total, "sum")
+        return {"validation_loss": float(total[0] / total[1])}
