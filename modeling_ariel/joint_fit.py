@@ -13,7 +13,7 @@ from torch import Tensor
 from .least_squares import LinearSystem, solve
 from .light_curve_model import LightCurveModel, Linearised, Parameters
 from .noise import Jitter, estimate_jitter, jitter_responses
-from .visit_data import RetrievalError, VisitData, has_photometer, noise_scale, point_scatter
+from .visit_data import MODEL_ERROR, RetrievalError, VisitData, has_photometer, noise_scale, point_scatter
 from .white_light import robust_weights
 
 _FEW = 5  # channels
@@ -92,7 +92,7 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
     series = torch.zeros_like(y[:, :, :1])
     for iteration in range(settings.iterations):
         linear = model.linearise(parameters, expansion_depths(parameters.depth, variance, white_depth, photometer))
-        weight = data.weight / scale[..., None] ** 2
+        weight = (data.weight / scale[..., None] ** 2).clamp_max(MODEL_ERROR**-2)
         if iteration:
             standardised = (y - linear.model - series) * weight.sqrt()
             weight = weight * robust_weights(standardised, settings.hit_threshold)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 FEWEST_BINS = 20
+MODEL_ERROR = 1e-5  # relative flux: what quadrature and limb-darkening law are good for, however quiet a curve is
 _FEWEST_POINTS = 0.3  # of the bins, in a channel that is used
 _TRUSTED_ERRORS = (0.5, 2.0)  # scatter over stated error: the fit itself scales errors within it
 

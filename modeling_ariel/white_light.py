@@ -15,7 +15,7 @@ from .columns import ORBIT_COLUMNS
 from .limb_darkening import legendre
 from .transit import binned_moments, intensity_coefficients, intensity_gradients
 from .transit_search import Dip, find_dips, scaled_time
-from .visit_data import band_scatter
+from .visit_data import MODEL_ERROR, band_scatter
 
 HOURS_PER_DAY = 24.0
 # Where no star table is given: the 1,100 planets of the 2025 table have speeds of 0.37-0.81 R*/h (5-95 %), median 0.55,
@@ -144,7 +144,7 @@ def white_solutions(
     """
     measured = band_scatter(y[0], good[0])
     stated = (sigma[0] * good[0]).sum(-1) / good[0].sum(-1).clamp_min(1)
-    noise = torch.where(measured > 0, measured, stated).clamp_min(1e-9)[None]
+    noise = torch.where(measured > 0, measured, stated).clamp_min(MODEL_ERROR)[None]
     used = good[0].any(-1)
     dips = _search(time[0], y[0], good[0], torch.where(used, noise[0] ** -2, torch.zeros_like(noise[0])), prior)
     shapes = _starts(dips, prior, float(time[0, -1] + time[0, 0]) / 2.0)

@@ -44,7 +44,7 @@ SOURCES = PIPELINE | {
     for name in ("columns", "configuration_ariel", "feature_extraction_ariel", "heads", "joint_fit", "layers",
                  "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
                  "outputs", "physics", "populations", "posterior", "retrieval", "spectrum_prior", "status",
-                 "transit", "uncertainty", "visits", "white_light")
+                 "transit", "transit_search", "uncertainty", "verdict", "visit_data", "visits", "white_light")
 }  # fmt: skip
 
 
