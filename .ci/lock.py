@@ -21,9 +21,21 @@ HEADER = """\
 # The CUDA packages (cuda-*, nvidia-*, triton) are what PyPI's torch for Linux asks for: locked, but not tested here.
 """
 RESOLVE = (
-    "pip", "compile", "pyproject.toml", "--all-extras", "--universal", "--python-version", "3.11", "--fork-strategy",
-    "fewest", "--no-annotate", "--no-header", "--quiet", "--constraint", "constraints-cpu.txt",
-)  # fmt: skip
+    "pip",
+    "compile",
+    "pyproject.toml",
+    "--all-extras",
+    "--universal",
+    "--python-version",
+    "3.11",
+    "--fork-strategy",
+    "fewest",
+    "--no-annotate",
+    "--no-header",
+    "--quiet",
+    "--constraint",
+    "constraints-cpu.txt",
+)
 
 
 def main() -> None:

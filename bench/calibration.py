@@ -85,9 +85,18 @@ def start_kernel() -> None:
     one, f32 = np.ones(1), np.float32
     given = np.zeros((1, 6), f32), np.zeros((1, 2), f32), np.ones(1, f32)
     kernel.calibrate_series(
-        np.zeros((1, 20), np.uint16), np.zeros(1, np.intp), f32(1), f32(0), f32(9), *given, one, one < 0, 5.0,
-        np.zeros((1, 10), f32), one,
-    )  # fmt: skip
+        np.zeros((1, 20), np.uint16),
+        np.zeros(1, np.intp),
+        f32(1),
+        f32(0),
+        f32(9),
+        *given,
+        one,
+        one < 0,
+        5.0,
+        np.zeros((1, 10), f32),
+        one,
+    )
     extraction.weighted_sums(np.ones((2, 1, 1), f32), np.ones((1, 1, 1)))
 
 

@@ -82,8 +82,16 @@ class ArielConfig(PreTrainedConfig):
 
     def validate_numbers(self) -> None:
         """Reject numbers outside their range."""
-        counts = ("patch_bins", "hidden_size", "num_attention_heads", "intermediate_size", "pooling_queries",
-                  "spectral_hidden_size", "decoder_hidden_size", "prior_components")  # fmt: skip
+        counts = (
+            "patch_bins",
+            "hidden_size",
+            "num_attention_heads",
+            "intermediate_size",
+            "pooling_queries",
+            "spectral_hidden_size",
+            "decoder_hidden_size",
+            "prior_components",
+        )
         for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")

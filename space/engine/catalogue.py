@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import numpy as np
@@ -31,6 +31,7 @@ from huggingface_hub.errors import (
 from engine import sample
 from engine.raw_view import read_view
 from engine.records import PlanetInfo, RawView
+from engine.rows import VisitRow
 from hf_dataset.folders import Folder, folder, open_binary, read_json, write_bytes
 from hf_dataset.store.rows import rows_of
 from hf_dataset.store.shards import find_shards
@@ -61,7 +62,7 @@ class Catalogue:
     def __init__(self, where: Folder, name: str, revision: str | None = None) -> None:
         self.where, self.name, self.revision = where, name, revision
         self._lock = threading.Lock()
-        self._rows: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
+        self._rows: OrderedDict[int, list[VisitRow]] = OrderedDict()
         record = read_json(where / sample.RECORD) or {}
         self._notes: Mapping[str, str] = record.get("notes", {})
         self.is_sample = record.get("seed") == sample.SEED and bool(self._notes)
@@ -164,21 +165,21 @@ class Catalogue:
         ids = sorted(self._planets)
         return self._planets[ids[int(np.random.default_rng(abs(int(seed))).integers(len(ids)))]]
 
-    def visits(self, planet_id: int) -> list[dict[str, Any]]:
+    def visits(self, planet_id: int) -> list[VisitRow]:
         """Rows of a planet's visits in order, with read-only arrays."""
         planet = self.info(planet_id).planet_id
         with self._lock:
             if planet in self._rows:
                 self._rows.move_to_end(planet)
-                return [dict(row) for row in self._rows[planet]]
+                return [row.copy() for row in self._rows[planet]]
         rows = [self._read(place) for place in self._places[planet]]
         with self._lock:
             self._rows[planet] = rows
             while len(self._rows) > ROWS_KEPT:
                 self._rows.popitem(last=False)
-        return [dict(row) for row in rows]
+        return [row.copy() for row in rows]
 
-    def _read(self, place: _Place) -> dict[str, Any]:
+    def _read(self, place: _Place) -> VisitRow:
         try:
             with open_binary(place.shard) as opened, pq.ParquetFile(opened) as file:
                 group = file.read_row_group(place.group, use_threads=False)
@@ -190,7 +191,7 @@ class Catalogue:
             if isinstance(value, np.ndarray):
                 row[name] = value = np.array(value)  # a copy, not a view of the row group
                 value.flags.writeable = False
-        return row
+        return cast(VisitRow, row)
 
     def raw_view(self, planet_id: int) -> RawView | None:
         """The stored detector images of a planet, or None."""

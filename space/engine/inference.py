@@ -32,6 +32,7 @@ from engine.memo import Memo
 from engine.network import Answer, Network, freeze
 from engine.records import Attribution, BandCurve, LightCurves, PlanetInfo, RawImage, RawView, Reliability
 from engine.reliability import measured_reliability, stored_reliability
+from engine.rows import VisitRow
 from engine.spectrum import MOLECULES, UNIT_LABELS, UNITS, Spectrum, SpectrumError
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.retrieval import ClassicalFit, concatenate, fit
@@ -173,7 +174,7 @@ class Engine:
         """Planets with the highest 2024 scores, best first."""
         return self._by_rank()[::-1][:n]
 
-    def visits(self, planet_id: int) -> list[dict[str, Any]]:
+    def visits(self, planet_id: int) -> list[VisitRow]:
         """Rows of a planet's visits; CatalogueError if the dataset does not have it."""
         return self.catalogue.visits(planet_id)
 

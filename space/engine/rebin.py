@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.rows import VisitRow
 
-def rebinned(row: Mapping[str, Any], bins: int) -> dict[str, Any]:
+
+def rebinned(row: Mapping[str, Any], bins: int) -> VisitRow:
     """The columns of a row that change when neighbouring bins are averaged to at most ``bins``.
 
     time (T,), flux, flux_err, valid (T, C) and centroid (T, 4): means weighted by the errors, of equal numbers of bins;
@@ -25,7 +27,7 @@ def rebinned(row: Mapping[str, Any], bins: int) -> dict[str, Any]:
     weight = np.where(valid, np.where(valid, error, 1.0) ** -2.0, 0.0).reshape(-1, together, flux.shape[1])
     total = weight.sum(1)
     safe = np.where(total > 0, total, 1.0)
-    out = {
+    out: VisitRow = {
         "time": time[:kept].reshape(-1, together).mean(1),
         "flux": (weight * np.where(valid, flux, 0.0).reshape(weight.shape)).sum(1) / safe,
         "flux_err": safe**-0.5,

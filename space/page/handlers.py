@@ -23,6 +23,7 @@ from gradio.utils import get_upload_folder
 
 from engine.inference import Engine, EngineError
 from engine.records import PlanetInfo
+from engine.rows import VisitRow
 from engine.spectrum import Spectrum
 from engine.what_if import simulated_case, what_if
 from page import curve_figures, figures, sigma_figures, words
@@ -48,7 +49,7 @@ class Subject:
 
     planet_id: int | None = None
     name: str = ""
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[VisitRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ class Handlers:
         info = self.engine.info(int(text))
         return Subject(info.planet_id, f"Planet {info.planet_id}")
 
-    def rows(self, subject: Subject) -> list[dict[str, Any]]:
+    def rows(self, subject: Subject) -> list[VisitRow]:
         """Rows of the subject's visits."""
         return subject.rows if subject.planet_id is None else self.engine.visits(subject.planet_id)
 

@@ -6,13 +6,14 @@ import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from engine.rows import StarTable, VisitRow
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.limits import MAX_POINTS, UploadError, check_members, open_archive, refuse_damaged
-from uploads.tables import Row, single_value, visit_row
+from uploads.tables import single_value, visit_row
 
 ARRAYS = ("time", "flux", "flux_err", "wavelength")
 WANTED = (*ARRAYS, "valid", "centroid", *STAR_COLUMNS)
@@ -32,7 +33,7 @@ def check_size(name: str, shape: tuple[int, ...]) -> None:
         raise UploadError(f"expected at most {MAX_POINTS:,} points, found {name} of shape {shape}.")
 
 
-def from_arrays(arrays: Mapping[str, Any]) -> Row:
+def from_arrays(arrays: Mapping[str, Any]) -> VisitRow:
     """A visit from ARRAYS, and from valid (T, C), centroid (T, 4) and the star's scalars if present."""
     time, flux, error, wavelength = (np.asarray(arrays[name], np.float64) for name in ARRAYS)
     check_shapes(time, flux, error, wavelength)
@@ -44,16 +45,18 @@ def from_arrays(arrays: Mapping[str, Any]) -> Row:
         row["valid"] = row["valid"] & valid.astype(bool)[:, np.argsort(wavelength, kind="stable")]
     if "centroid" in arrays:
         row["centroid"] = np.asarray(arrays["centroid"], np.float64)
-    for name in STAR_COLUMNS:
-        if name in arrays:
-            row[name] = single_value(name, np.atleast_1d(np.asarray(arrays[name], np.float64)).ravel())
-    return row
+    star = {
+        name: single_value(name, np.atleast_1d(np.asarray(arrays[name], np.float64)).ravel())
+        for name in STAR_COLUMNS
+        if name in arrays
+    }
+    return {**row, **cast(StarTable, star)}
 
 
 # --- NPZ -------------------------------------------------------------------------------------------------------------
 
 
-def read_npz(path: Path) -> list[Row]:
+def read_npz(path: Path) -> list[VisitRow]:
     """Arrays time (T,), flux and flux_err (T, C), wavelength (C,), optionally valid, centroid (T, 4), star scalars."""
     with refuse_damaged("a whole NPZ file"):
         with open_archive(path) as archive:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from engine.rows import VisitRow
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.arrays import check_size, from_arrays
 from uploads.limits import MAX_HDUS, MAX_POINTS, MAX_UNPACKED_BYTES, MB, UploadError, refuse_damaged
-from uploads.tables import OPTIONAL, REQUIRED, Row, check_columns, from_table
+from uploads.tables import OPTIONAL, REQUIRED, check_columns, from_table
 
 
-def read_fits(path: Path) -> list[Row]:
+def read_fits(path: Path) -> list[VisitRow]:
     """A table of the long format's columns, or images FLUX, FLUX_ERR (T rows, C columns), TIME and WAVELENGTH."""
     from astropy.io import fits
     from astropy.io.fits.verify import VerifyError, VerifyWarning
@@ -48,7 +49,7 @@ def _check_hdus(hdus: Any) -> None:
         raise UploadError(f"expected at most {MAX_UNPACKED_BYTES // MB} MB of data, found {total / MB:.0f} MB.")
 
 
-def _from_hdus(hdus: Any) -> list[Row]:
+def _from_hdus(hdus: Any) -> list[VisitRow]:
     images = {hdu.name.upper(): hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0)}
     tables = [hdu for hdu in hdus if not hdu.is_image and getattr(hdu, "columns", None) is not None]
     known = {name.lower(): name for name in (*REQUIRED, *OPTIONAL)}

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.rows import VisitRow
 from hf_dataset.store.rows import rows_of
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.arrays import check_shapes
 from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, refuse_damaged
-from uploads.tables import OPTIONAL, REQUIRED, Row, check_columns, from_table, visit_row
+from uploads.tables import OPTIONAL, REQUIRED, check_columns, from_table, visit_row
 
 _ROW = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum", "wavelength")
 
 
-def read_parquet(path: Path) -> list[Row]:
+def read_parquet(path: Path) -> list[VisitRow]:
     """A long table, or rows of the dataset of one planet; sizes are checked in the file's footer before reading."""
     limits = {"thrift_string_size_limit": 10 * MB, "thrift_container_size_limit": 1_000_000}
     with refuse_damaged("a whole Parquet file"), pq.ParquetFile(path, **limits) as file:
@@ -51,11 +52,11 @@ def _check_footer(footer: pq.FileMetaData) -> None:
         raise UploadError(f"expected at most {MAX_UNPACKED_BYTES // MB} MB unpacked, found {unpacked / MB:.0f} MB.")
 
 
-def _from_rows(table: pa.Table) -> list[Row]:
+def _from_rows(table: pa.Table) -> list[VisitRow]:
     """Visits from rows of the dataset; UploadError if they are of several planets."""
     if not 1 <= table.num_rows <= MAX_VISITS:
         raise UploadError(f"expected 1 to {MAX_VISITS} rows (visits of one planet), found {table.num_rows}.")
-    rows = []
+    rows: list[VisitRow] = []
     for row in rows_of(table):
         time, flux, flux_err = (np.asarray(row[name], np.float64) for name in ("time", "flux", "flux_err"))
         check_shapes(time, flux, flux_err, row.get("wavelength"))
@@ -71,7 +72,7 @@ def _from_rows(table: pa.Table) -> list[Row]:
             for name in ("planet_id", "visit", "layout", "centroid", "spectrum", *STAR_COLUMNS)
             if row.get(name) is not None
         }
-        rows.append({**kept, **made})
+        rows.append(cast(VisitRow, {**kept, **made}))
     planets = {row.get("planet_id") for row in rows}
     if len(planets) > 1:
         raise UploadError(f"expected the visits of one planet, found {len(planets)} planets.")

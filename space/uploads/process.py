@@ -18,13 +18,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from engine.rows import VisitRow
 from uploads.limits import MAX_READERS, MB, RAW_SECONDS, READ_BYTES, READ_SECONDS, START_SECONDS, WAIT_S, UploadError
 from uploads.worker import load_rows
 
-Row = dict[str, Any]
 
-
-def read_in_process(kind: str, path: Path) -> list[Row]:
+def read_in_process(kind: str, path: Path) -> list[VisitRow]:
     """Rows of a file of that kind ("CSV", "Parquet", "FITS", "NPZ", "zip"), read by another process.
 
     UploadError, without the file's name, where the file is refused or exceeds the limits on time and memory.

@@ -15,13 +15,14 @@ import re
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from engine import sample
 from engine.raw_view import make_view
+from engine.rows import VisitRow
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
@@ -38,8 +39,6 @@ from uploads.limits import (
     refuse_damaged,
 )
 
-Row = dict[str, Any]
-
 MOST_VISITS = 4
 N_BINS = 375
 MAX_CSV_BYTES = 5 * MB  # the star table of all planets has 0.1 MB
@@ -47,7 +46,7 @@ MAX_ROWS, MAX_VALUES = 200_000, 160_000_000  # of a Parquet file; FGS1's signal 
 _OTHER_TABLES = ("sample_submission.csv", "simulation_truth.parquet")  # files of the challenge that are not needed
 
 
-def read_raw_zip(path: Path, private: Path) -> list[Row]:
+def read_raw_zip(path: Path, private: Path) -> list[VisitRow]:
     """Rows of the planet's visits, the first with a `raw_view`; unpacked to the folder ``private``.
 
     Their `name` is the planet and the file. UploadError where the folder cannot be reduced.
@@ -98,7 +97,7 @@ def _check_values(path: Path) -> None:
         )
 
 
-def _reduced(path: Path, root: Path) -> list[Row]:
+def _reduced(path: Path, root: Path) -> list[VisitRow]:
     folder = layouts.open_folder(root)
     planets = [(split, planet) for split in folder.splits for planet in folder.planets(split)]
     if len(planets) != 1:
@@ -107,7 +106,7 @@ def _reduced(path: Path, root: Path) -> list[Row]:
     visits = folder.visits(split, planet)
     if not 1 <= len(visits) <= MOST_VISITS:
         raise UploadError(f"expected 1 to {MOST_VISITS} visits of planet {planet}, found {len(visits)}.")
-    rows: list[Row] = []
+    rows: list[VisitRow] = []
     for number in visits:
         visit = folder.visit(split, planet, number)
         frames = visit.n_frames(layouts.AIRS)
@@ -122,7 +121,7 @@ def _reduced(path: Path, root: Path) -> list[Row]:
         if not rows:
             row["raw_view"] = make_view(visit)
         visit.close()
-        rows.append(row)
+        rows.append(cast(VisitRow, row))
     return rows
 
 

@@ -15,12 +15,12 @@ import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from engine import sample
 from engine.rebin import rebinned
+from engine.rows import VisitRow
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.visits import FeatureError, match_channels
 from uploads.examples import write_example
@@ -54,8 +54,6 @@ __all__ = [
     "read_upload",
 ]
 
-Row = dict[str, Any]
-
 KINDS: Mapping[str, tuple[tuple[str, ...], bytes]] = {  # endings of names, first bytes
     "CSV": ((".csv", ".txt"), b""),
     "Parquet": ((".parquet", ".pq"), b"PAR1"),
@@ -75,7 +73,7 @@ LIMITS_TEXT = (
 )
 
 
-def read_upload(path: str | Path) -> list[Row]:
+def read_upload(path: str | Path) -> list[VisitRow]:
     """Rows of one planet's visits, each with `time` [h], `flux`, `flux_err`, `valid` (T, C) and `wavelength` [um].
 
     `name` is the file's; `notes` list what was left out; raw folders have a `raw_view`. UploadError says what was
@@ -136,7 +134,7 @@ def _looks_like(begin: bytes) -> str:
 # --- what every format must hold -----------------------------------------------------------------------------------
 
 
-def _checked(name: str, rows: list[Row]) -> list[Row]:
+def _checked(name: str, rows: list[VisitRow]) -> list[VisitRow]:
     """The rows with `visit` and `name`; UploadError if the engine cannot use them."""
     if not 1 <= len(rows) <= MAX_VISITS:
         raise UploadError(f"{name}: expected 1 to {MAX_VISITS} visits of one planet, found {len(rows)}.")
@@ -150,7 +148,7 @@ def _checked(name: str, rows: list[Row]) -> list[Row]:
     return rows
 
 
-def _check_visit(name: str, row: Row) -> None:
+def _check_visit(name: str, row: VisitRow) -> None:
     bins = len(row["time"])
     if not MIN_BINS <= bins <= MAX_BINS:
         raise UploadError(f"{name}: expected {MIN_BINS} to {MAX_BINS:,} times, found {bins:,}.")
@@ -158,15 +156,14 @@ def _check_visit(name: str, row: Row) -> None:
     own = np.asarray(extractor.wavelength)
     if row.get("wavelength") is None and np.shape(row["flux"])[1:] == own.shape:
         row["wavelength"] = own
-    if row.get("wavelength") is None:
+    wavelength = row.get("wavelength")
+    if wavelength is None:
         raise UploadError(f"{name}: expected wavelengths, or the model's {own.size} channels, found neither.")
-    if np.size(row["wavelength"]) > MAX_CHANNELS:
-        raise UploadError(
-            f"{name}: expected at most {MAX_CHANNELS:,} wavelengths, found {np.size(row['wavelength']):,}."
-        )
+    if np.size(wavelength) > MAX_CHANNELS:
+        raise UploadError(f"{name}: expected at most {MAX_CHANNELS:,} wavelengths, found {np.size(wavelength):,}.")
     try:
         given, used, _ = match_channels(
-            name, row["wavelength"], own, (extractor.fgs1_tolerance, extractor.wavelength_tolerance)
+            name, wavelength, own, (extractor.fgs1_tolerance, extractor.wavelength_tolerance)
         )
         visit = extractor.visit({**row, "planet_id": None})
     except FeatureError as error:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pandas as pd
 
+from engine.rows import StarTable, VisitRow
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.limits import (
     MAX_BINS,
@@ -25,14 +26,12 @@ from uploads.limits import (
     refuse_damaged,
 )
 
-Row = dict[str, Any]
-
 REQUIRED = ("time_h", "wavelength_um", "flux", "flux_err")
 OPTIONAL = ("visit", *STAR_COLUMNS)
 FEWEST_FILLED = 0.2  # of the grid time × wavelength
 
 
-def from_table(table: Mapping[str, Any]) -> list[Row]:
+def from_table(table: Mapping[str, Any]) -> list[VisitRow]:
     """Rows of a long table: columns (n,) of REQUIRED and any of OPTIONAL, in any order; missing points are invalid."""
     columns = {name: _numbers(name, table[name]) for name in (*REQUIRED, *OPTIONAL) if name in table}
     size = columns["time_h"].size
@@ -47,7 +46,7 @@ def from_table(table: Mapping[str, Any]) -> list[Row]:
     numbers = np.unique(visit)
     if not (np.isfinite(numbers).all() and numbers.size <= MAX_VISITS):
         raise UploadError(f"expected visit to number at most {MAX_VISITS} visits, found {numbers.size} values.")
-    star = {name: single_value(name, columns[name]) for name in STAR_COLUMNS if name in columns}
+    star = cast(StarTable, {name: single_value(name, columns[name]) for name in STAR_COLUMNS if name in columns})
     return [
         {"visit": place, **_grid({name: columns[name][visit == number] for name in REQUIRED}), **star}
         for place, number in enumerate(numbers)
@@ -77,7 +76,7 @@ def single_value(name: str, values: np.ndarray) -> float:
     return float(known[0]) if known.size else float("nan")
 
 
-def _grid(columns: Mapping[str, np.ndarray]) -> Row:
+def _grid(columns: Mapping[str, np.ndarray]) -> VisitRow:
     """(T, C) arrays of one visit; missing combinations are invalid."""
     time, at_time = np.unique(columns["time_h"], return_inverse=True)
     wavelength, at_channel = np.unique(columns["wavelength_um"], return_inverse=True)
@@ -104,7 +103,7 @@ def _grid(columns: Mapping[str, np.ndarray]) -> Row:
     return visit_row(time, flux, error, wavelength)
 
 
-def visit_row(time: np.ndarray, flux: np.ndarray, error: np.ndarray, wavelength: np.ndarray | None) -> Row:
+def visit_row(time: np.ndarray, flux: np.ndarray, error: np.ndarray, wavelength: np.ndarray | None) -> VisitRow:
     """A row with channels in ascending order; points that are not finite are invalid."""
     if wavelength is not None and wavelength.ndim == 1 and wavelength.shape == flux.shape[1:]:
         order = np.argsort(wavelength, kind="stable")
@@ -115,7 +114,7 @@ def visit_row(time: np.ndarray, flux: np.ndarray, error: np.ndarray, wavelength:
             f"expected flux and positive flux_err, found none in {valid.size:,} points "
             f"({int((~np.isfinite(flux)).sum()):,} without flux)."
         )
-    row: Row = {"time": time, "flux": np.where(valid, flux, 0.0), "flux_err": np.where(valid, error, 1.0)}
+    row: VisitRow = {"time": time, "flux": np.where(valid, flux, 0.0), "flux_err": np.where(valid, error, 1.0)}
     return row | {"valid": valid, "wavelength": wavelength}
 
 
@@ -129,7 +128,7 @@ def check_columns(found: Sequence[str]) -> None:
 # --- CSV -------------------------------------------------------------------------------------------------------------
 
 
-def read_csv(path: Path) -> list[Row]:
+def read_csv(path: Path) -> list[VisitRow]:
     """A long table with a header line; lines that begin with # are comments, other columns are ignored."""
     with refuse_damaged("a table with commas"), path.open("rb") as file:
         names = _fields(file)

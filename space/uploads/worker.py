@@ -10,15 +10,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
+from engine.records import RawView
+from engine.rows import VisitRow
 from uploads.limits import MAX_UNPACKED_BYTES, MB, UploadError
-
-Row = dict[str, Any]
 
 ARRAYS, VIEW = "rows.npz", "view.npz"
 RETIRED_ABOVE = 500 * MB  # resident after a file: the next one gets a new process
@@ -26,7 +26,7 @@ RETIRED_ABOVE = 500 * MB  # resident after a file: the next one gets a new proce
 logger = logging.getLogger(__name__)
 
 
-def read(kind: str, path: Path, private: Path) -> list[Row]:
+def read(kind: str, path: Path, private: Path) -> list[VisitRow]:
     """Rows of a file of that kind; ``private`` is an empty folder to unpack to."""
     # readers are imported when needed: no user waits for the others
     if kind == "zip":
@@ -41,18 +41,17 @@ def read(kind: str, path: Path, private: Path) -> list[Row]:
     from uploads.parquet import read_parquet
     from uploads.tables import read_csv
 
-    readers: Mapping[str, Callable[[Path], list[Row]]] = {"CSV": read_csv, "Parquet": read_parquet, "NPZ": read_npz}
-    return readers[kind](path)
+    return {"CSV": read_csv, "Parquet": read_parquet, "NPZ": read_npz}[kind](path)
 
 
-def save_rows(rows: list[Row], folder: Path) -> list[Row]:
+def save_rows(rows: list[VisitRow], folder: Path) -> list[dict[str, Any]]:
     """Write arrays to files in the folder; return the rest of the rows, fit for JSON. `load_rows` is the inverse."""
     arrays: dict[str, np.ndarray] = {}
-    small: list[Row] = []
+    small: list[dict[str, Any]] = []
     for place, row in enumerate(rows):
-        kept: Row = {}
+        kept: dict[str, Any] = {}
         for name, value in row.items():
-            if name == "raw_view":
+            if isinstance(value, RawView):
                 from engine.raw_view import write_view  # imports the reduction, which tables do not need in memory
 
                 write_view(folder / VIEW, value)
@@ -65,9 +64,9 @@ def save_rows(rows: list[Row], folder: Path) -> list[Row]:
     return small
 
 
-def load_rows(small: list[Row], folder: Path) -> list[Row]:
+def load_rows(small: list[dict[str, Any]], folder: Path) -> list[VisitRow]:
     """The rows that `save_rows` wrote."""
-    rows: list[Row] = [{**row, "notes": tuple(row["notes"])} if "notes" in row else dict(row) for row in small]
+    rows: list[Any] = [{**row, "notes": tuple(row["notes"])} if "notes" in row else dict(row) for row in small]
     with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
         for key in arrays.files:
             place, name = key.split("/")
