@@ -12,7 +12,7 @@ import numpy as np
 
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.limits import MAX_POINTS, UploadError, check_members, opened, whole
-from uploads.tables import Row, constant, visit_of
+from uploads.tables import Row, constant, precise, visit_of
 
 ARRAYS = ("time", "flux", "flux_err", "wavelength")
 WANTED = (*ARRAYS, "valid", "centroid", *STAR_COLUMNS)
@@ -32,16 +32,23 @@ def check_size(name: str, shape: tuple[int, ...]) -> None:
         raise UploadError(f"expected at most {MAX_POINTS:,} points, found {name} of shape {shape}.")
 
 
+def valid_points(given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Which points are valid, of true and false or 1 and 0."""
+    valid = np.asarray(given)
+    if valid.shape != shape:
+        raise UploadError(f"expected valid of shape {shape}, found {valid.shape}.")
+    if not np.isin(valid, (0, 1)).all():
+        raise UploadError(f"expected valid of true and false, found {valid[~np.isin(valid, (0, 1))][0]}.")
+    return valid.astype(bool)
+
+
 def from_arrays(arrays: Mapping[str, Any]) -> Row:
     """A visit of ARRAYS, and of valid (T, C), centroid (T, 4) and the star's scalars where they are there."""
-    time, flux, error, wavelength = (np.asarray(arrays[name], np.float64) for name in ARRAYS)
+    time, flux, error, wavelength = (precise(name, arrays[name]) for name in ARRAYS)
     check_shapes(time, flux, error, wavelength)
     row = visit_of(time, flux, error, wavelength)
     if "valid" in arrays:
-        valid = np.asarray(arrays["valid"])
-        if valid.shape != flux.shape:
-            raise UploadError(f"expected valid of shape {flux.shape}, found {valid.shape}.")
-        row["valid"] = row["valid"] & valid.astype(bool)[:, np.argsort(wavelength, kind="stable")]
+        row["valid"] &= valid_points(arrays["valid"], flux.shape)[:, np.argsort(wavelength, kind="stable")]
     if "centroid" in arrays:
         row["centroid"] = np.asarray(arrays["centroid"], np.float64)
     for name in STAR_COLUMNS:

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from hf_dataset.store.rows import rows_of
 from modeling_ariel.columns import STAR_COLUMNS
-from uploads.arrays import check_shapes
+from uploads.arrays import check_shapes, valid_points
 from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, whole
-from uploads.tables import NEEDED, OPTIONAL, Row, check_columns, from_table, visit_of
+from uploads.tables import NEEDED, OPTIONAL, Row, check_columns, from_table, precise, visit_of
 
 _ROW = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum", "wavelength")
 
@@ -57,15 +57,12 @@ def _from_rows(table: pa.Table) -> list[Row]:
         raise UploadError(f"expected 1 to {MAX_VISITS} rows (visits of one planet), found {table.num_rows}.")
     rows = []
     for row in rows_of(table):
-        time, flux, flux_err = (np.asarray(row[name], np.float64) for name in ("time", "flux", "flux_err"))
+        time, flux, flux_err = (precise(name, row[name]) for name in ("time", "flux", "flux_err"))
         check_shapes(time, flux, flux_err, row.get("wavelength"))
         wavelength = None if row.get("wavelength") is None else np.asarray(row["wavelength"], np.float64)
         made = visit_of(time, flux, flux_err, wavelength)
         if row.get("valid") is not None:
-            given = np.asarray(row["valid"])
-            if given.shape != made["valid"].shape:
-                raise UploadError(f"expected valid of shape {made['valid'].shape}, found {given.shape}.")
-            made["valid"] = made["valid"] & given.astype(bool)
+            made["valid"] &= valid_points(row["valid"], made["valid"].shape)
         kept = {
             name: row[name]
             for name in ("planet_id", "visit", "layout", "centroid", "spectrum", *STAR_COLUMNS)
