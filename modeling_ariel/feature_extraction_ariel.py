@@ -6,7 +6,7 @@ computed in float64 and clipped; what is invalid is 0. Everything learned or cho
 ``preprocessor_config.json``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
+from .arrays import Array, FeatureError, Mask, filled, numbers, plain
 from .columns import STAR_COLUMNS
 from .visits import (
-    Array,
-    FeatureError,
-    Mask,
     Places,
     as_rows,
     channel_level,
@@ -27,8 +25,7 @@ from .visits import (
     check_star,
     check_time,
     match_channels,
-    numbers,
-    plain,
+    read_flux,
 )
 
 # Median, scale and whether the logarithm is taken: median and standard deviation of 4,000 planets of the simulated
@@ -44,16 +41,19 @@ _STAR_STATISTICS = {
     "i": (88.75, 1.29, False),
 }
 
+_NETWORK = ("light_curve", "centroid", "star_features")  # what no fit sees
+
 
 @dataclass
 class Visit:
     """A checked visit: ``time`` (T,) [h]; ``flux``, ``flux_err``, ``light_curve``, ``valid`` (T, C) on the
     extractor's channels; ``centroid`` (T, 4) scaled; ``star`` (8,) raw, NaN unknown; ``spectrum`` (C,) or None;
-    ``planet``: what its visits share.
+    ``planet``: what its visits share; ``number`` among them, None where not given.
     """
 
     name: str
     planet: tuple[Any, ...]
+    number: Any
     time: Array
     flux: Array
     flux_err: Array
@@ -62,6 +62,32 @@ class Visit:
     centroid: Array
     star: Array
     spectrum: Array | None
+
+
+class ArielFeatures(BatchFeature):
+    """The extractor's tensors, of which ``to`` casts the network's alone: the fit needs the others as they are."""
+
+    def to(self, *args: Any, **kwargs: Any) -> "ArielFeatures":
+        """On another device, ``light_curve``, ``centroid`` and ``star_features`` also of another dtype."""
+        before = dict(self.items())
+        super().to(*args, **kwargs)
+        for name, value in before.items():
+            if name not in _NETWORK and self[name].dtype != value.dtype:
+                self[name] = value.to(self[name].device)
+        return self
+
+
+def check_once(visits: Sequence[Visit]) -> None:
+    """Refuse a visit of a planet that is there twice, by its number, or where it has none by its light curves."""
+    seen: dict[Any, list[Visit]] = {}
+    for visit in visits:
+        others = seen.setdefault((visit.planet, visit.number), [])
+        for other in others:
+            if visit.number is not None:
+                raise FeatureError(f"{visit.name}: expected each visit once, found visit {visit.number} twice")
+            if np.array_equal(visit.time, other.time) and np.array_equal(visit.flux, other.flux):
+                raise FeatureError(f"{visit.name}: expected each visit once, found the same light curves twice")
+        others.append(visit)
 
 
 def ariel_wavelength() -> list[float]:
@@ -143,7 +169,7 @@ class ArielFeatureExtractor(FeatureExtractionMixin):
         planet_id: Any = None,
         spectrum: ArrayLike | None = None,
         return_tensors: str | None = "pt",
-    ) -> BatchFeature:
+    ) -> "ArielFeatures":
         """Tensors of B visits of P planets: T bins, C channels.
 
         Give ``rows`` of the dataset (one, a list, or a dictionary of columns, in any of the dataset's formats), or
@@ -176,7 +202,7 @@ class ArielFeatureExtractor(FeatureExtractionMixin):
                   "star": star, "centroid": centroid, "planet_id": planet_id, "spectrum": spectrum}  # fmt: skip
         given = {name: value for name, value in arrays.items() if value is not None}
         if "star" in given and not isinstance(star, Mapping):
-            given["star"] = np.asarray(star, dtype=np.float64)
+            given["star"] = filled(star)
         if rows is not None and (extra := sorted(given.keys() - {"wavelength"})):
             raise FeatureError(f"expected rows, or arrays time=, flux=, flux_err=, found rows and {extra}")
         listed = as_rows(given if rows is None else rows)
@@ -185,7 +211,8 @@ class ArielFeatureExtractor(FeatureExtractionMixin):
         if not listed:
             raise FeatureError("rows: expected at least one visit, found none")
         visits = [self.visit(row, place) for place, row in enumerate(listed)]
-        return BatchFeature(self._batch(visits), tensor_type=return_tensors)
+        check_once(visits)
+        return ArielFeatures(self._batch(visits), tensor_type=return_tensors)
 
     def visit(self, row: Mapping[str, Any], place: int = 0) -> Visit:
         """One row, checked and normalised; ``place`` names it in errors where it has no planet_id."""
@@ -200,13 +227,8 @@ class ArielFeatureExtractor(FeatureExtractionMixin):
             name, row.get("wavelength"), np.asarray(self.wavelength), (self.fgs1_tolerance, self.wavelength_tolerance)
         )
         bins = len(time)
-        flux = numbers(name, "flux", row["flux"], (bins, size))
-        flux_err = numbers(name, "flux_err", row["flux_err"], (bins, size))
-        valid = np.ones((bins, size)) if row.get("valid") is None else row["valid"]
-        valid = numbers(name, "valid", valid, (bins, size), "biuf")
-        if not np.isin(valid, (0.0, 1.0)).all():
-            raise FeatureError(f"{name}: valid: expected true and false, found other numbers")
-        good = check_flux(name, flux, flux_err, valid > 0)
+        flux, flux_err, valid = read_flux(name, row, bins, size)
+        good = check_flux(name, flux, flux_err, valid)
         flux, flux_err, good = (self._placed(values, given, own) for values in (flux, flux_err, good))
         level = channel_level(flux, good)
         with np.errstate(invalid="ignore"):
@@ -222,7 +244,7 @@ class ArielFeatureExtractor(FeatureExtractionMixin):
         depth = check_spectrum(name, row.get("spectrum"), size)
         planet = ("unnamed", place) if planet_id is None else (row.get("layout"), planet_id)
         return Visit(
-            name, planet, time, flux, flux_err, good, light_curve.clip(-self.clip, self.clip),
+            name, planet, plain(row.get("visit")), time, flux, flux_err, good, light_curve.clip(-self.clip, self.clip),
             self._centroid(name, row.get("centroid"), bins), check_star(name, row),
             None if depth is None else self._placed(depth, given, own, np.nan),
         )  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Array, FeatureError, by_place
 from .columns import STAR_COLUMNS
-from .visits import Array, FeatureError
 
 LONG = ("time_h", "wavelength_um", "flux", "flux_err")  # a row a point
 WIDE = ("time", "flux", "flux_err")  # a row a visit
@@ -23,6 +23,11 @@ def rows_of(frame: Any) -> list[dict[str, Any]]:
     Points that are not there, or whose flux or error is NaN, are invalid.
     """
     names = {str(name) for name in frame.columns}
+    if wrong := [name for name in sorted(names) if not hasattr(frame[name], "to_list")]:
+        raise FeatureError(
+            f"frame: expected a pandas or Polars frame, found {type(frame).__name__}: give its columns by name, "
+            f"as {wrong[0]}=table[{wrong[0]!r}]"
+        )
     if "spectrum" in names:
         names.remove("spectrum")
     if names.issuperset(WIDE):
@@ -42,7 +47,7 @@ def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
     """Visits of a long table: planets in order of appearance, each one's visits by number."""
     planets = frame["planet_id"].to_list() if "planet_id" in names else [None] * len(frame)
     kept = [name for name in (*LONG, "visit", *STAR_COLUMNS) if name in names]
-    columns = {name: _column(name, frame[name].to_list(), planets) for name in kept}
+    columns = {name: _column(name, list(by_place(frame[name])), planets) for name in kept}
     for name in ("time_h", "wavelength_um", "visit"):
         wrong = np.flatnonzero(~np.isfinite(columns.get(name, np.zeros(1))))
         if wrong.size:

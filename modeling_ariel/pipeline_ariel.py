@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import logging as transformers_logging
 
+from .arrays import Array, FeatureError, plain
 from .feature_extraction_ariel import ArielFeatureExtractor
 from .frames import rows_of
 from .modeling_ariel import ArielForSpectrumPrediction
@@ -29,7 +30,7 @@ from .physics import ClassicalPosterior, fit_inputs
 from .retrieval import ClassicalFit, fit
 from .status import OK
 from .uncertainty import Moments, mixture_moments
-from .visits import Array, FeatureError, as_rows, plain
+from .visits import as_rows
 
 RELEASED = "released"  # the checkpoint that comes with the package
 RELEASED_FOLDER = Path(__file__).parent / RELEASED

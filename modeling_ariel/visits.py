@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Array, FeatureError, Mask, by_place, error_factor, filled, numbers, unit_of
 from .columns import STAR_COLUMNS
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
@@ -31,21 +30,14 @@ _STAR_RANGES = {  # what a star table can hold in its units: beyond lies another
 }
 _FGS1 = 1.0  # um: channels below it are the photometer's
 _SPAN = (0.5, 200.0)  # h of a visit
+_BEYOND_NOISE = 10.0  # sigma
+_REPEATED = 3  # times the same number: no noise
 _FAR = 1000.0  # h: float32 keeps 0.2 s of less
-
-
-class FeatureError(ValueError):
-    """Light curves that cannot be meant."""
 
 
 def _is_many(value: Any) -> bool:
     """Whether it is a stack or list of things, rather than a number, a text or None."""
     return hasattr(value, "__len__") and not isinstance(value, str | bytes | Mapping) and getattr(value, "ndim", 1) > 0
-
-
-def plain(value: Any) -> Any:
-    """Scalars of NumPy and torch as Python's."""
-    return value.item() if hasattr(value, "item") else value
 
 
 def _with_star_columns(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +50,7 @@ def _with_star_columns(row: Mapping[str, Any]) -> dict[str, Any]:
             raise FeatureError(f"star: expected columns {STAR_COLUMNS}, found {unknown}")
         out.update(out.pop("star"))
     elif _is_many(star) and "Rs" not in out and np.asarray(star).dtype.kind == "f":  # the dataset's is an index
-        table = np.asarray(out.pop("star"))
+        table = filled(out.pop("star"))
         if table.shape[-1] != len(STAR_COLUMNS):
             raise FeatureError(f"star: expected the 8 values {STAR_COLUMNS}, found shape {table.shape}")
         out.update({name: table[..., place] for place, name in enumerate(STAR_COLUMNS)})
@@ -76,6 +68,7 @@ def as_rows(rows: Any) -> list[dict[str, Any]]:
             raise FeatureError(f"rows: expected dictionaries, found {kinds}; give arrays by name: time=, flux=, ...")
         return [_with_star_columns(row) for row in listed]
     columns = _with_star_columns({name: value for name, value in rows.items() if value is not None})
+    columns = {name: by_place(value) for name, value in columns.items()}
     if not _is_many(columns.get("time")) or not len(columns["time"]):
         raise FeatureError(f"time: expected bin centres, found {columns.get('time')!r} among {sorted(columns)}")
     if not _is_many(columns["time"][0]):
@@ -88,25 +81,6 @@ def as_rows(rows: Any) -> list[dict[str, Any]]:
         if len(columns[name]) != size:
             raise FeatureError(f"{name}: expected {size} visits as in time, found {len(columns[name])}")
     return [{name: value if name in shared else value[i] for name, value in columns.items()} for i in range(size)]
-
-
-def numbers(name: str, field: str, value: Any, shape: tuple[int | str, ...], kinds: str = "fiu") -> Array:
-    """``value`` as float64 of ``shape``, where letters stand for any length."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = value.float().numpy() if str(value.dtype) == "torch.bfloat16" else value.numpy()
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise FeatureError(f"{name}: {field}: expected shape {shape}, found rows of different lengths") from error
-    if array.dtype.kind not in kinds:
-        raise FeatureError(f"{name}: {field}: expected numbers, found dtype {array.dtype}")
-    same = len(shape) == array.ndim and all(
-        isinstance(n, str) or n == m for n, m in zip(shape, array.shape, strict=True)
-    )
-    if not same:
-        raise FeatureError(f"{name}: {field}: expected shape {shape}, found {array.shape}")
-    return array.astype(np.float64)
 
 
 def check_time(name: str, time: Array) -> Array:
@@ -130,6 +104,24 @@ def check_time(name: str, time: Array) -> Array:
     return time - time[0] if abs(time[0]) > _FAR else time
 
 
+def read_flux(name: str, row: Mapping[str, Any], bins: int, size: int) -> tuple[Array, Array, Mask]:
+    """flux, flux_err and valid (T, C) of a row with so many bins and channels, in one unit."""
+    flux = numbers(name, "flux", row["flux"], (bins, "channels"))
+    if flux.shape[1] != size:
+        expected = f"the extractor's {size} channels, or a wavelength for each"
+        if row.get("wavelength") is not None:
+            expected = f"{size} channels as in wavelength"
+        raise FeatureError(f"{name}: flux: expected {expected}, found {flux.shape[1]} channels")
+    flux_err = numbers(name, "flux_err", row["flux_err"], flux.shape)
+    flux_err *= error_factor(name, unit_of(row["flux"]), unit_of(row["flux_err"]))
+    if row.get("valid") is None:
+        return flux, flux_err, np.ones(flux.shape, bool)
+    valid = numbers(name, "valid", row["valid"], flux.shape, "biuf")
+    if (others := valid[~np.isin(valid, (0.0, 1.0))]).size:
+        raise FeatureError(f"{name}: valid: expected true and false, found {others[0]:g}")
+    return flux, flux_err, valid > 0
+
+
 def check_flux(name: str, flux: Array, flux_err: Array, valid: Mask) -> Mask:
     """Which of the ``valid`` points (T, C) can be used; an error where none can, or where units cannot be right."""
     for field, value in (("flux", flux), ("flux_err", flux_err)):
@@ -146,12 +138,30 @@ def check_flux(name: str, flux: Array, flux_err: Array, valid: Mask) -> Mask:
             f"{name}: expected valid data, found none in {good.size} points: {np.sum(~valid)} masked, "
             f"{np.sum(valid & np.isnan(flux))} with NaN flux, {np.sum(valid & ~(flux_err > 0))} with no positive error"
         )
+    _check_sentinels(name, flux, flux_err, good)
     if (flux_err[good] >= np.abs(flux[good])).all():
         raise FeatureError(
             f"{name}: flux_err: expected errors in the unit of flux, found all larger than flux (medians "
             f"{np.median(flux_err[good]):.3g} and {np.median(flux[good]):.3g}): variances, or ppm?"
         )
     return good
+
+
+def _check_sentinels(name: str, flux: Array, flux_err: Array, good: Mask) -> None:
+    """Refuse one number that stands for missing flux: not positive, given again and again, far beyond the noise.
+
+    The noise of a faint channel may be negative too, and a channel that never has flux is left out as dead.
+    """
+    with np.errstate(invalid="ignore"):
+        bright = channel_level(flux, good & (flux > 0))
+        lost = good & (flux <= 0) & (flux < bright - _BEYOND_NOISE * flux_err)
+    found, times = np.unique(flux[lost], return_counts=True)
+    if times.size and times.max() >= _REPEATED:
+        value = found[times.argmax()]
+        bins = (lost & (flux == value)).any(1).sum()
+        raise FeatureError(
+            f"{name}: flux: expected a star's flux, found {value:g} in {bins} bins: mark missing bins as NaN or invalid"
+        )
 
 
 def channel_level(flux: Array, good: Mask) -> Array:

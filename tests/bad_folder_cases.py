@@ -127,6 +127,12 @@ def _layouts() -> Iterator[Case]:
     )
     yield _case("an unknown layout", _unknown, "expected planets with …_signal.parquet (2024)", **everything)
     yield _case(
+        "packed labels",
+        lambda r: (r / "train.csv").rename(r / "train.csv.gz"),
+        "expected train.csv, found train.csv.gz: unpack it",
+        **everything,
+    )
+    yield _case(
         "a file",
         lambda r: spoil.replace_by(r, Path.touch),
         "expected a raw challenge folder, found a file",

@@ -98,6 +98,9 @@ def open_folder(root: str | Path) -> ChallengeFolder:
     if not splits:
         found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "an empty folder"
         raise RawDataError(f"{root}: expected a folder train/ or test/ of planets, found {found}")
+    for name in TABLES:  # one that is missing is a warning at most, so nobody would see why
+        if (packed := root / f"{name}.gz").exists() and not (root / name).exists():
+            raise RawDataError(f"{root}: expected {name}, found {packed.name}: unpack it")
     return ChallengeFolder(root, _layout(root, splits), tuple(splits))
 
 

@@ -34,9 +34,9 @@ from engine.records import Attribution, BandCurve, LightCurves, PlanetInfo, RawI
 from engine.reliability import measured_reliability, stored_reliability
 from engine.rows import VisitRow
 from engine.spectrum import MOLECULES, UNIT_LABELS, UNITS, Spectrum, SpectrumError
+from modeling_ariel.arrays import FeatureError
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.retrieval import ClassicalFit, concatenate, fit
-from modeling_ariel.visits import FeatureError
 
 __all__ = [
     "MOLECULES",

@@ -13,7 +13,7 @@ import numpy as np
 from engine.rows import StarTable, VisitRow
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.limits import MAX_POINTS, UploadError, check_members, open_archive, refuse_damaged
-from uploads.tables import single_value, visit_row
+from uploads.tables import precise, single_value, visit_row
 
 ARRAYS = ("time", "flux", "flux_err", "wavelength")
 WANTED = (*ARRAYS, "valid", "centroid", *STAR_COLUMNS)
@@ -33,16 +33,23 @@ def check_size(name: str, shape: tuple[int, ...]) -> None:
         raise UploadError(f"expected at most {MAX_POINTS:,} points, found {name} of shape {shape}.")
 
 
+def valid_points(value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Which points are valid, of true and false or 1 and 0."""
+    valid = np.asarray(value)
+    if valid.shape != shape:
+        raise UploadError(f"expected valid of shape {shape}, found {valid.shape}.")
+    if not np.isin(valid, (0, 1)).all():
+        raise UploadError(f"expected valid of true and false, found {valid[~np.isin(valid, (0, 1))][0]}.")
+    return valid.astype(bool)
+
+
 def from_arrays(arrays: Mapping[str, Any]) -> VisitRow:
     """A visit from ARRAYS, and from valid (T, C), centroid (T, 4) and the star's scalars if present."""
-    time, flux, error, wavelength = (np.asarray(arrays[name], np.float64) for name in ARRAYS)
+    time, flux, error, wavelength = (precise(name, arrays[name]) for name in ARRAYS)
     check_shapes(time, flux, error, wavelength)
     row = visit_row(time, flux, error, wavelength)
     if "valid" in arrays:
-        valid = np.asarray(arrays["valid"])
-        if valid.shape != flux.shape:
-            raise UploadError(f"expected valid of shape {flux.shape}, found {valid.shape}.")
-        row["valid"] = row["valid"] & valid.astype(bool)[:, np.argsort(wavelength, kind="stable")]
+        row["valid"] &= valid_points(arrays["valid"], flux.shape)[:, np.argsort(wavelength, kind="stable")]
     if "centroid" in arrays:
         row["centroid"] = np.asarray(arrays["centroid"], np.float64)
     star = {

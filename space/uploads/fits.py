@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.rows import VisitRow
+from modeling_ariel.arrays import FeatureError, error_factor, unit_factor
 from modeling_ariel.columns import STAR_COLUMNS
 from uploads.arrays import check_size, from_arrays
 from uploads.limits import MAX_HDUS, MAX_POINTS, MAX_UNPACKED_BYTES, MB, UploadError, refuse_damaged
 from uploads.tables import OPTIONAL, REQUIRED, check_columns, from_table
+
+_FIELDS = {"time_h": "time", "wavelength_um": "wavelength"}  # columns by what the model calls them
 
 
 def read_fits(path: Path) -> list[VisitRow]:
@@ -58,12 +63,14 @@ def _from_hdus(hdus: Any) -> list[VisitRow]:
         if set(REQUIRED) <= set(names):
             if (rows := int(hdu.header["NAXIS2"])) > MAX_POINTS:
                 raise UploadError(f"expected at most {MAX_POINTS:,} rows, found {rows:,}.")
-            return from_table({name: _column(name, hdu.data[column]) for name, column in names.items()})
+            columns = {name: _column(name, hdu, column) for name, column in names.items()}
+            return from_table(_converted(columns, {name: hdu.columns[one].unit for name, one in names.items()}))
     wanted = {"TIME": "time", "FLUX": "flux", "FLUX_ERR": "flux_err", "WAVELENGTH": "wavelength"}
     if set(wanted) <= set(images):
         for name in wanted:
             check_size(name, images[name].shape)
         arrays = {name: _native(images[hdu].data) for hdu, name in wanted.items()}
+        arrays = _converted(arrays, {name: images[hdu].header.get("BUNIT") for hdu, name in wanted.items()})
         header = images["FLUX"].header
         star = {
             name: header[name.upper()] for name in STAR_COLUMNS if isinstance(header.get(name.upper()), int | float)
@@ -77,11 +84,35 @@ def _from_hdus(hdus: Any) -> list[VisitRow]:
     )
 
 
-def _column(name: str, values: Any) -> np.ndarray:
-    values = np.asarray(values)
+def _column(name: str, hdu: Any, column: str) -> np.ndarray:
+    values = np.asarray(hdu.data[column])
     if values.ndim != 1:
         raise UploadError(f"expected one number a row in {name}, found arrays of shape {values.shape[1:]}.")
-    return _native(values) if values.dtype.kind in "fiu" else values
+    if values.dtype.kind not in "fiu":
+        return values
+    null = hdu.columns[column].null
+    return _native(values) if null is None else np.where(values == null, np.nan, values)
+
+
+def _converted(arrays: dict[str, np.ndarray], names: Mapping[str, str | None]) -> dict[str, np.ndarray]:
+    """Hours, µm and the star table's units, where the file names others; errors in the unit of flux."""
+    units = {name: _unit(text) for name, text in names.items() if text}
+    try:
+        factors = {name: unit_factor(name, _FIELDS.get(name, name), unit) for name, unit in units.items()}
+        if {"flux", "flux_err"} <= set(units):
+            factors["flux_err"] = error_factor("file", units["flux"], units["flux_err"])
+    except FeatureError as error:
+        raise UploadError(f"{str(error).removeprefix('file: ')}.") from None
+    return arrays | {name: arrays[name] * factor for name, factor in factors.items() if factor != 1.0}
+
+
+def _unit(text: str) -> Any:
+    """astropy's unit of a name in singular or plural, which converts to nothing where it knows none."""
+    from astropy.units import Unit
+
+    with contextlib.suppress(ValueError):
+        return Unit(text.strip())
+    return Unit(text.strip().removesuffix("s"), parse_strict="silent")
 
 
 def _native(values: Any) -> np.ndarray:

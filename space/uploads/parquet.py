@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from engine.rows import VisitRow
 from hf_dataset.store.rows import rows_of
 from modeling_ariel.columns import STAR_COLUMNS
-from uploads.arrays import check_shapes
+from uploads.arrays import check_shapes, valid_points
 from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, refuse_damaged
-from uploads.tables import OPTIONAL, REQUIRED, check_columns, from_table, visit_row
+from uploads.tables import OPTIONAL, REQUIRED, check_columns, from_table, precise, visit_row
 
 _ROW = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum", "wavelength")
 
@@ -58,15 +58,12 @@ def _from_rows(table: pa.Table) -> list[VisitRow]:
         raise UploadError(f"expected 1 to {MAX_VISITS} rows (visits of one planet), found {table.num_rows}.")
     rows: list[VisitRow] = []
     for row in rows_of(table):
-        time, flux, flux_err = (np.asarray(row[name], np.float64) for name in ("time", "flux", "flux_err"))
+        time, flux, flux_err = (precise(name, row[name]) for name in ("time", "flux", "flux_err"))
         check_shapes(time, flux, flux_err, row.get("wavelength"))
         wavelength = None if row.get("wavelength") is None else np.asarray(row["wavelength"], np.float64)
         made = visit_row(time, flux, flux_err, wavelength)
         if row.get("valid") is not None:
-            given = np.asarray(row["valid"])
-            if given.shape != made["valid"].shape:
-                raise UploadError(f"expected valid of shape {made['valid'].shape}, found {given.shape}.")
-            made["valid"] = made["valid"] & given.astype(bool)
+            made["valid"] &= valid_points(row["valid"], made["valid"].shape)
         kept = {
             name: row[name]
             for name in ("planet_id", "visit", "layout", "centroid", "spectrum", *STAR_COLUMNS)

@@ -21,8 +21,9 @@ import numpy as np
 from engine import sample
 from engine.rebin import rebinned
 from engine.rows import VisitRow
-from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.visits import FeatureError, match_channels
+from modeling_ariel.arrays import FeatureError
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor, Visit, check_once
+from modeling_ariel.visits import match_channels
 from uploads.examples import write_example
 from uploads.limits import (
     FITTED_BINS,
@@ -141,14 +142,21 @@ def _checked(name: str, rows: list[VisitRow]) -> list[VisitRow]:
     points = sum(int(np.size(row["flux"])) for row in rows)
     if points > MAX_POINTS:
         raise UploadError(f"{name}: expected at most {MAX_POINTS:,} points, found {points:,}.")
+    visits = [
+        _check_visit(f"{name}" + (f", visit {place}" if len(rows) > 1 else ""), row) for place, row in enumerate(rows)
+    ]
+    try:
+        check_once(visits)
+    except FeatureError as error:
+        raise UploadError(_sentence(name, str(error))) from None
     for place, row in enumerate(rows):
-        _check_visit(f"{name}" + (f", visit {place}" if len(rows) > 1 else ""), row)
         row.setdefault("visit", place)
         row["name"] = Path(name).stem[:60]
     return rows
 
 
-def _check_visit(name: str, row: VisitRow) -> None:
+def _check_visit(name: str, row: VisitRow) -> Visit:
+    """The visit as the extractor reads it; the row gets its wavelengths and notes, and fewer times."""
     bins = len(row["time"])
     if not MIN_BINS <= bins <= MAX_BINS:
         raise UploadError(f"{name}: expected {MIN_BINS} to {MAX_BINS:,} times, found {bins:,}.")
@@ -165,7 +173,7 @@ def _check_visit(name: str, row: VisitRow) -> None:
         given, used, _ = match_channels(
             name, wavelength, own, (extractor.fgs1_tolerance, extractor.wavelength_tolerance)
         )
-        visit = extractor.visit({**row, "planet_id": None})
+        visit = extractor.visit({**row, "planet_id": 0})
     except FeatureError as error:
         raise UploadError(_sentence(name, str(error))) from None
     seen = int(visit.valid.any(0).sum())
@@ -185,6 +193,7 @@ def _check_visit(name: str, row: VisitRow) -> None:
             "for the others the prior answers."
         )
     row["notes"] = tuple(notes)
+    return visit
 
 
 @functools.cache

@@ -56,7 +56,7 @@ def from_table(table: Mapping[str, Any]) -> list[VisitRow]:
 def _numbers(name: str, values: Any) -> np.ndarray:
     """A column as float64; UploadError with the row of any text in it."""
     if getattr(values, "dtype", None) is not None and values.dtype.kind in "fiu":
-        return np.asarray(values, np.float64)
+        return precise(name, values)
     series = pd.Series(values)
     converted = pd.to_numeric(series, errors="coerce")
     wrong = converted.isna() & series.notna() & ~series.astype(str).str.strip().str.lower().isin(("", "nan"))
@@ -64,6 +64,14 @@ def _numbers(name: str, values: Any) -> np.ndarray:
         row = int(np.argmax(wrong.to_numpy()))
         raise UploadError(f"expected numbers in {name}, found {str(series.iloc[row])[:40]!r} in row {row + 1}.")
     return converted.to_numpy(np.float64)
+
+
+def precise(name: str, values: Any) -> np.ndarray:
+    """As float64; refused where half precision has lost what they were."""
+    array = np.asarray(values)
+    if array.dtype == np.float16:
+        raise UploadError(f"expected {name} in float32 or float64, found float16.")
+    return array.astype(np.float64)
 
 
 def single_value(name: str, values: np.ndarray) -> float:

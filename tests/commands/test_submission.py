@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +143,20 @@ def test_a_sample_with_other_columns_or_unpredicted_planets_is_refused(predicted
         submit.main(SubmitOptions(predicted, sample(tmp_path / "a.csv", [1], 282), tmp_path / "s.csv", dry_run=True))
     with pytest.raises(ValueError, match=r"missing \[7\]"):
         submit.main(SubmitOptions(predicted, sample(tmp_path / "b.csv", [7]), tmp_path / "s.csv", dry_run=True))
+
+
+def test_a_sample_that_kaggle_would_not_take_is_refused(predicted: Path, tmp_path: Path) -> None:
+    planet = int(read_predictions(predicted).planet_id[0])
+    text = sample(tmp_path / "good.csv", [planet]).read_text()
+    for content, message in (
+        (text.splitlines()[0].encode(), "expected planets, found none"),
+        (sample(tmp_path / "twice.csv", [planet] * 2).read_bytes(), f"planet {planet}: expected once, found 2 times"),
+        (gzip.compress(text.encode()), "expected a CSV table in UTF-8, found other bytes: is it compressed"),
+        (text.replace("wl_2,", " wl_2,", 1).encode(), "expected wl_2 as column 3, found ' wl_2'"),
+    ):
+        (tmp_path / "bad.csv").write_bytes(content)
+        with pytest.raises(ValueError, match=f"bad.csv: {message}"):
+            submit.main(SubmitOptions(predicted, tmp_path / "bad.csv", tmp_path / "s.csv", dry_run=True))
 
 
 def test_predictions_with_negatives_nan_duplicates_or_other_shapes_are_refused_by_planet(tmp_path: Path) -> None:

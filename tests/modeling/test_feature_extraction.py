@@ -20,9 +20,9 @@ from hf_dataset import schema
 from hf_dataset.simulation.light_curves import simulate_row
 from hf_dataset.simulation.planets import sample_planets
 from hf_dataset.simulation.telescope import wavelengths_um
+from modeling_ariel.arrays import FeatureError
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor, ariel_wavelength
-from modeling_ariel.visits import FeatureError
 
 
 @pytest.fixture(scope="module")
@@ -158,15 +158,16 @@ def test_a_visit_does_not_depend_on_its_company(extractor: ArielFeatureExtractor
 
 def test_visits_of_a_planet_share_its_index_in_order_of_first_appearance(extractor: ArielFeatureExtractor) -> None:
     ids = [9, 4, 9, 7, 4]
-    assert extractor([visit(planet_id) for planet_id in ids])["planet"].tolist() == [0, 1, 0, 2, 1]
+    rows = [visit(planet_id, visit=place) for place, planet_id in enumerate(ids)]
+    assert extractor(rows)["planet"].tolist() == [0, 1, 0, 2, 1]
     unnamed = [{name: value for name, value in visit(1).items() if name != "planet_id"} for _ in range(3)]
     assert extractor(unnamed)["planet"].tolist() == [0, 1, 2]
-    layouts = [visit(1, layout="2025"), visit(1, layout="simulated"), visit(1, layout="2025")]
+    layouts = [visit(1, layout="2025"), visit(1, layout="simulated"), visit(1, layout="2025", visit=1)]
     assert extractor(layouts)["planet"].tolist() == [0, 1, 0]
 
 
 def test_labels_are_there_only_if_every_planet_has_a_spectrum(extractor: ArielFeatureExtractor) -> None:
-    assert extractor([visit(1), visit(2), visit(1, spectrum=None)])["labels"].shape == (2, CHANNELS)
+    assert extractor([visit(1), visit(2), visit(1, visit=1, spectrum=None)])["labels"].shape == (2, CHANNELS)
     for missing in (None, [], np.full(CHANNELS, np.nan)):
         assert "labels" not in extractor([visit(1), visit(2, spectrum=missing)])
     with pytest.raises(
@@ -208,9 +209,20 @@ def test_centroids_are_counted_from_their_medians_and_are_zero_where_unknown(
     row["centroid"] = row["centroid"] + 15.5  # px on the detector
     np.testing.assert_allclose(extractor(row)["centroid"], expected, atol=1e-4)
     row["centroid"][4] = np.nan
-    batch = extractor([row, visit(centroid=None), visit(centroid=np.full((BINS, 4), np.nan))])
+    batch = extractor([row, visit(8, centroid=None), visit(9, centroid=np.full((BINS, 4), np.nan))])
     assert not batch["centroid"][0, 4].any()
     assert not batch["centroid"][1:].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_cast_changes_what_the_network_takes_alone(extractor: ArielFeatureExtractor, dtype: torch.dtype) -> None:
+    exact = extractor(visit())
+    cast = extractor(visit()).to("cpu", dtype)
+    network = {"light_curve", "centroid", "star_features"}
+    assert {name for name, value in cast.items() if value.dtype == dtype} == network
+    assert_same({name: cast[name] for name in cast.keys() - network}, {n: exact[n] for n in exact.keys() - network})
+    assert extractor(visit()).to("meta")["flux"].device.type == "meta"
+    assert_same(extractor(visit(), return_tensors="np").to("cpu", dtype), extractor(visit(), return_tensors="np"))
 
 
 # what goes in
@@ -328,7 +340,7 @@ def test_a_saved_folder_says_where_its_code_is_and_holds_it(tmp_path: Path) -> N
     saved = json.loads((tmp_path / "preprocessor_config.json").read_text())
     assert saved["auto_map"] == {"AutoFeatureExtractor": "feature_extraction_ariel.ArielFeatureExtractor"}
     code = {path.name for path in tmp_path.glob("*.py")}
-    assert code == {"columns.py", "feature_extraction_ariel.py", "visits.py"}
+    assert code == {"arrays.py", "columns.py", "feature_extraction_ariel.py", "visits.py"}
 
 
 def test_another_repository_in_a_loaded_auto_map_is_forgotten() -> None:

@@ -282,6 +282,16 @@ def test_a_bfloat16_model_fits_light_curves_in_full_precision() -> None:
     assert_same_spectra(predict(model.to(torch.bfloat16), features([1])), exact, tolerance=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_inputs_in_half_precision_change_the_networks_part_alone(dtype: torch.dtype) -> None:
+    model, batch = spectrum_model(stirred=0.05), features([1])
+    exact = predict(model, batch)
+    half = predict(model, {name: batch[name].to(dtype) if name in ("light_curve", "centroid", "star_features")
+                           else batch[name] for name in batch})  # fmt: skip
+    assert torch.equal(half.classical_mean, exact.classical_mean)
+    assert float(((half.mean - exact.mean) / exact.sigma).abs().max()) < 0.05
+
+
 def test_pretraining_in_bfloat16_is_near() -> None:
     model, batch = pretraining_model(), backbone_inputs(features())
     mask = torch.arange(PATCHES).expand(len(batch["time"]), -1) % 2 == 0

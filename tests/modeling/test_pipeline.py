@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from astropy.table import Table
 from tiny_models import BINS, POPULATION, save_model, tiny
 
 from hf_dataset.simulation import light_curves
@@ -233,6 +234,20 @@ def test_a_call_runs_on_one_thread_by_default_and_gives_the_others_back(
 def test_a_table_that_cannot_be_meant_is_refused_by_name(pipeline: ArielPipeline, change: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message.format(ROWS[0]["planet_id"])):
         pipeline.predict_df(change(points(pipeline, ROWS[:1])))
+
+
+def test_missing_values_of_pandas_are_nan(pipeline: ArielPipeline) -> None:
+    frame = points(pipeline, ROWS[:1])
+    frame.loc[5, "flux"] = np.nan
+    nullable = frame.astype({"flux": "Float64", "Rs": "Float64"})
+    assert nullable["flux"].isna()[5]
+    for name, value in rows_of(frame)[0].items():
+        np.testing.assert_array_equal(rows_of(nullable)[0][name], value, err_msg=name)
+
+
+def test_a_table_of_astropy_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"expected a pandas or Polars frame, found Table: .* flux=table\['flux'\]"):
+        rows_of(Table({"flux": [1.0], "time": [2.0]}))
 
 
 def test_a_table_of_no_kind_names_both_kinds() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from small_visits import WAVELENGTH, visit
 
+from modeling_ariel.arrays import FeatureError
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.visits import FeatureError
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,12 @@ def extractor() -> ArielFeatureExtractor:
 
 def _cut(field: str, axis: int) -> dict[str, Any]:
     return {field: np.take(visit()[field], range(visit()[field].shape[axis] - 1), axis)}
+
+
+def _filled_with(value: float, bins: int = 4) -> np.ndarray:
+    flux = visit()["flux"].copy()
+    flux[5 : 5 + bins] = value
+    return flux
 
 
 _SECONDS = visit()["time"] * 3600.0
@@ -33,14 +39,14 @@ _BACKWARDS[[8, 9]] = _BACKWARDS[[9, 8]]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (_cut("flux", 1), r"flux: expected shape \(40, 8\), found \(40, 7\)"),
+        (_cut("flux", 1), "flux: expected the extractor's 8 channels, or a wavelength for each, found 7 channels"),
         (_cut("flux_err", 0), r"flux_err: expected shape \(40, 8\), found \(39, 8\)"),
         (_cut("valid", 0), r"valid: expected shape \(40, 8\), found \(39, 8\)"),
         (_cut("centroid", 1), r"centroid: expected shape \(40, 4\), found \(40, 3\)"),
         (_cut("spectrum", 0), r"spectrum: expected shape \(8,\), found \(7,\)"),
-        ({"flux": visit()["flux"].T}, r"flux: expected shape \(40, 8\), found \(8, 40\)"),
-        ({"flux": [[1.0], [1.0, 2.0]]}, r"flux: expected shape \(40, 8\), found rows of different lengths"),
-        ({"wavelength": [2.0, 2.3]}, r"flux: expected shape \(40, 2\), found \(40, 8\)"),
+        ({"flux": visit()["flux"].T}, r"flux: expected shape \(40, 'channels'\), found \(8, 40\)"),
+        ({"flux": [[1.0], [1.0, 2.0]]}, r"flux: expected shape \(40, 'channels'\), found rows of different lengths"),
+        ({"wavelength": [2.0, 2.3]}, "flux: expected 2 channels as in wavelength, found 8 channels"),
         ({"valid": np.zeros((40, 8), dtype=bool)}, "expected valid data, found none in 320 points: 320 masked"),
         ({"flux": np.full((40, 8), np.nan)}, "expected valid data, found none in 320 points: 0 masked, 320 with NaN"),
         ({"flux_err": np.zeros((40, 8))}, "expected valid data, found none .* 320 with no positive error"),
@@ -63,7 +69,13 @@ _BACKWARDS[[8, 9]] = _BACKWARDS[[9, 8]]
         ({"wavelength": [2.0, np.nan]}, "wavelength: expected positive um, found nan"),
         ({"flux": np.full((40, 8), "1.0")}, "flux: expected numbers, found dtype <U3"),
         ({"flux": visit()["flux"] + 0j}, "flux: expected numbers, found dtype complex128"),
-        ({"valid": np.full((40, 8), 2)}, "valid: expected true and false, found other numbers"),
+        ({"valid": np.full((40, 8), 2)}, "valid: expected true and false, found 2"),
+        ({"valid": np.full((40, 8), 0.5)}, "valid: expected true and false, found 0.5"),
+        ({"valid": np.full((40, 8), np.nan)}, "valid: expected true and false, found nan"),
+        ({"valid": np.full((40, 8), "True")}, "valid: expected numbers, found dtype <U4"),
+        ({"flux": _filled_with(-999.0)}, "flux: expected a star's flux, found -999 in 4 bins: mark missing bins"),
+        ({"flux": _filled_with(0.0)}, "flux: expected a star's flux, found 0 in 4 bins"),
+        ({"flux": _filled_with(-1.0, bins=30)}, "flux: expected a star's flux, found -1 in 30 bins"),
         ({"centroid": np.full((40, 4), np.inf)}, "centroid: expected finite px or NaN"),
         ({"spectrum": np.full(8, 1e4)}, r"spectrum: expected depths .* found 10000: ppm or percent\?"),
         ({"i": 1.55}, "i: expected degrees, 45 to 135, found 1.55"),
@@ -78,10 +90,34 @@ def test_what_cannot_be_meant_is_named_with_its_planet(
         extractor([visit(1), visit(342072318, visit=1, **changes)])
 
 
+def test_negative_noise_of_a_faint_channel_is_no_missing_flux(extractor: ArielFeatureExtractor) -> None:
+    row = visit()
+    counts = np.round(3.0 * np.random.default_rng(4).standard_normal(40) + 1.0)  # so few that many are repeated
+    row["flux"][:, 3], row["flux_err"][:, 3] = counts, 3.0
+    assert (counts == -1.0).sum() >= 3
+    assert extractor(row)["valid"].all()
+
+
+def test_a_channel_that_never_has_flux_is_left_out(extractor: ArielFeatureExtractor) -> None:
+    row = visit()
+    row["flux"][:, 3] = -999.0
+    assert extractor(row)["valid"].all(1)[0].tolist() == [channel != 3 for channel in range(8)]
+
+
 def test_visits_without_a_planet_are_named_by_their_place(extractor: ArielFeatureExtractor) -> None:
     nameless = {name: value for name, value in visit(flux=None).items() if name != "planet_id"}
     with pytest.raises(FeatureError, match=r"^visit 1 of the batch: expected time, flux"):
         extractor([visit(), nameless])
+
+
+def test_a_visit_that_is_given_twice_is_named(extractor: ArielFeatureExtractor) -> None:
+    numbered = "planet 7 visit 0: expected each visit once, found visit 0 twice"
+    with pytest.raises(FeatureError, match=numbered):
+        extractor([visit(), visit(seed=1), visit(seed=2, visit=1)])
+    unnumbered = [{name: value for name, value in visit(seed=seed).items() if name != "visit"} for seed in (0, 1, 0)]
+    assert extractor(unnumbered[:2])["planet"].tolist() == [0, 0]
+    with pytest.raises(FeatureError, match="planet 7 visit 0: expected each visit once, found the same light curves"):
+        extractor(unnumbered)
 
 
 def test_calls_that_cannot_be_meant_are_named(extractor: ArielFeatureExtractor) -> None:

@@ -12,7 +12,7 @@ from tiny_models import POPULATION
 
 from ariel_scripts.opening import hub
 from ariel_scripts.opening.cache import check_complete
-from ariel_scripts.opening.datasets import wavelengths_of
+from ariel_scripts.opening.datasets import count_visits, open_curves, wavelengths_of
 from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.training import run_setup
 from hf_dataset.simulation import light_curves, planets
@@ -44,6 +44,19 @@ def test_a_copy_is_whole_only_where_names_of_shards_or_a_card_say_so(tmp_path: P
     unnumbered.rename(shard.with_name("train-00001-of-00003.parquet"))
     with pytest.raises(ValueError, match=r"found no .*train-00000-of-00003.parquet, no .*train-00002-of-00003.parquet"):
         check_complete(tmp_path / "a", "it")
+
+
+def test_a_dataset_with_a_visit_twice_is_refused(tmp_path: Path) -> None:
+    rows = list(light_curves.simulate_rows(POPULATION, visits=1, n_bins=8, seed=1))
+    shards.write_rows(tmp_path, "train", rows, 8)
+    write_card(tmp_path, planets.wavelengths_um("2024"), "Simulated.", {})
+    assert set(count_visits(str(tmp_path), "train", None).values()) == {1}
+    assert len(open_curves(str(tmp_path), "train")) == len(rows)
+    (tmp_path / "README.md").unlink()  # so data/ and sample/ are one configuration
+    message = rf"{tmp_path}: planet {rows[0]['planet_id']}: expected each visit once, found visit 0 twice"
+    for open_ in (lambda: count_visits(str(tmp_path), "train", 1), lambda: open_curves(str(tmp_path), "train")):
+        with pytest.raises(ValueError, match=message):
+            open_()
 
 
 def test_wavelengths_that_a_dataset_does_not_give_are_those_of_the_layout_with_a_warning(

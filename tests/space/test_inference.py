@@ -162,7 +162,7 @@ def test_a_planet_without_its_photometer_is_still_fitted() -> None:
         (lambda rows: [], "expected at least one visit"),
         (lambda rows: rows * 11, "expected at most 10 visits"),
         (lambda rows: [rows[0], {**rows[0], "planet_id": 1}], "expected the visits of one planet"),
-        (lambda rows: [{**rows[0], "flux": rows[0]["flux"][:, :7]}], "flux: expected shape"),
+        (lambda rows: [{**rows[0], "flux": rows[0]["flux"][:, :7]}], "flux: expected the extractor.s 283 channels"),
         (lambda rows: [{**rows[0], "valid": np.zeros_like(rows[0]["valid"])}], "expected valid data"),
     ],
 )

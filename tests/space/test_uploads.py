@@ -294,6 +294,8 @@ def npz(path: Path, row: dict[str, Any], **changes: Any) -> Path:
         ({"flux": np.full((BINS, 283), "x")}, "expected arrays of numbers, found flux of <U1"),
         ({"flux": np.full((BINS, 283), np.nan)}, "expected flux and positive flux_err, found none"),
         ({"valid": np.ones(3)}, "expected valid of shape"),
+        ({"valid": np.full((BINS, 283), 2.0)}, "expected valid of true and false, found 2.0"),
+        ({"flux": np.ones((BINS, 283), np.float16)}, "expected flux in float32 or float64, found float16"),
         ({"time": np.zeros(BINS)}, "expected increasing"),
     ],
 )
@@ -324,6 +326,40 @@ def test_an_array_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> N
 
 
 # --- FITS ------------------------------------------------------------------------------------------------------------
+
+
+def test_units_and_nulls_of_fits_are_kept(row: dict[str, Any], tmp_path: Path) -> None:
+    from astropy import units as u
+    from astropy.io import fits
+    from astropy.table import Table
+
+    table = long_table([row], WAVELENGTH)
+    expected = read_upload(write_example("fits", [row], WAVELENGTH, tmp_path / "plain.fits"))[0]
+    days, nanometres = table["time_h"] / 24.0, 1e3 * table["wavelength_um"]
+    other = Table.from_pandas(table.assign(time_h=days, wavelength_um=nanometres, P=float(row["P"]) * 24.0))
+    other["time_h"].unit, other["wavelength_um"].unit, other["P"].unit = u.day, u.nm, u.h
+    other.write(tmp_path / "units.fits")
+    found = read_upload(tmp_path / "units.fits")[0]
+    for name in ("time", "wavelength", "P", "flux", "valid"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-12)
+    other["time_h"].unit = u.m
+    other.write(tmp_path / "metres.fits")
+    refused(tmp_path / "metres.fits", "time_h: expected a unit of time, found m")
+    counts = Table.from_pandas(table)
+    counts["flux"] = np.where(np.arange(len(table)) < 5, -1, np.round(table["flux"])).astype(int)
+    counts.write(tmp_path / "null.fits")
+    with fits.open(tmp_path / "null.fits", mode="update") as hdus:
+        place = hdus[1].columns.names.index("flux") + 1
+        hdus[1].header[f"TNULL{place}"] = -1
+    found = read_upload(tmp_path / "null.fits")[0]
+    assert found["valid"].size - found["valid"].sum() == expected["valid"].size - expected["valid"].sum() + 5
+
+
+def test_a_visit_that_is_given_twice_is_refused(row: dict[str, Any], tmp_path: Path) -> None:
+    pq.write_table(to_table([row, row], BINS), tmp_path / "twice.parquet")
+    refused(tmp_path / "twice.parquet", "expected each visit once, found visit 0 twice")
+    pq.write_table(to_table([row, row], BINS).drop_columns(["visit"]), tmp_path / "unnumbered.parquet")
+    refused(tmp_path / "unnumbered.parquet", "expected each visit once, found the same light curves twice")
 
 
 def test_fits_without_light_curves_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import os
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.run_record import write_json
 from ariel_scripts.versions import git_commit, versions
 from hf_dataset.digests import config_hash, file_hash
+from hf_dataset.schema import N_CHANNELS
 from modeling_ariel.predictions import read_predictions
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ def main(options: SubmitOptions) -> None:
     place = {int(planet): row for row, planet in enumerate(found.planet_id)}
     if options.all_planets:
         planets = sorted(place)
+    if not planets:
+        raise ValueError(f"{sample}: expected planets, found none")
     missing = [planet for planet in planets if planet not in place]
     if missing:
         raise ValueError(f"{predictions}: expected the {len(planets)} planets of {sample}, missing {missing[:5]}")
@@ -59,20 +63,24 @@ def main(options: SubmitOptions) -> None:
 
 def read_sample(path: Path) -> tuple[list[str], list[int]]:
     """Columns and planets of sample_submission.csv; ValueError where it is not planet_id, wl_1 …, sigma_1 …"""
-    with Path(path).open(newline="") as file:
-        rows = list(csv.reader(file))
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected a CSV table in UTF-8, found other bytes: is it compressed?") from None
     if not rows:
         raise ValueError(f"{path}: expected a header, found an empty file")
     header = rows[0]
-    n = (len(header) - 1) // 2
-    expected = [
-        "planet_id",
-        *(f"wl_{i + 1}" for i in range(n)),
-        *(f"sigma_{i + 1}" for i in range(n)),
-    ]
-    if header != expected or n != 283:
+    expected = ["planet_id", *(f"{kind}_{i + 1}" for kind in ("wl", "sigma") for i in range(N_CHANNELS))]
+    if len(header) != len(expected):
         raise ValueError(f"{path}: expected planet_id, wl_1 … wl_283, sigma_1 … sigma_283, found {len(header)} columns")
-    return header, [int(float(row[0])) for row in rows[1:]]
+    for place, (wanted, found) in enumerate(zip(expected, header, strict=True), start=1):
+        if found != wanted:
+            raise ValueError(f"{path}: expected {wanted} as column {place}, found {found!r}")
+    planets = [int(float(row[0])) for row in rows[1:]]
+    if twice := [planet for planet, times in Counter(planets).items() if times > 1]:
+        raise ValueError(f"{path}: planet {twice[0]}: expected once, found {planets.count(twice[0])} times")
+    return header, planets
 
 
 def _write(path: Path, text: str) -> None:

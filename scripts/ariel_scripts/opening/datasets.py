@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -29,10 +30,12 @@ def open_split(dataset: str | Located, split: str) -> datasets.IterableDataset:
 
 
 def open_curves(dataset: str | Located, split: str) -> datasets.Dataset:
-    """The split, memory-mapped; ValueError where it cannot be opened."""
+    """The split, memory-mapped; ValueError where it cannot be opened, or holds a visit of a planet twice."""
     where = locate_dataset(dataset)
     with _split_errors(where, split):
-        return datasets.load_dataset(**load_arguments(where), split=split)
+        curves = datasets.load_dataset(**load_arguments(where), split=split)
+    _count(where.name, curves.select_columns(["planet_id", "visit"]))
+    return curves
 
 
 @contextlib.contextmanager
@@ -51,13 +54,30 @@ def load_arguments(where: Located) -> dict[str, str]:
 
 
 def count_visits(dataset: str | Located, split: str, limit: int | None) -> dict[int, int]:
-    """Number of visits of each planet of the split, of at most ``limit`` planets; ValueError where it has no rows."""
-    index: dict[int, int] = {}
-    for row in open_split(dataset, split).select_columns(["planet_id"]):
-        index[int(row["planet_id"])] = index.get(int(row["planet_id"]), 0) + 1
+    """Number of visits of each planet of the split, of at most ``limit`` planets.
+
+    ValueError where it has no rows, or a visit of a planet twice.
+    """
+    where = locate_dataset(dataset)
+    index = _count(where.name, open_split(where, split).select_columns(["planet_id", "visit"]))
     if not index:
-        raise ValueError(f"{locate_dataset(dataset).name}: split {split!r} has no rows")
+        raise ValueError(f"{where.name}: split {split!r} has no rows")
     return dict(list(index.items())[:limit])
+
+
+def _count(name: str, rows: Iterable[Any]) -> dict[int, int]:
+    """Number of visits of each planet in rows of `planet_id` and `visit`; ValueError where a visit is there twice."""
+    seen: dict[int, set[int]] = {}
+    for row in rows:
+        planet, visit = int(row["planet_id"]), int(row["visit"])
+        visits = seen.setdefault(planet, set())
+        if visit in visits:
+            raise ValueError(
+                f"{name}: planet {planet}: expected each visit once, found visit {visit} twice "
+                "(a folder without README.md is read with its sample/)"
+            )
+        visits.add(visit)
+    return {planet: len(visits) for planet, visits in seen.items()}
 
 
 def read_truths(dataset: str | Located, split: str) -> dict[int, np.ndarray]:

@@ -289,6 +289,7 @@ class StreamedCurves:
             empty = True
             for row in rows:
                 empty = False
-                yield row
+                # a batch may hold the end of an epoch and the beginning of the next
+                yield row | {"visit": f"{row['visit']} of epoch {epoch}"}
             if empty:
                 raise ValueError("dataset: expected rows for every process, found none")

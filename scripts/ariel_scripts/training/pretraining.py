@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ariel_scripts.opening.datasets import open_split, read_layouts, wavelengths_of
+from ariel_scripts.opening.datasets import count_visits, open_split, read_layouts, wavelengths_of
 from ariel_scripts.opening.hub import Located
 from ariel_scripts.opening.models import open_extractor, open_model, save_model, settings_of
 from ariel_scripts.opening.provenance import ON_THE_FLY, Origin
@@ -110,6 +110,7 @@ def _data(
     if dataset is None:
         return _simulated(options, model, extractor)
     seed = options.loop.seed
+    count_visits(dataset, options.split, None)  # an error where one is there twice
     rows = open_split(dataset, options.split)
     noise = _mask_numbers(model, rows.features["time"].length)
     held = rows.filter(lambda row: is_validation(row["planet_id"], HELD_OUT, seed))
