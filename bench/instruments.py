@@ -302,31 +302,17 @@ def _z(value: dict[str, float] | None) -> str:
 
 
 def tables(results: dict[str, dict[str, Any]]) -> str:
-    """Both tables in Markdown."""
+    """A row a set in Markdown, and the notes of their fits."""
     lines = [
-        "| set | channels × bins | status | depth, ppm | batman | published | σ of a channel: fit, batman "
-        "| z from batman | z from truth |",
+        "| set | channels × bins | status | depth, ppm | batman | published | injected | z: mean, spread | in 90 % |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, r in results.items():
-        sigma = ", ".join(f"{1e6 * r[key]:.0f}" if key in r else "–" for key in ("fit_sigma", "batman_sigma"))
         depths = " | ".join(_ppm(r.get(key)) for key in ("fit", "batman", "published"))
-        z = " | ".join(_z(r.get(key)) for key in ("z_from_batman", "z_from_truth"))
-        lines.append(f"| {name} | {r['channels']} × {r['bins']} | {r['status']} | {depths} | {sigma} | {z} |")
-    lines += [
-        "",
-        "| injected under the residuals of | statuses | z: mean, spread | in 90 % | mean depth's z | σ, ppm |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, r in results.items():
         i = r["injected"]
         counts = ", ".join(f"{count} {status}" for status, count in sorted(i["statuses"].items()))
-        numbers = "– | – | – | –"
-        if "z" in i:
-            held, sigma = 100 * i["z"]["in_90"], 1e6 * i["sigma"]
-            mean = _z(i["z_mean_depth"]) if r["channels"] > 1 else "–"
-            numbers = f"{_z(i['z'])} | {held:.0f} % | {mean} | {sigma:.0f}"
-        lines.append(f"| {name} | {counts} | {numbers} |")
+        numbers = f"{_z(i['z'])} | {100 * i['z']['in_90']:.0f} %" if "z" in i else "– | –"
+        lines.append(f"| {name} | {r['channels']} × {r['bins']} | {r['status']} | {depths} | {counts} | {numbers} |")
     notes = [f"- {name}: {r['note']}" for name, r in results.items() if r["note"]]
     return "\n".join([*lines, "", *notes])
 

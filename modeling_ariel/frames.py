@@ -19,8 +19,8 @@ _FEWEST_FILLED = 0.2  # of the grid time x wavelength: less is no grid
 def rows_of(frame: Any) -> list[dict[str, Any]]:
     """A row a visit, from a long table or from the dataset's own columns; without the truth.
 
-    A long table has LONG, and may have ``planet_id``, ``visit`` and the star table's columns.
-    Points that are not there, or whose flux or error is NaN, are invalid.
+    A long table has LONG, and may have ``planet_id``, ``visit``, ``valid`` and the star table's columns.
+    Points that are not there, or not valid, or whose flux or error is NaN, are invalid.
     """
     names = {str(name) for name in frame.columns}
     if wrong := [name for name in sorted(names) if not hasattr(frame[name], "to_list")]:
@@ -46,8 +46,13 @@ def rows_of(frame: Any) -> list[dict[str, Any]]:
 def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
     """Visits of a long table: planets in order of appearance, each one's visits by number."""
     planets = frame["planet_id"].to_list() if "planet_id" in names else [None] * len(frame)
-    kept = [name for name in (*LONG, "visit", *STAR_COLUMNS) if name in names]
+    kept = [name for name in (*LONG, "valid", "visit", *STAR_COLUMNS) if name in names]
+    for name in LONG:
+        if str(frame[name].dtype).lower() == "float16":
+            raise FeatureError(f"column {name}: expected float32 or float64, found float16")
     columns = {name: _column(name, list(by_place(frame[name])), planets) for name in kept}
+    if not np.isin(columns.get("valid", np.zeros(1)), (0.0, 1.0)).all():
+        raise FeatureError("column valid: expected true and false, found other values")
     for name in ("time_h", "wavelength_um", "visit"):
         wrong = np.flatnonzero(~np.isfinite(columns.get(name, np.zeros(1))))
         if wrong.size:
@@ -133,6 +138,7 @@ def _grid(about: str, points: dict[str, Array]) -> dict[str, NDArray[Any]]:
             f"{wavelength[channel]:g} um {times_seen[twice[0]]} times: are there several visits?"
         )
     flux, flux_err = (np.full(size, np.nan) for _ in range(2))
-    flux[place], flux_err[place] = points["flux"], points["flux_err"]
+    valid = points.get("valid", np.ones(len(place))) == 1.0
+    flux[place], flux_err[place] = np.where(valid, points["flux"], np.nan), points["flux_err"]
     shape = (time.size, wavelength.size)
     return {"time": time, "wavelength": wavelength, "flux": flux.reshape(shape), "flux_err": flux_err.reshape(shape)}

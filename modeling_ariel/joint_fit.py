@@ -119,7 +119,10 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
             series = jitter.flux(jitter.series)
         elif solution.series is not None and jitter is not None:
             series = jitter.flux(solution.series)
-        scale = _scatter_scale(residual, data.weight) if few else noise_scale(residual - series, data.weight)
+        if few:
+            scale = _scatter_scale(residual, data.weight)
+        else:
+            scale = noise_scale(residual - series, data.weight, data.error_scale == 1.0)
     return FittedVisits(parameters, linear, system, jitter, scale)
 
 

@@ -16,6 +16,7 @@ _U1 = (0.38, 0.23, 0.14, 0.12, 0.085, 0.07)  # at 5500 K
 _U2 = (0.25, 0.28, 0.30, 0.26, 0.19, 0.16)
 _U1_PER_1000K = (-0.09, -0.05, -0.03, -0.025, -0.015, -0.01)
 _U2_PER_1000K = (0.03, 0.02, 0.01, 0.005, 0.0, 0.0)
+_WIDE = 2.5  # longest over shortest wavelength; 2.0 in AIRS
 _SUN_LIKE = 5500.0  # K, where no temperature is known
 _SIGMA_U1 = (0.12, 0.12, 0.04, 0.015)  # FGS1; AIRS level, slope, curvature
 _SIGMA_U2 = (0.15, 0.16, 0.04, 0.015)
@@ -53,7 +54,7 @@ def limb_darkening_prior(
 
 
 def channel_basis(wavelength: Tensor, order: int, photometer: bool = True) -> Tensor:
-    """Smooth functions of channel: Legendre polynomials 0..order in wavelength (order + 1, C).
+    """Smooth functions of channel: Legendre polynomials 0..order in wavelength, or its logarithm (order + 1, C).
 
     A ``photometer`` is another instrument, far from the others in wavelength: it has a column of its own before them.
     """
@@ -62,6 +63,8 @@ def channel_basis(wavelength: Tensor, order: int, photometer: bool = True) -> Te
         own[0] = 1.0
         spectrograph = channel_basis(wavelength[1:], order, photometer=False)
         return torch.cat([own[None], torch.cat([spectrograph.new_zeros(order + 1, 1), spectrograph], 1)])
+    if float(wavelength.max()) > _WIDE * float(wavelength.min()):  # most of what changes does so at the blue end
+        wavelength = wavelength.log()
     span = wavelength.max() - wavelength.min()
     x = 2.0 * (wavelength - wavelength.min()) / span - 1.0 if float(span) > 0 else torch.zeros_like(wavelength)
     return legendre(x, order)

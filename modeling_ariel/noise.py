@@ -16,7 +16,7 @@ from torch import Tensor
 
 _CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
-_FEWEST_BINS = 10
+_FEWEST_BINS, _MOST_BINS = 10, 600
 _FLOOR = 1e-9  # relative flux: keeps the covariance of absent jitter invertible
 
 
@@ -59,6 +59,30 @@ def _spectra(grid: tuple[float, ...], step: float, device: torch.device) -> _Spe
     return _Spectra(*torch.linalg.eigh(exponential_correlation(time.expand(len(lengths), -1), lengths)))
 
 
+def _grid(time: Tensor, step: Tensor) -> tuple[tuple[float, ...], float, torch.device]:
+    """Arguments of :func:`_spectra`, in 1e-5 h: float32 hours carry some 1e-6 h of rounding, and visits share grids."""
+    counted = ((time - time[0]) * 1e5).round()
+    return tuple(counted.tolist()), round(float(step) * 1e5, 1), time.device
+
+
+def _inverse(time: Tensor, length: Tensor) -> Tensor:
+    """Inverse (T, T) of :func:`exponential_correlation`, which is that of a Markov process: tridiagonal, exact."""
+    kept = torch.exp(-time.diff() / length)  # what one bin tells of the next
+    lost = 1.0 - kept**2
+    diagonal = torch.ones_like(time)
+    diagonal[:-1] += kept**2 / lost
+    diagonal[1:] += kept**2 / lost
+    beside = -kept / lost
+    return torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
+
+
+def _averaged(time: Tensor, *series: Tensor) -> list[Tensor]:
+    """Time and series (T, ...) with neighbouring bins averaged until matrices of their size are affordable."""
+    group = -(-len(time) // _MOST_BINS)
+    whole = len(time) // group * group
+    return [values[:whole].unflatten(0, (-1, group)).mean(1) for values in (time, *series)]
+
+
 def jitter_responses(flux_level: Tensor, weight: Tensor, photometer: bool = True) -> Tensor:
     """Shapes (B, K, C) of the channels' answers to jitter.
 
@@ -71,7 +95,7 @@ def jitter_responses(flux_level: Tensor, weight: Tensor, photometer: bool = True
     common[:, :first] = 0.0
     if flux_level.shape[-1] < 30:
         return common[:, None]
-    log_level = flux_level[:, first:].clamp_min(1e-12).log()
+    log_level = flux_level[:, first:].log()
     slope = torch.cat([torch.zeros_like(flux_level[:, :first]), torch.gradient(log_level, dim=-1)[0]], -1)
     slope = slope.clamp(-0.1, 0.1)  # a dead neighbour is not a slope
     mean = (weight * common * slope).sum(-1, keepdim=True) / (weight * common).sum(-1, keepdim=True)
@@ -96,25 +120,24 @@ def estimate_jitter(time: Tensor, residual: Tensor, weight: Tensor, responses: T
     index = torch.zeros_like(amplitude, dtype=torch.long)
     precision, mean = [], torch.zeros_like(projected)
     for row in range(len(time)):
-        # float32 hours carry some 1e-6 h of rounding: visits of one layout share a grid
-        grid = ((time[row] - time[row, 0]) * 1e5).round()
-        step = round(float(grid.diff().median()), 3)
-        whole = _spectra(tuple(grid.tolist()), step, time.device)
+        step = time[row].diff().median()
         for k in range(projected.shape[1]):
             informed = _informed(information[row, k])
-            ratio = 0.0
+            ratio, white = 0.0, 1.0
             if int(informed.sum()) >= _FEWEST_BINS:
-                seen = whole if bool(informed.all()) else _spectra(tuple(grid[informed].tolist()), step, time.device)
                 white = float(1.0 / information[row, k, informed].median())
-                index[row, k], ratio = _reml(projected[row, k, informed], white, design[row, informed], seen)
-            best = int(index[row, k])
-            values, vectors = whole.values[best].clamp_min(1e-10), whole.vectors[best]
-            precision.append((vectors / values) @ vectors.T)
+                at, left, columns = _averaged(time[row, informed], projected[row, k, informed], design[row, informed])
+                group = int(informed.sum()) // len(at)
+                best, ratio = _reml(left, white / group, columns, _spectra(*_grid(at, step)))
+                index[row, k], ratio = best, ratio / math.sqrt(group)
+            length = step * _CORRELATION_BINS[int(index[row, k])]
+            correlation = exponential_correlation(time[row], length)
+            precision.append(_inverse(time[row], length))
             if ratio > 0.0:
                 amplitude[row, k] = ratio * math.sqrt(white)
-                own, basis = seen.values[best].clamp_min(1e-10), seen.vectors[best]
-                estimate = (ratio / (ratio**2 * own + 1.0) / math.sqrt(white)) * (basis.T @ projected[row, k, informed])
-                mean[row, k] = ((vectors * values) @ vectors.T)[:, informed] @ (basis @ estimate)
+                own = ratio**2 * correlation[informed][:, informed] + torch.eye(int(informed.sum())).to(time)
+                gain = torch.linalg.solve(own, projected[row, k, informed]) * ratio / math.sqrt(white)
+                mean[row, k] = correlation[:, informed] @ gain
     bins = time.new_tensor(_CORRELATION_BINS)[index]
     stacked = torch.stack(precision).unflatten(0, projected.shape[:2])
     return Jitter(amplitude[..., None] * responses, stacked, mean, bins, amplitude[:, 0])

@@ -18,14 +18,15 @@ from .columns import STAR_IN_FIT
 from .joint_fit import FitSettings, expansion_depths, iterate, shared_count
 from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
-from .status import FAILED
-from .verdict import Unanswered, check_white, judge
+from .status import DOUBTFUL, FAILED
+from .verdict import Unanswered, check_white, faint, judge
 from .visit_data import RetrievalError, VisitData, band_curves, prepare_visit
 from .white_light import WhiteFit, shape_prior, white_solutions
 
 # Of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone.
 UNKNOWN_SIGMA = 1.0
 _CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
+_POSSIBLE = {"P": (0.05, 1e6), "sma": (1.0, 1e6), "i": (45.0, 135.0), "Ts": (1e3, 1e5)}  # d, stellar radii, deg, K
 _LEAST_SHARE = 1e-3  # of the evidence, below which a solution is not fitted
 
 
@@ -97,6 +98,8 @@ def fit(batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | No
     size = len(batch["time"])
     nan = torch.full((size,), math.nan, dtype=torch.float64, device=batch["time"].device)
     star = {name: batch.get(name, nan).detach().double() for name in STAR_IN_FIT}
+    if not size or any(len(values.shape) != 1 or len(values) != size for values in star.values()):
+        raise RetrievalError(f"batch: expected visits, and a value of {', '.join(STAR_IN_FIT)} for each")
     order = wavelength.argsort()
     answers = []
     for row in range(size):
@@ -157,18 +160,31 @@ def _fit_visit(
     n_shared = shared_count(wavelength, settings)
     try:
         data = prepare_visit(time, flux, flux_err, valid, settings.with_photometer(wavelength))
+        star = _meant(star, data.notes)
         solutions, model = _solutions(data, star, wavelength, settings)
         check_white(data, solutions, settings.min_snr)
         share = torch.softmax(solutions.evidence, 0)
         chosen = [row for row in range(len(share)) if float(share[row]) > _LEAST_SHARE]
         fits = [_joint(data, model, solutions.rows(torch.tensor([row])), settings) for row in chosen]
-        return _spread(_weighed(fits, share[chosen]), data, len(time))
+        return _spread(_unless_faint(_weighed(fits, share[chosen])), data, len(time))
     except RetrievalError as error:
         return _unknown(flux, FAILED, str(error), n_shared)
     except Unanswered as error:
         return _unknown(flux, error.status, str(error), n_shared)
     except torch.linalg.LinAlgError as error:
         return _unknown(flux, FAILED, f"the normal equations are singular: {error}", n_shared)
+
+
+def _meant(star: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    """The star table without values that cannot be, which are noted."""
+    found = {}
+    for name, value in star.items():
+        low, high = _POSSIBLE[name]
+        wrong = torch.isfinite(value) & ~((value >= low) & (value <= high))
+        if bool(wrong):
+            notes.append(f"the star table's {name} is not used: expected {low:g} to {high:g}, found {float(value):g}")
+        found[name] = torch.where(torch.isfinite(value) & ~wrong, value, torch.full_like(value, math.nan))
+    return found
 
 
 def _model(data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings) -> LightCurveModel:
@@ -194,14 +210,17 @@ def _solutions(
     """
     model = _model(data, star, wavelength, settings)
     found = _white_fits(data, model, settings)
-    if not bool(torch.isfinite(star["sma"] * star["i"])) or not _pulled(found):
+    if not _pulled(found):
         return found, model
     for columns in (("sma", "i"), ("P", "sma", "i")):
+        if not any(bool(torch.isfinite(star[name])) for name in columns):
+            continue
         free = {name: value * math.nan if name in columns else value for name, value in star.items()}
         other = _model(data, free, wavelength, settings)
         without = _white_fits(data, other, settings)
         if float(found.chi2[0] - without.chi2[0]) > _CONTRADICTION:
-            data.notes.append(f"the star table's {', '.join(columns)} are not used: the curve contradicts them")
+            used = [name for name in columns if bool(torch.isfinite(star[name]))]
+            data.notes.append(f"of the star table {', '.join(used)} is not used: the curve contradicts it")
             return without, other
     return found, model
 
@@ -236,11 +255,12 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
             jitter = (fitted.system.series * solution.series[:, :, None]).sum(1)
         residual = torch.where(data.weight > 0, data.y - end - jitter, torch.zeros_like(end))
         shared, shared_covariance, cross, free_b2 = _standardised(model, fitted.parameters, final, solution)
-        mean = data.channel / data.channel.sum(-1, keepdim=True)
+        mean = (data.channel > 0) / solution.variance
+        mean = mean / mean.sum(-1, keepdim=True)
         white_depth = (mean * depth).sum(-1)
         white_err = torch.einsum("bc,bcd,bd->b", mean, covariance, mean).sqrt()
         b2_err = shared_covariance[:, B2, B2].sqrt() * model.prior.sigma[:, B2]
-        status, notes = judge(data, model.prior, final.shape, b2_err, white_depth, white_err, data.y - end)
+        status, notes = judge(data, model.prior, final.shape, b2_err, white_depth, data.y - end)
     return ClassicalFit(
         depth=depth,
         depth_err=torch.sqrt(solution.variance),
@@ -303,6 +323,12 @@ def _weighed(fits: list[ClassicalFit], share: Tensor) -> ClassicalFit:
         cross_covariance=spread[None, :channels, channels:],
         free_b2=torch.stack([b2, b2_variance, free[0, 2]])[None],
     )
+
+
+def _unless_faint(one: ClassicalFit) -> ClassicalFit:
+    """Doubtful where the white depth may be noise."""
+    note = faint(float(one.white_depth), float(one.white_depth_err))
+    return replace(one, status=[DOUBTFUL], notes=["; ".join(filter(None, [one.notes[0], note]))]) if note else one
 
 
 def _joint_covariance(one: ClassicalFit) -> Tensor:

@@ -13,6 +13,8 @@ from .limb_darkening import legendre
 from .visit_data import point_scatter, running_median
 
 _SHORTEST = 0.06  # of the window; in long windows a transit of an hour
+_SHORTEST_EVER = 1e-3
+_MOST_DIPS = 6
 _MOST_BINS = 1500  # more are averaged
 
 
@@ -48,30 +50,31 @@ def find_dips(
     smooth = running_median(y)
     y = torch.where((y - smooth).abs() > 5.0 * noise, smooth, y)
     span = float(time[-1] - time[0])
-    mid, lengths = _grid(time, span)
     baseline, _ = torch.linalg.qr(legendre(scaled_time(time[None])[0], order).T)
-    norm, score = y.new_zeros(len(lengths), len(mid)), y.new_zeros(len(lengths), len(mid))
-    for row, length in enumerate(lengths):
-        templates = _templates(time, mid, float(length), period if period < 1.4 * span else math.inf)
+    mids, lengths, norms, scores = [], [], [], []
+    for hours in _lengths(span):
+        mid = _mid_times(time, span, hours)
+        templates = _templates(time, mid, hours, period if period < 1.4 * span else math.inf)
         templates = templates - (templates @ baseline) @ baseline.T
-        norm[row] = templates.norm(dim=-1)
-        score[row] = -(templates @ y) / norm[row].clamp_min(1e-12)
+        norms.append(templates.norm(dim=-1))
+        scores.append(-(templates @ y) / norms[-1].clamp_min(1e-12))
+        mids.append(mid)
+        lengths.append(torch.full_like(mid, hours))
+    mid, length, norm, score = (torch.cat(parts) for parts in (mids, lengths, norms, scores))
     good = norm > 0.05 * norm.max()  # a template that the baseline can mimic decides nothing
     if math.isfinite(duration):
-        good = good & ((lengths / duration).log().abs() < 0.3)[:, None]
+        good = good & ((length / duration).log().abs() < 0.3)
     score = torch.where(good, score, torch.full_like(score, -math.inf))
     found: list[Dip] = []
     best = float(score.max())
-    while len(found) < 6:
-        row, column = divmod(int(score.argmax()), len(mid))
-        value = float(score[row, column])
+    while len(found) < _MOST_DIPS:
+        at = int(score.argmax())
+        value = float(score[at])
         if not math.isfinite(value) or (found and value < share * best):
             break
-        depth = value / float(norm[row, column])
-        dip = Dip(float(mid[column]), float(lengths[row]), depth, value / float(noise))
+        dip = Dip(float(mid[at]), float(length[at]), value / float(norm[at]), value / float(noise))
         found.append(dip)
-        near = (mid - dip.mid).abs() < 0.3 * dip.duration
-        near = near & ((lengths / dip.duration).log().abs() < 0.5)[:, None]
+        near = ((mid - dip.mid).abs() < 0.3 * dip.duration) & ((length / dip.duration).log().abs() < 0.5)
         score = torch.where(near, torch.full_like(score, -math.inf), score)
     return found
 
@@ -85,13 +88,17 @@ def _averaged(time: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return time[:whole].unflatten(0, (-1, group)).mean(-1), y[:whole].unflatten(0, (-1, group)).mean(-1)
 
 
-def _grid(time: Tensor, span: float) -> tuple[Tensor, Tensor]:
-    """Mid-times and durations [h] to try."""
-    shortest = min(_SHORTEST * span, 1.0)
-    steps = round(13 * math.log(0.95 * span / shortest) / math.log(0.95 / _SHORTEST)) + 1
-    places = max(71, math.ceil(4.2 * span / shortest))
-    mid = float(time[0]) + torch.linspace(-0.2, 1.2, places).to(time) * span
-    return mid, torch.logspace(math.log10(shortest), math.log10(0.95 * span), steps).to(time)
+def _lengths(span: float) -> list[float]:
+    """Durations [h] to try, in equal steps of their logarithm."""
+    shortest, longest = max(min(_SHORTEST * span, 1.0), _SHORTEST_EVER * span), 0.95 * span
+    steps = round(13 * math.log(longest / shortest) / math.log(0.95 / _SHORTEST))
+    return [shortest * (longest / shortest) ** (step / steps) for step in range(steps + 1)]
+
+
+def _mid_times(time: Tensor, span: float, length: float) -> Tensor:
+    """Mid-times [h] to try for one duration, from a fifth of the window before it to a fifth after it."""
+    places = max(71, math.ceil(4.2 * span / length))
+    return float(time[0]) + torch.linspace(-0.2, 1.2, places).to(time) * span
 
 
 def _templates(time: Tensor, mid: Tensor, length: float, period: float) -> Tensor:

@@ -14,7 +14,7 @@ _SLOWEST, _FASTEST = 0.03, 5.0  # stellar radii an hour: beyond them time is in 
 _FAST = 2.5  # the closest orbits around the densest stars
 _LONG_WINDOW = 200.0  # h
 _SECOND_SNR, _SECOND_SHARE = 8.0, 0.25  # of a second dip: its signal-to-noise, and its depth over the first one's
-_FAINT = 3.0  # sigma of the white depth, correlated noise included
+_FAINT = 5.0  # sigma of the white depth, correlated noise included
 
 
 class Unanswered(Exception):
@@ -56,14 +56,13 @@ def judge(
     shape: Tensor,
     b2_err: Tensor,
     depth: Tensor,
-    depth_err: Tensor,
     left: Tensor,
 ) -> tuple[str, list[str]]:
     """Status and notes of a fitted visit.
 
     Args:
         shape: (1, 3) t0 [h from the first bin], b^2, ln speed; ``b2_err`` (1,) of b^2.
-        depth: (1,) of the white curve; ``depth_err`` (1,).
+        depth: (1,) of the white curve.
         left: (1, C, T) data minus model, jitter not taken out.
     """
     status, notes = OK, []
@@ -76,7 +75,6 @@ def judge(
     doubts = [
         _grazing(shape[0], float(b2_err), float(depth)),
         _second_dip(data, shape[0], float(depth), left),
-        _faint(float(depth), float(depth_err)),
     ]
     doubts = [doubt for doubt in doubts if doubt]
     return DOUBTFUL if doubts else status, [*notes, *doubts]
@@ -128,7 +126,8 @@ def _second_dip(data: VisitData, shape: Tensor, depth: float, left: Tensor) -> s
     return ""
 
 
-def _faint(depth: float, error: float) -> str:
+def faint(depth: float, error: float) -> str:
+    """Why a white depth may be noise; empty where it stands out."""
     if depth > _FAINT * error:
         return ""
     return f"the white depth is {depth / error:.1f} sigma, noise that channels share included"

@@ -14,6 +14,7 @@ from torch import Tensor
 FEWEST_BINS = 20
 MODEL_ERROR = 1e-5  # relative flux: what quadrature and limb-darkening law are good for, however quiet a curve is
 _FEWEST_POINTS = 0.3  # of the bins, in a channel that is used
+_FEW_CHANNELS = 0.8  # of those asked for: with fewer a note says so
 _TRUSTED_ERRORS = (0.5, 2.0)  # scatter over stated error: the fit itself scales errors within it
 
 
@@ -70,7 +71,7 @@ def prepare_visit(time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, p
     flux, error, good = flux[..., kept], error[..., kept], good[..., kept]
     level = torch.where(good, flux.detach(), torch.full_like(flux, math.nan)).nanmedian(-1).values
     usable = torch.isfinite(level) & (level > 0) & (good.sum(-1) > _FEWEST_POINTS * good.shape[-1])
-    level = torch.where(usable, level, torch.ones_like(level))
+    level = _filled_levels(level, usable)
     y = torch.where(good & usable[..., None], flux / level[..., None], torch.ones_like(flux))
     scatter = band_scatter(y.detach()[0], good[0])[None]
     constant = usable & ~(scatter > 0)
@@ -81,6 +82,8 @@ def prepare_visit(time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, p
     sigma = torch.where(good, error / level[..., None], torch.full_like(error, math.nan))
     scale, notes = _error_scale(scatter, sigma.nanmedian(-1).values, usable)
     weight = torch.where(good, (sigma * scale[..., None]) ** -2, torch.zeros_like(sigma))
+    if float(usable.double().mean()) < _FEW_CHANNELS:
+        notes.append(f"data in {int(usable.sum())} of {usable.numel()} channels only")
     if bool(constant.any()):
         notes.append(f"{_channels(constant[0])} constant or quantised, taken as invalid")
     return VisitData(
@@ -95,6 +98,20 @@ def prepare_visit(time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, p
         origin=float(time[0]),
         notes=notes,
     )
+
+
+def _filled_levels(level: Tensor, usable: Tensor) -> Tensor:
+    """Levels (1, C), those of unusable channels from their neighbours, and so in the unit of the flux."""
+    places = torch.nonzero(usable[0]).squeeze(-1)
+    if not len(places):
+        return torch.ones_like(level)
+    at = torch.arange(level.shape[-1], device=level.device)
+    right = torch.searchsorted(places, at).clamp(0, len(places) - 1)
+    left = (right - (places[right] > at).long()).clamp_min(0)
+    part = ((at - places[left]) / (places[right] - places[left]).clamp_min(1)).clamp(0.0, 1.0)
+    log_level = level[0, places].log()
+    between = (log_level[left] * (1.0 - part) + log_level[right] * part).exp()
+    return torch.where(usable, level, between[None])
 
 
 def _nothing_usable(constant: Tensor) -> str:
@@ -182,11 +199,14 @@ def band_scatter(y: Tensor, good: Tensor) -> Tensor:
     return scatter
 
 
-def noise_scale(residual: Tensor, weight: Tensor) -> Tensor:
-    """Noise of each channel over what its weights say (B, C): 1 unless 4 sigma of its own error says otherwise."""
+def noise_scale(residual: Tensor, weight: Tensor, believed: Tensor) -> Tensor:
+    """Noise of each channel over what its weights say (B, C): 1 unless 4 sigma of its own error says otherwise.
+
+    ``believed`` (B, C): where weights come from stated errors; of the others the measured noise is taken as it is.
+    """
     count = (weight > 0).sum(-1)
     standardised = torch.where(weight > 0, residual * weight.sqrt(), torch.full_like(residual, math.nan))
     robust = 1.4826 * standardised.abs().nanmedian(-1).values
     tolerance = 4.0 * 1.17 / torch.sqrt(2.0 * count.clamp_min(1))  # a MAD is 1.17 / sqrt(2 n) uncertain
-    stated = ((robust - 1.0).abs() < tolerance) | ~(robust > 0) | (count < FEWEST_BINS)
+    stated = (believed & ((robust - 1.0).abs() < tolerance)) | ~(robust > 0) | (count < FEWEST_BINS)
     return torch.where(stated, torch.ones_like(robust), robust)

@@ -15,7 +15,7 @@ from .columns import ORBIT_COLUMNS
 from .limb_darkening import legendre
 from .transit import binned_moments, intensity_coefficients, intensity_gradients
 from .transit_search import Dip, find_dips, scaled_time
-from .visit_data import MODEL_ERROR, band_scatter
+from .visit_data import MODEL_ERROR, RetrievalError, band_scatter
 
 HOURS_PER_DAY = 24.0
 # Where no star table is given: the 1,100 planets of the 2025 table have speeds of 0.37-0.81 R*/h (5-95 %), median 0.55,
@@ -166,8 +166,13 @@ def _search(time: Tensor, y: Tensor, good: Tensor, information: Tensor, prior: S
     if float(prior.sigma[0, 1]) < 0.2:
         duration = 2.0 * math.sqrt(max(1.1 - float(prior.mean[0, 1]), 0.2)) / math.exp(float(prior.mean[0, 2]))
     dips = find_dips(time[some], white, duration, period, share=_AS_GOOD)
+    if not dips:  # the known duration is none that the window can show
+        dips = find_dips(time[some], white, share=_AS_GOOD)
     # a long transit can hide in a cubic baseline: look a second time under a stiffer one
-    return dips + find_dips(time[some], white, duration, period, order=1)
+    dips += find_dips(time[some], white, duration, period, order=1)
+    if not dips:
+        raise RetrievalError("the bins with data are too few, or lie too close together, to show a transit")
+    return dips
 
 
 def _starts(dips: list[Dip], prior: ShapePrior, middle: float) -> Tensor:

@@ -90,6 +90,7 @@ def become(argv: list[str], cwd: str, env: dict[str, str], outputs: list[str]) -
     first, *sys.argv = argv if argv[0] in ("-c", "-m") else ["", *argv]
     if not sys.flags.isolated:
         sys.path[0] = "" if first else str(Path(argv[0]).resolve().parent)
+        sys.path[1:1] = env.get("PYTHONPATH", "").split(os.pathsep) if env.get("PYTHONPATH") else []
     if first == "-c":
         code, sys.argv[0] = argv[1], "-c"
         main = sys.modules["__main__"] = types.ModuleType("__main__")

@@ -10,6 +10,7 @@ import torch
 
 from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit
 from modeling_ariel.status import DOUBTFUL, FITTED, OK
+from modeling_ariel.visit_data import RetrievalError
 
 pytest.importorskip("batman")
 from batman_transits import BatmanTransit
@@ -187,3 +188,66 @@ def test_errors_that_are_far_off_give_the_depth_errors_of_right_ones(factor: flo
     assert set(found.status) <= {OK, DOUBTFUL}, found.notes
     np.testing.assert_allclose(found.depth_err, right.depth_err, rtol=0.3)
     assert np.abs(curves.z(found)).max() < 4
+
+
+# --- what is beside the curves -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"P": 0.0}, "P is not used: expected 0.05 to 1e+06, found 0"),
+        ({"P": -4.0}, "P is not used"),
+        ({"sma": 0.0}, "sma is not used"),
+        ({"i": 1.54}, "i is not used: expected 45 to 135"),
+        ({"Ts": 5.5}, "Ts is not used"),
+        ({"P": 96.0}, "the curve contradicts it"),
+        ({"P": 0.12, "sma": np.nan, "i": np.nan}, "of the star table P is not used: the curve contradicts it"),
+    ],
+    ids=lambda case: case if isinstance(case, str) else "",
+)
+def test_a_star_table_that_cannot_be_is_left_out_and_said(table: dict[str, float], said: str) -> None:
+    curves = Curves(wavelength=SPECTROGRAPH[::3])
+    batch = curves.batch()
+    found = curves.fit(batch | {name: torch.tensor([value], dtype=torch.float64) for name, value in table.items()})
+    assert said in found.notes[0]
+    assert found.status[0] in (OK, DOUBTFUL)
+    assert np.abs(curves.z(found)).max() < 4
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1 / 24, "is time in days?"), (3600.0, "is time in hours?")])
+@pytest.mark.parametrize("table", [True, False])
+def test_time_in_another_unit_is_named(factor: float, unit: str, table: bool) -> None:
+    curves = Curves(wavelength=SPECTROGRAPH[::3], table=table)
+    batch = curves.batch()
+    found = curves.fit(dict(batch, time=batch["time"] * factor))
+    assert found.status[0] not in FITTED
+    assert unit in found.notes[0]
+
+
+def test_the_unit_of_flux_does_not_matter_beside_a_dead_channel_either() -> None:
+    curves = Curves(wavelength=np.linspace(1.1, 2.9, 36), noise=2e-4)
+    batch = curves.batch()
+    batch["valid"][:, :, 20] = False
+    one, other = (curves.fit(dict(batch, flux=batch["flux"] * s, flux_err=batch["flux_err"] * s)) for s in (1.0, 1e-16))
+    torch.testing.assert_close(one.depth, other.depth, rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(one.depth_err, other.depth_err, rtol=1e-6, atol=0.0)
+
+
+def test_a_depth_that_shared_noise_may_have_made_is_doubtful() -> None:
+    curves = Curves(wavelength=SPECTROGRAPH, k=0.0175, table=False)
+    batch = curves.batch(6)
+    rng = np.random.default_rng(1)
+    red = np.exp(-np.abs(curves.time[:, None] - curves.time) / 0.5) * 2e-4**2
+    noise = np.linalg.cholesky(red + 1e-14 * np.eye(len(red))) @ rng.standard_normal((len(red), 6))
+    found = curves.fit(dict(batch, flux=batch["flux"] * torch.as_tensor(1 + noise.T[..., None])))
+    assert OK not in [status for status, snr in zip(found.status, found.snr, strict=True) if snr < 5]
+    assert any("noise that channels share included" in note for note in found.notes)
+
+
+def test_a_batch_without_visits_or_with_one_period_for_all_is_refused() -> None:
+    curves = Curves(wavelength=SPECTROGRAPH[::3])
+    batch = curves.batch(2)
+    for wrong in ({name: values[:0] for name, values in batch.items()}, dict(batch, P=torch.tensor(4.0))):
+        with pytest.raises(RetrievalError, match="expected visits, and a value of P"):
+            curves.fit(wrong)

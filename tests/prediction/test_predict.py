@@ -94,6 +94,8 @@ def test_every_planet_is_predicted_as_the_model_itself_does_it_and_refused_ones_
     assert "flux" in record(job.out)["metrics"]["refused"][str(DARK)]
     assert f"planet {DARK} refused" in caplog.text
     assert f"planet {POPULATION[4].planet_id}: one of 2 visits left out" in caplog.text
+    notes = dict(zip(found.planet_id.tolist(), found.extra["notes"], strict=True))
+    assert notes[POPULATION[4].planet_id].startswith("1 of 2 visits left out: ")
     network = ArielForSpectrumPrediction.from_pretrained(model).eval()
     rows = [row for row in jobs.stream_rows(str(dataset), "train") if row["planet_id"] == IDS[0]]
     with torch.no_grad():

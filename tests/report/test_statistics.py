@@ -129,7 +129,7 @@ def test_every_penalty_can_be_violated_by_predictions_as_they_are_written() -> N
     mu[0, 100:120:2] -= 5e-3
     sigma[0, 50:60] = 1e-7
     planets, moments = [1], Moments(mu, sigma, sigma, np.zeros_like(sigma))
-    written = _part(planets, moments, ["ok"], {}).arrays
+    written = _part(planets, moments, ["ok"], [""], {}).arrays
     found = statistics.penalty_terms(written["mu"].astype(float), written["sigma"].astype(float))
     assert all(np.nanmean(found[name]) > limit for name, limit in statistics.PENALTIES.items())
     np.testing.assert_array_equal(np.flatnonzero(found["cut_at_0"][0]), np.arange(100, 120, 2))

@@ -109,10 +109,11 @@ def predict_planets(
     """Predictions of planets, each given as (id, rows of its visits); one that can't be read is refused."""
     accepted = planets
     refused: dict[int, str] = {}
+    left_out: dict[int, str] = {}
     try:
         features = [member.features(_visits(planets)) for member in members]
     except ValueError:
-        accepted, refused = _readable(members, planets)
+        accepted, refused, left_out = _readable(members, planets)
         if not accepted:
             return Part(refused=refused)
         features = [member.features(_visits(accepted)) for member in members]
@@ -126,6 +127,9 @@ def predict_planets(
         logger.warning("memory of %s is full: %d planets at a time for now", members[0].device, half)
         parts = [predict_planets(members, part, samples, seed, pool) for part in (accepted[:half], accepted[half:])]
         return _merged(parts, refused)
+    notes = [
+        "; ".join(filter(None, [note, left_out.get(planet)])) for (planet, _), note in zip(accepted, notes, strict=True)
+    ]
     for (planet, _), state, note in zip(accepted, status, notes, strict=True):
         if state not in FITTED:
             logger.warning("planet %d: %s: %s; it gets the prior's answer", planet, state, note)
@@ -139,10 +143,11 @@ def _visits(planets: PlanetRows) -> list[dict[str, Any]]:
     return [row for _, rows in planets for row in rows]
 
 
-def _readable(members: list[Member], planets: PlanetRows) -> tuple[PlanetRows, dict[int, str]]:
-    """Planets with the visits that every extractor takes; why others have none. A lost visit is reported."""
+def _readable(members: list[Member], planets: PlanetRows) -> tuple[PlanetRows, dict[int, str], dict[int, str]]:
+    """Planets with the visits that every extractor takes; why others have none, and why visits are left out."""
     accepted: PlanetRows = []
     refused: dict[int, str] = {}
+    left_out: dict[int, str] = {}
     for planet, rows in planets:
         good, reasons = [], []
         for row in rows:
@@ -156,9 +161,11 @@ def _readable(members: list[Member], planets: PlanetRows) -> tuple[PlanetRows, d
             accepted.append((planet, good))
             for reason in reasons:
                 logger.warning("planet %d: one of %d visits left out: %s", planet, len(rows), reason)
+            if reasons:
+                left_out[planet] = f"{len(reasons)} of {len(rows)} visits left out: {'; '.join(reasons)}"
         else:
             refused[planet] = "; ".join(reasons)
-    return accepted, refused
+    return accepted, refused, left_out
 
 
 def _moments(
