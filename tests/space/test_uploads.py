@@ -62,6 +62,32 @@ def test_a_good_file_gives_the_spectrum_of_the_row_it_came_from(
     assert found.scale_height_km == pytest.approx(spectrum.scale_height_km, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"flux": 1e-12, "flux_err": 1e-12},
+        {"time_h": 2460000.5 * 24},
+        {"order": True},
+        {"padding": True},
+    ],
+    ids=["another unit of flux", "barycentric hours", "rows in any order", "empty points at the end"],
+)
+def test_what_does_not_matter_to_a_star_does_not_matter_to_an_upload(
+    change: dict[str, Any], row: dict[str, Any], spectrum: Any, tmp_path: Path
+) -> None:
+    table = long_table([row], WAVELENGTH)
+    for name in ("flux", "flux_err"):
+        table[name] *= change.get(name, 1.0)
+    table["time_h"] = table["time_h"].astype(float) + change.get("time_h", 0.0)
+    if "order" in change:
+        table = table.sample(frac=1.0, random_state=0)
+    if "padding" in change:
+        later = table.tail(3 * len(WAVELENGTH)).assign(flux=np.nan)
+        table = pd.concat([table, later.assign(time_h=later["time_h"] + 1.0)])
+    table.to_csv(tmp_path / "mine.csv", index=False, float_format="%.17g")
+    compare(engine().spectrum(read_upload(tmp_path / "mine.csv")), spectrum, 0.05)
+
+
 def test_fits_images_give_it_too(row: dict[str, Any], spectrum: Any, tmp_path: Path) -> None:
     from astropy.io import fits
 
