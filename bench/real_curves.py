@@ -19,7 +19,7 @@ import torch
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.limb_darkening import limb_darkening_prior
 from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit
-from modeling_ariel.white_light import WhiteFit, fit_white, shape_prior
+from modeling_ariel.white_light import WhiteFit, shape_prior, white_solutions
 
 WINDOW_H = 7.5
 EXPOSURES, ROWS = 15, 16  # of planet 1103775's curves: exposures a bin, detector rows summed
@@ -42,7 +42,11 @@ def white_depths(real: Path, with_bounds: bool, drift_sigma: tuple[float, ...]) 
         prior.sigma[:, 0] = width
     u = limb_darkening_prior(torch.linspace(1.95, 3.9, 50, dtype=torch.float64), nan)[0][:, :, 1:].mean(-1)
     sigma, good = torch.full_like(y, 2e-5)[:, None], torch.ones_like(y, dtype=torch.bool)[:, None]
-    fitted = fit_white(time, y[:, None], sigma, good, u[:, None], prior, drift_sigma)
+    found = []
+    for row in torch.arange(n).unsqueeze(1):
+        curve = (time[row], y[row, None], sigma[row], good[row], u[row, None], prior.rows(row))
+        found.append(white_solutions(*curve, drift_sigma).rows(torch.tensor([0])))
+    fitted = WhiteFit(*(torch.cat([getattr(one, name) for one in found]) for name in WhiteFit.__annotations__))
     return fitted.depth[:, 0].numpy() - label, fitted
 
 

@@ -116,7 +116,7 @@ def _plain_array(about: str, field: str, value: Any, shape: tuple[int | str, ...
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":
-            _refuse_half(about, field, "bfloat16")
+            refuse_half(about, field, "bfloat16")
             value = value.float()
     if field == "time" and hasattr(value, "jd1"):
         value = _hours_of_dates(value)
@@ -129,11 +129,12 @@ def _plain_array(about: str, field: str, value: Any, shape: tuple[int | str, ...
     except ValueError as error:
         raise FeatureError(f"{about}: expected shape {shape}, found rows of different lengths") from error
     if array.dtype == np.float16:
-        _refuse_half(about, field, "float16")
+        refuse_half(about, field, "float16")
     return array
 
 
-def _refuse_half(about: str, field: str, found: str) -> None:
+def refuse_half(about: str, field: str, found: str) -> None:
+    """An error where the field does not survive half precision."""
     if field in _NEVER_HALF:
         raise FeatureError(f"{about}: expected float32 or float64, found {found}")
 

@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
-from .arrays import Array, FeatureError, Mask, filled, numbers, plain
+from .arrays import Array, FeatureError, Mask, numbers, plain
 from .columns import STAR_COLUMNS
 from .visits import (
     Places,
-    as_rows,
     channel_level,
     check_flux,
     check_spectrum,
     check_star,
     check_time,
     match_channels,
+    planet_of,
     read_flux,
+    read_rows,
 )
 
 # Median, scale and whether the logarithm is taken: median and standard deviation of 4,000 planets of the simulated
@@ -200,17 +201,7 @@ class ArielFeatureExtractor(FeatureExtractionMixin):
             raise FeatureError(f"return_tensors: expected 'pt' or 'np', found {return_tensors!r}")
         arrays = {"time": time, "flux": flux, "flux_err": flux_err, "valid": valid, "wavelength": wavelength,
                   "star": star, "centroid": centroid, "planet_id": planet_id, "spectrum": spectrum}  # fmt: skip
-        given = {name: value for name, value in arrays.items() if value is not None}
-        if "star" in given and not isinstance(star, Mapping):
-            given["star"] = filled(star)
-        if rows is not None and (extra := sorted(given.keys() - {"wavelength"})):
-            raise FeatureError(f"expected rows, or arrays time=, flux=, flux_err=, found rows and {extra}")
-        listed = as_rows(given if rows is None else rows)
-        if rows is not None and wavelength is not None:
-            listed = [{"wavelength": wavelength, **row} for row in listed]
-        if not listed:
-            raise FeatureError("rows: expected at least one visit, found none")
-        visits = [self.visit(row, place) for place, row in enumerate(listed)]
+        visits = [self.visit(row, place) for place, row in enumerate(read_rows(rows, arrays))]
         check_once(visits)
         return ArielFeatures(self._batch(visits), tensor_type=return_tensors)
 
@@ -242,12 +233,19 @@ class ArielFeatureExtractor(FeatureExtractionMixin):
         flux_err = np.where(np.isfinite(flux_err) & (flux_err > 0), flux_err, 1.0)
         light_curve = np.where(good, (flux - np.where(good, level, 0.0)) / flux_err, 0.0)
         depth = check_spectrum(name, row.get("spectrum"), size)
-        planet = ("unnamed", place) if planet_id is None else (row.get("layout"), planet_id)
         return Visit(
-            name, planet, plain(row.get("visit")), time, flux, flux_err, good, light_curve.clip(-self.clip, self.clip),
-            self._centroid(name, row.get("centroid"), bins), check_star(name, row),
-            None if depth is None else self._placed(depth, given, own, np.nan),
-        )  # fmt: skip
+            name=name,
+            planet=planet_of(row, place),
+            number=plain(row.get("visit")),
+            time=time,
+            flux=flux,
+            flux_err=flux_err,
+            valid=good,
+            light_curve=light_curve.clip(-self.clip, self.clip),
+            centroid=self._centroid(name, row.get("centroid"), bins),
+            star=check_star(name, row),
+            spectrum=None if depth is None else self._placed(depth, given, own, np.nan),
+        )
 
     def _placed(self, values: NDArray[Any], given: Places, own: Places, fill: Any = 0) -> NDArray[Any]:
         """Values (..., channels) on the extractor's channels (..., C)."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, FeatureError, by_place
+from .arrays import Array, FeatureError, by_place, refuse_half
 from .columns import STAR_COLUMNS
 
 LONG = ("time_h", "wavelength_um", "flux", "flux_err")  # a row a point
@@ -47,12 +47,10 @@ def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
     """Visits of a long table: planets in order of appearance, each one's visits by number."""
     planets = frame["planet_id"].to_list() if "planet_id" in names else [None] * len(frame)
     kept = [name for name in (*LONG, "valid", "visit", *STAR_COLUMNS) if name in names]
-    for name in LONG:
+    for name, field in zip(LONG, ("time", "wavelength", "flux", "flux_err"), strict=True):
         if str(frame[name].dtype).lower() == "float16":
-            raise FeatureError(f"column {name}: expected float32 or float64, found float16")
+            refuse_half(f"column {name}", field, "float16")
     columns = {name: _column(name, list(by_place(frame[name])), planets) for name in kept}
-    if not np.isin(columns.get("valid", np.zeros(1)), (0.0, 1.0)).all():
-        raise FeatureError("column valid: expected true and false, found other values")
     for name in ("time_h", "wavelength_um", "visit"):
         wrong = np.flatnonzero(~np.isfinite(columns.get(name, np.zeros(1))))
         if wrong.size:
@@ -138,7 +136,11 @@ def _grid(about: str, points: dict[str, Array]) -> dict[str, NDArray[Any]]:
             f"{wavelength[channel]:g} um {times_seen[twice[0]]} times: are there several visits?"
         )
     flux, flux_err = (np.full(size, np.nan) for _ in range(2))
-    valid = points.get("valid", np.ones(len(place))) == 1.0
-    flux[place], flux_err[place] = np.where(valid, points["flux"], np.nan), points["flux_err"]
+    flux[place], flux_err[place] = points["flux"], points["flux_err"]
     shape = (time.size, wavelength.size)
-    return {"time": time, "wavelength": wavelength, "flux": flux.reshape(shape), "flux_err": flux_err.reshape(shape)}
+    grid = {"time": time, "wavelength": wavelength, "flux": flux.reshape(shape), "flux_err": flux_err.reshape(shape)}
+    if "valid" in points:
+        valid = np.zeros(size)
+        valid[place] = points["valid"]
+        grid["valid"] = valid.reshape(shape)
+    return grid

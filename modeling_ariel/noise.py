@@ -14,6 +14,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from .visit_data import averaged
+
 _CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
 _FEWEST_BINS, _MOST_BINS = 10, 600
@@ -76,13 +78,6 @@ def _inverse(time: Tensor, length: Tensor) -> Tensor:
     return torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
 
 
-def _averaged(time: Tensor, *series: Tensor) -> list[Tensor]:
-    """Time and series (T, ...) with neighbouring bins averaged until matrices of their size are affordable."""
-    group = -(-len(time) // _MOST_BINS)
-    whole = len(time) // group * group
-    return [values[:whole].unflatten(0, (-1, group)).mean(1) for values in (time, *series)]
-
-
 def jitter_responses(flux_level: Tensor, weight: Tensor, photometer: bool = True) -> Tensor:
     """Shapes (B, K, C) of the channels' answers to jitter.
 
@@ -126,7 +121,9 @@ def estimate_jitter(time: Tensor, residual: Tensor, weight: Tensor, responses: T
             ratio, white = 0.0, 1.0
             if int(informed.sum()) >= _FEWEST_BINS:
                 white = float(1.0 / information[row, k, informed].median())
-                at, left, columns = _averaged(time[row, informed], projected[row, k, informed], design[row, informed])
+                at, left, columns = averaged(
+                    _MOST_BINS, time[row, informed], projected[row, k, informed], design[row, informed]
+                )
                 group = int(informed.sum()) // len(at)
                 best, ratio = _reml(left, white / group, columns, _spectra(*_grid(at, step)))
                 index[row, k], ratio = best, ratio / math.sqrt(group)

@@ -30,7 +30,7 @@ from .physics import ClassicalPosterior, fit_inputs
 from .retrieval import ClassicalFit, fit
 from .status import OK
 from .uncertainty import Moments, mixture_moments
-from .visits import as_rows
+from .visits import planet_of, read_rows
 
 RELEASED = "released"  # the checkpoint that comes with the package
 RELEASED_FOLDER = Path(__file__).parent / RELEASED
@@ -180,26 +180,23 @@ class ArielPipeline:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: expected 1 or more, found {batch_size}")
-        if rows is not None:
-            rows = rows_of(rows) if hasattr(rows, "columns") else as_rows(rows)
-        elif arrays.get("star") is not None and not isinstance(arrays["star"], Mapping):
-            arrays["star"] = np.asarray(arrays["star"], np.float64)
-        listed = as_rows(arrays if rows is None else rows)
+        if hasattr(rows, "columns"):
+            rows = rows_of(rows)
+        elif rows is None:
+            inspect.signature(self.extractor).bind(**arrays)  # no name that means nothing
+        listed = read_rows(rows, arrays)
         planets = _planets_of(listed)
         batches = [planets[start : start + batch_size] for start in range(0, len(planets), batch_size)]
-        if len(batches) < 2:
-            return self._spectra([planet for planet, _ in planets], rows, arrays, fits, str(self.seed))
-        if rows is None:  # all of it is in the rows now, but for names that mean nothing
-            inspect.signature(self.extractor).bind(**arrays)
-            arrays = {}
         parts = []
         for number, batch in enumerate(batches):
             visits = sorted(visit for _, of_planet in batch for visit in of_planet)
             own = None if fits is None else fits.select(torch.tensor(visits))
             seed = f"{self.seed} {number}" if number else str(self.seed)
             try:
-                part = self._spectra([planet for planet, _ in batch], [listed[v] for v in visits], arrays, own, seed)
+                part = self._spectra([planet for planet, _ in batch], [listed[v] for v in visits], own, seed)
             except FeatureError as error:
+                if len(batches) == 1:
+                    raise
                 raise FeatureError(f"rows {visits[0]} to {visits[-1]} of {len(listed)}: {error}") from error
             parts.append(part)
         return Spectra.join(parts)
@@ -207,14 +204,13 @@ class ArielPipeline:
     def _spectra(
         self,
         planet_id: list[Any],
-        rows: list[dict[str, Any]] | None,
-        arrays: Mapping[str, Any],
+        rows: list[dict[str, Any]],
         fits: ClassicalFit | None,
         seed: str,
     ) -> Spectra:
         """Spectra of a batch of planets, whose ids are given."""
         with _ONE_AT_A_TIME, torch_threads(self.threads), torch.no_grad():
-            inputs = self.features(rows, **arrays)
+            inputs = self.features(rows)
             classical = None
             if self.has_fit:
                 classical = self.posterior(self.fit(inputs) if fits is None else fits, inputs["planet"])
@@ -237,7 +233,7 @@ class ArielPipeline:
         """Spectra of the light curves in a pandas frame, a row a planet and channel.
 
         ``frame`` has a row a point: ``time_h``, ``wavelength_um``, ``flux``, ``flux_err`` and, where
-        known, ``planet_id``, ``visit`` and the star table's columns. Or it has a row a visit, in the
+        known, ``planet_id``, ``visit``, ``valid`` and the star table's columns. Or it has a row a visit, in the
         dataset's own columns.
         """
         made: Any = type(frame)  # whatever it is, pandas' or Polars', it is made from columns
@@ -313,9 +309,9 @@ def _planets_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, list[int]]
     """Planets in order of appearance: the id, the planet's place where it has none, and the places of its rows."""
     places: dict[Any, list[int]] = {}
     for place, row in enumerate(rows):
-        planet = plain(row.get("planet_id"))
-        places.setdefault(("unnamed", place) if planet is None else (row.get("layout"), planet), []).append(place)
-    return [(place if name == "unnamed" else planet, own) for place, ((name, planet), own) in enumerate(places.items())]
+        places.setdefault(planet_of(row, place), []).append(place)
+    ids = [plain(rows[own[0]].get("planet_id")) for own in places.values()]
+    return [(place if ids[place] is None else ids[place], own) for place, own in enumerate(places.values())]
 
 
 def to_numpy(tensor: Tensor) -> Array:

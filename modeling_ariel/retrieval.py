@@ -14,19 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .columns import STAR_IN_FIT
+from .columns import STAR_IN_FIT, STAR_RANGES, wrong_um
 from .joint_fit import FitSettings, expansion_depths, iterate, shared_count
 from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
 from .status import DOUBTFUL, FAILED
 from .verdict import Unanswered, check_white, faint, judge
-from .visit_data import RetrievalError, VisitData, band_curves, prepare_visit
+from .visit_data import RetrievalError, VisitData, band_curves, between_places, prepare_visit
 from .white_light import WhiteFit, shape_prior, white_solutions
 
 # Of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone.
 UNKNOWN_SIGMA = 1.0
 _CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
-_POSSIBLE = {"P": (0.05, 1e6), "sma": (1.0, 1e6), "i": (45.0, 135.0), "Ts": (1e3, 1e5)}  # d, stellar radii, deg, K
 _LEAST_SHARE = 1e-3  # of the evidence, below which a solution is not fitted
 
 
@@ -124,10 +123,8 @@ def _checked(batch: dict[str, Tensor], wavelength: Tensor) -> Tensor:
                 f"{name}: expected float32 or float64, found {str(batch[name].dtype).removeprefix('torch.')}, which "
                 "holds neither times nor electrons: cast the model, not its inputs"
             )
-    middle = float(wavelength.median())
-    if not bool(torch.isfinite(wavelength).all()) or not 0.05 < middle < 100.0:
-        unit = ": nm?" if middle >= 100.0 else ": metres?" if 0.0 < middle < 1e-3 else ""
-        raise RetrievalError(f"wavelength: expected um, found values round {middle:g}{unit}")
+    if wrong := wrong_um(float(wavelength.median())):  # NaN is the median of anything with NaN
+        raise RetrievalError(wrong)
     valid = batch["valid"]
     if valid.dtype != torch.bool and not bool(((valid == 0) | (valid == 1)).all()):
         raise RetrievalError(f"valid: expected true and false, found other numbers ({valid.dtype})")
@@ -161,7 +158,7 @@ def _fit_visit(
     try:
         data = prepare_visit(time, flux, flux_err, valid, settings.with_photometer(wavelength))
         star = _meant(star, data.notes)
-        solutions, model = _solutions(data, star, wavelength, settings)
+        solutions, model = fit_white(data, star, wavelength, settings)
         check_white(data, solutions, settings.min_snr)
         share = torch.softmax(solutions.evidence, 0)
         chosen = [row for row in range(len(share)) if float(share[row]) > _LEAST_SHARE]
@@ -179,10 +176,11 @@ def _meant(star: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
     """The star table without values that cannot be, which are noted."""
     found = {}
     for name, value in star.items():
-        low, high = _POSSIBLE[name]
+        low, high, unit = STAR_RANGES[name]
         wrong = torch.isfinite(value) & ~((value >= low) & (value <= high))
         if bool(wrong):
-            notes.append(f"the star table's {name} is not used: expected {low:g} to {high:g}, found {float(value):g}")
+            expected = f"expected {unit}, {low:g} to {high:g}, found {float(value):g}"
+            notes.append(f"the star table's {name} is not used: {expected}")
         found[name] = torch.where(torch.isfinite(value) & ~wrong, value, torch.full_like(value, math.nan))
     return found
 
@@ -201,10 +199,10 @@ def _model(data: VisitData, star: dict[str, Tensor], wavelength: Tensor, setting
 
 
 @torch.no_grad()
-def _solutions(
+def fit_white(
     data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings
 ) -> tuple[WhiteFit, LightCurveModel]:
-    """Solutions of the white curves, under the star table unless they contradict it.
+    """Solutions of the white curves, the best first, under the star table unless they contradict it, which is noted.
 
     The one real curve with a table row, planet 1103775, passes 1.9 times as fast as its row says.
     """
@@ -231,10 +229,16 @@ def _pulled(white: WhiteFit) -> bool:
 
 
 def _white_fits(data: VisitData, model: LightCurveModel, settings: FitSettings) -> WhiteFit:
+    curves, u = band_curves(data), band_limb_darkening(data, model)
+    return white_solutions(data.time, *curves, u, model.prior, settings.drift_sigma)
+
+
+def band_limb_darkening(data: VisitData, model: LightCurveModel) -> Tensor:
+    """Prior mean (1, N, 2) of the coefficients of the bands that :func:`band_curves` has."""
     u = (model.u_mean * data.channel[:, None]).sum(-1, keepdim=True) / data.channel.sum(-1)[:, None, None]
     if data.photometer:
         u = torch.cat([model.u_mean[..., :1], u], -1)
-    return white_solutions(data.time, *band_curves(data), u.transpose(1, 2), model.prior, settings.drift_sigma)
+    return u.transpose(1, 2)
 
 
 def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: FitSettings) -> ClassicalFit:
@@ -267,7 +271,7 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         covariance=covariance,
         status=[status],
         notes=["; ".join([*data.notes, *notes])],
-        shape=final.shape + torch.tensor([data.origin, 0.0, 0.0]).to(final.shape),
+        shape=final.shape + final.shape.new_tensor([data.origin, 0.0, 0.0]),
         white_depth=white_depth,
         white_depth_err=white_err,
         snr=white_depth / white_err,
@@ -341,17 +345,13 @@ def _spread(one: ClassicalFit, data: VisitData, bins: int) -> ClassicalFit:
     """The fit with its curves on all bins of the visit."""
     if bins == data.time.shape[-1]:
         return one
-    places = torch.nonzero(data.kept).squeeze(-1)
-    at = torch.arange(bins, device=places.device)
-    right = torch.searchsorted(places, at).clamp(1, len(places) - 1)
-    left = right - 1
-    part = ((at - places[left]) / (places[right] - places[left])).clamp(0.0, 1.0).to(one.model)
+    left, right, along = between_places(torch.nonzero(data.kept).squeeze(-1), bins)
 
     def between(values: Tensor) -> Tensor:
-        return values[..., left] * (1.0 - part) + values[..., right] * part
+        return torch.lerp(values[..., left], values[..., right], along)
 
     def zero(values: Tensor) -> Tensor:
-        return torch.where(data.kept, between(values), torch.zeros((), dtype=values.dtype, device=values.device))
+        return between(values) * data.kept
 
     return replace(
         one,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .limb_darkening import legendre
-from .visit_data import point_scatter, running_median
+from .visit_data import averaged, point_scatter, running_median
 
 _SHORTEST = 0.06  # of the window; in long windows a transit of an hour
 _SHORTEST_EVER = 1e-3
@@ -45,7 +45,7 @@ def find_dips(
         period: of the orbit [h]: all transits in the window count together.
         order: of the polynomial baseline.
     """
-    time, y = _averaged(time, y)
+    time, y = averaged(_MOST_BINS, time, y)
     noise = point_scatter(y).clamp_min(1e-12)
     smooth = running_median(y)
     y = torch.where((y - smooth).abs() > 5.0 * noise, smooth, y)
@@ -77,15 +77,6 @@ def find_dips(
         near = ((mid - dip.mid).abs() < 0.3 * dip.duration) & ((length / dip.duration).log().abs() < 0.5)
         score = torch.where(near, torch.full_like(score, -math.inf), score)
     return found
-
-
-def _averaged(time: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Neighbouring bins averaged until a search is affordable."""
-    group = math.ceil(len(time) / _MOST_BINS)
-    if group == 1:
-        return time, y
-    whole = len(time) // group * group
-    return time[:whole].unflatten(0, (-1, group)).mean(-1), y[:whole].unflatten(0, (-1, group)).mean(-1)
 
 
 def _lengths(span: float) -> list[float]:

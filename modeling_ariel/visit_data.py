@@ -105,13 +105,9 @@ def _filled_levels(level: Tensor, usable: Tensor) -> Tensor:
     places = torch.nonzero(usable[0]).squeeze(-1)
     if not len(places):
         return torch.ones_like(level)
-    at = torch.arange(level.shape[-1], device=level.device)
-    right = torch.searchsorted(places, at).clamp(0, len(places) - 1)
-    left = (right - (places[right] > at).long()).clamp_min(0)
-    part = ((at - places[left]) / (places[right] - places[left]).clamp_min(1)).clamp(0.0, 1.0)
+    left, right, along = between_places(places, level.shape[-1])
     log_level = level[0, places].log()
-    between = (log_level[left] * (1.0 - part) + log_level[right] * part).exp()
-    return torch.where(usable, level, between[None])
+    return torch.where(usable, level, torch.lerp(log_level[left], log_level[right], along).exp()[None])
 
 
 def _nothing_usable(constant: Tensor) -> str:
@@ -169,6 +165,25 @@ def band_curves(data: VisitData) -> tuple[Tensor, Tensor, Tensor]:
     seen = data.weight[:, 0] > 0
     error = torch.where(seen, data.weight[:, 0].clamp_min(1e-300) ** -0.5, torch.ones_like(white))
     return torch.stack([y[:, 0], white], 1), torch.stack([error, sigma], 1), torch.stack([seen, good], 1)
+
+
+def averaged(most: int, *series: Tensor) -> list[Tensor]:
+    """Series (T, ...) with as many neighbouring bins averaged as leave at most ``most``; a rest at the end is lost."""
+    group = -(-len(series[0]) // most)
+    whole = len(series[0]) // group * group
+    return [values[:whole].unflatten(0, (-1, group)).mean(1) for values in series]
+
+
+def between_places(places: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """How to interpolate what is known at ``places`` (n,) of 0 ... size - 1, held beyond them.
+
+    Returns numbers (size,) of the known value before and after, and how far along between the two.
+    """
+    at = torch.arange(size, device=places.device)
+    right = torch.searchsorted(places, at).clamp(0, len(places) - 1)
+    left = torch.where(places[right] > at, right - 1, right).clamp_min(0)
+    along = (at - places[left]).double() / (places[right] - places[left]).clamp_min(1)
+    return left, right, along.clamp(0.0, 1.0)
 
 
 # --- scatter -------------------------------------------------------------------------------------------------------

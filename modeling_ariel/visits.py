@@ -11,23 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, FeatureError, Mask, by_place, error_factor, filled, numbers, unit_of
-from .columns import STAR_COLUMNS
+from .arrays import Array, FeatureError, Mask, by_place, error_factor, filled, numbers, plain, unit_of
+from .columns import STAR_COLUMNS, STAR_RANGES, wrong_um
 
 Places = NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
 
-_STAR_RANGES = {  # what a star table can hold in its units: beyond lies another unit
-    "Rs": (0.01, 1e3, "solar radii"),
-    "Ms": (0.01, 200.0, "solar masses"),
-    "Ts": (1e3, 1e5, "K"),
-    "Mp": (1e-6, 1e5, "Jupiter masses"),
-    "e": (-1e-6, 1.0, "an eccentricity"),
-    "P": (0.01, 1e6, "days"),
-    "sma": (1.0, 1e6, "stellar radii"),
-    "i": (45.0, 135.0, "degrees"),
-}
 _FGS1 = 1.0  # um: channels below it are the photometer's
 _SPAN = (0.5, 200.0)  # h of a visit
 _BEYOND_NOISE = 10.0  # sigma
@@ -81,6 +71,28 @@ def as_rows(rows: Any) -> list[dict[str, Any]]:
         if len(columns[name]) != size:
             raise FeatureError(f"{name}: expected {size} visits as in time, found {len(columns[name])}")
     return [{name: value if name in shared else value[i] for name, value in columns.items()} for i in range(size)]
+
+
+def read_rows(rows: Any, arrays: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One dictionary a visit, of ``rows`` (see :func:`as_rows`) or of arrays by name; with rows only ``wavelength``."""
+    given = {name: value for name, value in arrays.items() if value is not None}
+    if "star" in given and not isinstance(given["star"], Mapping):
+        given["star"] = filled(given["star"])
+    if rows is None:
+        listed = as_rows(given)
+    elif extra := sorted(given.keys() - {"wavelength"}):
+        raise FeatureError(f"expected rows, or arrays time=, flux=, flux_err=, found rows and {extra}")
+    else:
+        listed = [given | row for row in as_rows(rows)]
+    if not listed:
+        raise FeatureError("rows: expected at least one visit, found none")
+    return listed
+
+
+def planet_of(row: Mapping[str, Any], place: int) -> tuple[Any, ...]:
+    """What the rows of one planet share; a row without ``planet_id`` is a planet of its own."""
+    planet = plain(row.get("planet_id"))
+    return ("unnamed", place) if planet is None else (row.get("layout"), planet)
 
 
 def check_time(name: str, time: Array) -> Array:
@@ -185,9 +197,8 @@ def match_channels(
     if not lam.size or (wrong := lam[~(np.isfinite(lam) & (lam > 0))]).size:
         raise FeatureError(f"{name}: wavelength: expected positive um, found {wrong[0] if lam.size else 'none'}")
     middle = float(np.median(lam))
-    if not 0.05 < middle < 100.0:
-        unit = "nm" if middle >= 100.0 else "metres"
-        raise FeatureError(f"{name}: wavelength: expected um, found values round {middle:g}: {unit}?")
+    if reason := wrong_um(middle):
+        raise FeatureError(f"{name}: {reason}")
     distance = np.abs(lam[:, None] - own)
     nearest = distance.argmin(1)
     allowed = np.where(own < _FGS1, *tolerance)[nearest]
@@ -213,7 +224,7 @@ def check_star(name: str, row: Mapping[str, Any]) -> Array:
         if row.get(column) is None:
             continue
         value = float(numbers(name, column, row[column], ()))
-        low, high, unit = _STAR_RANGES[column]
+        low, high, unit = STAR_RANGES[column]
         if not np.isnan(value) and not low <= value <= high:
             raise FeatureError(f"{name}: {column}: expected {unit}, {low:g} to {high:g}, found {value:g}")
         star[place] = value

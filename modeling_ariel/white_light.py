@@ -104,24 +104,6 @@ def robust_weights(standardised: Tensor, threshold: float = 3.5) -> Tensor:
     return (threshold / standardised.abs().clamp_min(threshold)) ** 2
 
 
-def fit_white(
-    time: Tensor,
-    y: Tensor,
-    sigma: Tensor,
-    good: Tensor,
-    u: Tensor,
-    prior: ShapePrior,
-    drift_sigma: tuple[float, ...],
-) -> WhiteFit:
-    """The best of :func:`white_solutions` of each of B visits; arguments as there, with B in place of 1."""
-    visits = (torch.tensor([row], device=y.device) for row in range(len(y)))
-    found = [
-        white_solutions(time[v], y[v], sigma[v], good[v], u[v], prior.rows(v), drift_sigma).rows(torch.tensor([0]))
-        for v in visits
-    ]
-    return WhiteFit(*(torch.cat([getattr(one, name) for one in found]) for name in WhiteFit.__annotations__))
-
-
 def white_solutions(
     time: Tensor,
     y: Tensor,
@@ -151,7 +133,7 @@ def white_solutions(
     problem = _Problem.of(time, y, noise, good, u, prior, drift_sigma)
     solutions = _separate(problem, _levenberg(problem, shapes, dips[0].snr))
     if not bool(used.all()):
-        other = torch.where(used, torch.arange(len(used)), int(torch.nonzero(used)[0]))
+        other = torch.where(used, torch.arange(len(used), device=used.device), int(torch.nonzero(used)[0]))
         solutions.depth, solutions.depth_err = solutions.depth[:, other], solutions.depth_err[:, other]
     return solutions
 
@@ -163,7 +145,7 @@ def _search(time: Tensor, y: Tensor, good: Tensor, information: Tensor, prior: S
     white = (weight * y).sum(0)[some] / weight.sum(0)[some]
     period = 2.0 * math.pi / float(prior.rate) if bool(prior.repeats) else math.inf
     duration = math.nan
-    if float(prior.sigma[0, 1]) < 0.2:
+    if bool(prior.known[0]):
         duration = 2.0 * math.sqrt(max(1.1 - float(prior.mean[0, 1]), 0.2)) / math.exp(float(prior.mean[0, 2]))
     dips = find_dips(time[some], white, duration, period, share=_AS_GOOD)
     if not dips:  # the known duration is none that the window can show
@@ -180,7 +162,7 @@ def _starts(dips: list[Dip], prior: ShapePrior, middle: float) -> Tensor:
 
     Of transits that repeat, the one nearest to the ``middle`` of the window gives the mid-time.
     """
-    known = float(prior.sigma[0, 1]) < 0.2
+    known = bool(prior.known[0])
     period = 2.0 * math.pi / float(prior.rate[0]) if bool(prior.repeats[0]) else math.inf
     shapes = []
     for place, dip in enumerate(dips):

@@ -131,7 +131,7 @@ def test_hubbles_gaps_over_contacts_never_give_a_wrong_depth_that_is_called_ok(w
             table=planet % 2 == 0, seed=planet,
         )  # fmt: skip
         fitted += assert_never_ok_and_wrong(curves, 2).status.count(OK)
-    assert fitted > 0
+    assert fitted >= 8  # of 10; others are cut by the window
 
 
 LONG = Curves(time=np.arange(0.1, 160, 0.2), wavelength=SPECTROGRAPH[::3], t0=80.0, period=3.5)
@@ -147,7 +147,7 @@ def test_days_round_a_transit_hold_as_many_as_the_period_says_and_none_behind_th
 
 
 def test_days_round_a_transit_of_unknown_period_never_give_a_wrong_depth_that_is_called_ok() -> None:
-    assert_never_ok_and_wrong(replace(LONG, table=False), 1)
+    assert assert_never_ok_and_wrong(replace(LONG, table=False), 1).status[0] in FITTED
 
 
 def test_both_transits_of_a_planet_of_0_81_days_are_fitted_on_a_day_of_data_with_its_table() -> None:
@@ -163,17 +163,18 @@ def test_both_transits_of_a_planet_of_0_81_days_are_fitted_on_a_day_of_data_with
 
 
 @pytest.mark.parametrize("table", [True, False])
-@pytest.mark.parametrize(
-    "shapes",
-    [[{"b": b, "t0": 3.3 + b} for b in (0.95, 1.0, 1.05, 1.1)], [{"k": k, "b": 0.2} for k in (0.45, 0.52, 0.6)]],
-    ids=["grazing", "deep"],
-)
-def test_a_transit_beyond_what_the_fit_models_is_right_or_not_called_ok(
-    shapes: list[dict[str, float]], table: bool
-) -> None:
-    for shape in shapes:
-        curves = Curves(wavelength=SPECTROGRAPH[::2], noise=2e-4, table=table, **shape)  # type: ignore[arg-type]
-        assert_never_ok_and_wrong(curves, 2)
+@pytest.mark.parametrize("b", [0.95, 1.0, 1.05, 1.1])
+def test_a_grazing_transit_is_never_called_ok(b: float, table: bool) -> None:
+    curves = Curves(wavelength=SPECTROGRAPH[::2], noise=2e-4, table=table, b=b, t0=3.3 + b)
+    found = curves.fit(curves.batch(2))
+    assert OK not in found.status
+    assert all(("grazing" in note) or ("no transit found" in note) for note in found.notes)
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("k", [0.45, 0.52, 0.6])
+def test_a_planet_half_as_large_as_its_star_has_its_depth(k: float, table: bool) -> None:
+    assert_right(Curves(wavelength=SPECTROGRAPH[::2], noise=2e-4, table=table, k=k, b=0.2), 2)
 
 
 # --- errors --------------------------------------------------------------------------------------------------------
@@ -196,10 +197,10 @@ def test_errors_that_are_far_off_give_the_depth_errors_of_right_ones(factor: flo
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"P": 0.0}, "P is not used: expected 0.05 to 1e+06, found 0"),
+        ({"P": 0.0}, "P is not used: expected days, 0.01 to 1e+06, found 0"),
         ({"P": -4.0}, "P is not used"),
         ({"sma": 0.0}, "sma is not used"),
-        ({"i": 1.54}, "i is not used: expected 45 to 135"),
+        ({"i": 1.54}, "i is not used: expected degrees, 45 to 135"),
         ({"Ts": 5.5}, "Ts is not used"),
         ({"P": 96.0}, "the curve contradicts it"),
         ({"P": 0.12, "sma": np.nan, "i": np.nan}, "of the star table P is not used: the curve contradicts it"),
@@ -223,6 +224,14 @@ def test_time_in_another_unit_is_named(factor: float, unit: str, table: bool) ->
     found = curves.fit(dict(batch, time=batch["time"] * factor))
     assert found.status[0] not in FITTED
     assert unit in found.notes[0]
+
+
+def test_mid_transit_is_told_from_the_zero_of_the_times_that_were_given() -> None:
+    curves = Curves(wavelength=SPECTROGRAPH[::3])
+    batch = curves.batch()
+    for zero in (0.0, 2_460_000.5 * 24):
+        found = curves.fit(dict(batch, time=batch["time"] + zero))
+        assert float(found.shape[0, 0]) == pytest.approx(zero + curves.t0, abs=0.01)
 
 
 def test_the_unit_of_flux_does_not_matter_beside_a_dead_channel_either() -> None:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from modeling_ariel.arrays import FeatureError
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.frames import rows_of
 
 
@@ -23,11 +24,12 @@ def long_table(**columns: object) -> pd.DataFrame:
 def test_points_that_the_table_calls_invalid_are_not_used(made: type) -> None:
     valid = np.array([True, False, True, True, True, True])
     (row,) = rows_of(made(long_table(valid=valid)))
-    np.testing.assert_array_equal(np.isnan(row["flux"]), ~valid.reshape(3, 2))
+    np.testing.assert_array_equal(row["valid"], valid.reshape(3, 2))
 
 
 def test_a_column_that_lost_its_digits_or_its_meaning_is_refused() -> None:
     with pytest.raises(FeatureError, match="column flux: expected float32 or float64, found float16"):
         rows_of(long_table(flux=np.arange(6, dtype=np.float16)))
-    with pytest.raises(FeatureError, match="column valid: expected true and false"):
-        rows_of(long_table(valid=np.arange(6)))
+    frame = long_table(valid=np.arange(6)).assign(time_h=np.repeat([0.0, 1.0, 2.0], 2))
+    with pytest.raises(FeatureError, match="visit 0: valid: expected true and false, found 2"):
+        ArielFeatureExtractor(wavelength=[0.7, 2.0])(rows_of(frame))

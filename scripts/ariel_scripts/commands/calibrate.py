@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ariel_scripts.opening.datasets import read_layouts
 from ariel_scripts.opening.hub import Located, locate_dataset, locate_model
 from ariel_scripts.opening.provenance import calibrated_layouts
 from ariel_scripts.options.calibrate import CalibrateOptions
+from ariel_scripts.options.fields import taken
 from ariel_scripts.prediction.calibration import (
     RECORD,
     fit_calibration,
@@ -76,8 +76,8 @@ def main(options: CalibrateOptions) -> None:
 def _job(options: CalibrateOptions, folder: Path, dataset: Located, planets: frozenset[int]) -> Job:
     """The predictions that are needed, kept beside the calibrated model."""
     out = options.out.with_name(f"{options.out.name}.predictions.parquet")
-    job = Job.of_options(options, [str(folder)], out)
-    return replace(job, revision=None, only=planets, dataset_revision=dataset.commit)
+    own = {"models": (str(folder),), "out": out, "revision": None, "only": planets, "dataset_revision": dataset.commit}
+    return taken(Job, options, **own)
 
 
 def _predictions(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from ariel_scripts.options.fields import taken
 from ariel_scripts.options.predict import PredictOptions
 from ariel_scripts.prediction.job import Job, predict
 
 
 def main(options: PredictOptions) -> None:
     """Predict, or say what would be predicted."""
-    job = Job.of_options(options, options.model, options.out)
+    job = taken(Job, options, models=tuple(options.model))
     if options.dry_run:
         typer.echo(job.prepare().plan())
         return

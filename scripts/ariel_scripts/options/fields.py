@@ -38,6 +38,12 @@ def options_of(options: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
     )
 
 
+def taken(settings: type[OptionsT], options: DataclassInstance, **others: Any) -> OptionsT:
+    """The dataclass ``settings`` with what ``options`` have under the names of its fields, and with ``others``."""
+    names = {field.name for field in dataclasses.fields(settings)} - others.keys()
+    return settings(**{name: getattr(options, name) for name in names if hasattr(options, name)}, **others)
+
+
 def values_of(options: DataclassInstance) -> dict[str, Any]:
     """The values of all options by the names of their parameters, in their order."""
     found: dict[str, Any] = {}

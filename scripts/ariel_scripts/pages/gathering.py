@@ -23,9 +23,9 @@ from hf_dataset.store.rows import DamagedDataset, find_row
 from hf_dataset.store.verify import recorded_root
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
-from modeling_ariel.light_curve_model import LightCurveModel
+from modeling_ariel.retrieval import band_limb_darkening, fit_white
 from modeling_ariel.visit_data import RetrievalError, band_curves, prepare_visit
-from modeling_ariel.white_light import WhiteFit, fit_white, shape_prior, white_model
+from modeling_ariel.white_light import WhiteFit, white_model
 
 STAR = (
     ("Rs", "R☉"),
@@ -158,30 +158,12 @@ def fit_white_curves(row: Row, wavelengths: np.ndarray) -> tuple[list[Band] | st
             torch.as_tensor(np.array(row[name])) for name in ("time", "flux", "flux_err", "valid")
         )
         data = prepare_visit(time, flux, error, valid)
+        star = {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
+        solutions, model = fit_white(data, star, torch.as_tensor(wavelengths), settings)
     except RetrievalError as refusal:
         return f"no white curve: {refusal}", []
+    fit, prior, u = solutions.rows(torch.tensor([0])), model.prior, band_limb_darkening(data, model)
     y, sigma, good = band_curves(data)
-    star = {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
-    fits = []
-    for table in (
-        star,
-        {name: star[name] if name == "Ts" else star[name] * torch.nan for name in star},
-    ):
-        prior = shape_prior(table, data.time, settings.table_sigma)
-        model = LightCurveModel(
-            data.time,
-            torch.as_tensor(wavelengths),
-            star["Ts"],
-            prior,
-            settings.drift,
-            settings.drift_sigma,
-            settings.wavelength_sigma,
-        )
-        u = (model.u_mean * data.channel[:, None]).sum(-1, keepdim=True) / data.channel.sum(-1)[:, None, None]
-        u = torch.cat([model.u_mean[..., :1], u], -1).transpose(1, 2)
-        fits.append((fit_white(data.time, y, sigma, good, u, prior, settings.drift_sigma), u, prior))
-    # a star table is a prior, unless the curves contradict it by 5 σ, as in `ariel retrieve`
-    fit, u, prior = fits[1] if float(fits[0][0].chi2 - fits[1][0].chi2) > 25 else fits[0]
     own = torch.cat([fit.depth[..., None], fit.limb, torch.zeros_like(fit.depth)[..., None], fit.baseline], -1)
     parameters = torch.cat([fit.shape, own.flatten(1)], -1)
     curve = white_model(data.time, data.width, parameters, u, prior, len(settings.drift_sigma))[0]
@@ -190,11 +172,11 @@ def fit_white_curves(row: Row, wavelengths: np.ndarray) -> tuple[list[Band] | st
         one, at = curve[0, i].numpy(), good[0, i].numpy()
         level = float(np.median(y[0, i].numpy()[at] / one[at])) if at.any() else 1.0
         bands.append(Band(name, hours, y[0, i].numpy() / level, sigma[0, i].numpy() / level, one, at))
-    return bands, fit_lines(fit)
+    return bands, fit_lines(fit, data.origin)
 
 
-def fit_lines(fit: WhiteFit) -> list[tuple[str, str]]:
-    """The white-light fit in words."""
+def fit_lines(fit: WhiteFit, origin: float) -> list[tuple[str, str]]:
+    """The white-light fit in words, whose times are from ``origin`` [h]."""
     depth, error = float(fit.depth[0, -1]), float(fit.depth_err[0, -1])
     chi2 = float(fit.chi2 / fit.points)
     lines = [
@@ -203,7 +185,7 @@ def fit_lines(fit: WhiteFit) -> list[tuple[str, str]]:
     ]
     if not (depth > 5 * error and float(fit.snr) > 5):
         return [*lines, ("transit", NOT_FOUND)]
-    mid, impact = float(fit.shape[0, 0]), float(fit.shape[0, 1]) ** 0.5
+    mid, impact = origin + float(fit.shape[0, 0]), float(fit.shape[0, 1]) ** 0.5
     return [*lines, ("mid-transit", f"{mid:.3f} h"), ("impact b", f"{impact:.2f}")]
 
 

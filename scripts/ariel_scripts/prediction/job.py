@@ -15,8 +15,6 @@ from tqdm import tqdm
 
 from ariel_scripts.opening.datasets import count_visits, load_arguments, open_split, wavelengths_of
 from ariel_scripts.opening.hub import Located, locate_dataset
-from ariel_scripts.options.calibrate import CalibrateOptions
-from ariel_scripts.options.predict import PredictOptions
 from ariel_scripts.prediction.fit_pool import FitPool
 from ariel_scripts.prediction.predictor import (
     Member,
@@ -59,24 +57,6 @@ class Job:
     seed: int = 0
     only: frozenset[int] | None = None  # planets to predict; None for all
     dataset_revision: str | None = None
-
-    @classmethod
-    def of_options(cls, options: PredictOptions | CalibrateOptions, models: Sequence[str], out: Path) -> Job:
-        """The predictions by ``models`` that the options of a command describe."""
-        return cls(
-            dataset=options.dataset,
-            models=tuple(models),
-            out=out,
-            revision=options.revision,
-            split=options.split,
-            batch=options.batch,
-            device=options.device,
-            samples=options.samples,
-            workers=options.workers,
-            limit=options.limit,
-            seed=options.seed,
-            dataset_revision=options.dataset_revision,
-        )
 
     def prepare(self) -> Prepared:
         """Models and the list of planets; ValueError where something doesn't fit together."""

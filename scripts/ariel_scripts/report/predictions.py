@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers.feature_extraction_utils import BatchFeature
 
 from ariel_scripts.opening.hub import Located
+from ariel_scripts.options.fields import taken
 from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction.fit_pool import keep_memory
 from ariel_scripts.prediction.job import Job, Prepared, predict
@@ -86,17 +87,9 @@ def all_predictions(options: ReportOptions, where: Located) -> list[NamedPredict
     for name, source in zip(names, options.models, strict=False):
         folder = options.out.with_name(f"{options.out.stem}.predictions")
         path = folder / f"{name.replace('/', '-')}.parquet"
-        job = Job(
-            dataset=options.dataset,
-            models=(source,),
-            out=path,
-            revision=options.revision,
-            split=options.split,
-            device=options.device,
-            workers=options.workers,
-            limit=options.limit,
-            dataset_revision=where.commit if where.revision else None,
-        )
+        commit = where.commit if where.revision else None
+        # the options' seed is that of the page
+        job = taken(Job, options, models=(source,), out=path, dataset_revision=commit, seed=0)
         latents = predicted(job)
         found, facts = read_file(path)
         named.append(NamedPredictions(name, source, found, latents, {**facts, "code": code_digest()}))

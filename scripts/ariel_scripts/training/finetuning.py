@@ -19,6 +19,7 @@ from ariel_scripts.opening.datasets import open_curves, read_truths, wavelengths
 from ariel_scripts.opening.hub import Located
 from ariel_scripts.opening.models import open_extractor, open_model, save_model, settings_of
 from ariel_scripts.opening.provenance import Origin
+from ariel_scripts.options.fields import taken
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.run_record import write_json
 from ariel_scripts.training.augmentation import Augmentation
@@ -279,15 +280,7 @@ def _loop_settings(options: FinetuneOptions) -> LoopSettings:
 
 
 def _augmentation(options: FinetuneOptions) -> Augmentation:
-    return Augmentation(
-        real_noise=options.real_noise,
-        swap=options.swap,
-        swap_width=options.swap_width,
-        mix=options.mix,
-        feature_scale=options.feature_scale,
-        level_shift=options.level_shift,
-        draws=options.draws,
-    )
+    return taken(Augmentation, options)
 
 
 def _open_model(

@@ -12,7 +12,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 
 from ariel_scripts.opening.hub import OPTION, Located, locate_dataset, locate_model
-from ariel_scripts.options.fields import values_of
+from ariel_scripts.options.fields import taken, values_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.options.training_loop import LoopOptions
@@ -25,24 +25,7 @@ _FREE = {"out", "restart", "dry_run", "processes", "fit_workers", "workers"}
 
 def loop_settings(options: LoopOptions, objective: str, sign: int) -> LoopSettings:
     """Settings of the loop; ``objective`` is the evaluation's number that decides, ``sign`` -1 where less is better."""
-    return LoopSettings(
-        steps=options.steps,
-        batch_size=options.batch_size,
-        accumulation=options.accumulation,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        warmup=options.warmup,
-        clip=options.clip,
-        precision=options.precision,
-        evaluate_every=options.evaluate_every,
-        patience=options.patience,
-        keep=options.keep,
-        objective=objective,
-        sign=sign,
-        tracker=options.tracker,
-        workers=options.workers,
-        seed=options.seed,
-    )
+    return taken(LoopSettings, options, objective=objective, sign=sign)
 
 
 def config_of(options: TrainingOptions) -> dict[str, Any]:
