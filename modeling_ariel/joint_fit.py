@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .least_squares import LinearSystem, solve
+from .least_squares import LinearSystem, SeriesColumns, solve
 from .light_curve_model import LightCurveModel, Linearised, Parameters
-from .noise import Jitter, estimate_jitter, jitter_responses
+from .noise import Series, estimate_noise
 from .visit_data import MODEL_ERROR, RetrievalError, VisitData, has_photometer, noise_scale, point_scatter
 from .white_light import robust_weights
 
@@ -79,31 +79,29 @@ class FittedVisits:
     parameters: Parameters
     linear: Linearised
     system: LinearSystem
-    jitter: Jitter | None
+    noise: list[Series]
     noise_scale: Tensor
 
 
 def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, settings: FitSettings) -> FittedVisits:
     """All Gauss-Newton steps but the last."""
-    y, jitter, scale = data.y.detach(), None, torch.ones_like(data.y[..., 0])
+    y, noise, scale = data.y.detach(), list[Series](), torch.ones_like(data.y[..., 0])
     photometer, few = data.photometer, int((data.weight > 0).any(-1).sum()) < _FEW
     white_depth = parameters.depth[:, -1]
     variance = torch.ones_like(parameters.depth)
-    series = torch.zeros_like(y[:, :, :1])
+    correlated = torch.zeros_like(y)
     for iteration in range(settings.iterations):
         linear = model.linearise(parameters, expansion_depths(parameters.depth, variance, white_depth, photometer))
         weight = (data.weight / scale[..., None] ** 2).clamp_max(MODEL_ERROR**-2)
         if iteration:
-            standardised = (y - linear.model - series) * weight.sqrt()
+            standardised = (y - linear.model - correlated) * weight.sqrt()
             weight = weight * robust_weights(standardised, settings.hit_threshold)
         own_precision, shared_precision, pull = model.priors(parameters)
         system = LinearSystem(linear.own, linear.shared, weight, own_precision, shared_precision, pull)
         system.bound = model.bound(parameters)
-        if jitter is not None:
-            system.series, system.series_precision = (
-                jitter.response[..., None] * linear.model[:, None],
-                jitter.precision,
-            )
+        system.series = [
+            SeriesColumns(one.response[:, None] * linear.model, one.basis, one.precision) for one in noise
+        ]
         if iteration == settings.iterations - 1:
             break
         solution = solve(system, y - linear.model)
@@ -112,29 +110,26 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
             continue
         around = expansion_depths(parameters.depth, variance, white_depth, photometer)
         residual = y - model.linearise(parameters, around, with_derivatives=False).model
-        if settings.jitter and settings.drift == "joint" and jitter is None:
-            responses = jitter_responses(data.level, data.channel, photometer)
-            design = _white_design(model, linear, data.channel)
-            jitter = estimate_jitter(data.time, residual, weight, responses, design)
-            series = jitter.flux(jitter.series)
-        elif solution.series is not None and jitter is not None:
-            series = jitter.flux(solution.series)
+        if settings.jitter and iteration == 1:
+            design = _transit_columns(model, linear, data.channel)
+            noise = estimate_noise(data, model.wavelength, residual, weight, design, settings.drift == "joint")
+        correlated = solution.series
         if few:
             scale = _scatter_scale(residual, data.weight)
         else:
-            scale = noise_scale(residual - series, data.weight, data.error_scale == 1.0)
-    return FittedVisits(parameters, linear, system, jitter, scale)
+            scale = noise_scale(residual - correlated, data.weight, data.error_scale == 1.0)
+    return FittedVisits(parameters, linear, system, noise, scale)
 
 
-def _white_design(model: LightCurveModel, linear: Linearised, channel: Tensor) -> Tensor:
-    """Columns (B, T, X) that the white curve was fitted with: level, depth, shape and drift."""
-    weights = channel / channel.sum(-1, keepdim=True)
-    depth = torch.einsum("bc,bct->bt", weights, linear.own[..., 0])[..., None]
-    columns = [torch.ones_like(depth), depth, model.polynomials.transpose(1, 2)]
+def _transit_columns(model: LightCurveModel, linear: Linearised, channel: Tensor) -> Tensor:
+    """Columns (T, X) that the white curve was fitted with but for drift: level, depth and shape."""
+    weights = channel[0] / channel.sum()
+    depth = torch.einsum("c,ct->t", weights, linear.own[0, ..., 0])[:, None]
+    columns = [torch.ones_like(depth), depth]
     if model.fit_shape:
-        columns.append(torch.einsum("bc,bcts->bts", weights, linear.shared[..., :3]))
+        columns.append(torch.einsum("c,cts->ts", weights, linear.shared[0, ..., :3]))
     design = torch.cat(columns, -1)
-    return design / design.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return design / design.norm(dim=0, keepdim=True).clamp_min(1e-12)
 
 
 def _scatter_scale(residual: Tensor, weight: Tensor) -> Tensor:

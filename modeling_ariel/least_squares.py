@@ -4,13 +4,14 @@ The model of a visit, linearised, is
 
     e[c, t] = X[c, t] x[c] + A[c, t] s + sum_k h[k, c, t] j[k, t] + noise,
 
-with parameters x of each channel, parameters s shared by all (Gaussian prior), and series j with known covariances.
+with parameters x of each channel, parameters s shared by all (Gaussian prior), and series j = basis a with known
+covariances.
 Eliminating x first (its normal matrix is block-diagonal) leaves a system as small as s and j together: the Schur
 complement of the normal equations, exact and cheap (see Boyd & Vandenberghe, Convex Optimization, appendix C.4).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -30,12 +31,31 @@ class Bound:
 
 
 @dataclass
+class SeriesColumns:
+    """A series in time, basis a: ``flux`` (B, C, T) of one unit of it; ``basis`` (T, R), None where R = T;
+    ``precision`` (R, R) of a.
+    """
+
+    flux: Tensor
+    basis: Tensor | None
+    precision: Tensor
+
+    def spread(self, values: Tensor) -> Tensor:
+        """values (..., T) along the coefficients a: (..., R)."""
+        return values if self.basis is None else values @ self.basis
+
+    def curve(self, coefficients: Tensor) -> Tensor:
+        """Flux (B, C, T) of coefficients (B, R)."""
+        series = coefficients if self.basis is None else coefficients @ self.basis.T
+        return self.flux * series[:, None]
+
+
+@dataclass
 class LinearSystem:
     """A linearised visit, batch first; n own and S shared columns.
 
     ``own`` (B, C, T, n); ``shared`` (B, C, T, S); ``weight`` (B, C, T) inverse variances; ``own_precision`` (n,) and
     ``shared_precision`` (B, S) of the priors; ``prior_pull`` (B, S) = precision * (prior mean - current value).
-    ``series`` (B, K, C, T) multiplies K series j, with inverse covariances ``series_precision`` (B, K, T, T); or None.
     ``bound``: a shared column that has a lowest value.
     """
 
@@ -45,28 +65,29 @@ class LinearSystem:
     own_precision: Tensor
     shared_precision: Tensor
     prior_pull: Tensor
-    series: Tensor | None = None
-    series_precision: Tensor | None = None
+    series: list[SeriesColumns] = field(default_factory=list)
     bound: Bound | None = None
 
 
 @dataclass
 class LinearSolution:
-    """``own`` (B, C, n), ``shared`` (B, S), ``series`` (B, K, T) or None.
+    """``own`` (B, C, n), ``shared`` (B, S), ``series`` (B, C, T) the flux of all series.
 
     ``variance`` (B, C) and, on request, ``covariance`` (B, C, C) of the first own column, ``shared_covariance``
     (B, S, S) and ``cross_covariance`` (B, C, S) of the first own column with the shared ones. ``unbound`` (B, 2): mean
-    and variance of the bounded column before its bound was heard.
+    and variance of the bounded column before its bound was heard. ``certain`` (B, C, C): the covariance were all series
+    known.
     """
 
     own: Tensor
     shared: Tensor
-    series: Tensor | None
+    series: Tensor
     variance: Tensor
     covariance: Tensor | None
     shared_covariance: Tensor | None = None
     cross_covariance: Tensor | None = None
     unbound: Tensor | None = None
+    certain: Tensor | None = None
 
 
 def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False) -> LinearSolution:
@@ -82,7 +103,7 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
     own_own = gram[..., :n, :n] + torch.diag_embed(system.own_precision)
     own_rest, rest_rest = gram[..., :n, n:], gram[..., n:, n:].sum(1) + torch.diag_embed(system.shared_precision)
     rest_rhs = projected[..., n:].sum(1) + system.prior_pull
-    if system.series is not None and system.series_precision is not None:
+    if system.series:
         cross, corner, rhs = _series_blocks(system, weighted, residual)
         own_rest = torch.cat([own_rest, cross[..., :n, :]], -1)
         border = cross[..., n:, :].sum(1)
@@ -101,13 +122,18 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
         factor.transpose(-1, -2), reduced_rhs - reduced @ rest[:, None], upper=True
     ).squeeze(-1)
     solution = LinearSolution(
-        own, rest[..., 0], None, *_covariances(factor, reduced, schur_factor, n_shared, with_covariance)
+        own,
+        rest[..., 0],
+        torch.zeros_like(residual),
+        *_covariances(factor, reduced, schur_factor, n_shared, with_covariance),
     )
     if system.bound is not None:
         solution = _truncate(system.bound, solution, (factor, reduced, schur_factor))
-    rest = solution.shared
-    series = rest[:, n_shared:].unflatten(1, (-1, residual.shape[-1])) if system.series is not None else None
-    return replace(solution, shared=rest[:, :n_shared], series=series)
+    sizes = [n_shared, *(len(one.precision) for one in system.series)]
+    shared, *coefficients = solution.shared.split(sizes, -1)
+    for one, values in zip(system.series, coefficients, strict=True):
+        solution.series = solution.series + one.curve(values)
+    return replace(solution, shared=shared)
 
 
 def _truncate(bound: Bound, solution: LinearSolution, factors: tuple[Tensor, Tensor, Tensor]) -> LinearSolution:
@@ -168,28 +194,28 @@ def truncated_root(alpha: Tensor, nodes: int = 256) -> tuple[Tensor, Tensor]:
 
 
 def _series_blocks(system: LinearSystem, weighted: Tensor, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Normal-matrix blocks of the series with the columns (B, C, n + S, K T) and themselves, and the right side."""
-    h, precision = system.series, system.series_precision
-    if h is None or precision is None:
-        raise ValueError("LinearSystem: expected series with series_precision")
-    count, bins = h.shape[1], h.shape[-1]
-    columns = weighted.transpose(-1, -2)
-    cross = torch.cat([columns * h[:, k, :, None] for k in range(count)], -1)
-    pushed = h * system.weight[:, None]
-    corner = h.new_zeros(len(h), count * bins, count * bins)
-    for k in range(count):
-        for m in range(count):
-            block = torch.diag_embed((pushed[:, k] * h[:, m]).sum(1))
-            corner[:, k * bins : (k + 1) * bins, m * bins : (m + 1) * bins] = block + precision[:, k] * (k == m)
-    return cross, corner, (pushed * residual[:, None]).sum(2).flatten(1)
+    """Normal-matrix blocks of the series with the columns (B, C, n + S, R) and themselves, and the right side."""
+    columns, rows = weighted.transpose(-1, -2), []
+    cross = torch.cat([one.spread(columns * one.flux[:, :, None]) for one in system.series], -1)
+    pushed = [one.flux * system.weight for one in system.series]
+    for k, one in enumerate(system.series):
+        blocks = []
+        for m, other in enumerate(system.series):
+            common = torch.diag_embed((pushed[k] * other.flux).sum(1))
+            block = one.spread(other.spread(common).transpose(-1, -2)).transpose(-1, -2)
+            blocks.append(block + one.precision if k == m else block)
+        rows.append(torch.cat(blocks, -1))
+    rhs = [one.spread((push * residual).sum(1)) for one, push in zip(system.series, pushed, strict=True)]
+    return cross, torch.cat(rows, -2), torch.cat(rhs, -1)
 
 
 def _covariances(
     factor: Tensor, reduced: Tensor, schur_factor: Tensor, n_shared: int, whole: bool
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, None, Tensor | None]:
     """Variance (B, C) of the first own parameter, everything else marginalised; and, where ``whole``, its covariance.
 
-    With it those of the shared parameters (B, S, S) and between the two (B, C, S).
+    With it those of the shared parameters (B, S, S) and between the two (B, C, S), and that of the first own parameter
+    were the series known.
     """
     first = torch.zeros_like(factor[..., :1])
     first[..., 0, 0] = 1.0
@@ -199,8 +225,16 @@ def _covariances(
     spread = torch.linalg.solve_triangular(schur_factor, sensitivity.transpose(-1, -2), upper=False)
     variance = alone + (spread**2).sum(-2)
     if not whole:
-        return variance, None, None, None
+        return variance, None, None, None, None, None
     unit = torch.eye(schur_factor.shape[-1], n_shared, dtype=factor.dtype, device=factor.device)
     columns = torch.linalg.solve_triangular(schur_factor, unit.expand(len(factor), -1, -1), upper=False)
     covariance = torch.diag_embed(alone) + spread.transpose(-1, -2) @ spread
-    return variance, covariance, columns.transpose(-1, -2) @ columns, -spread.transpose(-1, -2) @ columns
+    leading = spread[..., :n_shared, :]  # the factor's first rows are those of the shared parameters alone
+    return (
+        variance,
+        covariance,
+        columns.transpose(-1, -2) @ columns,
+        -spread.transpose(-1, -2) @ columns,
+        None,
+        torch.diag_embed(alone) + leading.transpose(-1, -2) @ leading,
+    )

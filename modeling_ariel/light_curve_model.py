@@ -72,7 +72,7 @@ class LightCurveModel:
     ):
         self.time, self.prior, self.drift, self.fit_shape = time, prior, drift, fit_shape
         self.width = time.diff(dim=-1).median(-1).values
-        self.photometer = photometer
+        self.wavelength, self.photometer = wavelength, photometer
         self.u_mean, self.u_basis, self.limb_sigma = limb_darkening_prior(wavelength, temperature, photometer)
         self.n_time, self.n_wavelength = len(drift_sigma), len(wavelength_sigma)
         self.polynomials = legendre(scaled_time(time), self.n_time)[1:].transpose(0, 1)  # (B, P, T)

@@ -1,10 +1,15 @@
-"""Correlated noise of a visit, estimated from the residuals of a fit: pointing jitter that channels share.
+"""Correlated noise of a visit, estimated from the residuals of a fit: series in time that channels share.
 
 A pointing excursion moves all AIRS channels together where the aperture loses light, and by the slope of the stellar
-spectrum where it runs along the dispersion: two time series, correlated over a few bins, that do not average down over
-the spectrum and must be in the covariance. The amplitude and correlation time of each maximise the restricted
-likelihood (REML, Patterson & Thompson 1971, Biometrika 58, 545) of the residual projected on its response, which
-accounts for what the fitted transit and drift have already swallowed.
+spectrum where it runs along the dispersion; a drift whose time shape changes with wavelength tilts the spectrum; a
+photometer has noise of its own. Each is a response of the channels times a series in time, which does not average down
+over the spectrum and must be in the covariance.
+
+A series has two parts, told apart by their timescale. Jitter, of bins: its amplitude and correlation time maximise the
+restricted likelihood (REML, Patterson & Thompson 1971, Biometrika 58, 545) of the residual projected on the response,
+which accounts for what the fitted transit and drift have swallowed. Slow noise, of hours: a visit hardly holds a few
+correlation times of it, so that its size is not picked but averaged over, by the same likelihood, under a prior that
+doubts it; what enters the fit is the mean covariance. It lives on cosines over the window.
 """
 
 import math
@@ -14,31 +19,113 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .visit_data import averaged
+from .limb_darkening import channel_basis, legendre
+from .transit_search import scaled_time
+from .visit_data import VisitData, averaged
 
 _CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
 _FEWEST_BINS, _MOST_BINS = 10, 600
-_FLOOR = 1e-9  # relative flux: keeps the covariance of absent jitter invertible
+_COSINES = 40  # of the slow noise: down to a 20th of the window
+_SLOW_WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # its correlation times over the window
+_SLOW_RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)  # its amplitude over white sigma
+_ABSENT = 0.5  # prior probability that a response has no slow noise, or no drift of its own
+_DRIFT_PPM = (0.0, 30.0, 100.0, 300.0, 1000.0)  # first order in time of a response's own drift
+_DRIFT_ORDERS = (1.0, 0.6, 0.25, 0.1, 0.1)  # the others over it, as in real white curves
+_SMALL = 1e-14  # variance, relative flux squared: keeps covariances invertible
+_MANY_CHANNELS, _SOME_CHANNELS = 30, 8  # from which responses to the stellar spectrum, and to wavelength, are told
 
 
 @dataclass
-class Jitter:
-    """Jitter of B visits as K series of unit variance.
+class Series:
+    """Correlated noise as ``response`` (C,) times a series in time, basis a, with a Gaussian prior on a.
 
-    ``response`` (B, K, C) relative flux at one sigma; ``precision`` (B, K, T, T) inverse correlation matrices;
-    ``series`` (B, K, T) first estimates; ``correlation_bins`` (B, K) e-folding times; ``rms`` (B,) of the white curve.
+    ``basis`` (T, R), or None where a has a value for each bin; ``precision`` (R, R) [relative flux^-2] of a; ``rms`` of
+    the series [relative flux].
     """
 
     response: Tensor
+    basis: Tensor | None
     precision: Tensor
-    series: Tensor
-    correlation_bins: Tensor
-    rms: Tensor
+    rms: float
 
-    def flux(self, series: Tensor) -> Tensor:
-        """Relative flux (B, C, T) of series (B, K, T)."""
-        return self.response.transpose(1, 2) @ series
+
+@dataclass(frozen=True)
+class _Response:
+    """What channels (C,) answer; ``drifts``: whether it has a drift that the fit does not model otherwise."""
+
+    channels: Tensor
+    drifts: bool = False
+
+
+def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
+    """The common loss of light in a spectrograph, the slope of the stellar spectrum d ln F / d channel, orders 1 and 2
+    in wavelength, each orthogonal to those before it; and the photometer, another detector, unless it is all there is.
+    """
+    weight, level = data.channel[0], data.level[0]
+    used = (data.weight[0] > 0).any(-1)
+    first = int(data.photometer and bool(used[1:].any()))
+    spectrograph = torch.ones_like(level)
+    spectrograph[:first] = 0.0
+    shapes = [(spectrograph, False)]
+    count = int((used[first:]).sum())
+    if len(level) >= _MANY_CHANNELS:
+        slope = torch.gradient(level[first:].log())[0].clamp(-0.1, 0.1)  # a dead neighbour is not a slope
+        shapes.append((torch.cat([level.new_zeros(first), slope]), False))
+    if count >= _SOME_CHANNELS:
+        shapes += [(shape, True) for shape in channel_basis(wavelength, 2, bool(first))[-2:]]
+    found: list[_Response] = []
+    for shape, drifts in shapes:
+        for other in found:
+            shape = shape - other.channels * (weight * shape * other.channels).sum() / (weight * other.channels**2).sum()
+        size = shape[used].abs().max()
+        if float(size) > 1e-6:
+            found.append(_Response(shape * spectrograph / size, drifts))
+    if first and bool(used[0]):
+        found.append(_Response(1.0 - spectrograph))
+    return found
+
+
+def estimate_noise(
+    data: VisitData, wavelength: Tensor, residual: Tensor, weight: Tensor, transit: Tensor, separable: bool
+) -> list[Series]:
+    """Correlated noise of a visit from residuals of a fit without it.
+
+    Args:
+        data: the visit; ``wavelength`` (C,) [um].
+        residual: (1, C, T) relative flux; ``weight`` (1, C, T) inverse variance, 0 where invalid.
+        transit: (T, X) columns of level, depth and shape that the fit has used.
+        separable: whether the fit's drift has one shape in time for all of a spectrograph's channels.
+    """
+    time, found = data.time[0], list[Series]()
+    drift = legendre(scaled_time(time[None])[0], len(_DRIFT_ORDERS))[1:].T
+    for response in _responses(data, wavelength):
+        shape = response.channels
+        information = shape**2 @ weight[0]
+        informed = _informed(information)
+        if int(informed.sum()) < _FEWEST_BINS:
+            continue
+        projected = (shape * (weight[0] * residual[0]).T).sum(-1) / information.clamp_min(_SMALL)
+        white = float(1.0 / information[informed].median())
+        cosines = _cosines(time, int(informed.sum()))
+        jitter = _jitter(time, projected, informed, white, torch.cat([transit, cosines], -1))
+        if jitter is not None:
+            found.append(Series(shape, None, *jitter))
+        sizes = _DRIFT_PPM if response.drifts and separable else ()
+        covariance = _slow_noise(projected, informed, white, transit, drift, cosines, sizes)
+        precision = torch.linalg.inv(covariance + _SMALL * torch.eye(len(covariance)).to(covariance))
+        rms = float(((cosines @ covariance) * cosines).sum(-1).mean().sqrt())
+        found.append(Series(shape, cosines, 0.5 * (precision + precision.T), rms))
+    return found
+
+
+def _informed(information: Tensor) -> Tensor:
+    """Bins (T,) that say something of a series: an empty one would count as an exact zero."""
+    some = information > 0
+    return some & (information > 0.1 * information[some].median()) if bool(some.any()) else some
+
+
+# --- jitter --------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -55,16 +142,18 @@ def exponential_correlation(time: Tensor, length: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _spectra(grid: tuple[float, ...], step: float, device: torch.device) -> _Spectra:
+def _spectra(grid: tuple[float, ...], step: float, lengths: tuple[float, ...], device: torch.device) -> _Spectra:
     time = torch.tensor(grid, dtype=torch.float64, device=device)
-    lengths = step * time.new_tensor(_CORRELATION_BINS)
-    return _Spectra(*torch.linalg.eigh(exponential_correlation(time.expand(len(lengths), -1), lengths)))
+    correlation_times = step * time.new_tensor(lengths)
+    return _Spectra(*torch.linalg.eigh(exponential_correlation(time.expand(len(lengths), -1), correlation_times)))
 
 
-def _grid(time: Tensor, step: Tensor) -> tuple[tuple[float, ...], float, torch.device]:
-    """Arguments of :func:`_spectra`, in 1e-5 h: float32 hours carry some 1e-6 h of rounding, and visits share grids."""
+def _grid(time: Tensor, step: Tensor) -> tuple[tuple[float, ...], float]:
+    """First arguments of :func:`_spectra`, in 1e-5 h: float32 hours carry some 1e-6 h of rounding, and visits share
+    grids.
+    """
     counted = ((time - time[0]) * 1e5).round()
-    return tuple(counted.tolist()), round(float(step) * 1e5, 1), time.device
+    return tuple(counted.tolist()), round(float(step) * 1e5, 1)
 
 
 def _inverse(time: Tensor, length: Tensor) -> Tensor:
@@ -78,72 +167,21 @@ def _inverse(time: Tensor, length: Tensor) -> Tensor:
     return torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
 
 
-def jitter_responses(flux_level: Tensor, weight: Tensor, photometer: bool = True) -> Tensor:
-    """Shapes (B, K, C) of the channels' answers to jitter.
-
-    The common loss of light in AIRS; and the slope of the stellar spectrum, d ln F / d channel, made orthogonal to it
-    under ``weight`` (B, C). A ``photometer`` is another detector and answers neither, unless it is all there is.
-    ``flux_level`` (B, C) [e-/exposure].
-    """
-    common = torch.ones_like(flux_level)
-    first = int(photometer and bool((weight[:, 1:] > 0).any()))
-    common[:, :first] = 0.0
-    if flux_level.shape[-1] < 30:
-        return common[:, None]
-    log_level = flux_level[:, first:].log()
-    slope = torch.cat([torch.zeros_like(flux_level[:, :first]), torch.gradient(log_level, dim=-1)[0]], -1)
-    slope = slope.clamp(-0.1, 0.1)  # a dead neighbour is not a slope
-    mean = (weight * common * slope).sum(-1, keepdim=True) / (weight * common).sum(-1, keepdim=True)
-    slope = (slope - mean) * common
-    return torch.stack(
-        [common, slope / slope.norm(dim=-1, keepdim=True).clamp_min(1e-12) * math.sqrt(slope.shape[-1])], 1
-    )
-
-
-def estimate_jitter(time: Tensor, residual: Tensor, weight: Tensor, responses: Tensor, design: Tensor) -> Jitter:
-    """Jitter of a batch from residuals of a fit without it.
-
-    Args:
-        time: (B, T) [h].
-        residual: (B, C, T) relative flux; ``weight`` (B, C, T) inverse variance, 0 where invalid.
-        responses: (B, K, C) from :func:`jitter_responses`.
-        design: (B, T, X) white-light columns that the fit has used (level, drift, transit).
-    """
-    information = torch.einsum("bkc,bct->bkt", responses**2, weight)
-    projected = torch.einsum("bkc,bct->bkt", responses, weight * residual) / information.clamp_min(_FLOOR)
-    amplitude = torch.full_like(projected[..., 0], _FLOOR)
-    index = torch.zeros_like(amplitude, dtype=torch.long)
-    precision, mean = [], torch.zeros_like(projected)
-    for row in range(len(time)):
-        step = time[row].diff().median()
-        for k in range(projected.shape[1]):
-            informed = _informed(information[row, k])
-            ratio, white = 0.0, 1.0
-            if int(informed.sum()) >= _FEWEST_BINS:
-                white = float(1.0 / information[row, k, informed].median())
-                at, left, columns = averaged(
-                    _MOST_BINS, time[row, informed], projected[row, k, informed], design[row, informed]
-                )
-                group = int(informed.sum()) // len(at)
-                best, ratio = _reml(left, white / group, columns, _spectra(*_grid(at, step)))
-                index[row, k], ratio = best, ratio / math.sqrt(group)
-            length = step * _CORRELATION_BINS[int(index[row, k])]
-            correlation = exponential_correlation(time[row], length)
-            precision.append(_inverse(time[row], length))
-            if ratio > 0.0:
-                amplitude[row, k] = ratio * math.sqrt(white)
-                own = ratio**2 * correlation[informed][:, informed] + torch.eye(int(informed.sum())).to(time)
-                gain = torch.linalg.solve(own, projected[row, k, informed]) * ratio / math.sqrt(white)
-                mean[row, k] = correlation[:, informed] @ gain
-    bins = time.new_tensor(_CORRELATION_BINS)[index]
-    stacked = torch.stack(precision).unflatten(0, projected.shape[:2])
-    return Jitter(amplitude[..., None] * responses, stacked, mean, bins, amplitude[:, 0])
-
-
-def _informed(information: Tensor) -> Tensor:
-    """Bins (T,) that say something of a series: an empty one would count as an exact zero."""
-    some = information > 0
-    return some & (information > 0.1 * information[some].median()) if bool(some.any()) else some
+def _jitter(
+    time: Tensor, projected: Tensor, informed: Tensor, white: float, design: Tensor
+) -> tuple[Tensor, float] | None:
+    """Precision (T, T) and rms of noise that lasts for bins, in what a ``design`` with slow noise leaves; or None."""
+    step = time.diff().median()
+    shorter = tuple(bins for bins in _CORRELATION_BINS if bins * float(step) < float(time[-1] - time[0]) / 20)
+    at, left, columns = averaged(_MOST_BINS, time[informed], projected[informed], design[informed])
+    if len(at) < _FEWEST_BINS or not shorter or len(at) < 2 * design.shape[-1]:
+        return None
+    group = int(informed.sum()) // len(at)
+    best, ratio = _reml(left, white / group, columns, _spectra(*_grid(at, step), shorter, time.device))
+    if ratio == 0.0:
+        return None
+    rms = ratio * math.sqrt(white / group)
+    return _inverse(time, step * shorter[best]) / rms**2, rms
 
 
 def _reml(residual: Tensor, white: float, design: Tensor, spectra: _Spectra) -> tuple[int, float]:
@@ -151,9 +189,96 @@ def _reml(residual: Tensor, white: float, design: Tensor, spectra: _Spectra) -> 
     rotated = spectra.vectors.transpose(-1, -2) @ torch.cat([residual[:, None], design], -1)  # (L, T, 1 + X)
     ratios = residual.new_tensor(_AMPLITUDE_RATIOS)
     total = white * (ratios[:, None, None] ** 2 * spectra.values + 1.0)  # (R, L, T)
-    gram = torch.einsum("lti,rlt,ltj->rlij", rotated, 1.0 / total, rotated)
-    information, cross = gram[..., 1:, 1:], gram[..., 1:, :1]
-    fitted = (cross * torch.linalg.solve(information, cross)).sum((-2, -1))
-    deviance = total.log().sum(-1) + torch.linalg.slogdet(information).logabsdet + gram[..., 0, 0] - fitted
+    deviance = _deviance(rotated, total, rotated.new_zeros(1, design.shape[-1]))[0]
     best = int(deviance.argmin())
-    return best % len(_CORRELATION_BINS), _AMPLITUDE_RATIOS[best // len(_CORRELATION_BINS)]
+    return best % deviance.shape[-1], _AMPLITUDE_RATIOS[best // deviance.shape[-1]]
+
+
+def _deviance(rotated: Tensor, total: Tensor, precision: Tensor) -> Tensor:
+    """-2 ln of the restricted likelihood (S, R, L), but for a constant.
+
+    Args:
+        rotated: (L, T, 1 + X) residual and design in the eigenvectors of L correlations.
+        total: (R, L, T) variances there, for R amplitudes.
+        precision: (S, X) of the design's columns, 0 where they are free; S priors.
+    """
+    gram = torch.einsum("lti,rlt,ltj->rlij", rotated, 1.0 / total, rotated)
+    information = gram[..., 1:, 1:] + torch.diag_embed(precision)[:, None, None]  # (S, R, L, X, X)
+    cross = gram[..., 1:, :1].expand(*information.shape[:-1], 1)
+    fitted = (cross * torch.linalg.solve(information, cross)).sum((-2, -1))
+    volume = torch.linalg.slogdet(information).logabsdet - precision.clamp_min(1e-300).log().where(
+        precision > 0, torch.zeros_like(precision)
+    ).sum(-1)[:, None, None]
+    return total.log().sum(-1) + volume + gram[..., 0, 0] - fitted
+
+
+# --- slow noise ----------------------------------------------------------------------------------------------------
+
+
+def _cosines(time: Tensor, informed: int) -> Tensor:
+    """(T, R) over the window."""
+    x = (time - time[0]) / (time[-1] - time[0])
+    order = torch.arange(1, 1 + min(_COSINES, informed // 4), dtype=time.dtype, device=time.device)
+    return torch.cos(math.pi * x[:, None] * order)
+
+
+@lru_cache(maxsize=8)
+def _slow_covariances(size: int, device: torch.device) -> Tensor:
+    """Covariances (L, R, R) of the cosines' coefficients, of unit noise with each of the correlation times."""
+    x = torch.linspace(0.0, 1.0, 8 * _COSINES, dtype=torch.float64, device=device)
+    inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, 4 * size)], -1))[1:]
+    kernels = exponential_correlation(x.expand(len(_SLOW_WINDOWS), -1), x.new_tensor(_SLOW_WINDOWS))
+    return inverse @ kernels @ inverse.T
+
+
+@lru_cache(maxsize=8)
+def _drift_covariance(size: int, device: torch.device) -> Tensor:
+    """The same (R, R) of a polynomial drift whose first order is 1."""
+    x = torch.linspace(0.0, 1.0, 8 * _COSINES, dtype=torch.float64, device=device)
+    inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, 4 * size)], -1))[1:]
+    columns = inverse @ legendre(2.0 * x - 1.0, len(_DRIFT_ORDERS))[1:].T * x.new_tensor(_DRIFT_ORDERS)
+    return columns @ columns.T
+
+
+def _slow_noise(
+    projected: Tensor,
+    informed: Tensor,
+    white: float,
+    transit: Tensor,
+    drift: Tensor,
+    cosines: Tensor,
+    sizes: tuple[float, ...],
+) -> Tensor:
+    """Mean covariance (R, R) of the cosines' coefficients, over sizes and correlation times.
+
+    With ``sizes`` [ppm] the response may have a drift (T, P) of such first orders, which is then part of the noise.
+    """
+    size, device = cosines.shape[-1], cosines.device
+    frame, scale = torch.linalg.qr(cosines[informed])
+    columns = torch.cat([transit, drift * drift.new_tensor(_DRIFT_ORDERS)], -1)[informed]
+    rest = projected[informed] - frame @ (frame.T @ projected[informed])
+    # jitter, seen slowly, is white noise too
+    white = max(white, float(rest.square().sum()) / max(len(rest) - size - columns.shape[-1], 1))
+    slow = _slow_covariances(size, device)
+    values, vectors = torch.linalg.eigh(scale @ slow @ scale.T)
+    rotated = vectors.transpose(-1, -2) @ (frame.T @ torch.cat([projected[informed, None], columns], -1))
+    ratios = cosines.new_tensor((0.0, *_SLOW_RATIOS))
+    total = white * (ratios[:, None, None] ** 2 * values.clamp_min(0.0) + 1.0)
+    drifts = cosines.new_tensor(sizes or (math.inf,)) * 1e-6
+    precision = cosines.new_zeros(len(drifts), columns.shape[-1])
+    precision[:, transit.shape[-1] :] = (drifts.clamp_min(1e-7) ** -2)[:, None]
+    prior = _doubting(len(drifts), drifts)[:, None, None] + _doubting(len(ratios), ratios)[:, None]
+    log_weight = prior - 0.5 * _deviance(rotated, total, precision)
+    weight = torch.softmax(log_weight.flatten(), 0).reshape(log_weight.shape)
+    noise = white * torch.einsum("srl,r,lij->ij", weight, ratios**2, slow)
+    if sizes:
+        noise = noise + (weight.sum((1, 2)) * drifts**2).sum() * _drift_covariance(size, device)
+    return noise
+
+
+def _doubting(count: int, like: Tensor) -> Tensor:
+    """ln of a prior (N,) that gives the first of several possibilities, nothing, _ABSENT, and the others equal parts."""
+    if count == 1:
+        return like.new_zeros(1)
+    rest = (1.0 - _ABSENT) / (count - 1)
+    return like.new_tensor([_ABSENT] + [rest] * (count - 1)).log()

@@ -18,6 +18,7 @@ from .columns import STAR_IN_FIT, STAR_RANGES, wrong_um
 from .joint_fit import FitSettings, expansion_depths, iterate, shared_count
 from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
+from .noise import Series
 from .status import DOUBTFUL, FAILED
 from .verdict import Unanswered, check_white, faint, judge
 from .visit_data import RetrievalError, VisitData, band_curves, between_places, prepare_visit
@@ -254,9 +255,7 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         final = model.step(fitted.parameters, solution.own, solution.shared)
         around = expansion_depths(final.depth, solution.variance, white.depth[:, -1], data.photometer)
         end = model.linearise(final, around, False).model
-        jitter = torch.zeros_like(end)
-        if solution.series is not None and fitted.system.series is not None:
-            jitter = (fitted.system.series * solution.series[:, :, None]).sum(1)
+        jitter = solution.series
         residual = torch.where(data.weight > 0, data.y - end - jitter, torch.zeros_like(end))
         shared, shared_covariance, cross, free_b2 = _standardised(model, fitted.parameters, final, solution)
         mean = (data.channel > 0) / solution.variance
@@ -282,13 +281,19 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         residual=residual,
         weight=fitted.system.weight,
         noise_scale=fitted.noise_scale * data.error_scale,
-        jitter_rms=fitted.jitter.rms if fitted.jitter else torch.zeros_like(white_depth),
+        jitter_rms=_white_rms(fitted.noise, mean),
         shared=shared,
         shared_covariance=shared_covariance,
         cross_covariance=cross,
         free_b2=free_b2,
         table_known=model.prior.known,
     )
+
+
+def _white_rms(noise: list[Series], mean: Tensor) -> Tensor:
+    """Root mean square (B,) of correlated noise in a mean (B, C) of the channels."""
+    squares = [(mean @ one.response * one.rms) ** 2 for one in noise]
+    return torch.stack([torch.zeros_like(mean[:, 0]), *squares]).sum(0).sqrt()
 
 
 def _weighed(fits: list[ClassicalFit], share: Tensor) -> ClassicalFit:
