@@ -90,14 +90,14 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
     white_depth = parameters.depth[:, -1]
     variance = torch.ones_like(parameters.depth)
     correlated = torch.zeros_like(y)
+    linear = model.linearise(parameters, expansion_depths(parameters.depth, variance, white_depth, photometer))
     for iteration in range(settings.iterations):
-        linear = model.linearise(parameters, expansion_depths(parameters.depth, variance, white_depth, photometer))
         weight = (data.weight / scale[..., None] ** 2).clamp_max(MODEL_ERROR**-2)
         if iteration:
             standardised = (y - linear.model - correlated) * weight.sqrt()
             weight = weight * robust_weights(standardised, settings.hit_threshold)
         own_precision, shared_precision, pull = model.priors(parameters)
-        system = LinearSystem(linear.own, linear.shared, weight, own_precision, shared_precision, pull)
+        system = LinearSystem(linear.columns, linear.mixing, weight, own_precision, shared_precision, pull)
         system.bound = model.bound(parameters)
         system.series = [
             SeriesColumns(one.response[:, None] * linear.model, one.basis, one.precision) for one in noise
@@ -106,10 +106,10 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
             break
         solution = solve(system, y - linear.model)
         parameters, variance = model.step(parameters, solution.own, solution.shared), solution.variance
+        linear = model.linearise(parameters, expansion_depths(parameters.depth, variance, white_depth, photometer))
         if iteration == 0:
             continue
-        around = expansion_depths(parameters.depth, variance, white_depth, photometer)
-        residual = y - model.linearise(parameters, around, with_derivatives=False).model
+        residual = y - linear.model
         if settings.jitter and iteration == 1:
             design = _transit_columns(model, linear, data.channel)
             noise = estimate_noise(data, model.wavelength, residual, weight, design, settings.drift == "joint")
@@ -124,10 +124,10 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
 def _transit_columns(model: LightCurveModel, linear: Linearised, channel: Tensor) -> Tensor:
     """Columns (T, X) that the white curve was fitted with but for drift: level, depth and shape."""
     weights = channel[0] / channel.sum()
-    depth = torch.einsum("c,ct->t", weights, linear.own[0, ..., 0])[:, None]
+    depth = torch.einsum("c,ct->t", weights, linear.columns[0, :, 0])[:, None]
     columns = [torch.ones_like(depth), depth]
     if model.fit_shape:
-        columns.append(torch.einsum("c,cts->ts", weights, linear.shared[0, ..., :3]))
+        columns.append(torch.einsum("c,cst->ts", weights, linear.columns[0, :, 2:5]))
     design = torch.cat(columns, -1)
     return design / design.norm(dim=0, keepdim=True).clamp_min(1e-12)
 

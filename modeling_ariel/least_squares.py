@@ -52,15 +52,16 @@ class SeriesColumns:
 
 @dataclass
 class LinearSystem:
-    """A linearised visit, batch first; n own and S shared columns.
+    """A linearised visit, batch first; n own and S shared parameters.
 
-    ``own`` (B, C, T, n); ``shared`` (B, C, T, S); ``weight`` (B, C, T) inverse variances; ``own_precision`` (n,) and
+    Their derivatives are mixtures of a few ``columns`` (B, C, N, T): ``mixing`` (B, C, N, n + S), own parameters first.
+    ``weight`` (B, C, T) inverse variances; ``own_precision`` (n,) and
     ``shared_precision`` (B, S) of the priors; ``prior_pull`` (B, S) = precision * (prior mean - current value).
     ``bound``: a shared column that has a lowest value.
     """
 
-    own: Tensor
-    shared: Tensor
+    columns: Tensor
+    mixing: Tensor
     weight: Tensor
     own_precision: Tensor
     shared_precision: Tensor
@@ -95,18 +96,18 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
 
     The mean is linear in ``residual`` (B, C, T), and autograd sees just that: the matrices are constants of the step.
     """
-    n, n_shared = system.own.shape[-1], system.shared.shape[-1]
-    columns = torch.cat([system.own, system.shared], -1)
-    weighted = columns * system.weight[..., None]
-    gram = weighted.transpose(-1, -2) @ columns  # (B, C, n + S, n + S)
-    projected = (weighted.transpose(-1, -2) @ residual[..., None]).squeeze(-1)
+    n, n_shared = len(system.own_precision), system.shared_precision.shape[-1]
+    weighted, mixing = system.columns * system.weight[:, :, None], system.mixing
+    mixed = mixing.transpose(-1, -2)  # (B, C, n + S, N)
+    gram = mixed @ (weighted @ system.columns.transpose(-1, -2)) @ mixing
+    projected = (mixed @ (weighted @ residual[..., None])).squeeze(-1)
     own_own = gram[..., :n, :n] + torch.diag_embed(system.own_precision)
     own_rest, rest_rest = gram[..., :n, n:], gram[..., n:, n:].sum(1) + torch.diag_embed(system.shared_precision)
     rest_rhs = projected[..., n:].sum(1) + system.prior_pull
     if system.series:
         cross, corner, rhs = _series_blocks(system, weighted, residual)
-        own_rest = torch.cat([own_rest, cross[..., :n, :]], -1)
-        border = cross[..., n:, :].sum(1)
+        own_rest = torch.cat([own_rest, mixed[..., :n, :] @ cross], -1)
+        border = mixing[..., n:].flatten(1, 2).transpose(-1, -2) @ cross.flatten(1, 2)
         rest_rest = torch.cat(
             [torch.cat([rest_rest, border], -1), torch.cat([border.transpose(-1, -2), corner], -1)], -2
         )
@@ -194,9 +195,9 @@ def truncated_root(alpha: Tensor, nodes: int = 256) -> tuple[Tensor, Tensor]:
 
 
 def _series_blocks(system: LinearSystem, weighted: Tensor, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Normal-matrix blocks of the series with the columns (B, C, n + S, R) and themselves, and the right side."""
-    columns, rows = weighted.transpose(-1, -2), []
-    cross = torch.cat([one.spread(columns * one.flux[:, :, None]) for one in system.series], -1)
+    """Normal-matrix blocks of the series with the columns (B, C, N, R) and themselves, and the right side."""
+    rows = []
+    cross = torch.cat([one.spread(weighted * one.flux[:, :, None]) for one in system.series], -1)
     pushed = [one.flux * system.weight for one in system.series]
     for k, one in enumerate(system.series):
         blocks = []

@@ -20,6 +20,7 @@ from .transit import binned_moments, intensity_coefficients, intensity_gradients
 from .transit_search import scaled_time
 from .white_light import LARGEST_B2, ShapePrior, WhiteFit
 
+CLOCK_SIGMA = 0.03  # h: two instruments' clocks, and the chromatic asymmetry of limbs, differ by less
 B2 = 1  # where b^2 stands in the shape, and in the shared parameters
 
 
@@ -27,8 +28,8 @@ B2 = 1  # where b^2 stands in the shape, and in the shared parameters
 class Parameters:
     """Parameters of B visits.
 
-    ``level`` ln F (B, C); ``depth`` (B, C); ``shape`` (B, 3) t0 [h], b^2, ln speed; ``limb`` (B, L) along the columns
-    of the limb-darkening prior; ``airs_time``, ``fgs1_time`` (B, P) and ``airs_wavelength`` (B, Q) of the drift; or
+    ``level`` ln F (B, C); ``depth`` (B, C); ``shape`` (B, 3) t0 [h], b^2, ln speed; ``clock`` (B, 1) [h] by which the
+    photometer's transit is late; ``limb`` (B, L) along the columns of the limb-darkening prior; ``airs_time``, ``fgs1_time`` (B, P) and ``airs_wavelength`` (B, Q) of the drift; or
     ``channel_time`` (B, C, P) where every channel drifts by itself.
     """
 
@@ -40,19 +41,20 @@ class Parameters:
     fgs1_time: Tensor
     airs_wavelength: Tensor
     channel_time: Tensor
+    clock: Tensor
 
 
 @dataclass
 class Linearised:
-    """``model`` and ``transit`` (B, C, T), with derivatives as :class:`LinearSystem` takes them.
+    """``model`` (B, C, T) with derivatives as :class:`LinearSystem` takes them.
 
-    ``own`` (B, C, T, n): depth, level, own drift; ``shared`` (B, C, T, S): shape, limb darkening, drift.
+    ``columns`` (B, C, N, T): by depth, level and, where the shape is free, t0, b^2, ln speed, u1, u2; then the drift's
+    polynomials. ``mixing`` (B, C, N, n + S) makes the derivatives of the parameters of it: own, then shared.
     """
 
     model: Tensor
-    transit: Tensor
-    own: Tensor
-    shared: Tensor
+    columns: Tensor
+    mixing: Tensor
 
 
 class LightCurveModel:
@@ -73,6 +75,7 @@ class LightCurveModel:
         self.time, self.prior, self.drift, self.fit_shape = time, prior, drift, fit_shape
         self.width = time.diff(dim=-1).median(-1).values
         self.wavelength, self.photometer = wavelength, photometer
+        self.has_clock = photometer and fit_shape
         self.u_mean, self.u_basis, self.limb_sigma = limb_darkening_prior(wavelength, temperature, photometer)
         self.n_time, self.n_wavelength = len(drift_sigma), len(wavelength_sigma)
         self.polynomials = legendre(scaled_time(time), self.n_time)[1:].transpose(0, 1)  # (B, P, T)
@@ -103,22 +106,30 @@ class LightCurveModel:
             fgs1_time=fgs1_time,
             airs_wavelength=white.shape.new_zeros(batch, self.n_wavelength),
             channel_time=channel_time,
+            clock=white.shape.new_zeros(batch, 1),
         )
 
-    def _transit(self, p: Parameters, around: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Transit (B, C, T), and its derivatives by depth, by shape (..., 3) and by limb columns (..., L).
+    def _transit(self, p: Parameters, around: Tensor) -> tuple[Tensor, ...]:
+        """Transit (B, C, T), and its derivatives by depth, by shape (3, B, C, T) and by u1, u2 (2, B, C, T).
 
         ``around`` (B, C): positive depths at which the shape of the transit is taken; ``p.depth`` may be any number,
         and the transit follows it along the tangent.
         """
+        if not self.photometer:
+            return self._transit_of(slice(None), p, p.shape, around)
+        late = torch.cat([p.shape[:, :1] + p.clock, p.shape[:, 1:]], -1)
+        first, others = self._transit_of(slice(1), p, late, around), self._transit_of(slice(1, None), p, p.shape, around)
+        return tuple(torch.cat(pair, -2) for pair in zip(first, others, strict=True))
+
+    def _transit_of(self, channels: slice, p: Parameters, shape: Tensor, around: Tensor) -> tuple[Tensor, ...]:
+        """:meth:`_transit` of some channels, which share a ``shape`` (B, 3)."""
+        around, basis = around[:, channels], self.u_basis[..., channels]
         k = torch.sqrt(around)
         low, high = k.amin(-1, keepdim=True) * 0.995, k.amax(-1, keepdim=True) * 1.005
         nodes = torch.cat([low, 0.5 * (low + high), high], -1)  # (B, 3)
-        moments, by_shape, _ = binned_moments(
-            self.time, self.width, p.shape, self.prior.rate, nodes, self.prior.repeats
-        )
+        moments, by_shape, _ = binned_moments(self.time, self.width, shape, self.prior.rate, nodes, self.prior.repeats)
         value, slope = _lagrange(k, nodes)  # (B, C, 3) each
-        u = self.u_mean + torch.einsum("bl,lac->bac", p.limb, self.u_basis)
+        u = self.u_mean[..., channels] + torch.einsum("bl,lac->bac", p.limb, basis)
         coefficients = intensity_coefficients(u[:, 0], u[:, 1])  # (B, C, 3)
         gradients = intensity_gradients(u[:, 0], u[:, 1])
 
@@ -126,16 +137,13 @@ class LightCurveModel:
             """weights (B, C, node, moment) over tensor (B, node, T, moment) -> (B, C, T)."""
             return weights.flatten(2) @ tensor.transpose(-1, -2).flatten(1, 2)
 
-        hidden = contract(value[..., None] * coefficients[:, :, None], moments)
+        weights = value[..., None] * coefficients[:, :, None]
+        hidden = contract(weights, moments)
         by_depth = contract(slope[..., None] * coefficients[:, :, None], moments) / (2.0 * k[..., None])
-        by_shapes = [
-            contract(value[..., None] * coefficients[:, :, None], by_shape[..., axis])
-            for axis in range(by_shape.shape[-1])
-        ]
+        by_shapes = [contract(weights, along) for along in by_shape.unbind(-1)]
         by_u = [contract(value[..., None] * gradient[:, :, None], moments) for gradient in gradients]
-        by_limb = torch.einsum("abct,lac->bctl", torch.stack(by_u), self.u_basis)
-        transit = 1.0 - hidden - (p.depth - around)[..., None] * by_depth
-        return transit, -by_depth, -torch.stack(by_shapes, -1), -by_limb
+        transit = 1.0 - hidden - (p.depth[:, channels] - around)[..., None] * by_depth
+        return transit, -by_depth, -torch.stack(by_shapes), -torch.stack(by_u)
 
     def drift_curves(self, p: Parameters) -> Tensor:
         """Drift (B, C, T), relative."""
@@ -149,26 +157,45 @@ class LightCurveModel:
         """q of every channel (B, C), 0 for FGS1."""
         return self.is_airs + p.airs_wavelength @ self.slopes
 
-    def linearise(self, p: Parameters, around: Tensor, with_derivatives: bool = True) -> Linearised:
+    def linearise(self, p: Parameters, around: Tensor) -> Linearised:
         """Model and derivatives at ``p``; relative flux, so the level's derivative is the model itself."""
         transit, by_depth, by_shape, by_limb = self._transit(p, around)
-        gain = p.level.exp()[..., None] * (1.0 + self.drift_curves(p))
+        level = p.level.exp()[..., None]
+        gain = level * (1.0 + self.drift_curves(p))
+        lit = transit * level
         model = transit * gain
-        if not with_derivatives:
-            return Linearised(model, transit, model[..., None, :0], model[..., None, :0])
-        own = [by_depth * gain, model]
-        shared = [by_shape * gain[..., None], by_limb * gain[..., None]] if self.fit_shape else []
-        lit = transit * p.level.exp()[..., None]
+        columns = [by_depth * gain, model]
+        if self.fit_shape:
+            columns += [column * gain for column in (*by_shape, *by_limb)]
+        columns += [lit * polynomial[:, None] for polynomial in self.polynomials.unbind(1)]
+        return Linearised(model, torch.stack(columns, 2), self._mixing(p))
+
+    def _mixing(self, p: Parameters) -> Tensor:
+        """Columns to parameters (B, C, N, n + S)."""
+        channels, n_drift = self.is_airs.shape[0], self.n_time
+        first = 7 if self.fit_shape else 2  # of the drift's columns
+        one = self.is_airs.new_ones(channels)
+        drift = [(first + n, one) for n in range(n_drift)]
+        entries: list[list[tuple[int, Tensor]]] = [[(0, one)], [(1, one)]]  # of each parameter: column and its factor
         if self.drift == "channel":
-            own += [lit * polynomial[:, None] for polynomial in self.polynomials.unbind(1)]
-        else:
-            by_time = (lit * self._profile(p)[..., None])[..., None] * self.polynomials.transpose(1, 2)[:, None]
-            fgs1 = (lit * self.is_fgs1[:, None])[..., None] * self.polynomials.transpose(1, 2)[:, None]
-            airs = torch.einsum("bp,bpt->bt", p.airs_time, self.polynomials)
-            by_wavelength = (lit * airs[:, None])[..., None] * self.slopes.T[:, None]
-            shared += [by_time, fgs1, by_wavelength]
-        empty = model.new_zeros(*model.shape, 0)
-        return Linearised(model, transit, torch.stack(own, -1), torch.cat([*shared, empty], -1))
+            entries += [[entry] for entry in drift]
+        if self.fit_shape:
+            entries += [[(2 + n, one)] for n in range(3)]
+            entries += [[(5, u1), (6, u2)] for u1, u2 in self.u_basis]
+        if self.drift != "channel":
+            profile = self._profile(p)[0]
+            entries += [[(column, profile)] for column, _ in drift]
+            entries += [[(column, self.is_fgs1)] for column, _ in drift]
+            entries += [
+                [(column, slope * p.airs_time[0, n]) for n, (column, _) in enumerate(drift)] for slope in self.slopes
+            ]
+        if self.has_clock:
+            entries.append([(2, self.is_fgs1)])
+        mixing = p.depth.new_zeros(1, channels, first + n_drift, len(entries))
+        for parameter, parts in enumerate(entries):
+            for column, factor in parts:
+                mixing[0, :, column, parameter] = factor
+        return mixing
 
     def bound(self, p: Parameters) -> Bound | None:
         """b^2 >= 0, as a bound on its step; flat in b where the star table does not tell it, as orbits are oriented."""
@@ -184,7 +211,7 @@ class LightCurveModel:
         return value.new_tensor(own), precision, precision * (mean - value)
 
     def shared(self, p: Parameters) -> tuple[Tensor, Tensor, Tensor]:
-        """Values (B, S) of the shared parameters, and the mean and sigma of their priors."""
+        """Values (B, S) of the shared parameters, and the mean and sigma of their priors; the clock's is the last."""
         batch = len(p.shape)
         parts = []
         if self.fit_shape:
@@ -197,6 +224,8 @@ class LightCurveModel:
                 (p.airs_wavelength, self.wavelength_sigma),
             ):
                 parts.append((value, torch.zeros_like(value), sigma.expand(batch, -1)))
+        if self.has_clock:
+            parts.append((p.clock, torch.zeros_like(p.clock), torch.full_like(p.clock, CLOCK_SIGMA)))
         if not parts:
             empty = p.shape.new_zeros(batch, 0)
             return empty, empty, empty
@@ -210,12 +239,15 @@ class LightCurveModel:
             p = replace(p, channel_time=p.channel_time + own[..., 2:])
         sizes = [3, len(self.limb_sigma)] if self.fit_shape else []
         sizes += [] if self.drift == "channel" else [self.n_time, self.n_time, self.n_wavelength]
+        sizes += [1] if self.has_clock else []
         parts = list(torch.split(shared, sizes, -1)) if sizes else []
         if self.fit_shape:
             move, limb = parts.pop(0), parts.pop(0)
             shape = p.shape + move.clamp(-0.3, 0.3)
             shape = torch.cat([shape[:, :1], shape[:, 1:2].clamp(0.0, LARGEST_B2), shape[:, 2:]], -1)
             p = replace(p, shape=shape, limb=p.limb + limb)
+        if self.has_clock:
+            p = replace(p, clock=(p.clock + parts.pop()).clamp(-4 * CLOCK_SIGMA, 4 * CLOCK_SIGMA))
         if parts:
             airs, fgs1, wavelength = parts
             p = replace(

@@ -254,7 +254,7 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
     with torch.no_grad():
         final = model.step(fitted.parameters, solution.own, solution.shared)
         around = expansion_depths(final.depth, solution.variance, white.depth[:, -1], data.photometer)
-        end = model.linearise(final, around, False).model
+        end = model.linearise(final, around).model
         jitter = solution.series
         residual = torch.where(data.weight > 0, data.y - end - jitter, torch.zeros_like(end))
         shared, shared_covariance, cross, free_b2 = _standardised(model, fitted.parameters, final, solution)
@@ -376,6 +376,9 @@ def _standardised(
     covariance, cross, unbound = solution.shared_covariance, solution.cross_covariance, solution.unbound
     if covariance is None or cross is None or unbound is None:
         raise ValueError("solution: expected one with covariances and a bound")
+    told = value.shape[-1] - model.has_clock  # the clock is for the fit alone
+    value, mean, sigma = value[:, :told], mean[:, :told], sigma[:, :told]
+    covariance, cross = covariance[:, :told, :told], cross[..., :told]
     free_mean = (before.shape[:, B2] + unbound[:, 0] - mean[:, B2]) / sigma[:, B2]
     return (
         (value - mean) / sigma,

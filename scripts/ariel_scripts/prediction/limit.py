@@ -14,7 +14,7 @@ from torch import Tensor
 from hf_dataset.simulation import light_curves
 from hf_dataset.simulation.planets import Planet, planet_from_spectrum
 from modeling_ariel.joint_fit import FitSettings
-from modeling_ariel.least_squares import LinearSystem, solve
+from modeling_ariel.least_squares import LinearSystem, SeriesColumns, solve
 from modeling_ariel.light_curve_model import LightCurveModel
 from modeling_ariel.retrieval import fit
 from modeling_ariel.white_light import ShapePrior, WhiteFit
@@ -97,22 +97,22 @@ def exact_depths(
     jitter = np.stack([truth.jitter_response, truth.dispersion_response])
     own_precision, shared_precision, pull = model.priors(start)
     if drift_known:
-        linear.shared, shared_precision, pull = (
-            linear.shared[..., :0],
+        linear.mixing, shared_precision, pull = (
+            linear.mixing[..., : len(own_precision)],
             shared_precision[:, :0],
             pull[:, :0],
         )
     expected = truth.transit * (1 + truth.drift)
     weight = tensor((truth.star_flux**2 / truth.variance * ~truth.outliers).T)
+    precision = torch.as_tensor(np.linalg.inv(truth.jitter_covariance))
     exact = LinearSystem(
-        linear.own,
-        linear.shared,
+        linear.columns,
+        linear.mixing,
         weight,
         own_precision,
         shared_precision,
         torch.zeros_like(pull),
-        tensor(jitter)[..., None] * linear.model[:, None],
-        torch.linalg.inv(tensor(truth.jitter_covariance))[:, None].expand(-1, 2, -1, -1),
+        [SeriesColumns(tensor(one)[..., None] * linear.model, None, precision) for one in jitter],
     )
     solution = solve(exact, tensor((row["flux"] / truth.star_flux - expected).T), with_covariance=True)
     return depth[0] + solution.own[0, :, 0], solution.covariance[0]  # type: ignore[index]
