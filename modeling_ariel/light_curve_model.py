@@ -145,6 +145,10 @@ class LightCurveModel:
         transit = 1.0 - hidden - (p.depth[:, channels] - around)[..., None] * by_depth
         return transit, -by_depth, -torch.stack(by_shapes), -torch.stack(by_u)
 
+    def duration(self, p: Parameters) -> float:
+        """Of the transit [h], from limb to limb of the planet's centre, but not of grazing ones."""
+        return 2.0 * float((1.0 - p.shape[0, B2]).clamp_min(0.1).sqrt() / p.shape[0, 2].exp())
+
     def drift_curves(self, p: Parameters) -> Tensor:
         """Drift (B, C, T), relative."""
         if self.drift == "channel":

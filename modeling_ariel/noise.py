@@ -27,6 +27,7 @@ _CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
 _FEWEST_BINS, _MOST_BINS = 10, 600
 _COSINES = 40  # of the slow noise: down to a 20th of the window
+_COSINES_A_TRANSIT = 12.0  # in the time of a transit: of jitter, what is faster moves no depth
 _SLOW_WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # its correlation times over the window
 _SLOW_RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)  # its amplitude over white sigma
 _ABSENT = 0.5  # prior probability that a response has no slow noise, or no drift of its own
@@ -41,13 +42,25 @@ class Series:
     """Correlated noise as ``response`` (C,) times a series in time, basis a, with a Gaussian prior on a.
 
     ``basis`` (T, R), or None where a has a value for each bin; ``precision`` (R, R) [relative flux^-2] of a; ``rms`` of
-    the series [relative flux].
+    the series [relative flux]. ``jitter`` (T, T): covariance of its fast part, or None; a basis that is coarser than
+    bins holds as much of it as a transit can feel.
     """
 
     response: Tensor
     basis: Tensor | None
     precision: Tensor
     rms: float
+    jitter: Tensor | None = None
+
+    def fast(self, left: Tensor, weight: Tensor) -> Tensor:
+        """Flux (1, C, T) of the jitter that a coarser basis leaves in a residual (1, C, T)."""
+        if self.jitter is None or self.basis is None:
+            return torch.zeros_like(left)
+        information = self.response**2 @ weight[0]
+        measured = (self.response[:, None] * weight[0] * left[0]).sum(0) / information.clamp_min(_SMALL)
+        error = 1.0 / information.clamp_min(_SMALL)
+        series = self.jitter @ torch.linalg.solve(self.jitter + torch.diag(error), measured)
+        return (self.response[:, None] * series)[None]
 
 
 @dataclass(frozen=True)
@@ -87,14 +100,20 @@ def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
 
 
 def estimate_noise(
-    data: VisitData, wavelength: Tensor, residual: Tensor, weight: Tensor, transit: Tensor, separable: bool
+    data: VisitData,
+    wavelength: Tensor,
+    residual: Tensor,
+    weight: Tensor,
+    transit: Tensor,
+    duration: float,
+    separable: bool,
 ) -> list[Series]:
     """Correlated noise of a visit from residuals of a fit without it.
 
     Args:
         data: the visit; ``wavelength`` (C,) [um].
         residual: (1, C, T) relative flux; ``weight`` (1, C, T) inverse variance, 0 where invalid.
-        transit: (T, X) columns of level, depth and shape that the fit has used.
+        transit: (T, X) columns of level, depth and shape that the fit has used; its ``duration`` [h].
         separable: whether the fit's drift has one shape in time for all of a spectrograph's channels.
     """
     time, found = data.time[0], list[Series]()
@@ -105,18 +124,35 @@ def estimate_noise(
         informed = _informed(information)
         if int(informed.sum()) < _FEWEST_BINS:
             continue
-        projected = (shape * (weight[0] * residual[0]).T).sum(-1) / information.clamp_min(_SMALL)
+        projected = (shape[:, None] * weight[0] * residual[0]).sum(0) / information.clamp_min(_SMALL)
         white = float(1.0 / information[informed].median())
-        cosines = _cosines(time, int(informed.sum()))
+        cosines = _cosines(time, min(_COSINES, int(informed.sum()) // 4))
         jitter = _jitter(time, projected, informed, white, torch.cat([transit, cosines], -1))
-        if jitter is not None:
-            found.append(Series(shape, None, *jitter))
         sizes = _DRIFT_PPM if response.drifts and separable else ()
-        covariance = _slow_noise(projected, informed, white, transit, drift, cosines, sizes)
-        precision = torch.linalg.inv(covariance + _SMALL * torch.eye(len(covariance)).to(covariance))
-        rms = float(((cosines @ covariance) * cosines).sum(-1).mean().sqrt())
-        found.append(Series(shape, cosines, 0.5 * (precision + precision.T), rms))
+        slow = _slow_noise(projected, informed, white, transit, drift, cosines, sizes)
+        found.append(_series(time, shape, cosines, slow, jitter, duration))
     return found
+
+
+def _series(
+    time: Tensor, response: Tensor, cosines: Tensor, slow: Tensor, jitter: Tensor | None, duration: float
+) -> Series:
+    """Both parts on a basis that is fine enough for a transit of this ``duration`` [h]."""
+    rms = float(((cosines @ slow) * cosines).sum(-1).mean() + (0.0 if jitter is None else jitter[0, 0])) ** 0.5
+    number = math.ceil(_COSINES_A_TRANSIT * float(time[-1] - time[0]) / duration)
+    if jitter is None or number <= cosines.shape[-1]:
+        basis, covariance = cosines, slow
+    elif number < len(time) / 2:
+        basis = _cosines(time, number)
+        covariance = slow.new_zeros(number, number)
+        covariance[: len(slow), : len(slow)] = slow
+    else:
+        basis, covariance = None, cosines @ slow @ cosines.T
+    if jitter is not None:
+        inverse = None if basis is None else torch.linalg.pinv(basis)
+        covariance = covariance + (jitter if inverse is None else inverse @ jitter @ inverse.T)
+    precision = torch.linalg.inv(covariance + _SMALL * torch.eye(len(covariance)).to(covariance))
+    return Series(response, basis, 0.5 * (precision + precision.T), rms, jitter)
 
 
 def _informed(information: Tensor) -> Tensor:
@@ -156,21 +192,10 @@ def _grid(time: Tensor, step: Tensor) -> tuple[tuple[float, ...], float]:
     return tuple(counted.tolist()), round(float(step) * 1e5, 1)
 
 
-def _inverse(time: Tensor, length: Tensor) -> Tensor:
-    """Inverse (T, T) of :func:`exponential_correlation`, which is that of a Markov process: tridiagonal, exact."""
-    kept = torch.exp(-time.diff() / length)  # what one bin tells of the next
-    lost = 1.0 - kept**2
-    diagonal = torch.ones_like(time)
-    diagonal[:-1] += kept**2 / lost
-    diagonal[1:] += kept**2 / lost
-    beside = -kept / lost
-    return torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
-
-
 def _jitter(
     time: Tensor, projected: Tensor, informed: Tensor, white: float, design: Tensor
-) -> tuple[Tensor, float] | None:
-    """Precision (T, T) and rms of noise that lasts for bins, in what a ``design`` with slow noise leaves; or None."""
+) -> Tensor | None:
+    """Covariance (T, T) of noise that lasts for bins, in what a ``design`` with slow noise leaves; or None."""
     step = time.diff().median()
     shorter = tuple(bins for bins in _CORRELATION_BINS if bins * float(step) < float(time[-1] - time[0]) / 20)
     at, left, columns = averaged(_MOST_BINS, time[informed], projected[informed], design[informed])
@@ -180,8 +205,7 @@ def _jitter(
     best, ratio = _reml(left, white / group, columns, _spectra(*_grid(at, step), shorter, time.device))
     if ratio == 0.0:
         return None
-    rms = ratio * math.sqrt(white / group)
-    return _inverse(time, step * shorter[best]) / rms**2, rms
+    return ratio**2 * white / group * exponential_correlation(time, step * shorter[best])
 
 
 def _reml(residual: Tensor, white: float, design: Tensor, spectra: _Spectra) -> tuple[int, float]:
@@ -215,10 +239,10 @@ def _deviance(rotated: Tensor, total: Tensor, precision: Tensor) -> Tensor:
 # --- slow noise ----------------------------------------------------------------------------------------------------
 
 
-def _cosines(time: Tensor, informed: int) -> Tensor:
-    """(T, R) over the window."""
+def _cosines(time: Tensor, number: int) -> Tensor:
+    """The first ones (T, R) over the window, but for the constant."""
     x = (time - time[0]) / (time[-1] - time[0])
-    order = torch.arange(1, 1 + min(_COSINES, informed // 4), dtype=time.dtype, device=time.device)
+    order = torch.arange(1, 1 + number, dtype=time.dtype, device=time.device)
     return torch.cos(math.pi * x[:, None] * order)
 
 
@@ -226,7 +250,7 @@ def _cosines(time: Tensor, informed: int) -> Tensor:
 def _slow_covariances(size: int, device: torch.device) -> Tensor:
     """Covariances (L, R, R) of the cosines' coefficients, of unit noise with each of the correlation times."""
     x = torch.linspace(0.0, 1.0, 8 * _COSINES, dtype=torch.float64, device=device)
-    inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, 4 * size)], -1))[1:]
+    inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, size)], -1))[1:]
     kernels = exponential_correlation(x.expand(len(_SLOW_WINDOWS), -1), x.new_tensor(_SLOW_WINDOWS))
     return inverse @ kernels @ inverse.T
 
@@ -235,7 +259,7 @@ def _slow_covariances(size: int, device: torch.device) -> Tensor:
 def _drift_covariance(size: int, device: torch.device) -> Tensor:
     """The same (R, R) of a polynomial drift whose first order is 1."""
     x = torch.linspace(0.0, 1.0, 8 * _COSINES, dtype=torch.float64, device=device)
-    inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, 4 * size)], -1))[1:]
+    inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, size)], -1))[1:]
     columns = inverse @ legendre(2.0 * x - 1.0, len(_DRIFT_ORDERS))[1:].T * x.new_tensor(_DRIFT_ORDERS)
     return columns @ columns.T
 
