@@ -24,6 +24,8 @@ from .transit_search import scaled_time
 from .visit_data import VisitData, averaged
 
 _CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+_ROUNDS = 2  # of jitter and slow noise, each given the other
+_FAST = 90.0  # jitter is faster than this part of the window: what slow noise leaves does not tell the rest
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
 _FEWEST_BINS, _MOST_BINS = 10, 600
 _COSINES = 40  # of the slow noise: down to a 20th of the window
@@ -69,6 +71,7 @@ class _Response:
 
     channels: Tensor
     drifts: bool = False
+    jitters: bool = False
 
 
 def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
@@ -80,20 +83,20 @@ def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
     first = int(data.photometer and bool(used[1:].any()))
     spectrograph = torch.ones_like(level)
     spectrograph[:first] = 0.0
-    shapes = [(spectrograph, False)]
+    shapes = [(spectrograph, False, True)]
     count = int((used[first:]).sum())
     if len(level) >= _MANY_CHANNELS:
         slope = torch.gradient(level[first:].log())[0].clamp(-0.1, 0.1)  # a dead neighbour is not a slope
-        shapes.append((torch.cat([level.new_zeros(first), slope]), False))
+        shapes.append((torch.cat([level.new_zeros(first), slope]), False, True))
     if count >= _SOME_CHANNELS:
-        shapes += [(shape, True) for shape in channel_basis(wavelength, 2, bool(first))[-2:]]
+        shapes += [(shape, True, False) for shape in channel_basis(wavelength, 2, bool(first))[-2:]]
     found: list[_Response] = []
-    for shape, drifts in shapes:
+    for shape, drifts, jitters in shapes:
         for other in found:
             shape = shape - other.channels * (weight * shape * other.channels).sum() / (weight * other.channels**2).sum()
         size = shape[used].abs().max()
         if float(size) > 1e-6:
-            found.append(_Response(shape * spectrograph / size, drifts))
+            found.append(_Response(shape * spectrograph / size, drifts, jitters))
     if first and bool(used[0]):
         found.append(_Response(1.0 - spectrograph))
     return found
@@ -127,9 +130,12 @@ def estimate_noise(
         projected = (shape[:, None] * weight[0] * residual[0]).sum(0) / information.clamp_min(_SMALL)
         white = float(1.0 / information[informed].median())
         cosines = _cosines(time, min(_COSINES, int(informed.sum()) // 4))
-        jitter = _jitter(time, projected, informed, white, torch.cat([transit, cosines], -1))
         sizes = _DRIFT_PPM if response.drifts and separable else ()
-        slow = _slow_noise(projected, informed, white, transit, drift, cosines, sizes)
+        jitter, slow = None, None
+        for _ in range(_ROUNDS if response.jitters else 1):
+            if response.jitters:
+                jitter = _jitter(time, projected, informed, white, torch.cat([transit, drift], -1), cosines, slow)
+            slow = _slow_noise(projected, informed, white, jitter, transit, drift, cosines, sizes)
         found.append(_series(time, shape, cosines, slow, jitter, duration))
     return found
 
@@ -193,29 +199,33 @@ def _grid(time: Tensor, step: Tensor) -> tuple[tuple[float, ...], float]:
 
 
 def _jitter(
-    time: Tensor, projected: Tensor, informed: Tensor, white: float, design: Tensor
+    time: Tensor,
+    projected: Tensor,
+    informed: Tensor,
+    white: float,
+    design: Tensor,
+    cosines: Tensor,
+    slow: Tensor | None,
 ) -> Tensor | None:
-    """Covariance (T, T) of noise that lasts for bins, in what a ``design`` with slow noise leaves; or None."""
+    """Covariance (T, T) of noise that lasts for bins, beside ``slow`` noise on cosines, by default of any size; or None."""
     step = time.diff().median()
-    shorter = tuple(bins for bins in _CORRELATION_BINS if bins * float(step) < float(time[-1] - time[0]) / 20)
-    at, left, columns = averaged(_MOST_BINS, time[informed], projected[informed], design[informed])
-    if len(at) < _FEWEST_BINS or not shorter or len(at) < 2 * design.shape[-1]:
+    faster = tuple(bins for bins in _CORRELATION_BINS if bins * float(step) < float(time[-1] - time[0]) / _FAST)
+    precision = time.new_zeros(1, design.shape[-1] + cosines.shape[-1])
+    if slow is not None:
+        values, vectors = torch.linalg.eigh(slow)
+        cosines, precision[0, design.shape[-1] :] = cosines @ vectors, 1.0 / values.clamp_min(_SMALL)
+    columns = torch.cat([projected[:, None], design, cosines], -1)
+    at, columns = averaged(_MOST_BINS, time[informed], columns[informed])
+    if len(at) < _FEWEST_BINS or not faster or len(at) < 2 * columns.shape[-1]:
         return None
-    group = int(informed.sum()) // len(at)
-    best, ratio = _reml(left, white / group, columns, _spectra(*_grid(at, step), shorter, time.device))
-    if ratio == 0.0:
-        return None
-    return ratio**2 * white / group * exponential_correlation(time, step * shorter[best])
-
-
-def _reml(residual: Tensor, white: float, design: Tensor, spectra: _Spectra) -> tuple[int, float]:
-    """Best (index of correlation length, amplitude over the white sigma) of one projected residual (T,)."""
-    rotated = spectra.vectors.transpose(-1, -2) @ torch.cat([residual[:, None], design], -1)  # (L, T, 1 + X)
-    ratios = residual.new_tensor(_AMPLITUDE_RATIOS)
+    white = white * len(at) / int(informed.sum())
+    spectra = _spectra(*_grid(at, step), faster, time.device)
+    rotated = spectra.vectors.transpose(-1, -2) @ columns  # (L, T, 1 + X)
+    ratios = time.new_tensor(_AMPLITUDE_RATIOS)
     total = white * (ratios[:, None, None] ** 2 * spectra.values + 1.0)  # (R, L, T)
-    deviance = _deviance(rotated, total, rotated.new_zeros(1, design.shape[-1]))[0]
-    best = int(deviance.argmin())
-    return best % deviance.shape[-1], _AMPLITUDE_RATIOS[best // deviance.shape[-1]]
+    best = int(_deviance(rotated, total, precision)[0].argmin())
+    ratio, length = _AMPLITUDE_RATIOS[best // len(faster)], faster[best % len(faster)]
+    return ratio**2 * white * exponential_correlation(time, step * length) if ratio else None
 
 
 def _deviance(rotated: Tensor, total: Tensor, precision: Tensor) -> Tensor:
@@ -268,6 +278,7 @@ def _slow_noise(
     projected: Tensor,
     informed: Tensor,
     white: float,
+    jitter: Tensor | None,
     transit: Tensor,
     drift: Tensor,
     cosines: Tensor,
@@ -280,9 +291,8 @@ def _slow_noise(
     size, device = cosines.shape[-1], cosines.device
     frame, scale = torch.linalg.qr(cosines[informed])
     columns = torch.cat([transit, drift * drift.new_tensor(_DRIFT_ORDERS)], -1)[informed]
-    rest = projected[informed] - frame @ (frame.T @ projected[informed])
-    # jitter, seen slowly, is white noise too
-    white = max(white, float(rest.square().sum()) / max(len(rest) - size - columns.shape[-1], 1))
+    if jitter is not None:  # seen slowly it is white noise too
+        white += float(((frame.T @ jitter[informed][:, informed]) * frame.T).sum(-1).mean())
     slow = _slow_covariances(size, device)
     values, vectors = torch.linalg.eigh(scale @ slow @ scale.T)
     rotated = vectors.transpose(-1, -2) @ (frame.T @ torch.cat([projected[informed, None], columns], -1))

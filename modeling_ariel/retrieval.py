@@ -20,13 +20,15 @@ from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
 from .noise import Series
 from .status import DOUBTFUL, FAILED
-from .verdict import Unanswered, check_white, faint, judge
+from .verdict import Unanswered, check_white, faint, judge, memory
 from .visit_data import RetrievalError, VisitData, band_curves, between_places, prepare_visit
 from .white_light import WhiteFit, shape_prior, white_solutions
 
 # Of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone.
 UNKNOWN_SIGMA = 1.0
 _CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
+_TABLE_FREEDOM = 3.0  # degrees of freedom of a t distribution: how often star tables are far off
+_WIDENINGS = 3
 _LEAST_SHARE = 1e-3  # of the evidence, below which a solution is not fitted
 
 
@@ -40,7 +42,8 @@ class ClassicalFit:
     ``limb_darkening`` (B, 2, C); ``drift``, ``model``, ``jitter``, ``residual`` (B, C, T) relative to the star's level,
     where data = model + jitter + residual (bins without data: drift and model between neighbours, the others 0);
     ``weight`` (B, C, T) inverse variances used; ``noise_scale`` (B, C) of the given errors; ``jitter_rms`` (B,) of the
-    white curve.
+    white curve; ``beta`` (B,) how many times correlated noise widens the white depth's error (Pont, Zucker & Queloz
+    2006, MNRAS 373, 231).
 
     What all channels share, S parameters in the order shape, limb darkening, drift (see ``Parameters``), is given away
     from its prior's mean and in its prior's sigmas: ``shared`` (B, S), ``shared_covariance`` (B, S, S),
@@ -65,6 +68,7 @@ class ClassicalFit:
     weight: Tensor
     noise_scale: Tensor
     jitter_rms: Tensor
+    beta: Tensor
     shared: Tensor
     shared_covariance: Tensor
     cross_covariance: Tensor
@@ -186,12 +190,15 @@ def _meant(star: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
     return found
 
 
-def _model(data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings) -> LightCurveModel:
+def _model(
+    data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings, wider: float = 1.0
+) -> LightCurveModel:
+    b_sigma, speed_sigma = settings.table_sigma
     return LightCurveModel(
         data.time,
         wavelength,
         star["Ts"],
-        shape_prior(star, data.time, settings.table_sigma),
+        shape_prior(star, data.time, (wider * b_sigma, wider * speed_sigma)),
         settings.drift,
         settings.drift_sigma,
         settings.wavelength_sigma,
@@ -205,12 +212,12 @@ def fit_white(
 ) -> tuple[WhiteFit, LightCurveModel]:
     """Solutions of the white curves, the best first, under the star table unless they contradict it, which is noted.
 
-    The one real curve with a table row, planet 1103775, passes 1.9 times as fast as its row says.
+    A table is trusted as by Student's t: one that is off by more than its sigma is given a wider one. The one real curve with a table row, planet 1103775, passes 1.9 times as fast as its row says.
     """
     model = _model(data, star, wavelength, settings)
     found = _white_fits(data, model, settings)
     if not _pulled(found):
-        return found, model
+        return _less_trusting(data, star, wavelength, settings, found, model)
     for columns in (("sma", "i"), ("P", "sma", "i")):
         if not any(bool(torch.isfinite(star[name])) for name in columns):
             continue
@@ -221,6 +228,27 @@ def fit_white(
             used = [name for name in columns if bool(torch.isfinite(star[name]))]
             data.notes.append(f"of the star table {', '.join(used)} is not used: the curve contradicts it")
             return without, other
+    return _less_trusting(data, star, wavelength, settings, found, model)
+
+
+def _less_trusting(
+    data: VisitData,
+    star: dict[str, Tensor],
+    wavelength: Tensor,
+    settings: FitSettings,
+    found: WhiteFit,
+    model: LightCurveModel,
+) -> tuple[WhiteFit, LightCurveModel]:
+    """The fit with the star table's sigma as wide as a t distribution has it at this pull, if that is wider."""
+    wider = 1.0
+    for _ in range(_WIDENINGS if bool(model.prior.known[0]) else 0):
+        in_table_sigma = float(found.pull[0]) * wider**2
+        factor = math.sqrt((_TABLE_FREEDOM + in_table_sigma) / (_TABLE_FREEDOM + 2.0))
+        if factor < 1.1 * wider:
+            break
+        wider = factor
+        model = _model(data, star, wavelength, settings, wider)
+        found = _white_fits(data, model, settings)
     return found, model
 
 
@@ -262,6 +290,8 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         mean = mean / mean.sum(-1, keepdim=True)
         white_depth = (mean * depth).sum(-1)
         white_err = torch.einsum("bc,bcd,bd->b", mean, covariance, mean).sqrt()
+        beta = white_err / torch.einsum("bc,bcd,bd->b", mean, solution.certain, mean).sqrt()
+        jitter_rms = _white_rms(fitted.noise, mean)
         b2_err = shared_covariance[:, B2, B2].sqrt() * model.prior.sigma[:, B2]
         status, notes = judge(data, model.prior, final.shape, b2_err, white_depth, data.y - end)
     return ClassicalFit(
@@ -269,7 +299,7 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         depth_err=torch.sqrt(solution.variance),
         covariance=covariance,
         status=[status],
-        notes=["; ".join([*data.notes, *notes])],
+        notes=["; ".join(filter(None, [*data.notes, *notes, memory(float(beta), float(jitter_rms))]))],
         shape=final.shape + final.shape.new_tensor([data.origin, 0.0, 0.0]),
         white_depth=white_depth,
         white_depth_err=white_err,
@@ -281,7 +311,8 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         residual=residual,
         weight=fitted.system.weight,
         noise_scale=fitted.noise_scale * data.error_scale,
-        jitter_rms=_white_rms(fitted.noise, mean),
+        jitter_rms=jitter_rms,
+        beta=beta,
         shared=shared,
         shared_covariance=shared_covariance,
         cross_covariance=cross,
@@ -411,6 +442,7 @@ def _unknown(flux: Tensor, status: str, note: str, n_shared: int) -> ClassicalFi
         weight=torch.zeros_like(flux),
         noise_scale=torch.ones_like(zero),
         jitter_rms=one,
+        beta=one + 1.0,
         shared=flux.new_zeros(1, n_shared),
         shared_covariance=torch.eye(n_shared, dtype=flux.dtype, device=flux.device)[None],
         cross_covariance=flux.new_zeros(1, flux.shape[1], n_shared),

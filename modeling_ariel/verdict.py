@@ -14,6 +14,7 @@ _SLOWEST, _FASTEST = 0.03, 5.0  # stellar radii an hour: beyond them time is in 
 _FAST = 2.5  # the closest orbits around the densest stars
 _LONG_WINDOW = 200.0  # h
 _SECOND_SNR, _SECOND_SHARE = 8.0, 0.25  # of a second dip: its signal-to-noise, and its depth over the first one's
+_WIDENED = 1.5  # times by which correlated noise widens the white error: from there a note says so
 _FAINT = 5.0  # sigma of the white depth, correlated noise included
 
 
@@ -131,3 +132,13 @@ def faint(depth: float, error: float) -> str:
     if depth > _FAINT * error:
         return ""
     return f"the white depth is {depth / error:.1f} sigma, noise that channels share included"
+
+
+def memory(beta: float, rms: float) -> str:
+    """What correlated noise of this ``rms`` [relative flux] does to the white error; empty where that is little."""
+    if beta < _WIDENED:
+        return ""
+    return (
+        f"noise with memory, {1e6 * rms:.0f} ppm in the white curve, makes the error of the white depth {beta:.1f} "
+        "times larger"
+    )

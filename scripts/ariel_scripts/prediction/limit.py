@@ -86,7 +86,7 @@ def exact_depths(
             shape,
             empty,
             empty,
-            empty[..., None],
+            empty.new_zeros(1, 1, 2),
             tensor(p * coefficients[0])[:, None],
             *[empty] * 5,
         )
