@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from linear_systems import columns_of
 from torch import Tensor
 
-from modeling_ariel.least_squares import Bound, LinearSolution, LinearSystem, solve, truncated_root
+from modeling_ariel.least_squares import Bound, LinearSolution, LinearSystem, SeriesColumns, solve, truncated_root
 from modeling_ariel.light_curve_model import B2
 from modeling_ariel.populations import Population, PopulationError, Shared
 from modeling_ariel.retrieval import ClassicalFit
@@ -248,9 +249,10 @@ def small_system(with_series: bool, bound: Bound | None = None) -> tuple[LinearS
     kernels = root @ root.transpose(1, 2) + torch.eye(bins).double()
     own_precision = torch.tensor([0.3, 0.1], dtype=torch.float64)
     shared_precision = torch.tensor([[0.5, 0.2, 1.0]], dtype=torch.float64)
-    extra = (series, torch.linalg.inv(kernels)[None]) if with_series else (None, None)
+    noises = [SeriesColumns(series[:, k], None, torch.linalg.inv(kernels[k])) for k in range(count if with_series else 0)]
+    pull = torch.zeros(1, shared).double()
     system = LinearSystem(
-        own, common, weight, own_precision, shared_precision, torch.zeros(1, shared).double(), *extra, bound
+        *columns_of(own, common), weight, own_precision, shared_precision, pull, noises, bound
     )
     noise = torch.diag(1 / weight.flatten())
     for k in range(count if with_series else 0):

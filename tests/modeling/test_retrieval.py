@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from linear_systems import columns_of
 from transit_scenes import Scene
 
 from modeling_ariel.joint_fit import FitSettings
-from modeling_ariel.least_squares import Bound, LinearSystem, solve
+from modeling_ariel.least_squares import Bound, LinearSystem, SeriesColumns, solve
 from modeling_ariel.retrieval import UNKNOWN_SIGMA, fit
 from modeling_ariel.visit_data import RetrievalError
 
@@ -153,6 +154,25 @@ def test_the_gradient_by_flux_is_that_of_refitting() -> None:
         assert float((gradient * direction).sum()) == pytest.approx(numeric, rel=0.03, abs=0.003)
 
 
+def test_parameters_may_be_mixtures_of_columns() -> None:
+    """The same system twice: a column for each parameter, and two columns of which three parameters are made."""
+    torch.manual_seed(2)
+    columns, mixing = torch.randn(1, 5, 2, 9).double(), torch.randn(1, 5, 2, 3).double()
+    plain = (mixing.transpose(-1, -2) @ columns).transpose(-1, -2)  # (B, C, T, parameters)
+    rest = (
+        torch.rand(1, 5, 9).double() + 0.5,
+        torch.tensor([0.3]).double(),
+        torch.tensor([[0.5, 0.2]]).double(),
+        torch.zeros(1, 2).double(),
+    )
+    residual = torch.randn(1, 5, 9).double()
+    expected = solve(LinearSystem(*columns_of(plain[..., :1], plain[..., 1:]), *rest), residual, True)
+    found = solve(LinearSystem(columns, mixing, *rest), residual, True)
+    torch.testing.assert_close(found.own, expected.own)
+    torch.testing.assert_close(found.shared, expected.shared)
+    torch.testing.assert_close(found.covariance, expected.covariance)
+
+
 def test_the_elimination_agrees_with_a_dense_generalised_least_squares() -> None:
     torch.manual_seed(0)
     channels, bins, n, shared, count = 4, 9, 2, 3, 2
@@ -162,10 +182,15 @@ def test_the_elimination_agrees_with_a_dense_generalised_least_squares() -> None
     kernels = root @ root.transpose(1, 2) + torch.eye(bins).double()
     own_precision, shared_precision = torch.tensor([0.3, 0.1]).double(), torch.tensor([[0.5, 0.2, 1.0]]).double()
     pull, residual = torch.randn(1, shared).double(), torch.randn(1, channels, bins).double()
-    system = LinearSystem(
-        own, common, weight, own_precision, shared_precision, pull, series, torch.linalg.inv(kernels)[None]
-    )
+    basis = torch.randn(bins, 4).double()  # the second series lives on it
+    kernels = [kernels[0], kernels[1, :4, :4]]
+    noises = [
+        SeriesColumns(series[:, 0], None, torch.linalg.inv(kernels[0])),
+        SeriesColumns(series[:, 1], basis, torch.linalg.inv(kernels[1])),
+    ]
+    system = LinearSystem(*columns_of(own, common), weight, own_precision, shared_precision, pull, noises)
     found = solve(system, residual, with_covariance=True)
+    kernels[1] = basis @ kernels[1] @ basis.T
 
     # written plainly: one design for everything, jitter in the noise covariance
     design = torch.zeros(channels * bins, channels * n + shared).double()
@@ -189,6 +214,11 @@ def test_the_elimination_agrees_with_a_dense_generalised_least_squares() -> None
     assert found.covariance is not None
     torch.testing.assert_close(found.covariance[0], covariance[: channels * n : n, : channels * n : n])
 
+    # and were the series known, the noise would be white
+    known = torch.linalg.inv(design.T @ torch.diag(weight.flatten()) @ design + precision)
+    assert found.certain is not None
+    torch.testing.assert_close(found.certain[0], known[: channels * n : n, : channels * n : n])
+
 
 @pytest.mark.parametrize("root", [False, True])
 def test_a_bounded_parameter_gives_the_moments_of_the_truncated_posterior(root: bool) -> None:
@@ -196,8 +226,7 @@ def test_a_bounded_parameter_gives_the_moments_of_the_truncated_posterior(root: 
     own, common = torch.randn(1, 3, 8, 1).double(), torch.randn(1, 3, 8, 2).double()
     weight, residual = torch.ones(1, 3, 8).double(), torch.randn(1, 3, 8).double()
     plain = (
-        own,
-        common,
+        *columns_of(own, common),
         weight,
         torch.tensor([0.1]).double(),
         torch.full((1, 2), 0.1).double(),

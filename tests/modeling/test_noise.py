@@ -1,0 +1,139 @@
+"""Noise with memory: what is found of it in a visit, and what it does to the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transit_scenes import Scene
+
+from modeling_ariel.joint_fit import FitSettings
+from modeling_ariel.noise import _responses
+from modeling_ariel.retrieval import ClassicalFit, fit, fit_white
+from modeling_ariel.visit_data import prepare_visit
+
+SCENE = Scene(bins=150, noise=5e-4, seed=3)
+VISITS = 10
+
+
+def slow_series(rng: np.random.Generator, hours: float) -> np.ndarray:
+    """Unit Gaussian noise (T,) that forgets itself in ``hours``."""
+    lag = np.abs(SCENE.time[:, None] - SCENE.time)
+    return np.linalg.cholesky(np.exp(-lag / hours) + 1e-9 * np.eye(SCENE.bins)) @ rng.standard_normal(SCENE.bins)
+
+
+def in_airs(rng: np.random.Generator) -> np.ndarray:
+    return np.outer(1.5e-4 * slow_series(rng, 1.0), np.r_[0.0, np.ones(40)])
+
+
+def in_fgs1(rng: np.random.Generator) -> np.ndarray:
+    return np.outer(4e-4 * slow_series(rng, 0.7), np.r_[1.0, np.zeros(40)])
+
+
+def tilting(rng: np.random.Generator) -> np.ndarray:
+    """A drift of AIRS whose time shape changes with wavelength."""
+    x = np.linspace(-1, 1, SCENE.bins)
+    shape = np.polynomial.legendre.legval(x, [0, *rng.normal(size=3)])
+    return np.outer(4e-4 * shape / np.abs(shape).max(), np.r_[0.0, np.linspace(-1, 1, 40)])
+
+
+MEAN, FGS1 = np.r_[0.0, np.full(40, 1 / 40)], np.r_[1.0, np.zeros(40)]
+SLOPE = np.r_[0.0, np.linspace(-1, 1, 40)]
+
+
+def spoiled(spoil: Callable[[np.random.Generator], np.ndarray]) -> dict[str, Tensor]:
+    batch, rng = SCENE.batch(VISITS), np.random.default_rng(11)
+    batch["flux"] = batch["flux"] * torch.as_tensor(np.stack([1 + spoil(rng) for _ in range(VISITS)]))
+    return batch
+
+
+def spread(found: ClassicalFit, direction: np.ndarray) -> float:
+    """Root mean square of the error along a direction, in its sigmas."""
+    away = found.depth.numpy() - SCENE.depth
+    variance = np.einsum("c,bcd,d->b", direction, found.covariance.numpy(), direction)
+    return float(np.sqrt(np.mean((away @ direction) ** 2 / variance)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "direction"), [(in_airs, MEAN), (in_fgs1, FGS1), (tilting, SLOPE)], ids=["airs", "fgs1", "tilting"]
+)
+def test_errors_know_slow_noise_wherever_it_is(
+    spoil: Callable[[np.random.Generator], np.ndarray], direction: np.ndarray
+) -> None:
+    batch = spoiled(spoil)
+    unaware = fit(batch, SCENE.wavelength, FitSettings(jitter=False))
+    aware = fit(batch, SCENE.wavelength)
+    assert spread(unaware, direction) > 2.0
+    assert 0.4 < spread(aware, direction) < 1.5
+
+
+def test_quiet_visits_pay_little_for_the_doubt() -> None:
+    batch = SCENE.batch(VISITS)
+    unaware, aware = fit(batch, SCENE.wavelength, FitSettings(jitter=False)), fit(batch, SCENE.wavelength)
+    assert float((aware.white_depth_err / unaware.white_depth_err).median()) < 1.1
+    assert float(aware.beta.median()) < 1.1
+    assert aware.notes == [""] * VISITS
+
+
+def test_a_note_says_by_how_much_noise_with_memory_widens_the_error() -> None:
+    batch, rng = SCENE.batch(1), np.random.default_rng(0)
+    batch["flux"] = batch["flux"] * torch.as_tensor(1 + 8 * in_airs(rng))
+    found = fit(batch, SCENE.wavelength)
+    assert float(found.beta) > 2
+    assert "noise with memory" in found.notes[0]
+    assert f"{float(found.beta):.1f} times larger" in found.notes[0]
+
+
+def test_channels_that_drift_by_themselves_know_common_noise_too() -> None:
+    batch = spoiled(in_airs)
+    found = fit(batch, SCENE.wavelength, FitSettings(drift="channel", drift_sigma=(5e-3, 3e-3, 1e-3)))
+    assert spread(found, MEAN) < 1.5
+
+
+def test_responses_are_orthogonal_and_the_photometer_has_its_own() -> None:
+    batch = SCENE.batch(1)
+    data = prepare_visit(batch["time"][0], batch["flux"][0], batch["flux_err"][0], batch["valid"][0])
+    shapes = torch.stack([one.channels for one in _responses(data, SCENE.wavelength)])
+    assert len(shapes) == 5
+    gram = (shapes * data.channel[0]) @ shapes.T
+    assert float((gram - torch.diag(gram.diagonal())).abs().max()) < 1e-9 * float(gram.diagonal().max())
+    torch.testing.assert_close(shapes[-1], torch.as_tensor(FGS1))
+    assert shapes[:-1, 0].abs().max() == 0
+
+
+def test_a_photometer_alone_and_a_single_channel_have_one_response() -> None:
+    batch = SCENE.batch(1)
+    for channel in (0, 20):
+        curves = [batch[name][0, :, channel : channel + 1] for name in ("flux", "flux_err", "valid")]
+        data = prepare_visit(batch["time"][0], *curves, photometer=False)
+        (only,) = _responses(data, SCENE.wavelength[channel : channel + 1])
+        assert only.channels.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("late", [0.02, -0.05])
+def test_the_photometers_clock_may_be_off(late: float) -> None:
+    scene = replace(SCENE, noise=2e-4)
+    batch, shifted = scene.batch(1), replace(scene, t0=scene.t0 + late).batch(1)
+    batch["flux"][..., 0] = shifted["flux"][..., 0]
+    found = fit(batch, scene.wavelength)
+    assert abs(float(found.depth[0, 0]) - scene.depth[0]) < 2.5 * float(found.depth_err[0, 0])
+    assert float(found.shape[0, 0]) == pytest.approx(scene.t0, abs=2e-3)
+
+
+def test_a_star_table_that_is_off_is_trusted_less() -> None:
+    scene = replace(SCENE, noise=1e-4, b=0.45)
+
+    def width(b: float) -> float:
+        batch = scene.batch(1)
+        data = prepare_visit(batch["time"][0], batch["flux"][0], batch["flux_err"][0], batch["valid"][0])
+        star = {name: batch[name] for name in ("P", "sma", "i", "Ts")}
+        star["i"] = torch.tensor([np.degrees(np.arccos(b / scene.a))])
+        _, model = fit_white(data, star, scene.wavelength, FitSettings())
+        return float(model.prior.sigma[0, 1]) / (2 * b * 0.03 + 0.03**2)
+
+    assert width(0.45) == pytest.approx(1.0)
+    assert 1.2 < width(0.57) < 3.0
