@@ -23,16 +23,17 @@ from .limb_darkening import channel_basis, legendre
 from .transit_search import scaled_time
 from .visit_data import VisitData, averaged
 
-_CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+_CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _ROUNDS = 2  # of jitter and slow noise, each given the other
-_FAST = 90.0  # jitter is faster than this part of the window: what slow noise leaves does not tell the rest
+_FAST = 300.0  # jitter lasts for a bin, or this part of the window: what is slower is slow noise's
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
 _FEWEST_BINS, _MOST_BINS = 10, 600
 _COSINES = 40  # of the slow noise: down to a 20th of the window
 _COSINES_A_TRANSIT = 12.0  # in the time of a transit: of jitter, what is faster moves no depth
 _SLOW_WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # its correlation times over the window
 _SLOW_RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)  # its amplitude over white sigma
-_ABSENT = 0.5  # prior probability that a response has no slow noise, or no drift of its own
+# prior probability that a response has no slow noise (or no drift of its own): a photometer's moves one depth alone
+_ABSENT, _ABSENT_IN_PHOTOMETER, _ABSENT_IN_SHAPE = 0.9, 0.5, 0.7
 _DRIFT_PPM = (0.0, 30.0, 100.0, 300.0, 1000.0)  # first order in time of a response's own drift
 _DRIFT_ORDERS = (1.0, 0.6, 0.25, 0.1, 0.1)  # the others over it, as in real white curves
 _SMALL = 1e-14  # variance, relative flux squared: keeps covariances invertible
@@ -67,11 +68,14 @@ class Series:
 
 @dataclass(frozen=True)
 class _Response:
-    """What channels (C,) answer; ``drifts``: whether it has a drift that the fit does not model otherwise."""
+    """What channels (C,) answer; ``drifts``: whether it has a drift that the fit does not model otherwise;
+    ``jitters``: whether it has fast noise too; ``absent``: the prior probability that it has no slow noise.
+    """
 
     channels: Tensor
     drifts: bool = False
     jitters: bool = False
+    absent: float = _ABSENT
 
 
 def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
@@ -96,9 +100,10 @@ def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
             shape = shape - other.channels * (weight * shape * other.channels).sum() / (weight * other.channels**2).sum()
         size = shape[used].abs().max()
         if float(size) > 1e-6:
-            found.append(_Response(shape * spectrograph / size, drifts, jitters))
+            absent = _ABSENT_IN_SHAPE if drifts else _ABSENT
+            found.append(_Response(shape * spectrograph / size, drifts, jitters, absent))
     if first and bool(used[0]):
-        found.append(_Response(1.0 - spectrograph))
+        found.append(_Response(1.0 - spectrograph, absent=_ABSENT_IN_PHOTOMETER))
     return found
 
 
@@ -135,7 +140,7 @@ def estimate_noise(
         for _ in range(_ROUNDS if response.jitters else 1):
             if response.jitters:
                 jitter = _jitter(time, projected, informed, white, torch.cat([transit, drift], -1), cosines, slow)
-            slow = _slow_noise(projected, informed, white, jitter, transit, drift, cosines, sizes)
+            slow = _slow_noise(projected, informed, white, jitter, transit, drift, cosines, sizes, response.absent)
         found.append(_series(time, shape, cosines, slow, jitter, duration))
     return found
 
@@ -209,14 +214,15 @@ def _jitter(
 ) -> Tensor | None:
     """Covariance (T, T) of noise that lasts for bins, beside ``slow`` noise on cosines, by default of any size; or None."""
     step = time.diff().median()
-    faster = tuple(bins for bins in _CORRELATION_BINS if bins * float(step) < float(time[-1] - time[0]) / _FAST)
+    longest = max(1.0, float((time[-1] - time[0]) / step) / _FAST)
+    faster = tuple(bins for bins in _CORRELATION_BINS if bins <= longest)
     precision = time.new_zeros(1, design.shape[-1] + cosines.shape[-1])
     if slow is not None:
         values, vectors = torch.linalg.eigh(slow)
         cosines, precision[0, design.shape[-1] :] = cosines @ vectors, 1.0 / values.clamp_min(_SMALL)
     columns = torch.cat([projected[:, None], design, cosines], -1)
     at, columns = averaged(_MOST_BINS, time[informed], columns[informed])
-    if len(at) < _FEWEST_BINS or not faster or len(at) < 2 * columns.shape[-1]:
+    if len(at) < _FEWEST_BINS or len(at) < 2 * columns.shape[-1]:
         return None
     white = white * len(at) / int(informed.sum())
     spectra = _spectra(*_grid(at, step), faster, time.device)
@@ -283,6 +289,7 @@ def _slow_noise(
     drift: Tensor,
     cosines: Tensor,
     sizes: tuple[float, ...],
+    absent: float,
 ) -> Tensor:
     """Mean covariance (R, R) of the cosines' coefficients, over sizes and correlation times.
 
@@ -301,7 +308,7 @@ def _slow_noise(
     drifts = cosines.new_tensor(sizes or (math.inf,)) * 1e-6
     precision = cosines.new_zeros(len(drifts), columns.shape[-1])
     precision[:, transit.shape[-1] :] = (drifts.clamp_min(1e-7) ** -2)[:, None]
-    prior = _doubting(len(drifts), drifts)[:, None, None] + _doubting(len(ratios), ratios)[:, None]
+    prior = _doubting(len(drifts), absent, drifts)[:, None, None] + _doubting(len(ratios), absent, ratios)[:, None]
     log_weight = prior - 0.5 * _deviance(rotated, total, precision)
     weight = torch.softmax(log_weight.flatten(), 0).reshape(log_weight.shape)
     noise = white * torch.einsum("srl,r,lij->ij", weight, ratios**2, slow)
@@ -310,9 +317,9 @@ def _slow_noise(
     return noise
 
 
-def _doubting(count: int, like: Tensor) -> Tensor:
-    """ln of a prior (N,) that gives the first of several possibilities, nothing, _ABSENT, and the others equal parts."""
+def _doubting(count: int, absent: float, like: Tensor) -> Tensor:
+    """ln of a prior (N,) that gives the first of several possibilities ``absent``, and the others equal parts."""
     if count == 1:
         return like.new_zeros(1)
-    rest = (1.0 - _ABSENT) / (count - 1)
-    return like.new_tensor([_ABSENT] + [rest] * (count - 1)).log()
+    rest = (1.0 - absent) / (count - 1)
+    return like.new_tensor([absent] + [rest] * (count - 1)).log()
