@@ -8,7 +8,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check $(CPU)
 # Both, for pip before and since 25.3: what builds packages is locked too.
 LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth instruments models clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth instruments foreign models clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -67,6 +67,9 @@ truth: $(VENV)/.installed ## depths from raw simulated frames against their trut
 
 instruments: $(VENV)/.installed ## light curves of other telescopes: fit, batman, published values, injections (2 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/instruments.py
+
+foreign: $(VENV)/.installed ## the fit where its assumptions fail: 29 kinds of light curves (an hour; resumes)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/foreign.py
 
 TRUTHS ?= ../shared/real/challenge_2024/train_labels.csv
 models: $(VENV)/.installed ## train and score every stage of the model on given spectra: make models TRUTHS=train_labels.csv (hours)

@@ -293,7 +293,9 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         beta = white_err / torch.einsum("bc,bcd,bd->b", mean, solution.certain, mean).sqrt()
         jitter_rms = _white_rms(fitted.noise, mean)
         b2_err = shared_covariance[:, B2, B2].sqrt() * model.prior.sigma[:, B2]
-        status, notes = judge(data, model.prior, final.shape, b2_err, white_depth, data.y - end)
+        status, notes = judge(
+            data, model.prior, final.shape, b2_err, white_depth, data.y - end, residual, fitted.system.weight
+        )
     return ClassicalFit(
         depth=depth,
         depth_err=torch.sqrt(solution.variance),

@@ -4,6 +4,7 @@ import math
 
 from torch import Tensor
 
+from .residuals import bump, structure
 from .status import DOUBTFUL, FAILED, NO_TRANSIT, OK, PARTIAL
 from .transit_search import find_dips
 from .visit_data import VisitData
@@ -15,6 +16,9 @@ _FAST = 2.5  # the closest orbits around the densest stars
 _LONG_WINDOW = 200.0  # h
 _SECOND_SNR, _SECOND_SHARE = 8.0, 0.25  # of a second dip: its signal-to-noise, and its depth over the first one's
 _WIDENED = 1.5  # times by which correlated noise widens the white error: from there a note says so
+# beyond the first, less than 1 % of good visits (docs/uncertainty.md), a note; beyond the second a doubt
+_BUMP, _LARGE_BUMP = 5.0, 0.1  # sigma; of the transit's depth
+_STRUCTURE, _MUCH_STRUCTURE = 1.4, 2.0  # chi2 a block
 _FAINT = 5.0  # sigma of the white depth, correlated noise included
 
 
@@ -58,13 +62,16 @@ def judge(
     b2_err: Tensor,
     depth: Tensor,
     left: Tensor,
+    residual: Tensor,
+    weight: Tensor,
 ) -> tuple[str, list[str]]:
     """Status and notes of a fitted visit.
 
     Args:
         shape: (1, 3) t0 [h from the first bin], b^2, ln speed; ``b2_err`` (1,) of b^2.
         depth: (1,) of the white curve.
-        left: (1, C, T) data minus model, jitter not taken out.
+        left: (1, C, T) data minus model, correlated noise not taken out; ``residual`` with it taken out, and its
+            ``weight``, the inverse variance.
     """
     status, notes = OK, []
     if note := _cut(data, prior, shape[0], float(depth)):
@@ -77,8 +84,28 @@ def judge(
         _grazing(shape[0], float(b2_err), float(depth)),
         _second_dip(data, shape[0], float(depth), left),
     ]
+    for seen, limit, note in (
+        _bumpy(data, shape[0], float(depth), left),
+        _structured(structure(data, residual, weight)),
+    ):
+        (doubts if seen > limit else notes).append(note)
     doubts = [doubt for doubt in doubts if doubt]
-    return DOUBTFUL if doubts else status, [*notes, *doubts]
+    return DOUBTFUL if doubts else status, [*filter(None, notes), *doubts]
+
+
+def _bumpy(data: VisitData, shape: Tensor, depth: float, left: Tensor) -> tuple[float, float, str]:
+    """Height of the largest bump in transit, from which on it is a doubt, and what is noted of it."""
+    size, height, time = bump(data, shape, _half_duration(shape, depth), left)
+    if size < _BUMP:
+        return 0.0, depth, ""
+    where = f"{'bump' if height > 0 else 'dip'} of {1e6 * abs(height):.0f} ppm in transit at {data.origin + time:.2f} h"
+    return abs(height), _LARGE_BUMP * depth, f"{where} ({size:.0f} sigma; a spot or facula?): without it, depths may differ"
+
+
+def _structured(size: float) -> tuple[float, float, str]:
+    """The same of structure over time and wavelength."""
+    note = f"residuals have structure over time and wavelength (chi2 {size:.1f} a block): errors may be too small"
+    return size, _MUCH_STRUCTURE, note if size > _STRUCTURE else ""
 
 
 def _half_duration(shape: Tensor, depth: float) -> float:

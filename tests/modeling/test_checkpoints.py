@@ -43,7 +43,7 @@ SOURCES = PIPELINE | {
     f"{name}.py"
     for name in ("arrays", "columns", "configuration_ariel", "feature_extraction_ariel", "heads", "joint_fit", "layers",
                  "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
-                 "outputs", "physics", "populations", "posterior", "retrieval", "spectrum_prior", "status",
+                 "outputs", "physics", "populations", "posterior", "residuals", "retrieval", "spectrum_prior", "status",
                  "transit", "transit_search", "uncertainty", "verdict", "visit_data", "visits", "white_light")
 }  # fmt: skip
 

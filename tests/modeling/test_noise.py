@@ -13,6 +13,7 @@ from transit_scenes import Scene
 
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.noise import _responses
+from modeling_ariel.residuals import structure
 from modeling_ariel.retrieval import ClassicalFit, fit, fit_white
 from modeling_ariel.visit_data import prepare_visit
 
@@ -137,3 +138,37 @@ def test_a_star_table_that_is_off_is_trusted_less() -> None:
 
     assert width(0.45) == pytest.approx(1.0)
     assert 1.2 < width(0.57) < 3.0
+
+
+# --- checks of the residuals ---------------------------------------------------------------------------------------
+
+
+def bumpy(height: float, at: float) -> ClassicalFit:
+    """A visit with a bump of light, sigma 0.12 h."""
+    scene = replace(SCENE, noise=1e-3)
+    batch = scene.batch(1)
+    light = 1 + height * np.exp(-0.5 * ((scene.time - at) / 0.12) ** 2)
+    batch["flux"] = batch["flux"] * torch.as_tensor(light)[:, None]
+    return fit(batch, scene.wavelength)
+
+
+def test_a_bump_in_transit_is_noted_and_a_large_one_is_a_doubt() -> None:
+    small, large, outside = bumpy(1e-3, 3.9), bumpy(4e-3, 3.9), bumpy(1e-3, 1.0)
+    assert "bump of" in small.notes[0]
+    assert "ppm in transit at 3." in small.notes[0]
+    assert small.status == ["ok"]
+    assert large.status == ["doubtful"]
+    assert "in transit" not in outside.notes[0]
+    assert "dip of" in bumpy(-2e-3, 3.9).notes[0]
+
+
+def test_structure_over_time_and_wavelength_is_one_for_white_noise_and_grows_with_blocks() -> None:
+    draw = torch.Generator().manual_seed(0)
+    data = prepare_visit(*(SCENE.batch(1)[name][0] for name in ("time", "flux", "flux_err", "valid")))
+    residual = torch.randn(1, 41, 150, dtype=torch.float64, generator=draw) * 1e-3
+    weight = torch.full_like(residual, 1e6)
+    assert structure(data, residual, weight) == pytest.approx(1.0, abs=0.4)
+    blocks = torch.randn(1, 10, 10, dtype=torch.float64, generator=draw) * 1e-3
+    residual[:, 1:] += blocks.repeat_interleave(4, 1).repeat_interleave(15, 2)
+    assert structure(data, residual, weight) > 10
+    assert structure(data, residual[:, :20], weight[:, :20]) == 0.0

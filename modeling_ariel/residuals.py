@@ -1,0 +1,85 @@
+"""What the residuals of a fit say against it: a bump in transit, structure over time and wavelength.
+
+Each check is one number whose size on good visits is known (docs/uncertainty.md), so that a threshold on it has a known
+rate of false alarms.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from .visit_data import VisitData, point_scatter
+
+_BUMP_LENGTHS = (0.1, 0.2)  # sigma of a Gaussian, in half durations of the transit
+_BLOCKS = 12  # of time, and of wavelength
+_FEWEST_OUTSIDE = 20  # bins from which the size of bumps out of transit can be told
+
+
+def bump(data: VisitData, shape: Tensor, half: float, left: Tensor) -> tuple[float, float, float]:
+    """The largest bump within transit: how many sigma, its height [relative flux] and its time [h].
+
+    A sigma is what the scatter between neighbours makes of such a bump, or, where that is more, the size of bumps out
+    of transit: noise with memory has bumps everywhere.
+
+    Args:
+        shape: (3,) t0 [h from the first bin], b^2, ln speed; ``half`` its duration [h].
+        left: (1, C, T) data minus model, with correlated noise.
+    """
+    found = (0.0, 0.0, math.nan)
+    for curve, time in _white_curves(data, left):
+        inside = (time - shape[0]).abs() < half
+        scatter = float(point_scatter(curve))
+        if not bool(inside.any()) or not scatter > 0:
+            continue
+        for length in _BUMP_LENGTHS:
+            template = torch.exp(-0.5 * ((time[:, None] - time) / (length * half)) ** 2)
+            norm = template.square().sum(-1)
+            height = template @ curve / norm
+            size = height * norm.sqrt() / scatter
+            outside = (time - shape[0]).abs() > (1.0 + 2.0 * length) * half
+            usual = float(size[outside].square().mean().sqrt()) if int(outside.sum()) >= _FEWEST_OUTSIDE else 1.0
+            size = (size / max(usual, 1.0)).abs() * inside
+            best = int(size.argmax())
+            found = max(found, (float(size[best]), float(height[best]), float(time[best])))
+    return found
+
+
+def _white_curves(data: VisitData, left: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The white residual and the photometer's, each (t,) with its times (t,), where there are data."""
+    seen = data.weight[0] > 0
+    groups = [data.channel[0]]
+    if data.photometer:
+        first = torch.zeros_like(groups[0])
+        first[0] = 1.0
+        groups.append(first)
+    curves = []
+    for share in groups:
+        weight = share[:, None] * seen
+        total = weight.sum(0)
+        some = total > 0.5 * share.sum()
+        if int(some.sum()) > _FEWEST_OUTSIDE:
+            curves.append(((weight * left[0]).sum(0)[some] / total[some], data.time[0, some]))
+    return curves
+
+
+def structure(data: VisitData, residual: Tensor, weight: Tensor) -> float:
+    """Chi2 a block of the residuals (1, C, T) averaged over blocks of time and wavelength; 1 where they are white.
+
+    0 where there are too few channels or bins for blocks.
+    """
+    first = int(data.photometer)
+    residual, weight = residual[0, first:], weight[0, first:]
+    if len(residual) < 2 * _BLOCKS or residual.shape[-1] < 2 * _BLOCKS:
+        return 0.0
+    total = _blocks(weight)
+    mean = _blocks(weight * residual) / total.clamp_min(1e-300)
+    return float((total * mean**2)[total > 0].mean())
+
+
+def _blocks(values: Tensor) -> Tensor:
+    """Sums of (C, T) over blocks."""
+    for axis in (0, 1):
+        sizes = [len(part) for part in torch.arange(values.shape[axis]).tensor_split(_BLOCKS)]
+        values = torch.stack([part.sum(axis) for part in values.split(sizes, axis)], axis)
+    return values
