@@ -112,7 +112,8 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
         residual = y - linear.model
         if settings.jitter and iteration == 1:
             design = _transit_columns(model, linear, data.channel)
-            separable, duration = settings.drift == "joint", model.duration(parameters)
+            separable = model.common_drift(parameters) if settings.drift == "joint" else None
+            duration = model.duration(parameters)
             noise = estimate_noise(data, model.wavelength, residual, weight, design, duration, separable)
         correlated = with_jitter(solution.series, noise, residual, weight)
         if few:

@@ -149,6 +149,11 @@ class LightCurveModel:
         """Of the transit [h], from limb to limb of the planet's centre, but not of grazing ones."""
         return 2.0 * float((1.0 - p.shape[0, B2]).clamp_min(0.1).sqrt() / p.shape[0, 2].exp())
 
+    def common_drift(self, p: Parameters) -> Tensor:
+        """p(t) of a spectrograph (T,), of unit size."""
+        drift = p.airs_time[0] @ self.polynomials[0]
+        return drift / drift.norm().clamp_min(1e-12)
+
     def drift_curves(self, p: Parameters) -> Tensor:
         """Drift (B, C, T), relative."""
         if self.drift == "channel":

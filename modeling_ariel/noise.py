@@ -91,7 +91,7 @@ def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
     count = int((used[first:]).sum())
     if len(level) >= _MANY_CHANNELS:
         slope = torch.gradient(level[first:].log())[0].clamp(-0.1, 0.1)  # a dead neighbour is not a slope
-        shapes.append((torch.cat([level.new_zeros(first), slope]), False, True))
+        shapes.append((torch.cat([level.new_zeros(first), slope]), True, True))
     if count >= _SOME_CHANNELS:
         shapes += [(shape, True, False) for shape in channel_basis(wavelength, 2, bool(first))[-2:]]
     found: list[_Response] = []
@@ -114,7 +114,7 @@ def estimate_noise(
     weight: Tensor,
     transit: Tensor,
     duration: float,
-    separable: bool,
+    separable: Tensor | None,
 ) -> list[Series]:
     """Correlated noise of a visit from residuals of a fit without it.
 
@@ -122,7 +122,7 @@ def estimate_noise(
         data: the visit; ``wavelength`` (C,) [um].
         residual: (1, C, T) relative flux; ``weight`` (1, C, T) inverse variance, 0 where invalid.
         transit: (T, X) columns of level, depth and shape that the fit has used; its ``duration`` [h].
-        separable: whether the fit's drift has one shape in time for all of a spectrograph's channels.
+        separable: (T,) drift of a spectrograph where the fit has one shape in time for all of its channels.
     """
     time, found = data.time[0], list[Series]()
     drift = legendre(scaled_time(time[None])[0], len(_DRIFT_ORDERS))[1:].T
@@ -135,12 +135,15 @@ def estimate_noise(
         projected = (shape[:, None] * weight[0] * residual[0]).sum(0) / information.clamp_min(_SMALL)
         white = float(1.0 / information[informed].median())
         cosines = _cosines(time, min(_COSINES, int(informed.sum()) // 4))
-        sizes = _DRIFT_PPM if response.drifts and separable else ()
+        sizes: tuple[float, ...] = ()
+        columns = transit
+        if response.drifts and separable is not None:  # of which the fit has taken its own part at any wavelength
+            sizes, columns = _DRIFT_PPM, torch.cat([transit, separable[:, None]], -1)
         jitter, slow = None, None
         for _ in range(_ROUNDS if response.jitters else 1):
             if response.jitters:
                 jitter = _jitter(time, projected, informed, white, torch.cat([transit, drift], -1), cosines, slow)
-            slow = _slow_noise(projected, informed, white, jitter, transit, drift, cosines, sizes, response.absent)
+            slow = _slow_noise(projected, informed, white, jitter, columns, drift, cosines, sizes, response.absent)
         found.append(_series(time, shape, cosines, slow, jitter, duration))
     return found
 
