@@ -128,7 +128,7 @@ def summary(found: list[Outcome]) -> dict[str, Any]:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Markdown: a row a kind."""
     rows = [
-        "| what is off | ok | z of mean, FGS1, slope | largest | error, σ of mean [ppm] | in 50 | in 90 | of the others |",
+        "| what is off | ok | z: mean, FGS1, slope | largest | error, σ of mean [ppm] | in 50 | in 90 | others |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for kind, said in results.items():

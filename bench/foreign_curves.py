@@ -21,7 +21,9 @@ PPM = 1e-6
 SOLAR_DENSITY_HOURS = 3.74  # a / R* of an orbit of one day about a star of the Sun's density is 4.2
 _NODES = 12  # wavelengths at which batman is asked; between them light curves are smooth
 # Claret & Bloemen 2011 (A&A 529, A75), rounded: wavelength [um], u1 and u2 at 5500 K, change of u1 with 1000 K
-LIMB = np.array([(0.7, 0.38, 0.25, -0.09), (1.65, 0.14, 0.30, -0.03), (2.16, 0.12, 0.26, -0.025), (4.5, 0.07, 0.16, -0.01)])
+LIMB = np.array(
+    [(0.7, 0.38, 0.25, -0.09), (1.65, 0.14, 0.30, -0.03), (2.16, 0.12, 0.26, -0.025), (4.5, 0.07, 0.16, -0.01)]
+)
 
 
 @dataclass

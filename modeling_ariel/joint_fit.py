@@ -99,9 +99,8 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
         own_precision, shared_precision, pull = model.priors(parameters)
         system = LinearSystem(linear.columns, linear.mixing, weight, own_precision, shared_precision, pull)
         system.bound = model.bound(parameters)
-        system.series = [
-            SeriesColumns(one.response[:, None] * linear.model, one.basis, one.precision) for one in noise
-        ]
+        system.series = [SeriesColumns(one.response, one.basis, one.precision) for one in noise]
+        system.light = linear.model
         if iteration == settings.iterations - 1:
             break
         solution = solve(system, y - linear.model)

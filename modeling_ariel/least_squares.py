@@ -32,11 +32,11 @@ class Bound:
 
 @dataclass
 class SeriesColumns:
-    """A series in time, basis a: ``flux`` (B, C, T) of one unit of it; ``basis`` (T, R), None where R = T;
+    """A series in time, basis a, which channels answer by ``response`` (C,); ``basis`` (T, R), None where R = T;
     ``precision`` (R, R) of a.
     """
 
-    flux: Tensor
+    response: Tensor
     basis: Tensor | None
     precision: Tensor
 
@@ -45,9 +45,9 @@ class SeriesColumns:
         return values if self.basis is None else values @ self.basis
 
     def curve(self, coefficients: Tensor) -> Tensor:
-        """Flux (B, C, T) of coefficients (B, R)."""
+        """Of coefficients (B, R) in each channel (B, C, T)."""
         series = coefficients if self.basis is None else coefficients @ self.basis.T
-        return self.flux * series[:, None]
+        return self.response[:, None] * series[:, None]
 
 
 @dataclass
@@ -57,7 +57,7 @@ class LinearSystem:
     Their derivatives are mixtures of a few ``columns`` (B, C, N, T): ``mixing`` (B, C, N, n + S), own parameters first.
     ``weight`` (B, C, T) inverse variances; ``own_precision`` (n,) and
     ``shared_precision`` (B, S) of the priors; ``prior_pull`` (B, S) = precision * (prior mean - current value).
-    ``bound``: a shared column that has a lowest value.
+    ``series`` multiply the ``light`` (B, C, T). ``bound``: a shared column that has a lowest value.
     """
 
     columns: Tensor
@@ -67,6 +67,7 @@ class LinearSystem:
     shared_precision: Tensor
     prior_pull: Tensor
     series: list[SeriesColumns] = field(default_factory=list)
+    light: Tensor | None = None
     bound: Bound | None = None
 
 
@@ -104,8 +105,8 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
     own_own = gram[..., :n, :n] + torch.diag_embed(system.own_precision)
     own_rest, rest_rest = gram[..., :n, n:], gram[..., n:, n:].sum(1) + torch.diag_embed(system.shared_precision)
     rest_rhs = projected[..., n:].sum(1) + system.prior_pull
-    if system.series:
-        cross, corner, rhs = _series_blocks(system, weighted, residual)
+    if system.series and system.light is not None:
+        cross, corner, rhs = _series_blocks(system.series, system.light, system.weight, weighted, residual)
         own_rest = torch.cat([own_rest, mixed[..., :n, :] @ cross], -1)
         border = mixing[..., n:].flatten(1, 2).transpose(-1, -2) @ cross.flatten(1, 2)
         rest_rest = torch.cat(
@@ -132,8 +133,9 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
         solution = _truncate(system.bound, solution, (factor, reduced, schur_factor))
     sizes = [n_shared, *(len(one.precision) for one in system.series)]
     shared, *coefficients = solution.shared.split(sizes, -1)
-    for one, values in zip(system.series, coefficients, strict=True):
-        solution.series = solution.series + one.curve(values)
+    if system.series and system.light is not None:
+        curves = [one.curve(values) for one, values in zip(system.series, coefficients, strict=True)]
+        solution.series = system.light * torch.stack(curves).sum(0)
     return replace(solution, shared=shared)
 
 
@@ -194,19 +196,23 @@ def truncated_root(alpha: Tensor, nodes: int = 256) -> tuple[Tensor, Tensor]:
     return mean + alpha, (1.0 - variance).clamp(0.0, 1.0)
 
 
-def _series_blocks(system: LinearSystem, weighted: Tensor, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _series_blocks(
+    series: list[SeriesColumns], light: Tensor, weight: Tensor, weighted: Tensor, residual: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Normal-matrix blocks of the series with the columns (B, C, N, R) and themselves, and the right side."""
+    lit = weighted * light[:, :, None]
+    along = {id(one.basis): one.spread(lit) for one in series}  # most have one basis
+    cross = torch.cat([one.response[:, None, None] * along[id(one.basis)] for one in series], -1)
+    information, pushed = weight * light**2, weight * light * residual
     rows = []
-    cross = torch.cat([one.spread(weighted * one.flux[:, :, None]) for one in system.series], -1)
-    pushed = [one.flux * system.weight for one in system.series]
-    for k, one in enumerate(system.series):
+    for k, one in enumerate(series):
         blocks = []
-        for m, other in enumerate(system.series):
-            common = torch.diag_embed((pushed[k] * other.flux).sum(1))
+        for m, other in enumerate(series):
+            common = torch.diag_embed(((one.response * other.response)[:, None] * information).sum(1))
             block = one.spread(other.spread(common).transpose(-1, -2)).transpose(-1, -2)
             blocks.append(block + one.precision if k == m else block)
         rows.append(torch.cat(blocks, -1))
-    rhs = [one.spread((push * residual).sum(1)) for one, push in zip(system.series, pushed, strict=True)]
+    rhs = [one.spread((one.response[:, None] * pushed).sum(1)) for one in series]
     return cross, torch.cat(rows, -2), torch.cat(rhs, -1)
 
 

@@ -20,7 +20,7 @@ from .transit import binned_moments, intensity_coefficients, intensity_gradients
 from .transit_search import scaled_time
 from .white_light import LARGEST_B2, ShapePrior, WhiteFit
 
-CLOCK_SIGMA = 0.03  # h: two instruments' clocks, and the chromatic asymmetry of limbs, differ by less
+CLOCK_SIGMA = 0.03  # h, between two instruments' clocks
 B2 = 1  # where b^2 stands in the shape, and in the shared parameters
 
 
@@ -29,8 +29,9 @@ class Parameters:
     """Parameters of B visits.
 
     ``level`` ln F (B, C); ``depth`` (B, C); ``shape`` (B, 3) t0 [h], b^2, ln speed; ``clock`` (B, 1) [h] by which the
-    photometer's transit is late; ``limb`` (B, L) along the columns of the limb-darkening prior; ``airs_time``, ``fgs1_time`` (B, P) and ``airs_wavelength`` (B, Q) of the drift; or
-    ``channel_time`` (B, C, P) where every channel drifts by itself.
+    photometer's transit is late; ``limb`` (B, L) along the columns of the limb-darkening prior; ``airs_time``,
+    ``fgs1_time`` (B, P) and ``airs_wavelength`` (B, Q) of the drift; or ``channel_time`` (B, C, P) where every channel
+    drifts by itself.
     """
 
     level: Tensor
@@ -118,7 +119,10 @@ class LightCurveModel:
         if not self.photometer:
             return self._transit_of(slice(None), p, p.shape, around)
         late = torch.cat([p.shape[:, :1] + p.clock, p.shape[:, 1:]], -1)
-        first, others = self._transit_of(slice(1), p, late, around), self._transit_of(slice(1, None), p, p.shape, around)
+        first, others = (
+            self._transit_of(slice(1), p, late, around),
+            self._transit_of(slice(1, None), p, p.shape, around),
+        )
         return tuple(torch.cat(pair, -2) for pair in zip(first, others, strict=True))
 
     def _transit_of(self, channels: slice, p: Parameters, shape: Tensor, around: Tensor) -> tuple[Tensor, ...]:

@@ -24,7 +24,6 @@ from .transit_search import scaled_time
 from .visit_data import VisitData, averaged
 
 _CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-_ROUNDS = 2  # of jitter and slow noise, each given the other
 _FAST = 300.0  # jitter lasts for a bin, or this part of the window: what is slower is slow noise's
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
 _FEWEST_BINS, _MOST_BINS = 10, 600
@@ -97,7 +96,9 @@ def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
     found: list[_Response] = []
     for shape, drifts, jitters in shapes:
         for other in found:
-            shape = shape - other.channels * (weight * shape * other.channels).sum() / (weight * other.channels**2).sum()
+            shape = (
+                shape - other.channels * (weight * shape * other.channels).sum() / (weight * other.channels**2).sum()
+            )
         size = shape[used].abs().max()
         if float(size) > 1e-6:
             absent = _ABSENT_IN_SHAPE if drifts else _ABSENT
@@ -105,6 +106,23 @@ def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
     if first and bool(used[0]):
         found.append(_Response(1.0 - spectrograph, absent=_ABSENT_IN_PHOTOMETER))
     return found
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """A residual along one response.
+
+    ``time`` (T,) [h]; ``values`` (T,) relative flux, with ``white`` variance, where ``informed`` (T,). What may be in
+    them: ``taken`` (T, X) columns that the fit has used, a ``drift`` (T, P), slow noise on ``cosines`` (T, R).
+    """
+
+    time: Tensor
+    values: Tensor
+    informed: Tensor
+    white: float
+    taken: Tensor
+    drift: Tensor
+    cosines: Tensor
 
 
 def estimate_noise(
@@ -132,18 +150,17 @@ def estimate_noise(
         informed = _informed(information)
         if int(informed.sum()) < _FEWEST_BINS:
             continue
-        projected = (shape[:, None] * weight[0] * residual[0]).sum(0) / information.clamp_min(_SMALL)
-        white = float(1.0 / information[informed].median())
+        values = (shape[:, None] * weight[0] * residual[0]).sum(0) / information.clamp_min(_SMALL)
         cosines = _cosines(time, min(_COSINES, int(informed.sum()) // 4))
-        sizes: tuple[float, ...] = ()
-        columns = transit
-        if response.drifts and separable is not None:  # of which the fit has taken its own part at any wavelength
-            sizes, columns = _DRIFT_PPM, torch.cat([transit, separable[:, None]], -1)
-        jitter, slow = None, None
-        for _ in range(_ROUNDS if response.jitters else 1):
-            if response.jitters:
-                jitter = _jitter(time, projected, informed, white, torch.cat([transit, drift], -1), cosines, slow)
-            slow = _slow_noise(projected, informed, white, jitter, columns, drift, cosines, sizes, response.absent)
+        drifts = response.drifts and separable is not None
+        taken = torch.cat([transit, separable[:, None]], -1) if drifts and separable is not None else transit
+        seen = _Projection(time, values, informed, float(1.0 / information[informed].median()), taken, drift, cosines)
+        sizes = _DRIFT_PPM if drifts else ()
+        jitter = _jitter(seen, None) if response.jitters else None
+        slow = _slow_noise(seen, jitter, sizes, response.absent)
+        if response.jitters:  # each again, now that the other is known
+            jitter = _jitter(seen, slow)
+            slow = _slow_noise(seen, jitter, sizes, response.absent)
         found.append(_series(time, shape, cosines, slow, jitter, duration))
     return found
 
@@ -206,28 +223,26 @@ def _grid(time: Tensor, step: Tensor) -> tuple[tuple[float, ...], float]:
     return tuple(counted.tolist()), round(float(step) * 1e5, 1)
 
 
-def _jitter(
-    time: Tensor,
-    projected: Tensor,
-    informed: Tensor,
-    white: float,
-    design: Tensor,
-    cosines: Tensor,
-    slow: Tensor | None,
-) -> Tensor | None:
-    """Covariance (T, T) of noise that lasts for bins, beside ``slow`` noise on cosines, by default of any size; or None."""
+def _jitter(seen: _Projection, slow: Tensor | None) -> Tensor | None:
+    """Covariance (T, T) of noise that lasts for bins, beside ``slow`` noise on cosines, by default of any size.
+
+    None where there is none.
+    """
+    time, cosines, informed = seen.time, seen.cosines, seen.informed
+    design = torch.cat([seen.taken, seen.drift], -1)
     step = time.diff().median()
     longest = max(1.0, float((time[-1] - time[0]) / step) / _FAST)
     faster = tuple(bins for bins in _CORRELATION_BINS if bins <= longest)
-    precision = time.new_zeros(1, design.shape[-1] + cosines.shape[-1])
+    # all but free, as columns may repeat each other
+    precision = time.new_ones(1, design.shape[-1] + cosines.shape[-1])
     if slow is not None:
         values, vectors = torch.linalg.eigh(slow)
         cosines, precision[0, design.shape[-1] :] = cosines @ vectors, 1.0 / values.clamp_min(_SMALL)
-    columns = torch.cat([projected[:, None], design, cosines], -1)
+    columns = torch.cat([seen.values[:, None], design, cosines], -1)
     at, columns = averaged(_MOST_BINS, time[informed], columns[informed])
     if len(at) < _FEWEST_BINS or len(at) < 2 * columns.shape[-1]:
         return None
-    white = white * len(at) / int(informed.sum())
+    white = seen.white * len(at) / int(informed.sum())
     spectra = _spectra(*_grid(at, step), faster, time.device)
     rotated = spectra.vectors.transpose(-1, -2) @ columns  # (L, T, 1 + X)
     ratios = time.new_tensor(_AMPLITUDE_RATIOS)
@@ -249,9 +264,10 @@ def _deviance(rotated: Tensor, total: Tensor, precision: Tensor) -> Tensor:
     information = gram[..., 1:, 1:] + torch.diag_embed(precision)[:, None, None]  # (S, R, L, X, X)
     cross = gram[..., 1:, :1].expand(*information.shape[:-1], 1)
     fitted = (cross * torch.linalg.solve(information, cross)).sum((-2, -1))
-    volume = torch.linalg.slogdet(information).logabsdet - precision.clamp_min(1e-300).log().where(
-        precision > 0, torch.zeros_like(precision)
-    ).sum(-1)[:, None, None]
+    volume = (
+        torch.linalg.slogdet(information).logabsdet
+        - precision.clamp_min(1e-300).log().where(precision > 0, torch.zeros_like(precision)).sum(-1)[:, None, None]
+    )
     return total.log().sum(-1) + volume + gram[..., 0, 0] - fitted
 
 
@@ -283,34 +299,25 @@ def _drift_covariance(size: int, device: torch.device) -> Tensor:
     return columns @ columns.T
 
 
-def _slow_noise(
-    projected: Tensor,
-    informed: Tensor,
-    white: float,
-    jitter: Tensor | None,
-    transit: Tensor,
-    drift: Tensor,
-    cosines: Tensor,
-    sizes: tuple[float, ...],
-    absent: float,
-) -> Tensor:
+def _slow_noise(seen: _Projection, jitter: Tensor | None, sizes: tuple[float, ...], absent: float) -> Tensor:
     """Mean covariance (R, R) of the cosines' coefficients, over sizes and correlation times.
 
-    With ``sizes`` [ppm] the response may have a drift (T, P) of such first orders, which is then part of the noise.
+    With ``sizes`` [ppm] the response may have a drift of such first orders, which is then part of the noise.
     """
+    cosines, informed, white = seen.cosines, seen.informed, seen.white
     size, device = cosines.shape[-1], cosines.device
     frame, scale = torch.linalg.qr(cosines[informed])
-    columns = torch.cat([transit, drift * drift.new_tensor(_DRIFT_ORDERS)], -1)[informed]
+    columns = torch.cat([seen.taken, seen.drift * cosines.new_tensor(_DRIFT_ORDERS)], -1)[informed]
     if jitter is not None:  # seen slowly it is white noise too
         white += float(((frame.T @ jitter[informed][:, informed]) * frame.T).sum(-1).mean())
     slow = _slow_covariances(size, device)
     values, vectors = torch.linalg.eigh(scale @ slow @ scale.T)
-    rotated = vectors.transpose(-1, -2) @ (frame.T @ torch.cat([projected[informed, None], columns], -1))
+    rotated = vectors.transpose(-1, -2) @ (frame.T @ torch.cat([seen.values[informed, None], columns], -1))
     ratios = cosines.new_tensor((0.0, *_SLOW_RATIOS))
     total = white * (ratios[:, None, None] ** 2 * values.clamp_min(0.0) + 1.0)
     drifts = cosines.new_tensor(sizes or (math.inf,)) * 1e-6
     precision = cosines.new_zeros(len(drifts), columns.shape[-1])
-    precision[:, transit.shape[-1] :] = (drifts.clamp_min(1e-7) ** -2)[:, None]
+    precision[:, seen.taken.shape[-1] :] = (drifts.clamp_min(1e-7) ** -2)[:, None]
     prior = _doubting(len(drifts), absent, drifts)[:, None, None] + _doubting(len(ratios), absent, ratios)[:, None]
     log_weight = prior - 0.5 * _deviance(rotated, total, precision)
     weight = torch.softmax(log_weight.flatten(), 0).reshape(log_weight.shape)

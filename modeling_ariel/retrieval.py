@@ -212,7 +212,8 @@ def fit_white(
 ) -> tuple[WhiteFit, LightCurveModel]:
     """Solutions of the white curves, the best first, under the star table unless they contradict it, which is noted.
 
-    A table is trusted as by Student's t: one that is off by more than its sigma is given a wider one. The one real curve with a table row, planet 1103775, passes 1.9 times as fast as its row says.
+    A table is trusted as by Student's t: one that is off by more than its sigma is given a wider one. The one real
+    curve with a table row, planet 1103775, passes 1.9 times as fast as its row says.
     """
     model = _model(data, star, wavelength, settings)
     found = _white_fits(data, model, settings)

@@ -99,7 +99,11 @@ def _bumpy(data: VisitData, shape: Tensor, depth: float, left: Tensor) -> tuple[
     if size < _BUMP:
         return 0.0, depth, ""
     where = f"{'bump' if height > 0 else 'dip'} of {1e6 * abs(height):.0f} ppm in transit at {data.origin + time:.2f} h"
-    return abs(height), _LARGE_BUMP * depth, f"{where} ({size:.0f} sigma; a spot or facula?): without it, depths may differ"
+    return (
+        abs(height),
+        _LARGE_BUMP * depth,
+        f"{where} ({size:.0f} sigma; a spot or facula?): without it, depths may differ",
+    )
 
 
 def _structured(size: float) -> tuple[float, float, str]:

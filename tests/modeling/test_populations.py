@@ -245,18 +245,18 @@ def small_system(with_series: bool, bound: Bound | None = None) -> tuple[LinearS
     channels, bins, n, shared, count = 3, 7, 2, 3, 2
     own, common = random(1, channels, bins, n), random(1, channels, bins, shared)
     weight, residual = random(1, channels, bins).exp(), random(1, channels, bins)
-    series, root = random(1, count, channels, bins), random(count, bins, bins)
+    light, response, root = random(1, channels, bins), random(count, channels), random(count, bins, bins)
     kernels = root @ root.transpose(1, 2) + torch.eye(bins).double()
     own_precision = torch.tensor([0.3, 0.1], dtype=torch.float64)
     shared_precision = torch.tensor([[0.5, 0.2, 1.0]], dtype=torch.float64)
-    noises = [SeriesColumns(series[:, k], None, torch.linalg.inv(kernels[k])) for k in range(count if with_series else 0)]
+    noises = [
+        SeriesColumns(response[k], None, torch.linalg.inv(kernels[k])) for k in range(count if with_series else 0)
+    ]
     pull = torch.zeros(1, shared).double()
-    system = LinearSystem(
-        *columns_of(own, common), weight, own_precision, shared_precision, pull, noises, bound
-    )
+    system = LinearSystem(*columns_of(own, common), weight, own_precision, shared_precision, pull, noises, light, bound)
     noise = torch.diag(1 / weight.flatten())
     for k in range(count if with_series else 0):
-        h = torch.cat([torch.diag(series[0, k, c]) for c in range(channels)])
+        h = torch.cat([torch.diag(response[k, c] * light[0, c]) for c in range(channels)])
         noise = noise + h @ kernels[k] @ h.T
     design = torch.cat([torch.block_diag(*own[0]), common[0].reshape(-1, shared)], 1)
     inverse = torch.linalg.inv(noise)

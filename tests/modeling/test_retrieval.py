@@ -177,7 +177,8 @@ def test_the_elimination_agrees_with_a_dense_generalised_least_squares() -> None
     torch.manual_seed(0)
     channels, bins, n, shared, count = 4, 9, 2, 3, 2
     own, common = torch.randn(1, channels, bins, n).double(), torch.randn(1, channels, bins, shared).double()
-    weight, series = torch.rand(1, channels, bins).double() + 0.5, torch.randn(1, count, channels, bins).double()
+    weight, light = torch.rand(1, channels, bins).double() + 0.5, torch.randn(1, channels, bins).double()
+    response = torch.randn(count, channels).double()
     root = torch.randn(count, bins, bins).double()
     kernels = root @ root.transpose(1, 2) + torch.eye(bins).double()
     own_precision, shared_precision = torch.tensor([0.3, 0.1]).double(), torch.tensor([[0.5, 0.2, 1.0]]).double()
@@ -185,10 +186,10 @@ def test_the_elimination_agrees_with_a_dense_generalised_least_squares() -> None
     basis = torch.randn(bins, 4).double()  # the second series lives on it
     kernels = [kernels[0], kernels[1, :4, :4]]
     noises = [
-        SeriesColumns(series[:, 0], None, torch.linalg.inv(kernels[0])),
-        SeriesColumns(series[:, 1], basis, torch.linalg.inv(kernels[1])),
+        SeriesColumns(response[0], None, torch.linalg.inv(kernels[0])),
+        SeriesColumns(response[1], basis, torch.linalg.inv(kernels[1])),
     ]
-    system = LinearSystem(*columns_of(own, common), weight, own_precision, shared_precision, pull, noises)
+    system = LinearSystem(*columns_of(own, common), weight, own_precision, shared_precision, pull, noises, light)
     found = solve(system, residual, with_covariance=True)
     kernels[1] = basis @ kernels[1] @ basis.T
 
@@ -198,7 +199,7 @@ def test_the_elimination_agrees_with_a_dense_generalised_least_squares() -> None
     for k in range(count):
         h = torch.zeros(channels * bins, bins).double()
         for c in range(channels):
-            h[c * bins : (c + 1) * bins] = torch.diag(series[0, k, c])
+            h[c * bins : (c + 1) * bins] = torch.diag(response[k, c] * light[0, c])
         noise += h @ kernels[k] @ h.T
     for c in range(channels):
         design[c * bins : (c + 1) * bins, c * n : (c + 1) * n] = own[0, c]

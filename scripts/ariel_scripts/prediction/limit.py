@@ -112,7 +112,8 @@ def exact_depths(
         own_precision,
         shared_precision,
         torch.zeros_like(pull),
-        [SeriesColumns(tensor(one)[..., None] * linear.model, None, precision) for one in jitter],
+        [SeriesColumns(torch.as_tensor(one), None, precision) for one in jitter],
+        linear.model,
     )
     solution = solve(exact, tensor((row["flux"] / truth.star_flux - expected).T), with_covariance=True)
     return depth[0] + solution.own[0, :, 0], solution.covariance[0]  # type: ignore[index]
