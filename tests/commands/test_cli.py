@@ -19,10 +19,13 @@ from typer.testing import CliRunner
 
 from ariel_scripts import versions
 from ariel_scripts.cli import COMMANDS, app, main_of
+from ariel_scripts.commands import selftest
+from ariel_scripts.commands.selftest import CHECKS
 from ariel_scripts.machine import machine
 from ariel_scripts.options.fields import options_of, parameters_of, values_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.selftest import deep
 
 SCRIPT = '''
 """A command."""
@@ -219,7 +222,40 @@ def test_every_command_has_a_help_text_with_an_example() -> None:
 
 
 def test_selftest_passes_where_everything_is_installed_and_recovers_a_depth(tmp_path: Path) -> None:
-    done = warm_python.run(["-m", "ariel_scripts.cli", "selftest", "--quiet"], tmp_path, os.environ)
+    done = warm_python.run(["-m", "ariel_scripts.cli", "selftest", "--deep", "--quiet"], tmp_path, os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ok  ") == 4
-    assert "raw frames to depth" in done.stdout
+    lines = done.stdout.splitlines()
+    assert [line.split("(")[0].strip() for line in lines] == [f"ok      {name}" for name in (*CHECKS, *deep.CHECKS)]
+    assert "mean depth" in lines[3]
+    assert lines[6].endswith(f"defaults of {len(COMMANDS)} commands, 8 files of configs/")
+
+
+def test_a_failed_check_of_selftest_is_named_and_the_others_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(_: Path) -> str:
+        raise KeyError("a broken library")
+
+    monkeypatch.setattr(selftest, "CHECKS", {"first": fail, "second": lambda _: "fine"})
+    monkeypatch.setattr(deep, "CHECKS", {"third": fail, "fourth": lambda _: "fine too"})
+    for words, ends in (([], ["second"]), (["--deep"], ["second", "third", "fourth"])):
+        done = CliRunner().invoke(app, ["selftest", *words])
+        assert done.exit_code == 1
+        said = [line.split(" (")[0].split() for line in done.stdout.splitlines()]
+        verdicts = {"first": "FAILED", "second": "ok", "third": "FAILED", "fourth": "ok"}
+        assert said == [[verdicts[name], name] for name in ("first", *ends)]
+        assert "'a broken library'" in done.stdout
+
+
+def test_the_deep_selftest_finds_what_does_not_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(deep, "CONFIGS", tmp_path / "configs")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/build-here.yaml").write_text("wokers: 3\n")
+    with pytest.raises(ValueError, match=r"build-here.yaml: unknown option wokers"):
+        deep.check_configs(tmp_path)
+    monkeypatch.setattr("hf_dataset.schema.STAR_COLUMNS", ("Rs",))
+    with pytest.raises(ValueError, match="the model's star columns: expected"):
+        deep.check_schemas(tmp_path)
+    monkeypatch.setitem(deep.CLASSES, "AutoModel", "ArielModel")
+    with pytest.raises(ValueError, match="AutoModel: expected ArielModel, found ArielForSpectrumPrediction"):
+        deep.check_auto_classes(tmp_path)
