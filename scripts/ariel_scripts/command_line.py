@@ -96,7 +96,7 @@ def _check(option: Any, context: typer.Context, value: Any, path: Path) -> None:
     try:
         option.process_value(context, value)
     except typer.BadParameter as error:
-        raise typer.BadParameter(f"{path}: {option.name}: {error.message}") from None
+        raise typer.BadParameter(f"{path}: {option.name}: found {value}: {error.message}") from None
 
 
 def _print_config(

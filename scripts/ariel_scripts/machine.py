@@ -32,7 +32,10 @@ def machine() -> dict[str, Any]:
 
 
 def peak_memory_mb() -> dict[str, float] | None:
-    """Most memory that this process had, and the largest of its children that have ended [MB]; None on Windows."""
+    """Most memory that this process had, and the largest of its children that have ended [MB]; None on Windows.
+
+    Linux counts a child from its fork on: any, even `git`, has at least what this process had then.
+    """
     if resource is None:
         return None
     whose = {"process": resource.RUSAGE_SELF, "largest_child": resource.RUSAGE_CHILDREN}

@@ -28,6 +28,7 @@ class Run:
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
     durations: dict[str, float] = dataclasses.field(default_factory=dict)
     status: str = "done"
+    commit: str | None = dataclasses.field(default_factory=git_commit)  # of the code that is loaded
     started: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
 
     def record(self, status: str | None = None) -> dict[str, Any]:
@@ -41,7 +42,7 @@ class Run:
             "config_hash": config_hash(self.config),
             "seeds": [] if self.seed is None else [self.seed],
             "versions": versions(),
-            "git_commit": git_commit(),
+            "git_commit": self.commit,
             "lock_hash": lock_hash(),
             **machine(),
             "peak_memory_mb": peak_memory_mb(),

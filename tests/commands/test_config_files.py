@@ -102,7 +102,7 @@ REFUSED = {
     "a date": ("split: 2024-01-01", "split: expected text, found 2024-01-01"),
     "a number as a list's": ("settings: [1.5]", "settings: expected text, found 1.5"),
     "no value": ("steps:", "steps: expected a whole number, found nothing"),
-    "out of range": ("steps: 0", "steps: "),
+    "out of range": ("steps: 0", "steps: found 0: "),
     "twice": ("steps: 5\nseed: 1\nsteps: 5", "steps: expected once, found twice, line 3"),
     "twice, spelt otherwise": ("batch_size: 5\nbatch-size: 5", "batch_size: expected once, found also as batch-size"),
     "empty": ("", "found nothing"),
