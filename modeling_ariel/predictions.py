@@ -1,11 +1,13 @@
 """Predicted spectra as one Parquet file, a row a planet, whatever made them.
 
 Columns: ``planet_id`` int64, ``mu`` and ``sigma`` float32 [C] in (Rp/Rs)^2, and optionally ``sigma_aleatoric``,
-``sigma_epistemic``, ``status`` (how the fit ended, see ``status.py``) and ``notes`` (why, in words).
+``sigma_epistemic``, ``status`` (how the fit ended, see ``status.py``) and ``notes`` (why, in words). The file's
+metadata may hold under ``run`` the record of the run that made it, as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from .columns import N_CHANNELS
 
 TEXTS = ("status", "notes")
+RUN = b"run"
 OPTIONAL = ("sigma_aleatoric", "sigma_epistemic", *TEXTS)
 
 
@@ -57,8 +60,8 @@ class Predictions:
         return self
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write the Parquet file whole or not at all."""
+def write_predictions(path: Path, predictions: Predictions, run: Mapping[str, Any] | None = None) -> None:
+    """Write the Parquet file whole or not at all; ``run`` is the record of what made it, for :func:`read_run`."""
     predictions.check(str(path))
     columns: dict[str, Any] = {"planet_id": pa.array(predictions.planet_id, pa.int64())}
     arrays: Mapping[str, Any] = {"mu": predictions.mu, "sigma": predictions.sigma, **predictions.extra}
@@ -71,7 +74,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(pa.table(columns), temporary)
+    about = None if run is None else {RUN: json.dumps(run, ensure_ascii=False, default=str).encode()}
+    pq.write_table(pa.table(columns, metadata=about), temporary)
     os.replace(temporary, path)
 
 
@@ -87,6 +91,15 @@ def read_predictions(path: Path) -> Predictions:
     extra = {name: _column(path, table, name) for name in OPTIONAL if name in table.column_names}
     planet_id = np.asarray(table["planet_id"].to_pylist(), np.int64)
     return Predictions(planet_id, _column(path, table, "mu"), _column(path, table, "sigma"), extra).check(str(path))
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The record of the run that made a predictions file; empty where it has none."""
+    try:
+        found = json.loads((pq.read_schema(path).metadata or {}).get(RUN, b"{}"))
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise PredictionError(f"{path}: expected predictions with the JSON record of their run: {error}") from error
+    return found if isinstance(found, dict) else {}
 
 
 def _column(path: Path, table: pa.Table, name: str) -> Any:

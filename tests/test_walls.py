@@ -35,8 +35,9 @@ ROOMS = {
             "training": ["options", "opening", "prediction"],
             "publishing": ["options", "opening"],
             "pages": ["options", "opening"],
+            "selftest": ["options"],
             "report": ["options", "opening", "prediction"],
-            "commands": ["options", "opening", "prediction", "training", "publishing", "pages", "report"],
+            "commands": ["options", "opening", "prediction", "training", "publishing", "pages", "report", "selftest"],
         }.items()
     },
 }

@@ -1,60 +1,32 @@
-"""What every command shares on the command line: --config, --quiet, --verbose, --log-json, and
-errors as messages."""
+"""What every command shares on the command line: --config, --print-config, --quiet, --verbose, --log-json, and errors
+as messages."""
 
 from __future__ import annotations
 
 import gc
 import inspect
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
-import yaml
 
+from ariel_scripts.config_files import config_text, merged, read_config
 from ariel_scripts.logs import set_up_logging
 from ariel_scripts.options.fields import OptionsT, options_of, parameters_of
-from ariel_scripts.options.yaml_values import read_yaml
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 logger = logging.getLogger("ariel")
 
 
-def _read_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Make a YAML file's values the defaults of the command, refusing names that it does not
-    have."""
-    if path is None:
-        return None
-    try:
-        values = read_yaml(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise typer.BadParameter(f"{path}: {error}") from error
-    if not isinstance(values, dict):
-        raise typer.BadParameter(f"{path}: expected a mapping of option names to values, found {type(values).__name__}")
-    values = {str(key).replace("-", "_"): value for key, value in values.items()}
-    known = {parameter.name for parameter in context.command.params}
-    if unknown := sorted(set(values) - known):
-        names = ", ".join(sorted(map(str, known)))
-        raise typer.BadParameter(f"{path}: unknown option {', '.join(unknown)}; known: {names}")
-    context.default_map = {**(context.default_map or {}), **values}
-    return path
-
-
 @dataclass(frozen=True)
 class CommonOptions:
     """Options that every command has, after its own."""
 
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="YAML file of option values; the command line wins.",
-            is_eager=True,
-            callback=_read_config,
-        ),
-    ] = None
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only, no progress bar.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", help="Debug messages, and tracebacks of errors.")] = False
     log_json: Annotated[Path | None, typer.Option(help="Also write the log as JSON lines to this file.")] = None
@@ -64,10 +36,10 @@ def command_of(options: type[OptionsT], main: Callable[[OptionsT], object]) -> C
     """What Typer calls for a command whose ``main`` takes ``options``, its help the options'
     docstring."""
 
-    def run(values: Mapping[str, Any]) -> None:
-        main(options_of(options, values))
+    def check(values: Mapping[str, Any]) -> OptionsT:
+        return options_of(options, values)
 
-    return _command(run, parameters_of(options), options.__doc__)
+    return _command(lambda values: main(check(values)), parameters_of(options), options.__doc__, check)
 
 
 def with_common_options(main: Callable[..., object]) -> Callable[..., None]:
@@ -91,17 +63,77 @@ def run_script(main: Callable[..., object]) -> None:
     app()
 
 
+def _config_parameters(options: Sequence[inspect.Parameter]) -> list[inspect.Parameter]:
+    """--config and --print-config of a command that has these ``options``."""
+
+    def read(context: typer.Context, paths: list[Path] | None) -> list[Path] | None:
+        for path in paths or ():
+            values = read_config(path, options)
+            for option in context.command.params:
+                if values.get(str(option.name)) is not None:
+                    _check(option, context, values[str(option.name)], path)
+            context.default_map = merged(context.default_map or {}, values)
+        return paths
+
+    def lift(context: typer.Context, wanted: bool) -> bool:
+        for option in context.command.params:
+            option.required = option.required and not wanted
+        return wanted
+
+    config = typer.Option(help="YAML of option values; repeatable: later files win.", is_eager=True, callback=read)
+    show = typer.Option(
+        "--print-config", help="Print the options as YAML for --config; run nothing.", is_eager=True, callback=lift
+    )
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter("config", keyword, default=None, annotation=Annotated[list[Path] | None, config]),
+        inspect.Parameter("print_config", keyword, default=False, annotation=Annotated[bool, show]),
+    ]
+
+
+def _check(option: Any, context: typer.Context, value: Any, path: Path) -> None:
+    """Refuse a value of a file that the option would not take on the command line, such as one out of its range."""
+    try:
+        option.process_value(context, value)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"{path}: {option.name}: found {value}: {error.message}") from None
+
+
+def _print_config(
+    check: Callable[[Mapping[str, Any]], object], parameters: Sequence[inspect.Parameter], values: Mapping[str, Any]
+) -> None:
+    """Print the values of the options; why they can't be run yet goes to stderr."""
+    needed = [one.name for one in parameters if one.default is inspect.Parameter.empty]
+    missing = [name for name in needed if values[name] is None]
+    typer.echo(config_text({one.name: values[one.name] for one in parameters if one.name not in missing}), nl=False)
+    try:
+        if missing:
+            raise ValueError(f"expected {', '.join(missing)} too, found none")
+        check(values)
+    except (typer.BadParameter, ValueError) as error:
+        typer.echo(f"not complete: {error}", err=True)
+
+
 def _command(
     run: Callable[[Mapping[str, Any]], object],
     parameters: Sequence[inspect.Parameter],
     help_text: str | None,
+    check: Callable[[Mapping[str, Any]], object] = dict,
 ) -> Callable[..., None]:
-    """A function with these parameters and the common ones, for Typer to read, that calls ``run``
-    with their values."""
+    """A function with these parameters and the common ones, for Typer to read, that calls ``run`` with their values.
+
+    check: what refuses values that don't go together.
+    """
     common = parameters_of(CommonOptions)
+    config = _config_parameters([*parameters, *common])
 
     def command(**values: Any) -> None:
         shared = options_of(CommonOptions, {one.name: values.pop(one.name) for one in common})
+        shown, _ = values.pop("print_config"), values.pop("config")
+        _refuse_infinite(values)
+        if shown:
+            _print_config(check, parameters, values)
+            return
         set_up_logging(shared.quiet, shared.verbose, shared.log_json)
         try:
             run(values)
@@ -121,8 +153,15 @@ def _command(
             # a stream of `datasets` left early and not collected can hang Python's exit (arrow#45214)
             gc.collect()
 
-    every = [*parameters, *common]
+    every = [*parameters, *config, *common]
     command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in every}
     command.__doc__ = help_text
     return command
+
+
+def _refuse_infinite(values: Mapping[str, Any]) -> None:
+    """Refuse numbers that are none: nan passes every limit."""
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise typer.BadParameter(f"--{name.replace('_', '-')}: expected a finite number, found {value}")

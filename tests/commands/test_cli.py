@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import pytest
 import warm_python
 from typer.testing import CliRunner
 
+from ariel_scripts import versions
 from ariel_scripts.cli import COMMANDS, app, main_of
+from ariel_scripts.commands import selftest
+from ariel_scripts.commands.selftest import CHECKS
+from ariel_scripts.machine import machine
 from ariel_scripts.options.fields import options_of, parameters_of, values_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
+from ariel_scripts.selftest import deep
 
 SCRIPT = '''
 """A command."""
@@ -112,11 +121,55 @@ def test_run_record_holds_config_hash_seed_versions_and_durations(script: Path, 
     assert records[0]["durations"]["total"] >= 0
 
 
-def test_version_names_the_package_the_config_hash_and_key_libraries() -> None:
+def test_run_record_says_what_was_typed_and_on_what_machine_it_ran(
+    script: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARIEL_IMAGE_DIGEST", "sha256:1234")
+    assert call(script, tmp_path / "out", "-n", 4).returncode == 0
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["command_line"] == [str(script), str(tmp_path / "out"), "-n", "4"]
+    assert (record["host"], record["platform"]) == (platform.node(), platform.platform())
+    assert record["cpu"]["count"] == os.cpu_count()
+    assert record["cpu"]["model"]
+    assert 5 < record["peak_memory_mb"]["process"] < 1000
+    assert record["peak_memory_mb"]["largest_child"] > 0  # git
+    assert (record["gpus"], record["cuda"]) == (None, None)  # torch is not imported to ask
+    assert record["image_digest"] == "sha256:1234"
+    assert record["lock_hash"] == hashlib.sha256((repository / "requirements.lock").read_bytes()).hexdigest()
+
+
+def test_a_record_names_the_gpus_that_torch_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: 2, get_device_name="H{}".format)
+    torch = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda="12.8"))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert {name: machine()[name] for name in ("gpus", "cuda")} == {"gpus": ["H0", "H1"], "cuda": "12.8"}
+
+
+def test_a_copy_in_somebody_elses_checkout_has_no_commit_and_no_lock(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "lib/site-packages/ariel_scripts/versions.py"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    for words in (
+        ["init", "-q"],
+        ["-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-mA"],
+    ):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    monkeypatch.setattr(versions, "__file__", str(copy))
+    assert (versions.git_commit(), versions.lock_hash()) == (None, None)
+
+
+def test_version_names_package_commit_config_lock_time_and_key_libraries() -> None:
     done = call("-m", "ariel_scripts.cli", "--version")
     assert done.returncode == 0, done.stderr
     assert "ariel 0." in done.stdout
-    assert "config" in done.stdout
+    lines = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines()[1:-1])
+    assert list(lines) == ["commit", "default config", "lock", "time"]
+    assert lines["commit"] == versions.git_commit()
+    assert len(lines["default config"]) == 12
+    assert lines["lock"] == versions.lock_hash()
+    assert abs(datetime.fromisoformat(lines["time"]) - datetime.now(UTC)) < timedelta(minutes=10)
     assert "torch 2." in done.stdout
 
 
@@ -170,7 +223,40 @@ def test_every_command_has_a_help_text_with_an_example() -> None:
 
 
 def test_selftest_passes_where_everything_is_installed_and_recovers_a_depth(tmp_path: Path) -> None:
-    done = warm_python.run(["-m", "ariel_scripts.cli", "selftest", "--quiet"], tmp_path, os.environ)
+    done = warm_python.run(["-m", "ariel_scripts.cli", "selftest", "--deep", "--quiet"], tmp_path, os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ok  ") == 4
-    assert "raw frames to depth" in done.stdout
+    lines = done.stdout.splitlines()
+    assert [line.split("(")[0].strip() for line in lines] == [f"ok      {name}" for name in (*CHECKS, *deep.CHECKS)]
+    assert "mean depth" in lines[3]
+    assert lines[6].endswith(f"defaults of {len(COMMANDS)} commands, 8 files of configs/")
+
+
+def test_a_failed_check_of_selftest_is_named_and_the_others_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(_: Path) -> str:
+        raise KeyError("a broken library")
+
+    monkeypatch.setattr(selftest, "CHECKS", {"first": fail, "second": lambda _: "fine"})
+    monkeypatch.setattr(deep, "CHECKS", {"third": fail, "fourth": lambda _: "fine too"})
+    for words, ends in (([], ["second"]), (["--deep"], ["second", "third", "fourth"])):
+        done = CliRunner().invoke(app, ["selftest", *words])
+        assert done.exit_code == 1
+        said = [line.split(" (")[0].split() for line in done.stdout.splitlines()]
+        verdicts = {"first": "FAILED", "second": "ok", "third": "FAILED", "fourth": "ok"}
+        assert said == [[verdicts[name], name] for name in ("first", *ends)]
+        assert "'a broken library'" in done.stdout
+
+
+def test_the_deep_selftest_finds_what_does_not_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(deep, "CONFIGS", tmp_path / "configs")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/build-here.yaml").write_text("wokers: 3\n")
+    with pytest.raises(ValueError, match=r"build-here.yaml: unknown option wokers"):
+        deep.check_configs(tmp_path)
+    monkeypatch.setattr("hf_dataset.schema.STAR_COLUMNS", ("Rs",))
+    with pytest.raises(ValueError, match="the model's star columns: expected"):
+        deep.check_schemas(tmp_path)
+    monkeypatch.setitem(deep.CLASSES, "AutoModel", "ArielModel")
+    with pytest.raises(ValueError, match="AutoModel: expected ArielModel, found ArielForSpectrumPrediction"):
+        deep.check_auto_classes(tmp_path)

@@ -19,6 +19,7 @@ from tiny_models import BINS, IDS, POPULATION, save_model, tiny
 
 from ariel_scripts.commands import evaluate, predict, submit
 from ariel_scripts.commands.report import write_report
+from ariel_scripts.determinism import deterministic
 from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.options.predict import PredictOptions
 from ariel_scripts.options.report import ReportOptions
@@ -35,7 +36,7 @@ from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForSpectrumPrediction, ArielPipeline
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import fit_inputs
-from modeling_ariel.predictions import Predictions, read_predictions
+from modeling_ariel.predictions import Predictions, read_predictions, read_run
 from modeling_ariel.uncertainty import Moments
 
 DARK = POPULATION[3].planet_id  # both of its visits have no light at all
@@ -90,6 +91,9 @@ def test_every_planet_is_predicted_as_the_model_itself_does_it_and_refused_ones_
     assert list(refused) == [DARK]
     assert found.planet_id.tolist() == [planet for planet in IDS if planet != DARK]
     assert record(job.out)["status"] == "incomplete"
+    inside = read_run(job.out)
+    last = {"durations": {}, "peak_memory_mb": {}}  # go on after the file is written
+    assert inside | last == record(job.out) | last
     assert record(job.out)["metrics"]["status"] == {"ok": 6}
     assert "flux" in record(job.out)["metrics"]["refused"][str(DARK)]
     assert f"planet {DARK} refused" in caplog.text
@@ -383,10 +387,25 @@ def test_fits_in_other_processes_are_the_same() -> None:
     batch, wavelength = fit_inputs(features), torch.as_tensor(planets.wavelengths_um("2025"))
     with FitPool(1, 3) as here, FitPool(2, 3) as there:
         one, two = here.fit(batch, wavelength), there.fit(batch, wavelength)
+        with deterministic(True):  # as arrays too, so that no GPU fits them
+            three = here.fit(batch, wavelength)
     assert one.status == two.status == ["ok"] * 3
     for name, value in vars(one).items():
         if isinstance(value, torch.Tensor):
-            torch.testing.assert_close(getattr(two, name), value, rtol=1e-9, atol=1e-12)
+            for other in (two, three):
+                torch.testing.assert_close(getattr(other, name), value, rtol=1e-9, atol=1e-12)
+
+
+def test_deterministic_predictions_are_the_same_and_recorded(job: Job, tmp_path: Path) -> None:
+    found = []
+    for wanted in (False, True):
+        one = replace(job, limit=2, deterministic=wanted, out=tmp_path / f"{wanted}.parquet")
+        jobs.predict(one)
+        assert record(one.out)["config"]["deterministic"] is wanted
+        found.append(content(read_predictions(one.out)))
+    for plain, repeatable in zip(*found, strict=True):
+        np.testing.assert_array_equal(plain, repeatable)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 # --- what comes after ----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -364,6 +365,7 @@ def test_pretraining_and_the_plain_model_run_on_simulated_curves(tmp_path: Path)
         tmp_path / "masked",
         "--mask-strategy",
         "band",
+        "--deterministic",
         *quick,
     )
     assert done.exit_code == 0, done.output
@@ -371,6 +373,7 @@ def test_pretraining_and_the_plain_model_run_on_simulated_curves(tmp_path: Path)
     data = {"source": "simulated on the fly", "layouts": ["simulated"]}
     assert record["data"] == {**data, "labels_used": False}
     assert list((tmp_path / "masked/logs").rglob("events.*"))
+    assert json.loads((tmp_path / "masked/run.json").read_text())["config"]["deterministic"] is True
     start = ("--model", tmp_path / "masked/model", "--out", tmp_path / "plain", "--tracker", "none")
     done = command(finetune.main, "--simulate", 4, "--physics", "none", *start, *quick)
     assert done.exit_code == 0, done.output
@@ -383,6 +386,27 @@ def test_pretraining_and_the_plain_model_run_on_simulated_curves(tmp_path: Path)
     config = json.loads((tmp_path / "plain/model/config.json").read_text())
     assert config["auto_map"]["AutoModel"] == "modeling_ariel.ArielForSpectrumPrediction"
     assert json.loads((tmp_path / "plain/run.json").read_text())["status"] == "done"
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_the_deterministic_switch_holds_for_the_run_alone(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    module, found = {"pretrain": pretrain, "finetune": finetune}[stage], []
+
+    def look(_: Any) -> None:
+        cudnn, workspace = torch.backends.cudnn, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+        found.append((torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, workspace))
+
+    monkeypatch.setattr(module, stage, look)
+    for words in ((), ("--deterministic",), ()):
+        assert command(module.main, "curves", *words).exit_code == 0
+    assert [on for on, *_ in found] == [False, True, False]
+    assert [benchmark for _, benchmark, _ in found] == [True, False, True]
+    assert [workspace for *_, workspace in found] == [None, ":4096:8", None]
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")
+    done = command(module.main, "curves", "--deterministic")
+    assert (done.exit_code, len(found)) == (1, 3)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ariel_scripts.determinism import deterministic
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.training.finetuning import finetune
 
 
 def main(options: FinetuneOptions) -> None:
     """Train on a dataset or on light curves simulated on the fly."""
-    finetune(options)
+    with deterministic(options.loop.deterministic):
+        finetune(options)

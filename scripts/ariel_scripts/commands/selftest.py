@@ -98,14 +98,21 @@ CHECKS: dict[str, Callable[[Path], str]] = {
 
 def main(options: SelftestOptions) -> None:
     """Run every check, and say how it ended."""
-    failed = []
+    checks, failed = dict(CHECKS), []
+    if options.deep:
+        from ariel_scripts.selftest import deep
+
+        checks |= deep.CHECKS
     with tempfile.TemporaryDirectory(prefix="ariel-selftest-") as folder:
-        for name, check in CHECKS.items():
+        for name, check in checks.items():
             start = time.perf_counter()
+            scratch = Path(folder, name.replace(" ", "-"))
+            scratch.mkdir()
             try:
-                verdict, detail = "ok", check(Path(folder))
-            except (ImportError, ValueError, OSError, RuntimeError) as error:
-                verdict, detail = "FAILED", str(error)
+                verdict, detail = "ok", check(scratch)
+            except Exception as error:  # whatever a broken library raises, the others are checked
+                verdict, detail = "FAILED", str(error) or type(error).__name__
+                logger.debug("%s", name, exc_info=True)
                 failed.append(name)
             typer.echo(f"{verdict:6}  {name} ({time.perf_counter() - start:.1f} s): {detail}")
     if failed:

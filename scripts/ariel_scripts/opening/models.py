@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
 
-from ariel_scripts.command_line import read_yaml
 from ariel_scripts.opening.hub import Located, locate_model
+from ariel_scripts.options.yaml_values import read_yaml
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP

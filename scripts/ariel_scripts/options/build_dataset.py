@@ -35,6 +35,8 @@ def _planets(value: str | int | list[int]) -> list[int]:
         if isinstance(value, str):
             text = Path(value[1:]).read_text() if value.startswith("@") else value
             found = text.replace(",", " ").split()
+        if wrong := [one for one in found if isinstance(one, bool) or not isinstance(one, (int, str))]:
+            raise ValueError(f"found {wrong[0]}")
         planets = [int(planet) for planet in found]
     except (TypeError, ValueError, OSError) as error:
         raise typer.BadParameter(f"expected whole numbers or @FILE: {error}") from error

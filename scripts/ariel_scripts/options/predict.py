@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
+from ariel_scripts.options.training_loop import Deterministic
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class PredictOptions:
     workers: Annotated[int, typer.Option(help="Processes for the classical fits; 0: one a core.", min=0)] = 0
     limit: Annotated[int | None, typer.Option(help="At most this many planets.", min=1)] = None
     seed: Annotated[int, typer.Option(help="Of the dropout samples.", min=0)] = 0
+    deterministic: Deterministic = False
     strict: Annotated[bool, typer.Option("--strict", help="Exit with an error where a planet was refused.")] = False
     restart: Annotated[bool, typer.Option("--restart", help="Forget the parts of an interrupted run.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be predicted; write nothing.")] = False

@@ -1,8 +1,11 @@
-"""Options of `ariel selftest`: none."""
+"""Options of `ariel selftest`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 
 @dataclass(frozen=True)
@@ -11,3 +14,8 @@ class SelftestOptions:
 
     Example: ariel selftest
     """
+
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also classes, released checkpoint, configurations, a submission and schemas."),
+    ] = False

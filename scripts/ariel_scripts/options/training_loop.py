@@ -14,6 +14,10 @@ ModelSettings = Annotated[
     typer.Option("--set", help="NAME=VALUE of the model's config; may be repeated."),
 ]
 
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="On a GPU: only algorithms that give the same numbers every time.")
+]
+
 
 @dataclass(frozen=True)
 class LoopOptions:
@@ -48,5 +52,6 @@ class LoopOptions:
         typer.Option(min=1, help="How many processes there must be; refuses another number."),
     ] = None
     seed: Annotated[int, typer.Option(min=0, help="Of weights, examples, noise, masks and dropout.")] = 0
+    deterministic: Deterministic = False
     restart: Annotated[bool, typer.Option("--restart", help="Start over; else a stopped run in OUT continues.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained on; write nothing.")] = False

@@ -55,20 +55,28 @@ class FitPool:
             self._pool.shutdown(cancel_futures=True)
 
     def fit(self, batch: dict[str, Tensor], wavelength: Tensor) -> ClassicalFit:
-        """Fits of a batch of visits, each the same in whatever company and process."""
+        """Fits of a batch of visits, each the same in whatever company and process.
+
+        Where algorithms must be deterministic they are fitted on the CPU: a GPU has no such median.
+        """
         visits = len(batch["time"])
-        if self.workers == 1 or visits <= VISITS_PER_TASK:
+        alone = self.workers == 1 or visits <= VISITS_PER_TASK
+        if alone and not torch.are_deterministic_algorithms_enabled():
             return fit(batch, wavelength)
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
-            self._pool = ProcessPoolExecutor(self.workers, context, initializer=_start_worker)
         device = batch["time"].device
         tasks = [
             {name: value[start : start + VISITS_PER_TASK].cpu().numpy() for name, value in batch.items()}
             for start in range(0, visits, VISITS_PER_TASK)
         ]
-        done = self._pool.map(_fit_arrays, tasks, [wavelength.cpu().numpy()] * len(tasks))
+        each = map if alone else self._workers().map
+        done = each(_fit_arrays, tasks, [wavelength.cpu().numpy()] * len(tasks))
         return _joined(list(done), device)
+
+    def _workers(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+            self._pool = ProcessPoolExecutor(self.workers, context, initializer=_start_worker)
+        return self._pool
 
 
 def _start_worker() -> None:

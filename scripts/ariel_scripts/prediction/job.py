@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 from tqdm import tqdm
 
+from ariel_scripts.determinism import deterministic
 from ariel_scripts.opening.datasets import count_visits, load_arguments, open_split, wavelengths_of
 from ariel_scripts.opening.hub import Located, locate_dataset
 from ariel_scripts.prediction.fit_pool import FitPool
@@ -57,6 +58,7 @@ class Job:
     seed: int = 0
     only: frozenset[int] | None = None  # planets to predict; None for all
     dataset_revision: str | None = None
+    deterministic: bool = False
 
     def prepare(self) -> Prepared:
         """Models and the list of planets; ValueError where something doesn't fit together."""
@@ -98,6 +100,7 @@ class Prepared:
             "seed": self.job.seed,
             "batch": self.batch,
             "device": str(self.members[0].device.type),
+            "deterministic": self.job.deterministic,
             "code": code_digest(),
         }
 
@@ -129,14 +132,13 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
         )
         prepared.batch = parts.settings["batch"]
         resumed = len(parts.planets)
-        with run.timed("predict"), FitPool(job.workers, sum(prepared.index.values())) as pool:
+        fits = FitPool(job.workers, sum(prepared.index.values()))
+        with run.timed("predict"), deterministic(job.deterministic), fits as pool:
             start = time.perf_counter()
             for part in _predict_parts(prepared, parts, pool):
                 parts.add(part)
             seconds = time.perf_counter() - start
         predictions, refused = parts.finish()
-        write_predictions(job.out, predictions)
-        parts.remove()
         counts = count_statuses(predictions.extra["status"])
         new = len(prepared.index) - resumed
         run.metrics.update(
@@ -152,6 +154,8 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
             sources=[member.located.record() for member in prepared.members],
         )
         run.status = "done" if not refused else "incomplete"
+        write_predictions(job.out, predictions, run.record())
+        parts.remove()
     logger.info("%s: %d planets, %s", job.out, len(predictions.planet_id), counts_text(counts))
     if refused:
         logger.warning("%d planets were refused: %s", len(refused), sorted(refused)[:5])
