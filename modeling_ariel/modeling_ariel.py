@@ -30,6 +30,13 @@ from .outputs import ArielForPreTrainingOutput, ArielModelOutput, ArielSpectrumO
 from .physics import ArielPhysics, ClassicalPosterior
 from .uncertainty import SigmaCalibration
 
+AUTO_MAP = {
+    "AutoConfig": "configuration_ariel.ArielConfig",
+    "AutoModel": "modeling_ariel.ArielForSpectrumPrediction",
+    "AutoModelForPreTraining": "modeling_ariel.ArielForPreTraining",
+    "AutoFeatureExtractor": "feature_extraction_ariel.ArielFeatureExtractor",
+}
+
 _FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept
 _WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
@@ -68,6 +75,11 @@ class ArielPreTrainedModel(PreTrainedModel):
             for last in (module.level, module.channel):  # nothing is corrected until something is learned
                 init.zeros_(last.weight)
                 init.zeros_(last.bias)
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """With the code, and every auto class named: what was loaded may name one, or another repository."""
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(*args, **kwargs)
 
 
 class ArielModel(ArielPreTrainedModel):
@@ -409,15 +421,12 @@ def _planet_mean(values: Tensor, planet: Tensor) -> Tensor:
     return total / values.new_zeros(count).index_add(0, planet, torch.ones_like(values[:, 0]))[:, None]
 
 
-AUTO_MAP = {
-    "AutoConfig": "configuration_ariel.ArielConfig",
-    "AutoModel": "modeling_ariel.ArielForSpectrumPrediction",
-    "AutoModelForPreTraining": "modeling_ariel.ArielForPreTraining",
-    "AutoFeatureExtractor": "feature_extraction_ariel.ArielFeatureExtractor",
-}
-
-
 AutoConfig.register("ariel", ArielConfig, exist_ok=True)
 AutoModel.register(ArielConfig, ArielForSpectrumPrediction, exist_ok=True)
 AutoModelForPreTraining.register(ArielConfig, ArielForPreTraining, exist_ok=True)
 AutoFeatureExtractor.register(ArielConfig, ArielFeatureExtractor, exist_ok=True)
+
+ArielConfig.register_for_auto_class()
+ArielModel.register_for_auto_class("AutoModel")
+ArielForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+ArielForSpectrumPrediction.register_for_auto_class("AutoModel")

@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.feature_extraction_utils import BatchFeature
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging as transformers_logging
 
 from .arrays import Array, FeatureError, plain
@@ -118,7 +118,7 @@ class ArielPipeline:
     ) -> None:
         self.device = torch.device(device)
         self.model = model.eval().to(self.device)
-        self.extractor: Callable[..., BatchFeature] = extractor
+        self.extractor: Any = extractor  # or what answers like it, with features made before
         self.source, self.samples, self.seed, self.threads = source, samples, seed, threads
         self.digest = _digest(model, extractor)
         config = model.config
@@ -161,6 +161,13 @@ class ArielPipeline:
                 f"weights, {missing[0]} …: fine-tune it first (ariel finetune)"
             )
         return cls(model, extractor, source=source, **settings)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model, extractor and the code of all, for `from_pretrained` or for the auto classes anywhere."""
+        with quiet():
+            self.model.save_pretrained(folder)
+        self.extractor.save_pretrained(folder)
+        custom_object_save(type(self), str(folder))
 
     def __call__(
         self, rows: Any = None, *, fits: ClassicalFit | None = None, batch_size: int = BATCH, **arrays: Any
