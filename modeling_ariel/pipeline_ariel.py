@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from .arrays import Array, FeatureError, plain
 from .feature_extraction_ariel import ArielFeatureExtractor
-from .frames import rows_of
+from .frames import unframed
 from .modeling_ariel import ArielForSpectrumPrediction
 from .physics import ClassicalPosterior, fit_inputs
 from .retrieval import ClassicalFit, fit
@@ -117,7 +117,10 @@ class ArielPipeline:
         threads: int | None = 1,
     ) -> None:
         self.device = torch.device(device)
-        self.model = model.eval().to(self.device)
+        try:
+            self.model = model.eval().to(self.device)
+        except (AssertionError, RuntimeError) as error:  # as torch says that there is none
+            raise ValueError(f"device: expected one of this machine, found {device}: {error}") from error
         self.extractor: Any = extractor  # or what answers like it, with features made before
         self.source, self.samples, self.seed, self.threads = source, samples, seed, threads
         self.digest = _digest(model, extractor)
@@ -187,9 +190,8 @@ class ArielPipeline:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: expected 1 or more, found {batch_size}")
-        if hasattr(rows, "columns"):
-            rows = rows_of(rows)
-        elif rows is None:
+        rows = unframed(rows)
+        if rows is None:
             inspect.signature(self.extractor).bind(**arrays)  # no name that means nothing
         listed = read_rows(rows, arrays)
         planets = _planets_of(listed)
@@ -243,8 +245,8 @@ class ArielPipeline:
         known, ``planet_id``, ``visit``, ``valid`` and the star table's columns. Or it has a row a visit, in the
         dataset's own columns.
         """
-        made: Any = type(frame)  # whatever it is, pandas' or Polars', it is made from columns
-        return made(self(frame, batch_size=batch_size).columns())
+        kind: Any = type(frame)  # whatever it is, pandas', Polars' or Arrow's, it is made from columns
+        return getattr(kind, "from_pydict", kind)(self(frame, batch_size=batch_size).columns())
 
     # --- steps ---------------------------------------------------------------------------------------------------
 
