@@ -130,13 +130,20 @@ def _plain_array(about: str, field: str, value: Any, shape: tuple[int | str, ...
         raise FeatureError(f"{about}: expected shape {shape}, found rows of different lengths") from error
     if array.dtype == np.float16:
         refuse_half(about, field, "float16")
-    return array
+    return hours(array) if field == "time" else array
 
 
 def refuse_half(about: str, field: str, found: str) -> None:
     """An error where the field does not survive half precision."""
     if field in _NEVER_HALF:
         raise FeatureError(f"{about}: expected float32 or float64, found {found}")
+
+
+def hours(time: NDArray[Any]) -> NDArray[Any]:
+    """Hours after the earliest of NumPy's dates, and of its durations; NaN where there is none. Others as they are."""
+    if time.dtype.kind == "M":
+        time = time - np.fmin.reduce(time, axis=None)
+    return time / np.timedelta64(1, "h") if time.dtype.kind == "m" else time
 
 
 def _hours_of_dates(dates: Any) -> Array:

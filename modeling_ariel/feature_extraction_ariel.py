@@ -79,15 +79,16 @@ class ArielFeatures(BatchFeature):
 
 
 def check_once(visits: Sequence[Visit]) -> None:
-    """Refuse a visit of a planet that is there twice, by its number, or where it has none by its light curves."""
+    """Refuse a visit of a planet that is there twice, by its number or by its light curves."""
     seen: dict[Any, list[Visit]] = {}
     for visit in visits:
-        others = seen.setdefault((visit.planet, visit.number), [])
+        others = seen.setdefault(visit.planet, [])
         for other in others:
-            if visit.number is not None:
+            if visit.number is not None and visit.number == other.number:
                 raise FeatureError(f"{visit.name}: expected each visit once, found visit {visit.number} twice")
             if np.array_equal(visit.time, other.time) and np.array_equal(visit.flux, other.flux):
-                raise FeatureError(f"{visit.name}: expected each visit once, found the same light curves twice")
+                also = "" if other.number is None else f", also as visit {other.number}"
+                raise FeatureError(f"{visit.name}: expected each visit once, found the same light curves twice{also}")
         others.append(visit)
 
 

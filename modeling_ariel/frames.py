@@ -3,17 +3,30 @@
 Only methods common to pandas and Polars are used, so neither is imported.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, FeatureError, by_place, refuse_half
+from .arrays import Array, FeatureError, by_place, hours, refuse_half
 from .columns import STAR_COLUMNS
 
 LONG = ("time_h", "wavelength_um", "flux", "flux_err")  # a row a point
 WIDE = ("time", "flux", "flux_err")  # a row a visit
 _FEWEST_FILLED = 0.2  # of the grid time x wavelength: less is no grid
+
+
+def unframed(rows: Any) -> Any:
+    """A row a visit of a data frame, or of an iterable of them, as `datasets` gives; what is none as it is."""
+    if hasattr(rows, "columns") or hasattr(rows, "collect"):
+        return rows_of(rows)
+    if isinstance(rows, Mapping | str) or not isinstance(rows, Iterable):
+        return rows
+    listed = list(rows)
+    if listed and all(hasattr(row, "columns") for row in listed):
+        return [row for frame in listed for row in rows_of(frame)]
+    return listed
 
 
 def rows_of(frame: Any) -> list[dict[str, Any]]:
@@ -22,15 +35,9 @@ def rows_of(frame: Any) -> list[dict[str, Any]]:
     A long table has LONG, and may have ``planet_id``, ``visit``, ``valid`` and the star table's columns.
     Points that are not there, or not valid, or whose flux or error is NaN, are invalid.
     """
-    names = {str(name) for name in frame.columns}
-    if wrong := [name for name in sorted(names) if not hasattr(frame[name], "to_list")]:
-        raise FeatureError(
-            f"frame: expected a pandas or Polars frame, found {type(frame).__name__}: give its columns by name, "
-            f"as {wrong[0]}=table[{wrong[0]!r}]"
-        )
-    if "spectrum" in names:
-        names.remove("spectrum")
-    if names.issuperset(WIDE):
+    frame = _eager(frame)
+    names = _names(frame)
+    if names.issuperset(WIDE) and (not len(frame) or hasattr(by_place(frame["time"])[0], "__len__")):
         values = {name: [_dense(value) for value in frame[name].to_list()] for name in sorted(names)}
         return [{name: column[row] for name, column in values.items()} for row in range(len(frame))]
     if missing := [name for name in LONG if name not in names]:
@@ -43,6 +50,30 @@ def rows_of(frame: Any) -> list[dict[str, Any]]:
     return _rows_of_points(frame, names)
 
 
+def _eager(frame: Any) -> Any:
+    """A Polars query carried out, an Arrow table as pandas', and what is pandas' index among the columns."""
+    if hasattr(frame, "collect"):
+        frame = frame.collect()
+    if hasattr(frame, "column_names") and hasattr(frame, "to_pandas"):
+        frame = frame.to_pandas()
+    known = {*LONG, *WIDE, *STAR_COLUMNS, "planet_id", "visit", "valid"} - {*map(str, frame.columns)}
+    levels = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name in known]
+    return frame.reset_index(level=levels) if levels else frame
+
+
+def _names(frame: Any) -> set[str]:
+    """Names of the columns that may be read; FeatureError where they are no columns."""
+    found = [str(name) for name in frame.columns if isinstance(name, str)]
+    if twice := sorted(name for name in set(found) if found.count(name) > 1):
+        raise FeatureError(f"frame: expected each column once, found {twice[0]} {found.count(twice[0])} times")
+    if wrong := [name for name in sorted(found) if not hasattr(frame[name], "to_list")]:
+        raise FeatureError(
+            f"frame: expected a pandas or Polars frame, found {type(frame).__name__}: give its columns by name, "
+            f"as {wrong[0]}=table[{wrong[0]!r}]"
+        )
+    return set(found) - {"spectrum"}
+
+
 def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
     """Visits of a long table: planets in order of appearance, each one's visits by number."""
     planets = frame["planet_id"].to_list() if "planet_id" in names else [None] * len(frame)
@@ -50,13 +81,15 @@ def _rows_of_points(frame: Any, names: set[str]) -> list[dict[str, Any]]:
     for name, field in zip(LONG, ("time", "wavelength", "flux", "flux_err"), strict=True):
         if str(frame[name].dtype).lower() == "float16":
             refuse_half(f"column {name}", field, "float16")
-    columns = {name: _column(name, list(by_place(frame[name])), planets) for name in kept}
+    columns = {name: _column(name, by_place(frame[name]), planets) for name in kept}
     for name in ("time_h", "wavelength_um", "visit"):
-        wrong = np.flatnonzero(~np.isfinite(columns.get(name, np.zeros(1))))
+        values = columns.get(name, np.zeros(1))
+        kind = "whole" if name == "visit" else "finite"
+        wrong = np.flatnonzero(~np.isfinite(values) | ((kind == "whole") & (values != np.floor(values))))
         if wrong.size:
-            found = columns[name][wrong[0]]
+            found = values[wrong[0]]
             raise FeatureError(
-                f"{_named(planets[wrong[0]])}column {name}: expected finite numbers, found {found} "
+                f"{_named(planets[wrong[0]])}column {name}: expected {kind} numbers, found {found} "
                 f"in {wrong.size} rows, the first is row {wrong[0]}"
             )
     places: dict[Any, list[int]] = {}
@@ -92,8 +125,14 @@ def _named(planet: Any, visit: float | None = None) -> str:
     return f"{words}: " if words else ""
 
 
-def _column(name: str, values: list[Any], planets: list[Any]) -> Array:
-    """Values as float64, NaN where there are none."""
+def _column(name: str, column: Any, planets: list[Any]) -> Array:
+    """Values as float64, NaN where there are none; dates as hours."""
+    column = np.asarray(column)
+    if name == "time_h":
+        column = hours(column)
+    if column.dtype.kind in "cmM":
+        raise FeatureError(f"column {name}: expected numbers, found dtype {column.dtype}")
+    values = list(column)
     try:
         return np.array([np.nan if value is None else value for value in values], np.float64)
     except (TypeError, ValueError):

@@ -30,6 +30,13 @@ from .outputs import ArielForPreTrainingOutput, ArielModelOutput, ArielSpectrumO
 from .physics import ArielPhysics, ClassicalPosterior
 from .uncertainty import SigmaCalibration
 
+AUTO_MAP = {
+    "AutoConfig": "configuration_ariel.ArielConfig",
+    "AutoModel": "modeling_ariel.ArielForSpectrumPrediction",
+    "AutoModelForPreTraining": "modeling_ariel.ArielForPreTraining",
+    "AutoFeatureExtractor": "feature_extraction_ariel.ArielFeatureExtractor",
+}
+
 _FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept
 _WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
@@ -68,6 +75,11 @@ class ArielPreTrainedModel(PreTrainedModel):
             for last in (module.level, module.channel):  # nothing is corrected until something is learned
                 init.zeros_(last.weight)
                 init.zeros_(last.bias)
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """With the code, and every auto class named: what was loaded may name one, or another repository."""
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(*args, **kwargs)
 
 
 class ArielModel(ArielPreTrainedModel):
@@ -230,9 +242,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
                 and the labels may have D rows for each planet, one after the other: as many draws of its errors.
             output_covariance_factor: rank R of the covariance factor to return, 0 for none.
         """
-        if planet is None:
-            planet = torch.arange(len(light_curve), device=light_curve.device)
-        _check_planet(planet, len(light_curve))
+        if planet is not None:
+            _check_planet(planet, len(light_curve))
         if star_features is None:
             star_features = light_curve.new_zeros(len(light_curve), self.config.n_star_features)
         classical = None
@@ -244,8 +255,10 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             residual = classical.residual
         wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
         encoded = self.ariel(light_curve, valid, time, centroid, star_features, residual, **wanted)
-        visits, used = _by_planet(encoded.last_hidden_state, encoded.used, planet)
-        about_star = _planet_mean(star_features, planet)
+        visits, used, about_star = encoded.last_hidden_state, encoded.used, star_features
+        if planet is not None:
+            visits, used = _by_planet(visits, used, planet)
+            about_star = _planet_mean(star_features, planet)
         if classical is not None:
             visits, used, about_star = (_repeated(x, len(classical.mean)) for x in (visits, used, about_star))
         channels, context = self._spectral_features(classical, about_star)
@@ -276,7 +289,7 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         flux_err: Tensor | None,
         valid: Tensor,
         star: Tensor | None,
-        planet: Tensor,
+        planet: Tensor | None,
     ) -> ClassicalPosterior:
         """The posterior as given, checked, or by a fit."""
         present = {name: tensor for name, tensor in given.items() if tensor is not None}
@@ -296,6 +309,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         if star is None:
             star = flux.new_full((len(flux), len(STAR_COLUMNS)), float("nan"))
         _check_shape("star", star, (len(flux), len(STAR_COLUMNS)))
+        if planet is None:
+            planet = torch.arange(len(flux), device=flux.device)
         return self.physics(time, flux, flux_err, valid, star, planet)
 
     def _spectral_features(self, classical: ClassicalPosterior | None, star: Tensor) -> tuple[Tensor, Tensor]:
@@ -409,15 +424,12 @@ def _planet_mean(values: Tensor, planet: Tensor) -> Tensor:
     return total / values.new_zeros(count).index_add(0, planet, torch.ones_like(values[:, 0]))[:, None]
 
 
-AUTO_MAP = {
-    "AutoConfig": "configuration_ariel.ArielConfig",
-    "AutoModel": "modeling_ariel.ArielForSpectrumPrediction",
-    "AutoModelForPreTraining": "modeling_ariel.ArielForPreTraining",
-    "AutoFeatureExtractor": "feature_extraction_ariel.ArielFeatureExtractor",
-}
-
-
 AutoConfig.register("ariel", ArielConfig, exist_ok=True)
 AutoModel.register(ArielConfig, ArielForSpectrumPrediction, exist_ok=True)
 AutoModelForPreTraining.register(ArielConfig, ArielForPreTraining, exist_ok=True)
 AutoFeatureExtractor.register(ArielConfig, ArielFeatureExtractor, exist_ok=True)
+
+ArielConfig.register_for_auto_class()
+ArielModel.register_for_auto_class("AutoModel")
+ArielForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+ArielForSpectrumPrediction.register_for_auto_class("AutoModel")

@@ -179,6 +179,7 @@ class ArielPhysics(nn.Module):
         """Posteriors for depths of this covariance (P, C, C)."""
         return VisitPosterior.prepare(self.spectrum_prior(), covariance)
 
+    @torch.compiler.disable  # what the fit does next depends on what it finds
     def forward(
         self, time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, star: Tensor, planet: Tensor
     ) -> ClassicalPosterior:

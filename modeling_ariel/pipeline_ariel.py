@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.feature_extraction_utils import BatchFeature
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging as transformers_logging
 
 from .arrays import Array, FeatureError, plain
 from .feature_extraction_ariel import ArielFeatureExtractor
-from .frames import rows_of
+from .frames import unframed
 from .modeling_ariel import ArielForSpectrumPrediction
 from .physics import ClassicalPosterior, fit_inputs
 from .retrieval import ClassicalFit, fit
@@ -117,8 +117,11 @@ class ArielPipeline:
         threads: int | None = 1,
     ) -> None:
         self.device = torch.device(device)
-        self.model = model.eval().to(self.device)
-        self.extractor: Callable[..., BatchFeature] = extractor
+        try:
+            self.model = model.eval().to(self.device)
+        except (AssertionError, RuntimeError) as error:  # as torch says that there is none
+            raise ValueError(f"device: expected one of this machine, found {device}: {error}") from error
+        self.extractor: Any = extractor  # or what answers like it, with features made before
         self.source, self.samples, self.seed, self.threads = source, samples, seed, threads
         self.digest = _digest(model, extractor)
         config = model.config
@@ -162,6 +165,13 @@ class ArielPipeline:
             )
         return cls(model, extractor, source=source, **settings)
 
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model, extractor and the code of all, for `from_pretrained` or for the auto classes anywhere."""
+        with quiet():
+            self.model.save_pretrained(folder)
+        self.extractor.save_pretrained(folder)
+        custom_object_save(type(self), str(folder))
+
     def __call__(
         self, rows: Any = None, *, fits: ClassicalFit | None = None, batch_size: int = BATCH, **arrays: Any
     ) -> Spectra:
@@ -180,9 +190,8 @@ class ArielPipeline:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: expected 1 or more, found {batch_size}")
-        if hasattr(rows, "columns"):
-            rows = rows_of(rows)
-        elif rows is None:
+        rows = unframed(rows)
+        if rows is None:
             inspect.signature(self.extractor).bind(**arrays)  # no name that means nothing
         listed = read_rows(rows, arrays)
         planets = _planets_of(listed)
@@ -236,8 +245,8 @@ class ArielPipeline:
         known, ``planet_id``, ``visit``, ``valid`` and the star table's columns. Or it has a row a visit, in the
         dataset's own columns.
         """
-        made: Any = type(frame)  # whatever it is, pandas' or Polars', it is made from columns
-        return made(self(frame, batch_size=batch_size).columns())
+        kind: Any = type(frame)  # whatever it is, pandas', Polars' or Arrow's, it is made from columns
+        return getattr(kind, "from_pydict", kind)(self(frame, batch_size=batch_size).columns())
 
     # --- steps ---------------------------------------------------------------------------------------------------
 

@@ -8,13 +8,15 @@ becomes its status.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .columns import STAR_IN_FIT, STAR_RANGES, wrong_um
+from .columns import STAR_RANGES
+from .fit_batch import read_batch
 from .joint_fit import FitSettings, expansion_depths, iterate, shared_count, with_jitter
 from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
@@ -29,6 +31,7 @@ UNKNOWN_SIGMA = 1.0
 _CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
 _TABLE_FREEDOM = 3.0  # degrees of freedom of a t distribution: how often star tables are far off
 _WIDENINGS = 3
+_BADLY_FITTED = 1.5  # chi2 a point of the white curve
 _LEAST_SHARE = 1e-3  # of the evidence, below which a solution is not fitted
 
 
@@ -84,56 +87,28 @@ class ClassicalFit:
         return ClassicalFit(**parts)
 
 
-def fit(batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | None = None) -> ClassicalFit:
+def fit(batch: Mapping[str, Any], wavelength: Any, settings: FitSettings | None = None) -> ClassicalFit:
     """Fit visits, each by itself.
 
     Args:
         batch: ``time`` (B, T) [h], from any zero that its dtype can hold; ``flux``, ``flux_err`` (B, T, C) [any unit];
             ``valid`` (B, T, C) bool; optionally the star table's ``P`` [d], ``sma`` [stellar radii], ``i`` [deg],
-            ``Ts`` [K], each (B,), NaN where unknown.
+            ``Ts`` [K], each (B,), NaN where unknown, or all of it as ``star`` (B, 8). Tensors, or any library's arrays.
         wavelength: (C,) [um], in any order.
         settings: see :class:`FitSettings`.
 
     Raises:
         RetrievalError: shapes, dtypes or units that cannot be meant. What is wrong with one visit is its status.
     """
-    settings, wavelength = settings or FitSettings(), wavelength.double()
-    valid = _checked(batch, wavelength)
-    size = len(batch["time"])
-    nan = torch.full((size,), math.nan, dtype=torch.float64, device=batch["time"].device)
-    star = {name: batch.get(name, nan).detach().double() for name in STAR_IN_FIT}
-    if not size or any(len(values.shape) != 1 or len(values) != size for values in star.values()):
-        raise RetrievalError(f"batch: expected visits, and a value of {', '.join(STAR_IN_FIT)} for each")
+    settings = settings or FitSettings()
+    batch, star, wavelength = read_batch(batch, wavelength)
     order = wavelength.argsort()
     answers = []
-    for row in range(size):
-        flux, error, good = (values[row][:, order] for values in (batch["flux"], batch["flux_err"], valid))
+    for row in range(len(batch["time"])):
+        flux, error, good = (batch[name][row][:, order] for name in ("flux", "flux_err", "valid"))
         table = {name: values[row : row + 1] for name, values in star.items()}
         answers.append(_fit_visit(batch["time"][row], flux, error, good, table, wavelength[order], settings))
     return _in_channel_order(concatenate(answers), order.argsort())
-
-
-def _checked(batch: dict[str, Tensor], wavelength: Tensor) -> Tensor:
-    """The batch's ``valid`` as bool; RetrievalError where something cannot be meant."""
-    missing = {"time", "flux", "flux_err", "valid"} - set(batch)
-    if missing:
-        raise RetrievalError(f"batch: expected time, flux, flux_err, valid, missing {sorted(missing)}")
-    expected = (*batch["time"].shape, len(wavelength))
-    for name in ("flux", "flux_err", "valid"):
-        if tuple(batch[name].shape) != expected:
-            raise RetrievalError(f"{name}: expected shape (B, T, C) = {expected}, found {tuple(batch[name].shape)}")
-    for name in ("time", "flux", "flux_err"):
-        if batch[name].dtype in (torch.float16, torch.bfloat16):
-            raise RetrievalError(
-                f"{name}: expected float32 or float64, found {str(batch[name].dtype).removeprefix('torch.')}, which "
-                "holds neither times nor electrons: cast the model, not its inputs"
-            )
-    if wrong := wrong_um(float(wavelength.median())):  # NaN is the median of anything with NaN
-        raise RetrievalError(wrong)
-    valid = batch["valid"]
-    if valid.dtype != torch.bool and not bool(((valid == 0) | (valid == 1)).all()):
-        raise RetrievalError(f"valid: expected true and false, found other numbers ({valid.dtype})")
-    return valid.bool()
 
 
 def _in_channel_order(found: ClassicalFit, order: Tensor) -> ClassicalFit:
@@ -164,6 +139,7 @@ def _fit_visit(
         data = prepare_visit(time, flux, flux_err, valid, settings.with_photometer(wavelength))
         star = _meant(star, data.notes)
         solutions, model = fit_white(data, star, wavelength, settings)
+        _check_sense(data, model, solutions, settings)
         check_white(data, solutions, settings.min_snr)
         share = torch.softmax(solutions.evidence, 0)
         chosen = [row for row in range(len(share)) if float(share[row]) > _LEAST_SHARE]
@@ -255,7 +231,21 @@ def _less_trusting(
 
 def _pulled(white: WhiteFit) -> bool:
     """Whether the shape prior or the curve is badly met."""
-    return float(white.pull[0]) > _CONTRADICTION / 2 or float(white.chi2[0] / white.points[0]) > 1.5
+    return float(white.pull[0]) > _CONTRADICTION / 2 or float(white.chi2[0] / white.points[0]) > _BADLY_FITTED
+
+
+@torch.no_grad()
+def _check_sense(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: FitSettings) -> None:
+    """Unanswered where the white curve is no dip, and turned upside down is one, as magnitudes are."""
+    if float(white.chi2[0] / white.points[0]) < _BADLY_FITTED:
+        return
+    turned = _white_fits(replace(data, y=2.0 - data.y), model, settings)
+    better = float(white.chi2[0] - turned.chi2[0]) > _CONTRADICTION
+    if better and float(turned.chi2[0] / turned.points[0]) < _BADLY_FITTED and float(turned.depth[0, -1]) > 0:
+        raise Unanswered(
+            FAILED,
+            f"flux: expected a dip, found a rise of {1e6 * float(turned.depth[0, -1]):.0f} ppm: magnitudes?",
+        )
 
 
 def _white_fits(data: VisitData, model: LightCurveModel, settings: FitSettings) -> WhiteFit:

@@ -15,6 +15,8 @@ FEWEST_BINS = 20
 MODEL_ERROR = 1e-5  # relative flux: what quadrature and limb-darkening law are good for, however quiet a curve is
 _FEWEST_POINTS = 0.3  # of the bins, in a channel that is used
 _FEW_CHANNELS = 0.8  # of those asked for: with fewer a note says so
+_BEYOND_NOISE = 10.0  # sigma
+_DARK = 0.3  # of a channel's points not positive: a star's are only where noise is larger than its light
 _TRUSTED_ERRORS = (0.5, 2.0)  # scatter over stated error: the fit itself scales errors within it
 
 
@@ -61,7 +63,7 @@ class VisitData:
 def prepare_visit(time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, photometer: bool = True) -> VisitData:
     """One visit, (T,) and (T, C), ready for the fit; RetrievalError where there is too little to fit."""
     flux, error, valid = flux.double().T[None], flux_err.detach().double().T[None], valid.T[None]
-    good = valid & torch.isfinite(flux) & torch.isfinite(error) & (error > 0)
+    good, lost = _starlight(flux, valid & torch.isfinite(flux) & torch.isfinite(error) & (error > 0))
     kept = good[0].any(0)
     if int(kept.sum()) < FEWEST_BINS:
         raise RetrievalError(f"expected at least {FEWEST_BINS} bins with data, found {int(kept.sum())}")
@@ -84,6 +86,9 @@ def prepare_visit(time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, p
     weight = torch.where(good, (sigma * scale[..., None]) ** -2, torch.zeros_like(sigma))
     if float(usable.double().mean()) < _FEW_CHANNELS:
         notes.append(f"data in {int(usable.sum())} of {usable.numel()} channels only")
+    if lost:
+        some = f"{lost} point{'s' * (lost > 1)}"
+        notes.append(f"{some} of no starlight (not positive, or above twice the median) taken as invalid")
     if bool(constant.any()):
         notes.append(f"{_channels(constant[0])} constant or quantised, taken as invalid")
     return VisitData(
@@ -98,6 +103,24 @@ def prepare_visit(time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, p
         origin=float(time[0]),
         notes=notes,
     )
+
+
+def _starlight(flux: Tensor, good: Tensor) -> tuple[Tensor, int]:
+    """``good`` (1, C, T) without points far beyond the noise that no star can give, as -999 is; and how many."""
+    flux = flux.detach()
+    dark = (good & (flux <= 0)).sum(-1) / good.sum(-1)  # NaN without any
+    if float(least := dark.nan_to_num(1.0).amin()) > _DARK and bool(good.any()):
+        raise RetrievalError(
+            f"flux: expected a star's flux, found {float(least):.0%} of it or more not positive in every channel: its "
+            "deviation, or magnitudes?"
+        )
+    level = torch.where(good, flux, torch.full_like(flux, math.nan)).nanmedian(-1, keepdim=True).values
+    away = torch.where(good & (level > 0), (flux / level - 1.0).abs(), torch.zeros_like(flux))
+    if not bool((away >= 1.0).any()):
+        return good, 0
+    noise = band_scatter(torch.where(good, flux / level, torch.ones_like(flux))[0], good[0])[None, :, None]
+    lost = away >= (_BEYOND_NOISE * noise).clamp_min(1.0)
+    return good & ~lost, int(lost.sum())
 
 
 def _filled_levels(level: Tensor, usable: Tensor) -> Tensor:

@@ -57,6 +57,8 @@ def as_rows(rows: Any) -> list[dict[str, Any]]:
             kinds = sorted({type(row).__name__ for row in listed if not isinstance(row, Mapping)})
             raise FeatureError(f"rows: expected dictionaries, found {kinds}; give arrays by name: time=, flux=, ...")
         return [_with_star_columns(row) for row in listed]
+    if splits := [name for name, value in rows.items() if hasattr(value, "column_names")]:
+        raise FeatureError(f"rows: expected one split, found {', '.join(splits)}: give one, as rows[{splits[-1]!r}]")
     columns = _with_star_columns({name: value for name, value in rows.items() if value is not None})
     columns = {name: by_place(value) for name, value in columns.items()}
     if not _is_many(columns.get("time")) or not len(columns["time"]):
@@ -160,13 +162,13 @@ def check_flux(name: str, flux: Array, flux_err: Array, valid: Mask) -> Mask:
 
 
 def _check_sentinels(name: str, flux: Array, flux_err: Array, good: Mask) -> None:
-    """Refuse one number that stands for missing flux: not positive, given again and again, far beyond the noise.
+    """Refuse one number that stands for missing flux: given again and again, beyond the noise, not positive or huge.
 
     The noise of a faint channel may be negative too, and a channel that never has flux is left out as dead.
     """
     with np.errstate(invalid="ignore"):
         bright = channel_level(flux, good & (flux > 0))
-        lost = good & (flux <= 0) & (flux < bright - _BEYOND_NOISE * flux_err)
+        lost = good & ((flux <= 0) | (flux > 2.0 * bright)) & (np.abs(flux - bright) > _BEYOND_NOISE * flux_err)
     found, times = np.unique(flux[lost], return_counts=True)
     if times.size and times.max() >= _REPEATED:
         value = found[times.argmax()]

@@ -31,7 +31,7 @@ from spectrum_scenes import (
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 
 from ariel_scripts.opening.models import open_model, save_model
-from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction, ArielModel
+from modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction, ArielModel, ArielPipeline
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP
@@ -41,7 +41,8 @@ NOT_INSTALLED = ("modeling_ariel", "hf_dataset", "ariel_scripts", "datasets", "s
 PIPELINE = {"frames.py", "pipeline_ariel.py"}  # what no auto class needs
 SOURCES = PIPELINE | {
     f"{name}.py"
-    for name in ("arrays", "columns", "configuration_ariel", "feature_extraction_ariel", "heads", "joint_fit", "layers",
+    for name in ("arrays", "columns", "configuration_ariel", "feature_extraction_ariel", "fit_batch", "heads",
+                 "joint_fit", "layers",
                  "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
                  "outputs", "physics", "populations", "posterior", "residuals", "retrieval", "spectrum_prior", "status",
                  "transit", "transit_search", "uncertainty", "verdict", "visit_data", "visits", "white_light")
@@ -206,7 +207,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelF
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 torch.set_num_threads(int(threads))
 rows = np.load("rows.npy", allow_pickle=True).tolist()
-for folder in ("spectra", "again"):
+for folder in ("spectra", "own", "again"):
     model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
     extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
     with torch.no_grad():
@@ -214,8 +215,9 @@ for folder in ("spectra", "again"):
     torch.save({name: value for name, value in out.items()}, f"{folder}.pt")
     model.save_pretrained("again")
     extractor.save_pretrained("again")
-pipeline = get_class_from_dynamic_module("pipeline_ariel.ArielPipeline", "spectra")
-np.save("pipeline.npy", pipeline.from_pretrained("spectra", threads=None)(rows).mean)
+pipeline = get_class_from_dynamic_module("pipeline_ariel.ArielPipeline", "pipeline")
+pipeline.from_pretrained("pipeline").save_pretrained("pipeline again")
+np.save("pipeline.npy", pipeline.from_pretrained("pipeline again", threads=None)(rows).mean)
 pretraining = AutoModelForPreTraining.from_pretrained("pretrained", trust_remote_code=True).eval()
 torch.manual_seed(0)
 batch = extractor(rows)
@@ -238,6 +240,9 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("elsewhere")
     save_model(taught(), folder / "spectra", extractor())
     save_model(pretraining_model(), folder / "pretrained", extractor())
+    ArielForSpectrumPrediction.from_pretrained(folder / "spectra").save_pretrained(folder / "own")
+    extractor().save_pretrained(folder / "own")
+    ArielPipeline(taught(), extractor()).save_pretrained(folder / "pipeline")
     visits = [{name: value for name, value in row.items() if name != "calibration"} for row in (rows()[1], rows()[3])]
     np.save(folder / "rows.npy", np.array(visits, dtype=object), allow_pickle=True)
     site = only_with_needs(folder / "site", ("transformers", "torch", "numpy", "huggingface_hub", "safetensors"))
@@ -276,12 +281,28 @@ def test_a_pretrained_model_rebuilds_the_same_there(elsewhere: Path) -> None:
     assert torch.equal(found["reconstruction"], expected.reconstruction)
 
 
-def test_saved_there_again_it_is_whole_and_gives_the_same(elsewhere: Path) -> None:
-    one, two = torch.load(elsewhere / "spectra.pt"), torch.load(elsewhere / "again.pt")
+@pytest.mark.parametrize("saved", ["own", "again"])
+def test_saved_by_save_pretrained_here_or_there_it_is_whole_and_gives_the_same(elsewhere: Path, saved: str) -> None:
+    one, two = torch.load(elsewhere / "spectra.pt"), torch.load(elsewhere / f"{saved}.pt")
     assert torch.equal(one["mean"], two["mean"])
     assert torch.equal(one["sigma"], two["sigma"])
-    assert {path.name for path in (elsewhere / "again").glob("*.py")} == SOURCES - PIPELINE
-    assert json.loads((elsewhere / "again" / "config.json").read_text())["auto_map"].items() <= AUTO_MAP.items()
+    assert {path.name for path in (elsewhere / saved).glob("*.py")} == SOURCES - PIPELINE
+    assert json.loads((elsewhere / saved / "config.json").read_text())["auto_map"] == AUTO_MAP
+
+
+def test_a_pipeline_is_saved_with_its_own_code(elsewhere: Path) -> None:
+    for name in ("pipeline", "pipeline again"):
+        assert {path.name for path in (elsewhere / name).glob("*.py")} == SOURCES
+        assert json.loads((elsewhere / name / "config.json").read_text())["auto_map"] == AUTO_MAP
+
+
+def test_a_backbone_saved_alone_names_its_own_class(tmp_path: Path) -> None:
+    model = taught()
+    model.ariel.save_pretrained(tmp_path / "backbone")
+    model.save_pretrained(tmp_path / "whole")  # of the same config
+    found = [json.loads((tmp_path / name / "config.json").read_text()) for name in ("backbone", "whole")]
+    assert found[0]["auto_map"] == AUTO_MAP | {"AutoModel": "modeling_ariel.ArielModel"}
+    assert found[1]["auto_map"] == AUTO_MAP
 
 
 def test_a_saved_folder_holds_the_code_it_needs_and_no_more(elsewhere: Path) -> None:

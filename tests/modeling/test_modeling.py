@@ -462,6 +462,23 @@ def test_a_trainer_predicts_and_evaluates_beside_texts_of_status(tmp_path: Path)
     np.testing.assert_allclose(found.predictions[1], expected.sigma, rtol=1e-4)
     error = float((expected.mean - batch["labels"]).abs().mean())
     assert trainer.evaluate([0, 1, 3])["eval_error"] == pytest.approx(error, rel=1e-3)
+    trainer.save_model(str(tmp_path / "saved"))
+    assert (tmp_path / "saved" / "modeling_ariel.py").is_file()
+    assert (tmp_path / "saved" / "retrieval.py").is_file()
+
+
+def test_the_network_exports_where_the_fit_is_given_and_each_visit_is_a_planet() -> None:
+    model = spectrum_model()
+    batch = {name: value[:2] for name, value in prepared().items() if name not in ("planet", "labels")}
+    exported = torch.export.export(model, (), kwargs=batch, strict=False)
+    torch.testing.assert_close(exported.module()(**batch).mean, predict(model, batch).mean, rtol=1e-6, atol=0)
+
+
+def test_without_planets_each_visit_is_its_own() -> None:
+    batch = features([1, 3])
+    expected = predict(spectrum_model(), batch)
+    del batch["planet"]
+    assert torch.equal(predict(spectrum_model(), batch).mean, expected.mean)
 
 
 def test_a_failed_visit_beside_a_good_one_of_its_planet_hardly_counts() -> None:

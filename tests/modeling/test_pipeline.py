@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from astropy.table import Table
+from datasets import Dataset, DatasetDict
 from tiny_models import BINS, POPULATION, save_model, tiny
 
 from hf_dataset.simulation import light_curves
@@ -94,6 +96,24 @@ def test_rows_a_batch_and_a_frame_of_the_datasets_columns_give_the_same_bits(
     assert_same_bits(pipeline(columns), spectra)
     assert_same_bits(pipeline(pd.DataFrame(nested)), spectra)
     assert_same_bits(pipeline(pl.DataFrame(nested)), spectra)
+
+
+@pytest.mark.parametrize("kind", ["torch", "pandas", "polars", "arrow"])
+def test_a_dataset_in_any_format_or_streamed_gives_the_same_bits(
+    pipeline: ArielPipeline, spectra: Spectra, kind: str
+) -> None:
+    plain = [
+        {name: value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()} for row in ROWS
+    ]
+    rows = Dataset.from_list(plain)
+    assert_same_bits(pipeline(rows.with_format(kind)), spectra)
+    if kind == "arrow":
+        assert_same_bits(pipeline(rows.to_iterable_dataset().with_format(kind)), spectra)
+        assert isinstance(pipeline.predict_df(rows.data.table), pa.Table)
+        with pytest.raises(
+            ValueError, match=r"rows: expected one split, found train, test: give one, as rows\['test'\]"
+        ):
+            pipeline(DatasetDict(train=rows, test=rows))
 
 
 def test_arrays_tensors_and_a_row_of_one_visit_give_the_same_bits(pipeline: ArielPipeline) -> None:

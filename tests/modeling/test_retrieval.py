@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from astropy import units as u
 from linear_systems import columns_of
 from transit_scenes import Scene
 
+from modeling_ariel.columns import STAR_COLUMNS, STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.least_squares import Bound, LinearSystem, SeriesColumns, solve
 from modeling_ariel.retrieval import UNKNOWN_SIGMA, fit
@@ -269,3 +272,87 @@ def test_a_long_transit_is_not_mistaken_for_drift() -> None:
         result = fit(scene.batch(2, table), scene.wavelength)
         assert result.status == ["ok", "ok"]
         assert result.shape[:, 0].numpy() == pytest.approx(scene.t0, abs=0.05)
+
+
+def as_anything(scene: Scene) -> dict[str, dict[str, object]]:
+    """The batch of a scene as people have it."""
+    arrays = {name: values.numpy() for name, values in scene.batch(1).items()}
+    turned = {name: values.astype(values.dtype.newbyteorder(">")) for name, values in arrays.items()}
+    return {
+        "arrays": dict(arrays),
+        "lists": {name: values.tolist() for name, values in arrays.items()},
+        "FITS": dict(turned),
+        "masked": arrays | {"flux": np.ma.masked_array(arrays["flux"], ~arrays["valid"])},
+        "dates": arrays | {"time": np.datetime64("2031-01-01", "ns") + (arrays["time"] * 3.6e12).astype("m8[ns]")},
+    }
+
+
+@pytest.mark.parametrize("kind", ["arrays", "lists", "FITS", "masked", "dates"])
+def test_arrays_of_any_library_are_fitted_as_tensors_are(kind: str) -> None:
+    scene = Scene(seed=8)
+    expected = fit(scene.batch(1), scene.wavelength)
+    found = fit(as_anything(scene)[kind], scene.wavelength.tolist())
+    torch.testing.assert_close(found.depth, expected.depth, rtol=1e-6, atol=0)
+    assert found.status == ["ok"]
+
+
+def test_the_star_table_of_the_feature_extractor_is_read() -> None:
+    scene = Scene(seed=8)
+    batch = scene.batch(1)
+    star = torch.full((1, 8), torch.nan, dtype=torch.float64)
+    for name in STAR_IN_FIT:
+        star[:, STAR_COLUMNS.index(name)] = batch.pop(name)
+    assert torch.equal(fit(batch | {"star": star}, scene.wavelength).depth, fit(scene.batch(1), scene.wavelength).depth)
+    with pytest.raises(RetrievalError, match=r"star: expected shape \(B, 8\), found \(1, 5\)"):
+        fit(batch | {"star": star[:, :5]}, scene.wavelength)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (lambda batch: {"flux": batch["flux"].to(torch.complex64)}, "flux: expected numbers, found torch.complex64"),
+        (lambda batch: {"flux": batch["flux"] > 0}, "flux: expected numbers, found torch.bool"),
+        (lambda batch: {"flux": batch["flux"].numpy().astype(str)}, "flux: expected numbers, found dtype <U"),
+        (lambda batch: {"P": 3.4}, r"P: expected shape \('B',\), found \(\)"),
+        (lambda batch: {"flux": batch["flux"].numpy() * u.Jy}, "flux_err: expected the unit of flux, Jy, found none"),
+        (lambda batch: {"flux": batch["flux"].numpy() * u.mag}, r"flux: expected a flux, found magnitudes \(mag\)"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(changed: Any, message: str) -> None:
+    scene = Scene()
+    batch = scene.batch(1)
+    with pytest.raises(RetrievalError, match=message):
+        fit(batch | changed(batch), scene.wavelength)
+
+
+def test_rows_or_wavelengths_that_are_none_are_refused() -> None:
+    batch, wavelength = Scene().batch(1), Scene().wavelength
+    with pytest.raises(RetrievalError, match="batch: expected a dictionary of arrays, found list"):
+        fit([batch], wavelength)  # type: ignore[arg-type]
+    with pytest.raises(RetrievalError, match=r"wavelength: expected positive um, found -0\.7"):
+        fit(batch, torch.cat([torch.tensor([-0.7]), wavelength[1:]]))
+
+
+@pytest.mark.parametrize("fill", [-999.0, 0.0, 1e30])
+def test_fill_values_are_invalid_points_and_are_noted(fill: float) -> None:
+    scene = Scene(seed=9)
+    batch, gaps = scene.batch(1), scene.batch(1)
+    batch["flux"][:, 10:14] = fill
+    gaps["valid"] = gaps["valid"].clone()
+    gaps["valid"][:, 10:14] = False
+    found = fit(batch, scene.wavelength)
+    assert torch.equal(found.depth, fit(gaps, scene.wavelength).depth)
+    assert found.notes[0].startswith(f"{4 * len(scene.wavelength)} points of no starlight")
+
+
+def test_what_is_no_flux_fails_with_its_likely_meaning() -> None:
+    scene = Scene(seed=10)
+    batch = scene.batch(1)
+    level = batch["flux"].median(1, keepdim=True).values
+    magnitudes = batch | {"flux": 10.0 - 2.5 * (batch["flux"] / level).log10(), "flux_err": batch["flux_err"] / level}
+    (note,) = fit(magnitudes, scene.wavelength).notes
+    assert note.startswith("flux: expected a dip, found a rise of ")
+    deviation = batch | {"flux": batch["flux"] / batch["flux"].mean(1, keepdim=True) - 1.0}
+    (note,) = fit(deviation, scene.wavelength).notes
+    assert note.startswith("flux: expected a star's flux, found ")
+    assert note.endswith("not positive in every channel: its deviation, or magnitudes?")

@@ -74,6 +74,7 @@ _BACKWARDS[[8, 9]] = _BACKWARDS[[9, 8]]
         ({"valid": np.full((40, 8), np.nan)}, "valid: expected true and false, found nan"),
         ({"valid": np.full((40, 8), "True")}, "valid: expected numbers, found dtype <U4"),
         ({"flux": _filled_with(-999.0)}, "flux: expected a star's flux, found -999 in 4 bins: mark missing bins"),
+        ({"flux": _filled_with(1e30)}, r"flux: expected a star's flux, found 1e\+30 in 4 bins: mark missing bins"),
         ({"flux": _filled_with(0.0)}, "flux: expected a star's flux, found 0 in 4 bins"),
         ({"flux": _filled_with(-1.0, bins=30)}, "flux: expected a star's flux, found -1 in 30 bins"),
         ({"centroid": np.full((40, 4), np.inf)}, "centroid: expected finite px or NaN"),
@@ -118,6 +119,8 @@ def test_a_visit_that_is_given_twice_is_named(extractor: ArielFeatureExtractor) 
     assert extractor(unnumbered[:2])["planet"].tolist() == [0, 0]
     with pytest.raises(FeatureError, match="planet 7 visit 0: expected each visit once, found the same light curves"):
         extractor(unnumbered)
+    with pytest.raises(FeatureError, match=r"planet 7 visit 5: .* the same light curves twice, also as visit 0"):
+        extractor([visit(), visit(visit=5)])
 
 
 def test_calls_that_cannot_be_meant_are_named(extractor: ArielFeatureExtractor) -> None:

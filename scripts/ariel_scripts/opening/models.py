@@ -106,7 +106,6 @@ def open_extractor(checkpoint: str | Located | None, wavelength: Sequence[float]
 
 def save_model(model: PreTrainedModel, folder: Path, extractor: ArielFeatureExtractor) -> None:
     """Write weights, config, feature extractor and the source files, with every auto class named."""
-    model.config.auto_map = dict(AUTO_MAP)
     with quiet():
         model.save_pretrained(folder)
     extractor.save_pretrained(folder)
