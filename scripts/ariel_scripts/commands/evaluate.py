@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from ariel_scripts.opening.hub import Located, locate_dataset
-from ariel_scripts.opening.truths import load_truths, read_truth_csv
+from ariel_scripts.opening.truths import is_table, load_truths, read_truth_csv
 from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.run_record import run_record, write_json
 from modeling_ariel.predictions import read_predictions
@@ -55,7 +55,7 @@ def main(options: EvaluateOptions) -> None:
 def _source(options: EvaluateOptions) -> str | Located:
     """Where the truths are: the path of a table, or a dataset."""
     truth, revision = options.truth, options.dataset_revision
-    if not truth.endswith(".csv"):
+    if not is_table(truth):
         return locate_dataset(truth, revision)
     if revision is not None:
         raise ValueError(f"--dataset-revision {revision}: expected a dataset on the Hub, found the table {truth}")

@@ -117,7 +117,7 @@ def _batches(dataset: Located, split: str, index: dict[int, int], batch: int) ->
     """Rows of the wanted planets, ``batch`` at a time, all of one length in time."""
     rows: list[Row] = []
     left = sum(index.values())
-    for row in open_split(dataset, split).select_columns(list(NEEDED)).with_format("numpy"):
+    for row in open_split(dataset, split, NEEDED).with_format("numpy"):
         if int(row["planet_id"]) not in index:
             continue
         if rows and len(rows[0]["time"]) != len(row["time"]):
@@ -147,7 +147,7 @@ def _fit_rows(rows: list[Row], wavelength: Tensor, settings: FitSettings) -> Cla
 
 def _population(dataset: Located, split: str) -> str:
     """The challenge whose planets the split's resemble: 2025 where there is a star table, else 2024."""
-    row = next(iter(open_split(dataset, split).select_columns(["layout", "P"])))
+    row = next(iter(open_split(dataset, split, ["layout", "P"])))
     return "2025" if row["layout"] == "2025" or np.isfinite(row["P"]) else "2024"
 
 

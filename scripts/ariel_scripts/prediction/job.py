@@ -199,7 +199,7 @@ def _batches(prepared: Prepared, done: set[int]) -> Iterator[PlanetRows]:
 
 def stream_rows(dataset: str | Located, split: str, columns: Sequence[str] = COLUMNS) -> datasets.IterableDataset:
     """The rows of a split with these columns, as NumPy arrays."""
-    return open_split(dataset, split).select_columns(list(columns)).with_format("numpy")
+    return open_split(dataset, split, columns).with_format("numpy")
 
 
 def _check_wavelengths(expected: list[float], found: np.ndarray) -> None:

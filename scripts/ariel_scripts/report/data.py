@@ -108,7 +108,7 @@ def read_study(where: Located, split: str, limit: int | None) -> Study:
     """The first ``limit`` planets of a split, by number, without predictions."""
     dataset = where.name
     found: dict[int, list[dict[str, Any]]] = {}
-    for row in open_split(where, split).select_columns(list(COLUMNS)):
+    for row in open_split(where, split, COLUMNS):
         planet = int(row["planet_id"])
         if planet in found or limit is None or len(found) < limit:
             found.setdefault(planet, []).append(row)
