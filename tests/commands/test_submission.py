@@ -175,6 +175,61 @@ def test_predictions_with_negatives_nan_duplicates_or_other_shapes_are_refused_b
         read_predictions(tmp_path / "short.parquet")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".npz"])
+def test_predictions_are_the_same_in_every_format(predicted: Path, tmp_path: Path, suffix: str) -> None:
+    wanted, path = read_predictions(predicted), tmp_path / f"p{suffix}"
+    wanted.extra["notes"][0] = 'a note, with "quotes"'
+    wanted.extra["sigma_aleatoric"] = 0.5 * wanted.sigma
+    write_predictions(path, wanted)
+    with pytest.raises(pa.ArrowInvalid):
+        pq.read_table(path)
+    found = read_predictions(path)
+    for name in ("planet_id", "mu", "sigma"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+        assert getattr(found, name).dtype == getattr(wanted, name).dtype
+    assert found.extra.keys() == wanted.extra.keys()
+    for name in found.extra:
+        np.testing.assert_array_equal(found.extra[name], wanted.extra[name])
+
+
+def test_a_file_that_is_no_predictions_is_refused_by_name(predicted: Path, tmp_path: Path, dataset: Path) -> None:
+    write_predictions(tmp_path / "p.csv", read_predictions(predicted))
+    text = (tmp_path / "p.csv").read_text()
+    planet = text.splitlines()[1].split(",")[0]
+    for name, content, message in (
+        ("a.csv", text.replace(",", ";").encode(), "expected the columns planet_id, wl_1 ..., .* found planet_id;wl_1"),
+        ("a.csv", text.replace(f"\n{planet},", "\n7.5,").encode(), "planet_id: expected whole numbers, found '7.5'"),
+        ("a.csv", text.replace(f"\n{planet},", "\n").encode(), "line 2: expected 569 fields .*, found 568"),
+        ("a.csv", text.replace("wl_2,", "wl_1,", 1).encode(), "expected every column once, found 1 twice"),
+        ("a.csv", gzip.compress(text.encode()), "expected a Parquet, CSV or NPZ file of predictions"),
+        (
+            "a.csv.gz",
+            gzip.compress(text.encode()),
+            "expected a Parquet, CSV or NPZ file of predictions, found a packed one: unpack it",
+        ),
+        ("a.npz", text.encode(), "expected a Parquet, CSV or NPZ file of predictions: File is not a zip file"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(PredictionError, match=f"{name}: {message}"):
+            read_predictions(tmp_path / name)
+    with pytest.raises(PredictionError, match=r"none.csv: expected a file of predictions, found none"):
+        read_predictions(tmp_path / "none.csv")
+    with pytest.raises(PredictionError, match=r"p.json: expected a name that ends in .parquet, .csv or .npz"):
+        retrieve.main(RetrieveOptions(str(dataset), tmp_path / "p.json", dry_run=True))
+
+
+def test_planet_ids_may_be_texts_or_floats_of_whole_numbers(predicted: Path, tmp_path: Path) -> None:
+    write_predictions(tmp_path / "p.csv", read_predictions(predicted))
+    text = (tmp_path / "p.csv").read_text()
+    planet = int(text.splitlines()[1].split(",")[0])
+    (tmp_path / "p.csv").write_text("\ufeff" + text.replace(f"\n{planet},", f"\n {planet}.0,").replace("\n", "\r\n"))
+    assert read_predictions(tmp_path / "p.csv").planet_id.tolist() == read_predictions(predicted).planet_id.tolist()
+    table = pq.read_table(predicted)
+    ids = pa.array([float(planet) for planet in table["planet_id"].to_pylist()])
+    pq.write_table(table.set_column(0, "planet_id", ids), tmp_path / "p.parquet")
+    assert read_predictions(tmp_path / "p.parquet").planet_id.tolist() == table["planet_id"].to_pylist()
+
+
 def test_folds_keep_a_planets_own_truth_out_of_its_prior(dataset: Path) -> None:
     """A truth that no prior could know is not reproduced where only the prior speaks."""
     import torch

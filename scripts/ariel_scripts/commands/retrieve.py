@@ -22,7 +22,7 @@ from hf_dataset.simulation.planets import spectra
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.posterior import combine_visits
-from modeling_ariel.predictions import write_predictions
+from modeling_ariel.predictions import check_name, write_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 from modeling_ariel.status import OK, best_status, count_statuses, counted, counts_text, planet_note
@@ -52,6 +52,7 @@ FittedPlanet = tuple[int, Tensor, Tensor, Array | None, str, str]  # depth (C,),
 def main(options: RetrieveOptions) -> None:
     """Fit all visits, turn the fits of each planet into a prediction, and write them."""
     out, split = options.out, options.split
+    check_name(out)
     settings = FitSettings(drift=options.drift)
     curves = locate_dataset(options.dataset, options.dataset_revision)
     index = count_visits(curves, split, options.limit)
@@ -95,9 +96,10 @@ def _planets(
             fitted = _fit_rows(rows, axes[layout], settings)
             for number, row in enumerate(rows):
                 planet, status, note = int(row["planet_id"]), fitted.status[number], fitted.notes[number]
-                if status != OK:
-                    logger.warning("planet %d visit %d: %s: %s", planet, row["visit"], status, note)
                 visits = waiting.setdefault(planet, [])
+                if status != OK:  # counted as in the notes
+                    place = (planet, len(visits) + 1, index[planet])
+                    logger.warning("planet %d visit %d of %d: %s: %s", *place, status, note)
                 visits.append((fitted.depth[number], fitted.covariance[number], status, note))
                 if len(visits) == index[planet]:
                     depths, covariances, states, notes = zip(*waiting.pop(planet), strict=True)

@@ -18,7 +18,7 @@ class EvaluateOptions:
     Example: ariel evaluate run/predictions.parquet light-curves
     """
 
-    predictions: Annotated[Path, typer.Argument(help="Predictions, Parquet.")]
+    predictions: Annotated[Path, typer.Argument(help="Predictions: Parquet, CSV or NPZ.")]
     truth: Annotated[
         str,
         typer.Argument(help="Dataset folder or Hub id with spectra, or a train_labels.csv/train.csv."),

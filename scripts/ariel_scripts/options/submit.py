@@ -16,7 +16,7 @@ class SubmitOptions:
     Example: ariel submit run/predictions.parquet --sample sample_submission.csv --out submission.csv
     """
 
-    predictions: Annotated[Path, typer.Argument(help="Predictions, Parquet.")]
+    predictions: Annotated[Path, typer.Argument(help="Predictions: Parquet, CSV or NPZ.")]
     sample: Annotated[Path, typer.Option(help="The challenge's sample_submission.csv: columns and planets.")]
     out: Annotated[
         Path,

@@ -29,7 +29,7 @@ from ariel_scripts.prediction.resuming import Part, Parts
 from ariel_scripts.run_record import run_record
 from hf_dataset.digests import config_hash
 from modeling_ariel.columns import STAR_COLUMNS
-from modeling_ariel.predictions import write_predictions
+from modeling_ariel.predictions import check_name, write_predictions
 from modeling_ariel.status import count_statuses, counts_text
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Job:
 
     def prepare(self) -> Prepared:
         """Models and the list of planets; ValueError where something doesn't fit together."""
+        check_name(self.out)
         curves = locate_dataset(self.dataset, self.dataset_revision)
         index = count_visits(curves, self.split, self.limit if self.only is None else None)
         if self.only is not None:
