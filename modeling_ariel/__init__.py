@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .populations import Population as Population
     from .predictions import Predictions as Predictions
     from .predictions import read_predictions as read_predictions
+    from .predictions import read_run as read_run
     from .predictions import write_predictions as write_predictions
     from .retrieval import ClassicalFit as ClassicalFit
     from .retrieval import fit as fit
@@ -36,7 +37,7 @@ else:
         "joint_fit": ("FitSettings",),
         "pipeline_ariel": ("ArielPipeline",),
         "populations": ("Population",),
-        "predictions": ("Predictions", "read_predictions", "write_predictions"),
+        "predictions": ("Predictions", "read_predictions", "read_run", "write_predictions"),
         "retrieval": ("ClassicalFit", "fit"),
         "scoring": ("score_2024", "score_2025"),
         "spectrum_prior": ("SpectrumPrior",),

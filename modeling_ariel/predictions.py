@@ -2,13 +2,15 @@
 
 Parquet and NPZ have ``planet_id`` int64, ``mu`` and ``sigma`` float32 [C] in (Rp/Rs)^2, and optionally
 ``sigma_aleatoric``, ``sigma_epistemic``, ``status`` (how the fit ended, see ``status.py``) and ``notes`` (why, in
-words). CSV has the columns of a submission, ``planet_id, wl_1 ..., sigma_1 ...``, and the others after them.
+words). They may hold under ``run`` the record of the run that made them, as JSON: Parquet in its metadata. CSV has
+the columns of a submission, ``planet_id, wl_1 ..., sigma_1 ...``, and the others after them.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from .columns import N_CHANNELS
 
 TEXTS = ("status", "notes")
+RUN = "run"
 OPTIONAL = ("sigma_aleatoric", "sigma_epistemic", *TEXTS)
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 SUFFIXES = (".parquet", ".csv", ".npz")
@@ -70,8 +73,11 @@ def check_name(path: Path) -> None:
         raise PredictionError(f"{path}: expected a name that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write the Parquet, CSV or NPZ file whole or not at all."""
+def write_predictions(path: Path, predictions: Predictions, run: Mapping[str, Any] | None = None) -> None:
+    """Write the Parquet, CSV or NPZ file whole or not at all.
+
+    ``run`` is the record of what made it, for :func:`read_run`; a CSV file holds none.
+    """
     path = Path(path)
     check_name(path)
     predictions.check(str(path))
@@ -79,8 +85,9 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     columns = {
         name: list(values) if name in TEXTS else np.asarray(values, np.float32) for name, values in arrays.items()
     }
+    about = None if run is None else json.dumps(run, ensure_ascii=False, default=str)
     encode = {".parquet": _as_parquet, ".csv": _as_csv, ".npz": _as_npz}[path.suffix]
-    content = encode(np.asarray(predictions.planet_id, np.int64), columns)
+    content = encode(np.asarray(predictions.planet_id, np.int64), columns, about)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
@@ -113,10 +120,27 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(planet_id, found.pop("mu"), found.pop("sigma"), found).check(str(path))
 
 
+def read_run(path: Path) -> dict[str, Any]:
+    """The record of the run that made a predictions file; empty where it has none."""
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".csv":
+            return {}
+        if path.suffix.lower() == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                text = str(file[RUN]) if RUN in file.files else "{}"
+        else:
+            text = (pq.read_schema(path).metadata or {}).get(RUN.encode(), b"{}").decode()
+        found = json.loads(text)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise PredictionError(f"{path}: expected predictions with the JSON record of their run: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
 # --- formats -------------------------------------------------------------------------------------------------------
 
 
-def _as_parquet(planet_id: NDArray[np.int64], columns: Mapping[str, Any]) -> bytes:
+def _as_parquet(planet_id: NDArray[np.int64], columns: Mapping[str, Any], run: str | None) -> bytes:
     table: dict[str, Any] = {"planet_id": pa.array(planet_id, pa.int64())}
     for name, values in columns.items():
         if name in TEXTS:
@@ -125,7 +149,7 @@ def _as_parquet(planet_id: NDArray[np.int64], columns: Mapping[str, Any]) -> byt
             flat = pa.array(np.ascontiguousarray(values).ravel())
             table[name] = pa.FixedSizeListArray.from_arrays(flat, N_CHANNELS)
     file = io.BytesIO()
-    pq.write_table(pa.table(table), file)
+    pq.write_table(pa.table(table, metadata=None if run is None else {RUN: run}), file)
     return file.getvalue()
 
 
@@ -134,9 +158,9 @@ def _from_parquet(path: Path) -> dict[str, list[Any]]:
     return {name: table[name].to_pylist() for name in table.column_names if name in _NAMES}
 
 
-def _as_npz(planet_id: NDArray[np.int64], columns: Mapping[str, Any]) -> bytes:
+def _as_npz(planet_id: NDArray[np.int64], columns: Mapping[str, Any], run: str | None) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, planet_id=planet_id, **columns)
+    np.savez_compressed(file, planet_id=planet_id, **columns, **({} if run is None else {RUN: np.array(run)}))
     return file.getvalue()
 
 
@@ -147,7 +171,7 @@ def _from_npz(path: Path) -> dict[str, list[Any]]:
         return {name: file[name].tolist() for name in file.files if name in _NAMES}
 
 
-def _as_csv(planet_id: NDArray[np.int64], columns: Mapping[str, Any]) -> bytes:
+def _as_csv(planet_id: NDArray[np.int64], columns: Mapping[str, Any], _: str | None) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     order = sorted(columns, key=_NAMES.index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +29,7 @@ from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.options.verify import VerifyOptions
-from ariel_scripts.versions import DISTRIBUTION, versions
+from ariel_scripts.versions import DISTRIBUTION, git_commit, lock_hash, versions
 from hf_dataset.digests import config_hash
 
 if TYPE_CHECKING:
@@ -83,7 +84,14 @@ def default_config_hash() -> str:
 def _print_version(wanted: bool) -> None:
     if wanted:
         found = versions()
-        typer.echo(f"ariel {found.pop(DISTRIBUTION)} (default config {default_config_hash()})")
+        code = {
+            "commit": git_commit() or "unknown",
+            "default config": default_config_hash(),
+            "lock": lock_hash() or "none",
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        typer.echo(f"ariel {found.pop(DISTRIBUTION)}")
+        typer.echo("\n".join(f"{name} {value}" for name, value in code.items()))
         typer.echo("  ".join(f"{name} {version}" for name, version in found.items()))
         raise typer.Exit
 
@@ -94,7 +102,7 @@ def _options(
         bool,
         typer.Option(
             "--version",
-            help="Print versions and the hash of the defaults.",
+            help="Print versions, commit, hashes of the defaults and of the lock file, and the time.",
             callback=_print_version,
             is_eager=True,
         ),

@@ -1,16 +1,18 @@
-"""The record of a run, run.json: what was asked for, by which code, how it ended and how long it
-took."""
+"""The record of a run, run.json: what was asked for, by which code, where, how it ended and how long it took."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from ariel_scripts.versions import git_commit, versions
+from ariel_scripts.machine import machine, peak_memory_mb
+from ariel_scripts.versions import git_commit, lock_hash, versions
 from hf_dataset import folders
 from hf_dataset.digests import config_hash
 from hf_dataset.folders import Folder
@@ -18,8 +20,7 @@ from hf_dataset.folders import Folder
 
 @dataclasses.dataclass
 class Run:
-    """What `run.json` will hold; `metrics` is filled by the command, `status` is that of a run
-    without errors."""
+    """What `run.json` will hold; `metrics` is filled by the command, `status` is that of a run without errors."""
 
     command: str
     config: dict[str, Any]
@@ -27,6 +28,26 @@ class Run:
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
     durations: dict[str, float] = dataclasses.field(default_factory=dict)
     status: str = "done"
+    started: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
+
+    def record(self, status: str | None = None) -> dict[str, Any]:
+        """The content of `run.json` as of now, with this ``status`` or the run's own."""
+        return {
+            "command": self.command,
+            "command_line": [os.fsencode(word).decode(errors="replace") for word in sys.argv],
+            "status": status or self.status,
+            "started": self.started.isoformat(timespec="seconds"),
+            "config": self.config,
+            "config_hash": config_hash(self.config),
+            "seeds": [] if self.seed is None else [self.seed],
+            "versions": versions(),
+            "git_commit": git_commit(),
+            "lock_hash": lock_hash(),
+            **machine(),
+            "peak_memory_mb": peak_memory_mb(),
+            "durations": {key: round(value, 3) for key, value in self.durations.items()},
+            "metrics": self.metrics,
+        }
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -52,7 +73,7 @@ def run_record(
     name: str = "run.json",
 ) -> Iterator[Run]:
     """Write `out_dir/run.json` when the block ends, also when it fails (`status` says how)."""
-    run, started, status = Run(command, config, seed), datetime.now(UTC), "failed"
+    run, status = Run(command, config, seed), "failed"
     try:
         with run.timed("total"):
             yield run
@@ -61,16 +82,4 @@ def run_record(
         status = "interrupted"
         raise
     finally:
-        record = {
-            "command": command,
-            "status": status,
-            "started": started.isoformat(timespec="seconds"),
-            "config": config,
-            "config_hash": config_hash(config),
-            "seeds": [] if seed is None else [seed],
-            "versions": versions(),
-            "git_commit": git_commit(),
-            "durations": {key: round(value, 3) for key, value in run.durations.items()},
-            "metrics": run.metrics,
-        }
-        write_json(out_dir / name, record)
+        write_json(out_dir / name, run.record(status))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import pytest
 import warm_python
 from typer.testing import CliRunner
 
+from ariel_scripts import versions
 from ariel_scripts.cli import COMMANDS, app, main_of
+from ariel_scripts.machine import machine
 from ariel_scripts.options.fields import options_of, parameters_of, values_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
@@ -112,11 +118,54 @@ def test_run_record_holds_config_hash_seed_versions_and_durations(script: Path, 
     assert records[0]["durations"]["total"] >= 0
 
 
-def test_version_names_the_package_the_config_hash_and_key_libraries() -> None:
+def test_run_record_says_what_was_typed_and_on_what_machine_it_ran(
+    script: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARIEL_IMAGE_DIGEST", "sha256:1234")
+    assert call(script, tmp_path / "out", "-n", 4).returncode == 0
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["command_line"] == [str(script), str(tmp_path / "out"), "-n", "4"]
+    assert (record["host"], record["platform"]) == (platform.node(), platform.platform())
+    assert record["cpu"]["count"] == os.cpu_count()
+    assert record["cpu"]["model"]
+    assert 5 < record["peak_memory_mb"]["process"] < 1000
+    assert (record["gpus"], record["cuda"]) == (None, None)  # torch is not imported to ask
+    assert record["image_digest"] == "sha256:1234"
+    assert record["lock_hash"] == hashlib.sha256((repository / "requirements.lock").read_bytes()).hexdigest()
+
+
+def test_a_record_names_the_gpus_that_torch_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: 2, get_device_name="H{}".format)
+    torch = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda="12.8"))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert {name: machine()[name] for name in ("gpus", "cuda")} == {"gpus": ["H0", "H1"], "cuda": "12.8"}
+
+
+def test_a_copy_in_somebody_elses_checkout_has_no_commit_and_no_lock(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "lib/site-packages/ariel_scripts/versions.py"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    for words in (
+        ["init", "-q"],
+        ["-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-mA"],
+    ):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    monkeypatch.setattr(versions, "__file__", str(copy))
+    assert (versions.git_commit(), versions.lock_hash()) == (None, None)
+
+
+def test_version_names_package_commit_config_lock_time_and_key_libraries() -> None:
     done = call("-m", "ariel_scripts.cli", "--version")
     assert done.returncode == 0, done.stderr
     assert "ariel 0." in done.stdout
-    assert "config" in done.stdout
+    lines = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines()[1:-1])
+    assert list(lines) == ["commit", "default config", "lock", "time"]
+    assert lines["commit"] == versions.git_commit()
+    assert len(lines["default config"]) == 12
+    assert lines["lock"] == versions.lock_hash()
+    assert abs(datetime.fromisoformat(lines["time"]) - datetime.now(UTC)) < timedelta(minutes=10)
     assert "torch 2." in done.stdout
 
 

@@ -21,7 +21,7 @@ from ariel_scripts.options.submit import SubmitOptions
 from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
-from modeling_ariel.predictions import PredictionError, Predictions, read_predictions, write_predictions
+from modeling_ariel.predictions import PredictionError, Predictions, read_predictions, read_run, write_predictions
 from modeling_ariel.retrieval import ClassicalFit
 
 BINS = 75
@@ -67,6 +67,8 @@ def test_every_planet_gets_one_prediction_and_lost_ones_are_flagged_with_the_pri
     assert record["status"] == "done"
     assert record["metrics"]["status"]["no_transit"] == 1
     assert sum(record["metrics"]["status"].values()) == 10
+    inside = read_run(predicted)
+    assert (inside["command"], inside["metrics"]) == ("retrieve", record["metrics"])
     notes = dict(zip(found.planet_id.tolist(), found.extra["notes"], strict=True))
     first, second, third = planets.sample_planets(3, 5, "2025")
     assert notes[first.planet_id].startswith("visit 2 of 2: no transit found: white depth")

@@ -35,7 +35,7 @@ from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForSpectrumPrediction, ArielPipeline
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import fit_inputs
-from modeling_ariel.predictions import Predictions, read_predictions
+from modeling_ariel.predictions import Predictions, read_predictions, read_run
 from modeling_ariel.uncertainty import Moments
 
 DARK = POPULATION[3].planet_id  # both of its visits have no light at all
@@ -90,6 +90,9 @@ def test_every_planet_is_predicted_as_the_model_itself_does_it_and_refused_ones_
     assert list(refused) == [DARK]
     assert found.planet_id.tolist() == [planet for planet in IDS if planet != DARK]
     assert record(job.out)["status"] == "incomplete"
+    inside = read_run(job.out)
+    last = {"durations": {}, "peak_memory_mb": {}}  # go on after the file is written
+    assert inside | last == record(job.out) | last
     assert record(job.out)["metrics"]["status"] == {"ok": 6}
     assert "flux" in record(job.out)["metrics"]["refused"][str(DARK)]
     assert f"planet {DARK} refused" in caplog.text

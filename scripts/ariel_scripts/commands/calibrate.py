@@ -31,7 +31,7 @@ from ariel_scripts.prediction.predictor import choose_device, load_member
 from ariel_scripts.prediction.reliability import as_text
 from ariel_scripts.versions import git_commit, versions
 from modeling_ariel.configuration_ariel import ArielConfig
-from modeling_ariel.predictions import Predictions, read_predictions
+from modeling_ariel.predictions import Predictions, read_predictions, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def _predictions(
     digest = load_member(job.models[0], None, choose_device("cpu")).digest
     about = {"model_sha256": digest, "samples": job.samples}
     try:
-        made = json.loads(path.with_name(f"{path.stem}.run.json").read_text())["metrics"]
+        made = (read_run(path) or json.loads(path.with_name(f"{path.stem}.run.json").read_text()))["metrics"]
         models, about["samples"] = made["models"], made["samples"]
     except (OSError, ValueError, KeyError):
         logger.warning("%s has no run record: whether it is this model's can't be checked", path)

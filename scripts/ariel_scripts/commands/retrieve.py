@@ -69,7 +69,6 @@ def main(options: RetrieveOptions) -> None:
             for fitted in _planets(curves, split, index, settings, options.batch):
                 judge.add(*fitted)
         predictions = judge.finish()
-        write_predictions(out, predictions)
         if options.save_prior is not None:
             judge.save(options.save_prior)
         found = count_statuses(predictions.extra["status"])
@@ -79,6 +78,7 @@ def main(options: RetrieveOptions) -> None:
             status=found,
             sigma_factors=judge.factors,
         )
+        write_predictions(out, predictions, run.record())
     logger.info("%s: %d planets, %s", out, len(index), counts_text(found))
 
 

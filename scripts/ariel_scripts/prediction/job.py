@@ -136,8 +136,6 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
                 parts.add(part)
             seconds = time.perf_counter() - start
         predictions, refused = parts.finish()
-        write_predictions(job.out, predictions)
-        parts.remove()
         counts = count_statuses(predictions.extra["status"])
         new = len(prepared.index) - resumed
         run.metrics.update(
@@ -153,6 +151,8 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
             sources=[member.located.record() for member in prepared.members],
         )
         run.status = "done" if not refused else "incomplete"
+        write_predictions(job.out, predictions, run.record())
+        parts.remove()
     logger.info("%s: %d planets, %s", job.out, len(predictions.planet_id), counts_text(counts))
     if refused:
         logger.warning("%d planets were refused: %s", len(refused), sorted(refused)[:5])

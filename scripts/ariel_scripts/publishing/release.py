@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any
 
-OF_THE_MACHINE = ("node", "traceback")  # keys of a visit's entry in a manifest or report
+OF_THE_MACHINE = ("node", "host", "traceback")  # keys of a visit in a manifest or report, and of a run's record
 # an absolute path of two names or more; not the rest of an address, of m/s, of ~/curves or runs/curves
 _PATH = re.compile(r"(?<![\w:/.~}-])(?:/[^\s/'\",;:()]+){2,}/?")
 

@@ -16,7 +16,7 @@ from ariel_scripts.opening.datasets import open_split, wavelengths_of
 from ariel_scripts.opening.hub import Located
 from hf_dataset import folders
 from hf_dataset.digests import file_hash
-from modeling_ariel.predictions import SUFFIXES, Predictions, read_predictions
+from modeling_ariel.predictions import SUFFIXES, Predictions, read_predictions, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -199,14 +199,15 @@ def _entry(study: Study, named: NamedPredictions) -> Entry:
 
 
 def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
-    """A predictions file, and what is known of how it was made: its hash, and the record beside it."""
+    """A predictions file, and what is known of how it was made: its hash, and the record in it or beside it."""
     facts: dict[str, Any] = {"file": path.name, "sha256": file_hash(path)}
-    record = folders.read_json(path.with_name(f"{path.stem}.run.json")) or {}
+    found = read_predictions(path)
+    record = read_run(path) or folders.read_json(path.with_name(f"{path.stem}.run.json")) or {}
     facts |= {name: record[name] for name in ("command", "config_hash", "seeds", "git_commit") if name in record}
     for name, known in (("models", "model_sha256"), ("sources", "sources"), ("dataset", "dataset")):
-        if found := record.get("metrics", {}).get(name):
-            facts[known] = found
-    return read_predictions(path), facts
+        if value := record.get("metrics", {}).get(name):
+            facts[known] = value
+    return found, facts
 
 
 def names_of(sources: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from ariel_scripts.opening.models import open_extractor, open_model, save_model,
 from ariel_scripts.opening.provenance import Origin
 from ariel_scripts.options.fields import taken
 from ariel_scripts.options.finetune import FinetuneOptions
-from ariel_scripts.run_record import write_json
+from ariel_scripts.run_record import Run, write_json
 from ariel_scripts.training.augmentation import Augmentation
 from ariel_scripts.training.checkpoints import RunFolder
 from ariel_scripts.training.examples import SimulatedCurves
@@ -109,9 +109,9 @@ def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located |
         for fold in folds:
             folder = out if fold.number is None else out / fold.name
             with run.timed("training"):
-                run.metrics[fold.name] = train_fold(options, fold, data, folder)
+                run.metrics[fold.name] = train_fold(options, fold, data, folder, run)
         if options.folds and is_main_process():
-            run.metrics["held out"] = _merge_predictions(out, folds, truths)
+            run.metrics["held out"] = _merge_predictions(out, folds, truths, run)
 
 
 def _log_plan(folds: list[Fold], model: ArielForSpectrumPrediction, loop: LoopSettings) -> None:
@@ -137,8 +137,10 @@ def _with_fits(curves: datasets.Dataset, wavelength: list[float], workers: int) 
         return fitted(curves, wavelength, workers)
 
 
-def train_fold(options: FinetuneOptions, fold: Fold, data: LabelledPlanets, out: Path) -> dict[str, Any]:
-    """Train one fold and predict what it holds out; its scores."""
+def train_fold(
+    options: FinetuneOptions, fold: Fold, data: LabelledPlanets, out: Path, record: Run | None = None
+) -> dict[str, Any]:
+    """Train one fold and predict what it holds out, with the ``record`` of the whole run; its scores."""
     loop = _loop_settings(options)
     if options.loop.restart and is_main_process():
         RunFolder(out).clear()
@@ -175,7 +177,7 @@ def train_fold(options: FinetuneOptions, fold: Fold, data: LabelledPlanets, out:
         "classical on validation": physics,
     }
     if is_main_process():
-        result |= _predict_held_out(fold, own, run, out)
+        result |= _predict_held_out(fold, own, run, out, record)
     return result
 
 
@@ -199,13 +201,14 @@ def _fold_data(
     return fold_data(data.table, fold, priors)
 
 
-def _predict_held_out(fold: Fold, data: FoldData, run: FoldRun, out: Path) -> dict[str, Any]:
+def _predict_held_out(fold: Fold, data: FoldData, run: FoldRun, out: Path, record: Run | None) -> dict[str, Any]:
     """Predictions of the fold's held-out planets by its best model, written; their scores, if there are any."""
     if run.test is None:
         return {}
     best = open_model(ArielForSpectrumPrediction, str(out / "model"), None).eval()
     mean, sigma = run.test.predict(best)
-    write_spectra(out / "predictions.parquet", data.planets, data.test, mean, sigma)
+    known = None if record is None else record.record()
+    write_spectra(out / "predictions.parquet", data.planets, data.test, mean, sigma, known)
     found: dict[str, Any] = {
         "held out": scores(data.planets.truths[data.test], mean, sigma),
         "classical on held out": run.test.of_physics(),
@@ -215,7 +218,7 @@ def _predict_held_out(fold: Fold, data: FoldData, run: FoldRun, out: Path) -> di
     return found
 
 
-def _merge_predictions(out: Path, folds: list[Fold], truths: dict[int, Array]) -> dict[str, float]:
+def _merge_predictions(out: Path, folds: list[Fold], truths: dict[int, Array], run: Run) -> dict[str, float]:
     """Predictions of all folds as one file; their scores."""
     parts = [read_predictions(out / fold.name / "predictions.parquet") for fold in folds]
     planet = np.concatenate([part.planet_id for part in parts])
@@ -227,7 +230,7 @@ def _merge_predictions(out: Path, folds: list[Fold], truths: dict[int, Array]) -
     extra = {name: [found[n] for n in order] for name, found in texts.items()}
     merged = Predictions(planet[order], mu, sigma, extra)
     path = out / "predictions.parquet"
-    write_predictions(path, merged)
+    write_predictions(path, merged, run.record())
     truth = np.stack([truths[int(p)] for p in merged.planet_id])
     found = scores(truth, mu.astype(np.float64), sigma.astype(np.float64))
     write_json(out / "scores.json", found)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -173,11 +174,18 @@ def prepare_fold(
     return FoldRun(examples, validation, test)
 
 
-def write_spectra(path: Path, planets: Planets, chosen: Sequence[int], mean: Array, sigma: Array) -> None:
-    """Predictions of the chosen planets as Parquet."""
+def write_spectra(
+    path: Path,
+    planets: Planets,
+    chosen: Sequence[int],
+    mean: Array,
+    sigma: Array,
+    run: Mapping[str, Any] | None = None,
+) -> None:
+    """Predictions of the chosen planets as Parquet, with the record of the ``run``."""
     order = np.argsort([planets.ids[place] for place in chosen])
     places = [chosen[n] for n in order]
     extra = {"status": [planets.status(p) for p in places], "notes": [planets.note(p) for p in places]}
     identity = np.array([planets.ids[p] for p in places], np.int64)
     mean32, sigma32 = mean[order].clip(0.0).astype(np.float32), sigma[order].astype(np.float32)
-    write_predictions(path, Predictions(identity, mean32, sigma32, extra))
+    write_predictions(path, Predictions(identity, mean32, sigma32, extra), run)
