@@ -160,7 +160,8 @@ def _from_parquet(path: Path) -> dict[str, list[Any]]:
 
 def _as_npz(planet_id: NDArray[np.int64], columns: Mapping[str, Any], run: str | None) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, planet_id=planet_id, **columns, **({} if run is None else {RUN: np.array(run)}))
+    arrays: dict[str, Any] = dict(columns) if run is None else {**columns, RUN: np.array(run)}
+    np.savez_compressed(file, planet_id=planet_id, **arrays)
     return file.getvalue()
 
 

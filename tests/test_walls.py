@@ -36,7 +36,8 @@ ROOMS = {
             "publishing": ["options", "opening"],
             "pages": ["options", "opening"],
             "report": ["options", "opening", "prediction"],
-            "commands": ["options", "opening", "prediction", "training", "publishing", "pages", "report"],
+            "submission": [],
+            "commands": ["options", "opening", "prediction", "training", "publishing", "pages", "report", "submission"],
         }.items()
     },
 }

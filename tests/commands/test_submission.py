@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import json
+import logging
+import re
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 
 from ariel_scripts.commands import evaluate, retrieve, submit
 from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.options.retrieve import RetrieveOptions
 from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.submission import sheet
+from ariel_scripts.versions import lock_hash
 from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
@@ -128,10 +136,141 @@ def test_the_submission_has_the_samples_columns_and_planets_and_a_manifest(predi
     long = list(csv.reader(out.with_suffix(".long.csv").open()))
     assert long[0] == ["planet_id", "bin_id", "mu", "sigma"]
     assert len(long) == 1 + 2 * 283
-    assert (int(long[283][0]), int(long[283][1])) == (wanted[0], 283)
+    assert [int(row[1]) for row in long[1:]] == 2 * list(range(283))
+    assert {int(row[0]) for row in long[1:284]} == {wanted[0]}
+    assert float(long[283][2]) == float(rows[1][283])
+    with zipfile.ZipFile(out.with_suffix(".zip")) as archive:
+        assert archive.namelist() == ["submission.csv"]
+        assert archive.read("submission.csv") == out.read_bytes()
     manifest = json.loads(out.with_suffix(".manifest.json").read_text())
     assert len(manifest["sha256"][str(out)]) == 64
     assert {"config_hash", "git_commit", "versions"} <= set(manifest)
+    assert manifest["lock_hash"] == lock_hash()
+    assert manifest["predictions"]["command"]
+    assert manifest["dataset"] == read_run(predicted)["metrics"]["dataset"]
+    packed = out.with_suffix(".zip").read_bytes()
+    submit.main(SubmitOptions(predicted, tmp_path / "sample.csv", out, report="https://a/report", dataset="me/curves"))
+    assert out.with_suffix(".zip").read_bytes() == packed
+    manifest = json.loads(out.with_suffix(".manifest.json").read_text())
+    assert (manifest["report"], manifest["dataset"]) == ("https://a/report", "me/curves")
+
+
+def test_the_manifest_has_the_models_calibration_and_the_scores_that_are_known(predicted: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    (tmp_path / "model").mkdir()
+    calibration = {"groups": {"all": {"factor": 1.25}}, "levels": [0.5, 0.9]}
+    (tmp_path / "model/calibration.json").write_text(json.dumps(calibration))
+    (tmp_path / "p.evaluation.json").write_text(json.dumps({"score_2024": 0.5, "rmse_ppm": 9.0}))
+    write_predictions(path, read_predictions(predicted), {"metrics": {"sources": [{"name": str(tmp_path / "model")}]}})
+    planet = int(read_predictions(predicted).planet_id[0])
+    submit.main(SubmitOptions(path, sample(tmp_path / "sample.csv", [planet]), tmp_path / "s.csv"))
+    manifest = json.loads((tmp_path / "s.manifest.json").read_text())
+    assert manifest["temperature"] == {"all": 1.25}
+    assert manifest["alpha"] == [0.5, 0.1]
+    assert manifest["scores"] == {"score_2024": 0.5}
+
+
+def test_planets_without_a_good_fit_or_left_out_are_named(
+    predicted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = read_predictions(predicted)
+    lost = int(found.planet_id[found.extra["status"].index("no_transit")])
+    others = [int(planet) for planet in found.planet_id if planet != lost]
+    with caplog.at_level(logging.WARNING):
+        submit.main(SubmitOptions(predicted, sample(tmp_path / "a.csv", [lost, *others[:-1]]), tmp_path / "s.csv"))
+    assert f"no_transit of the fit: 1 of 9 planets: [{lost}]" in caplog.text
+    assert f"1 planet not in {tmp_path / 'a.csv'} and left out: [{others[-1]}]" in caplog.text
+    assert json.loads((tmp_path / "s.manifest.json").read_text())["not_ok"]["no_transit"] == [lost]
+    write_predictions(tmp_path / "p.parquet", found, {"metrics": {"refused": {"7": "flux is dark"}}})
+    with pytest.raises(ValueError, match=r"missing 1: \[7\]; planet 7 was refused: flux is dark"):
+        submit.main(SubmitOptions(tmp_path / "p.parquet", sample(tmp_path / "b.csv", [lost, 7]), tmp_path / "s.csv"))
+
+
+def _spoil(text: str, line: int, column: str, value: str) -> str:
+    rows = list(csv.reader(text.splitlines()))
+    rows[line - 1][rows[0].index(column)] = value
+    return "\n".join(",".join(row) for row in rows) + "\n"
+
+
+def _swapped(text: str) -> str:
+    return text.replace("wl_1,wl_2,", "wl_2,wl_1,", 1)
+
+
+SPOILED: dict[str, tuple[Callable[[str], str], str]] = {
+    "right": (lambda t: t, ""),
+    "nan": (lambda t: _spoil(t, 3, "wl_9", "nan"), "wl: .* found 1 value in line 3; the first is 'nan' in wl_9"),
+    "infinite": (
+        lambda t: _spoil(t, 2, "sigma_9", "inf"),
+        "sigma: expected a finite number > 0, found 1 value in line 2",
+    ),
+    "negative": (
+        lambda t: _spoil(t, 2, "wl_283", "-1e-9"),
+        "wl: expected a finite number ≥ 0, found 1 value in line 2",
+    ),
+    "zero": (lambda t: _spoil(t, 4, "sigma_1", "0"), "sigma: .* in line 4; the first is '0' in sigma_1"),
+    "text": (lambda t: _spoil(t, 4, "wl_1", "deep"), "the first is 'deep' in wl_1"),
+    "empty": (lambda t: _spoil(t, 4, "wl_1", ""), "the first is '' in wl_1"),
+    "half a planet": (lambda t: _spoil(t, 2, "planet_id", "1.5"), "planet_id: expected whole .* found '1.5' in line 2"),
+    "no planets": (lambda t: t.splitlines()[0], "expected planets, found none"),
+    "a column missing": (
+        lambda t: "\n".join(line.rpartition(",")[0] for line in t.splitlines()),
+        "expected 567 columns, missing sigma_283",
+    ),
+    "a column more": (lambda t: t.replace("\n", ",1\n").replace(",1\n", ",more\n", 1), "found 'more' too"),
+    "another name": (lambda t: t.replace("wl_7,", "mu_7,", 1), "missing wl_7"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_the_check_and_the_schema_agree(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads(sheet.SCHEMA.read_text())
+    spoil, message = SPOILED[name]
+    (tmp_path / "s.csv").write_text(spoil(sample(tmp_path / "sample.csv", [3, 1, 2]).read_text()))
+    found = sheet.problems(tmp_path / "s.csv")
+    assert bool(found) == bool(message)
+    assert re.search(message, "; ".join(found))
+    with pytest.raises(typer.Exit) if message else contextlib.nullcontext():
+        submit.main(SubmitOptions(check=tmp_path / "s.csv", sample=tmp_path / "sample.csv"))
+    assert bool(re.search("s.csv: valid", capsys.readouterr().out)) == (not message)
+    rows = [{key: _number(text) for key, text in row.items()} for row in csv.DictReader((tmp_path / "s.csv").open())]
+    validator = pytest.importorskip("jsonschema").Draft202012Validator
+    validator.check_schema(schema)
+    assert validator(schema).is_valid(rows) == (not message)
+
+
+def _number(text: str) -> float | str | None:
+    """A field as JSON has it: no number where it is not finite."""
+    try:
+        return float(text) if np.isfinite(float(text)) else None
+    except ValueError:
+        return text
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_swapped, "columns in another order: expected wl_1 as column 2, found wl_2"),
+        (lambda t: t + t.splitlines()[2] + "\n", "planet 1: expected once, found 2 times in lines 3, 5"),
+        (lambda t: t.replace("\n1,", "\n9,"), r"missing 1: 1; .*expected the 3 planets of .*, found 1 others: 9"),
+        (
+            lambda t: t.replace("\n1,", "\n4,").replace("\n2,", "\n1,").replace("\n4,", "\n2,"),
+            "planets in another order",
+        ),
+        (lambda t: t.rstrip("\n") + ",1\n", "expected 567 fields a line as in the header, found 568 in line 4"),
+    ],
+)
+def test_the_check_finds_what_a_schema_cannot(spoil: Callable[[str], str], message: str, tmp_path: Path) -> None:
+    text = sample(tmp_path / "sample.csv", [3, 1, 2]).read_text()
+    (tmp_path / "s.csv").write_text(spoil(text))
+    assert re.search(message, "; ".join(sheet.problems(tmp_path / "s.csv", tmp_path / "sample.csv")))
+
+
+def test_what_submit_writes_passes_its_check(predicted: Path, tmp_path: Path) -> None:
+    planets = [int(planet) for planet in read_predictions(predicted).planet_id[:3]]
+    submit.main(SubmitOptions(predicted, sample(tmp_path / "sample.csv", planets), tmp_path / "s.csv"))
+    assert sheet.problems(tmp_path / "s.csv", tmp_path / "sample.csv") == []
+    with pytest.raises(ValueError, match="expected PREDICTIONS and --sample, or --check"):
+        submit.main(SubmitOptions(predicted))
 
 
 def test_a_dry_run_writes_nothing(predicted: Path, tmp_path: Path) -> None:
@@ -141,9 +280,9 @@ def test_a_dry_run_writes_nothing(predicted: Path, tmp_path: Path) -> None:
 
 
 def test_a_sample_with_other_columns_or_unpredicted_planets_is_refused(predicted: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected planet_id, wl_1 … wl_283"):
+    with pytest.raises(ValueError, match=r"expected 567 columns, missing wl_283, sigma_283$"):
         submit.main(SubmitOptions(predicted, sample(tmp_path / "a.csv", [1], 282), tmp_path / "s.csv", dry_run=True))
-    with pytest.raises(ValueError, match=r"missing \[7\]"):
+    with pytest.raises(ValueError, match=r"expected the 1 planet of .* missing 1: \[7\]"):
         submit.main(SubmitOptions(predicted, sample(tmp_path / "b.csv", [7]), tmp_path / "s.csv", dry_run=True))
 
 
@@ -152,9 +291,15 @@ def test_a_sample_that_kaggle_would_not_take_is_refused(predicted: Path, tmp_pat
     text = sample(tmp_path / "good.csv", [planet]).read_text()
     for content, message in (
         (text.splitlines()[0].encode(), "expected planets, found none"),
-        (sample(tmp_path / "twice.csv", [planet] * 2).read_bytes(), f"planet {planet}: expected once, found 2 times"),
-        (gzip.compress(text.encode()), "expected a CSV table in UTF-8, found other bytes: is it compressed"),
-        (text.replace("wl_2,", " wl_2,", 1).encode(), "expected wl_2 as column 3, found ' wl_2'"),
+        (
+            sample(tmp_path / "twice.csv", [planet] * 2).read_bytes(),
+            f"planet {planet}: expected once, found 2 times in lines 2, 3",
+        ),
+        (gzip.compress(text.encode()), "expected a CSV table in UTF-8, found gzip: unpack it"),
+        (
+            text.replace("wl_2,", " wl_2,", 1).encode(),
+            "expected 567 columns, missing wl_2; expected .*, found ' wl_2' too",
+        ),
     ):
         (tmp_path / "bad.csv").write_bytes(content)
         with pytest.raises(ValueError, match=f"bad.csv: {message}"):
