@@ -19,13 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
+from scipy.stats import norm
 
 from ariel_scripts.commands import evaluate, retrieve, submit
+from ariel_scripts.opening.truths import load_truths
 from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.options.retrieve import RetrieveOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.submission import sheet
 from ariel_scripts.versions import lock_hash
+from hf_dataset.digests import file_hash
 from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
@@ -115,6 +118,40 @@ def test_evaluate_writes_scores_that_beat_the_reference_by_far(predicted: Path, 
     assert set(metrics["bands"]) >= {"FGS1", "H2O 2.7"}
 
 
+def test_evaluate_tells_likelihood_errors_and_coverage_at_the_levels_asked_for(
+    predicted: Path, dataset: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "e.json"
+    evaluate.main(EvaluateOptions(predicted, str(dataset), out=out, alpha=["0.1,0.32", "0.003"]))
+    metrics, found = json.loads(out.read_text()), read_predictions(predicted)
+    truths, wavelengths = load_truths(str(dataset), "train")
+    y = np.stack([truths[int(planet)] for planet in found.planet_id])
+    expected = norm.logpdf(y, found.mu.astype(float), found.sigma.astype(float))
+    inside = (wavelengths >= 2.5) & (wavelengths < 2.9)
+    band = metrics["bands"]["H2O 2.7"]
+    for values, part in ((metrics, slice(None)), (band, inside)):
+        assert values["log_likelihood"] == pytest.approx(expected[:, part].mean(), rel=1e-6)
+        assert values["mae_ppm"] == pytest.approx(1e6 * np.abs(found.mu - y)[:, part].mean(), rel=1e-6)
+        z = np.abs(found.mu - y)[:, part] / found.sigma[:, part]
+        assert values["coverage_68"] == pytest.approx((z <= norm.ppf(0.84)).mean(), abs=1e-3)
+        assert values["coverage_99.7"] == pytest.approx((z <= norm.ppf(0.9985)).mean(), abs=1e-3)
+    rows = {(band, name): float(value) for band, name, value in list(csv.reader(out.with_suffix(".csv").open()))[1:]}
+    assert rows["all", "score_2024"] == metrics["score_2024"]
+    assert rows["H2O 2.7", "mae_ppm"] == band["mae_ppm"]
+    for alpha in ("0", "1", "ten", "10"):
+        with pytest.raises(ValueError, match=f"--alpha: expected numbers between 0 and 1, found '{alpha}'"):
+            evaluate.main(EvaluateOptions(predicted, str(dataset), out=out, alpha=[alpha]))
+
+
+def test_predictions_of_other_planets_are_refused_as_of_another_split(
+    predicted: Path, dataset: Path, tmp_path: Path
+) -> None:
+    found = read_predictions(predicted)
+    write_predictions(tmp_path / "p.csv", Predictions(np.arange(10), found.mu, found.sigma))
+    with pytest.raises(ValueError, match=r"p.csv: expected planets of .*, split train, found none of its 10 with"):
+        evaluate.main(EvaluateOptions(tmp_path / "p.csv", str(dataset)))
+
+
 def test_predictions_are_the_same_whatever_the_batch(predicted: Path, dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "again.parquet"
     retrieve.main(RetrieveOptions(str(dataset), out, mixture=False, batch=1, limit=3))
@@ -160,14 +197,16 @@ def test_the_manifest_has_the_models_calibration_and_the_scores_that_are_known(p
     (tmp_path / "model").mkdir()
     calibration = {"groups": {"all": {"factor": 1.25}}, "levels": [0.5, 0.9]}
     (tmp_path / "model/calibration.json").write_text(json.dumps(calibration))
-    (tmp_path / "p.evaluation.json").write_text(json.dumps({"score_2024": 0.5, "rmse_ppm": 9.0}))
     write_predictions(path, read_predictions(predicted), {"metrics": {"sources": [{"name": str(tmp_path / "model")}]}})
     planet = int(read_predictions(predicted).planet_id[0])
-    submit.main(SubmitOptions(path, sample(tmp_path / "sample.csv", [planet]), tmp_path / "s.csv"))
-    manifest = json.loads((tmp_path / "s.manifest.json").read_text())
+    for of, scores in ((path, {"score_2024": 0.5}), (predicted, {})):  # the latter: of other predictions
+        known = {"score_2024": 0.5, "rmse_ppm": 9.0, "predictions_sha256": file_hash(of)}
+        (tmp_path / "p.evaluation.json").write_text(json.dumps(known))
+        submit.main(SubmitOptions(path, sample(tmp_path / "sample.csv", [planet]), tmp_path / "s.csv"))
+        manifest = json.loads((tmp_path / "s.manifest.json").read_text())
+        assert manifest["scores"] == scores
     assert manifest["temperature"] == {"all": 1.25}
     assert manifest["alpha"] == [0.5, 0.1]
-    assert manifest["scores"] == {"score_2024": 0.5}
 
 
 def test_planets_without_a_good_fit_or_left_out_are_named(

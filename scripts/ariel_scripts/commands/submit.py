@@ -30,6 +30,8 @@ def main(options: SubmitOptions) -> None:
         return
     if options.predictions is None or options.sample is None:
         raise ValueError("expected PREDICTIONS and --sample, or --check FILE.csv")
+    if options.out.suffix != ".csv":
+        raise ValueError(f"--out {options.out}: expected a name that ends in .csv")
     found = read_predictions(options.predictions)
     record = read_run(options.predictions) or read_json(_beside(options.predictions, "run")) or {}
     planets = _planets(options, found, record)
@@ -100,7 +102,10 @@ def _manifest(
     }
     metrics = record.get("metrics", {})
     known = ("command", "config_hash", "seeds", "git_commit", "lock_hash")
-    evaluation = read_json(_beside(Path(str(options.predictions)), "evaluation")) or {}
+    predictions = Path(str(options.predictions))
+    evaluation = read_json(_beside(predictions, "evaluation")) or {}
+    if evaluation.get("predictions_sha256") != file_hash(predictions):  # of earlier predictions
+        evaluation = {}
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "planets": len(planets),
