@@ -103,7 +103,7 @@ def test_dry_run_writes_nothing_and_quiet_says_nothing(simulated: Path, tmp_path
     out = tmp_path / "out"
     result = ariel(simulated, out, "--dry-run", "--limit", 1)
     assert result.exit_code == 0
-    assert "train: 1 planets" in result.output
+    assert "train: 1 planet, 1 visit in 1 shard\n" in result.output
     assert not out.exists()
     result = ariel(simulated, out, "--quiet", "--limit", 1, "--bins", BINS, "--log-json", tmp_path / "log.jsonl")
     assert (result.exit_code, result.output) == (0, "")

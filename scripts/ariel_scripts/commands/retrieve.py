@@ -19,6 +19,7 @@ from ariel_scripts.options.retrieve import RetrieveOptions
 from ariel_scripts.prediction.classical import FoldedPriorPredictor, SinglePriorPredictor, folded_priors
 from ariel_scripts.run_record import run_record
 from hf_dataset.simulation.planets import spectra
+from hf_dataset.words import number_of
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.posterior import combine_visits
@@ -58,8 +59,8 @@ def main(options: RetrieveOptions) -> None:
     index = count_visits(curves, split, options.limit)
     if options.dry_run:
         _make_judge(options, curves)  # checks its prior
-        counts = (len(index), sum(index.values()))
-        logger.info("%d planets, %d visits of %s, split %s", *counts, options.dataset, split)
+        counts = (number_of(len(index), "planet"), number_of(sum(index.values()), "visit"))
+        logger.info("%s, %s of %s, split %s", *counts, options.dataset, split)
         return
     name = f"{out.stem}.run.json"
     with run_record(out.parent, "retrieve", options.record(), options.seed, name=name) as run:
@@ -79,7 +80,7 @@ def main(options: RetrieveOptions) -> None:
             sigma_factors=judge.factors,
         )
         write_predictions(out, predictions, run.record())
-    logger.info("%s: %d planets, %s", out, len(index), counts_text(found))
+    logger.info("%s: %s, %s", out, number_of(len(index), "planet"), counts_text(found))
 
 
 def _planets(

@@ -17,6 +17,7 @@ from ariel_scripts.submission.sheet import COLUMNS, problems, read_sample, write
 from ariel_scripts.versions import git_commit, lock_hash, versions
 from hf_dataset.digests import config_hash, file_hash
 from hf_dataset.folders import read_json
+from hf_dataset.words import number_of
 from modeling_ariel.predictions import Predictions, read_predictions, read_run
 from modeling_ariel.status import OK, count_statuses
 
@@ -41,7 +42,7 @@ def main(options: SubmitOptions) -> None:
     doubted = _doubted(found, rows)
     for status, some in doubted.items():
         logger.warning("%s of the fit: %d of %d planets: %s", status, len(some), len(planets), some[:5])
-    logger.info("%s, %d columns: valid", _count(len(planets)), len(COLUMNS))
+    logger.info("%s, %d columns: valid", number_of(len(planets), "planet"), len(COLUMNS))
     if options.dry_run:
         return
     out = options.out
@@ -76,11 +77,11 @@ def _planets(options: SubmitOptions, found: Predictions, record: dict[str, Any])
     if missing := [planet for planet in planets if planet not in set(predicted)]:
         why = refused.get(str(missing[0]))
         raise ValueError(
-            f"{options.predictions}: expected the {_count(len(planets))} of {options.sample}, missing {len(missing)}: "
-            f"{missing[:5]}" + (f"; planet {missing[0]} was refused: {why}" if why else "")
+            f"{options.predictions}: expected the {number_of(len(planets), 'planet')} of {options.sample}, missing "
+            f"{len(missing)}: {missing[:5]}" + (f"; planet {missing[0]} was refused: {why}" if why else "")
         )
     if extra := sorted(set(predicted) - set(planets)):
-        logger.warning("%s not in %s and left out: %s", _count(len(extra)), options.sample, extra[:5])
+        logger.warning("%s not in %s and left out: %s", number_of(len(extra), "planet"), options.sample, extra[:5])
     return planets
 
 
@@ -138,7 +139,3 @@ def _calibration(metrics: dict[str, Any]) -> dict[str, Any]:
 def _beside(path: Path, kind: str) -> Path:
     """The file of a kind beside predictions: NAME.run.json, NAME.evaluation.json."""
     return path.with_name(f"{path.stem}.{kind}.json")
-
-
-def _count(planets: int) -> str:
-    return f"{planets} planet{'s' * (planets != 1)}"

@@ -28,6 +28,7 @@ from ariel_scripts.prediction.predictor import (
 from ariel_scripts.prediction.resuming import Part, Parts
 from ariel_scripts.run_record import run_record
 from hf_dataset.digests import config_hash
+from hf_dataset.words import number_of
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.predictions import check_name, write_predictions
 from modeling_ariel.status import count_statuses, counts_text
@@ -107,8 +108,9 @@ class Prepared:
         job = self.job
         models = ", ".join(f"{member.source} ({member.digest[:8]})" for member in self.members)
         return (
-            f"would predict {len(self.index)} planets, {sum(self.index.values())} visits of {job.dataset}, split "
-            f"{job.split}, {self.batch} planets at a time on {self.members[0].device}, with {models}"
+            f"would predict {number_of(len(self.index), 'planet')}, {number_of(sum(self.index.values()), 'visit')} of "
+            f"{job.dataset}, split {job.split}, {number_of(self.batch, 'planet')} at a time on "
+            f"{self.members[0].device}, with {models}"
             + (f", {job.samples} dropout samples each" if job.samples else "")
             + f": {job.out}"
         )
@@ -153,9 +155,9 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
         run.status = "done" if not refused else "incomplete"
         write_predictions(job.out, predictions, run.record())
         parts.remove()
-    logger.info("%s: %d planets, %s", job.out, len(predictions.planet_id), counts_text(counts))
+    logger.info("%s: %s, %s", job.out, number_of(len(predictions.planet_id), "planet"), counts_text(counts))
     if refused:
-        logger.warning("%d planets were refused: %s", len(refused), sorted(refused)[:5])
+        logger.warning("refused: %s: %s", number_of(len(refused), "planet"), sorted(refused)[:5])
     return refused
 
 
