@@ -101,10 +101,26 @@ def coverage(truth: ArrayLike, mu: ArrayLike, sigma: ArrayLike, level: float = 0
     return float((np.abs(z_scores(truth, mu, sigma)) <= ndtri(0.5 + level / 2.0)).mean())
 
 
+def coverages(truth: ArrayLike, mu: ArrayLike, sigma: ArrayLike, levels: Iterable[float]) -> dict[str, float]:
+    """Coverage at each level, under the names `coverage_68`, `coverage_99.7`, …"""
+    return {f"coverage_{100 * level:.6g}": coverage(truth, mu, sigma, level) for level in levels}
+
+
 def rmse(truth: ArrayLike, mu: ArrayLike) -> float:
     """Root mean square error over planets and channels."""
     y, m, _ = check_predictions(truth, mu, np.ones_like(np.asarray(mu, dtype=np.float64)))
     return float(np.sqrt(((m - y) ** 2).mean()))
+
+
+def mean_absolute_error(truth: ArrayLike, mu: ArrayLike) -> float:
+    """Mean absolute error over planets and channels."""
+    y, m, _ = check_predictions(truth, mu, np.ones_like(np.asarray(mu, dtype=np.float64)))
+    return float(np.abs(m - y).mean())
+
+
+def mean_log_likelihood(truth: ArrayLike, mu: ArrayLike, sigma: ArrayLike) -> float:
+    """Mean of log N(truth; mu, sigma) over planets and channels, without reference or ideal."""
+    return float(log_likelihood(*check_predictions(truth, mu, sigma)).mean())
 
 
 def band_table(
@@ -113,8 +129,12 @@ def band_table(
     sigma: ArrayLike,
     wavelength: ArrayLike,
     bands: Mapping[str, tuple[float, float]] = BANDS,
+    levels: Iterable[float] = (),
 ) -> dict[str, dict[str, float]]:
-    """RMSE and bias [ppm], coverage at 90 % and spread of z for each band that holds channels; wavelength (C,) [um]."""
+    """Errors [ppm], log-likelihood, coverage at 90 % and at ``levels``, spread of z of each band that holds channels.
+
+    wavelength (C,) [um].
+    """
     y, m, s = check_predictions(truth, mu, sigma)
     lam = np.asarray(wavelength, dtype=np.float64)
     if lam.shape != y.shape[1:]:
@@ -128,8 +148,11 @@ def band_table(
         table[name] = {
             "channels": int(inside.sum()),
             "rmse_ppm": 1e6 * rmse(*part[:2]),
+            "mae_ppm": 1e6 * mean_absolute_error(*part[:2]),
             "bias_ppm": 1e6 * float((part[1] - part[0]).mean()),
+            "log_likelihood": mean_log_likelihood(*part),
             "coverage_90": coverage(*part),
+            **coverages(*part, levels),
             "z_spread": float(np.sqrt((z_scores(*part) ** 2).mean())),
         }
     return table
@@ -163,7 +186,9 @@ def summary(
     return {
         "score_2024": score_2024(truth, mu, sigma, reference),
         "score_2025": score_2025(truth, mu, sigma, reference),
+        "log_likelihood": mean_log_likelihood(truth, mu, sigma),
         "rmse_ppm": 1e6 * rmse(truth, mu),
+        "mae_ppm": 1e6 * mean_absolute_error(truth, mu),
         "coverage_50": coverage(truth, mu, sigma, 0.5),
         "coverage_90": coverage(truth, mu, sigma, 0.9),
         "z_mean": float(z.mean()),

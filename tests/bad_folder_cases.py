@@ -132,6 +132,18 @@ def _layouts() -> Iterator[Case]:
         "expected train.csv, found train.csv.gz: unpack it",
         **everything,
     )
+    for name, other, what in (
+        ("train_star_info.csv", "train_star_info.csv.zip", "unpack it"),
+        ("axis_info.parquet", "axis_info.csv", "save it as parquet"),
+        ("train.csv", "train.parquet", "save it as csv"),
+        ("train.csv", "Train.CSV", "rename it"),
+    ):
+        yield _case(
+            f"{other} in place of {name}",
+            lambda r, name=name, other=other: (r / name).rename(r / other),
+            f"expected {name}, found {other}: {what}",
+            **everything,
+        )
     yield _case(
         "a file",
         lambda r: spoil.replace_by(r, Path.touch),

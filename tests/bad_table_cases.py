@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -106,8 +107,8 @@ def _adc() -> Iterator[Case]:
     yield table("without the gain's column", lambda p: _without(p, gain), "expected the columns FGS1_adc_gain")
     yield table("without planet_id", lambda p: _without(p, "planet_id"), "expected a column planet_id")
     yield table("a column twice", lambda p: spoil.text(p, "FGS1_adc_offset", gain), "every column once", gain)
-    yield table("semicolons", lambda p: spoil.put(p, p.read_text().replace(",", ";")), "expected a column planet_id")
-    yield table("tabs", lambda p: spoil.put(p, p.read_text().replace(",", "\t")), "expected a column planet_id")
+    yield table("semicolons", lambda p: spoil.put(p, p.read_text().replace(",", ";")), "found semicolons")
+    yield table("tabs", lambda p: spoil.put(p, p.read_text().replace(",", "\t")), "found tabs")
     yield table("in UTF-16", lambda p: spoil.put(p, p.read_text().encode("utf-16")), "expected a CSV table in UTF-8")
     whole = _of("ADC table", "adc_info.csv", "2025", EVERYTHING)
     yield whole("two rows for all", lambda p: spoil.put(p, p.read_text() + "1,1,1,1\n"), "expected one row", "found 2")
@@ -171,6 +172,17 @@ def _labels() -> Iterator[Case]:
     yield case("the planet twice, unlike", lambda p: _repeat_row(p, wl_1=0.5), "expected one row, found 2 that differ")
     yield case("columns in another order", _reordered, outcome=SAME)
     yield case("without the planet", lambda p: spoil.text(p, "\n7,", "\n8,"), outcome=TRUE, check=unlabelled)
+    yield case(
+        "the planet's id a text", lambda p: spoil.text(p, "\n7,", "\nHD 7,"), "whole numbers in planet_id, found 'HD 7'"
+    )
+    yield case("the planet's id with spaces", lambda p: spoil.text(p, "\n7,", "\n 7.0 ,"), outcome=SAME)
+    yield case("Windows line ends", lambda p: spoil.put(p, p.read_text().replace("\n", "\r\n")), outcome=SAME)
+    yield case(
+        "an index column", lambda p: spoil.table(p, lambda h, rows: (["", *h], [["0", *r] for r in rows])), outcome=SAME
+    )
+    yield table(
+        "packed under its own name", lambda p: spoil.put(p, gzip.compress(p.read_bytes())), "found gzip: unpack it"
+    )
     yield table("missing", Path.unlink, outcome=TRUE, check=unlabelled)
     yield table("a channel's column missing", lambda p: _without(p, "wl_17"), "expected the columns wl_17")
     yield table(

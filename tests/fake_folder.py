@@ -57,6 +57,9 @@ class FakeFolder:
     def wavelengths(self) -> np.ndarray:
         return WAVELENGTHS
 
+    def missing_truths(self) -> str:
+        return ""
+
     def planets(self, split: str) -> list[int]:
         return sorted(int(path.name) for path in (self.root / split).iterdir())
 

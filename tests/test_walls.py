@@ -37,7 +37,9 @@ ROOMS = {
             "pages": ["options", "opening"],
             "selftest": ["options"],
             "report": ["options", "opening", "prediction"],
-            "commands": ["options", "opening", "prediction", "training", "publishing", "pages", "report", "selftest"],
+            "submission": [],
+            "commands": ["options", "opening", "prediction", "training", "publishing", "pages", "report", "selftest",
+                         "submission"],
         }.items()
     },
 }

@@ -18,6 +18,7 @@ from hf_dataset.raw.fingerprints import Fingerprint, table_fingerprints
 from hf_dataset.raw.layouts import ChallengeFolder, RawDataError
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.shards import ShardName
+from hf_dataset.words import number_of
 
 BYTES_PER_VALUE = 2.6  # stored bytes of a flux, its error and its flag under zstd, measured on simulated planets
 SECONDS_PER_GB = 8.0  # one core, per GB of Parquet signal files as they lie on disk, measured on a full planet
@@ -151,7 +152,8 @@ def describe(plan: Plan, folder: ChallengeFolder, todo: Sequence[Shard], workers
         of_split = [shard for shard in plan.shards if shard.name.split == split]
         planets = len({planet for shard in of_split for planet, _ in shard.visits})
         visits = sum(len(shard.visits) for shard in of_split)
-        lines.append(f"  {split}: {planets} planets, {visits} visits in {len(of_split)} shards")
+        counts = [number_of(planets, "planet"), number_of(visits, "visit"), number_of(len(of_split), "shard")]
+        lines.append(f"  {split}: {counts[0]}, {counts[1]} in {counts[2]}")
     if len(todo) < len(plan.shards):
         lines.append(f"  {len(plan.shards) - len(todo)} of {len(plan.shards)} shards are finished already")
     if todo:

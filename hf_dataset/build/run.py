@@ -61,6 +61,8 @@ def build_dataset(
     folder = open_folder(root)
     plan = make_plan(folder, root, out, options)
     _check_out(root, out)
+    if unlabelled := folder.missing_truths():
+        logger.warning("%s", unlabelled)
     wavelengths = folder.wavelengths
     with _locked(out):
         todo = list(plan.shards) if options.restart else resume.unfinished(plan, folder)
@@ -91,6 +93,8 @@ def dry_run(
     folder = open_folder(root)
     plan = make_plan(folder, root, out, options)
     _check_out(root, out)
+    if unlabelled := folder.missing_truths():
+        logger.warning("%s", unlabelled)
     todo = list(plan.shards) if options.restart else resume.unfinished(plan, folder)
     return describe(plan, folder, todo, _workers(options, len(todo)))
 

@@ -21,6 +21,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 INDEX_COLUMN = "__index_level"  # pandas stores an index under this name
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
+_SIGNATURES = {  # first bytes of what people hand over in place of a CSV table
+    b"\x1f\x8b": "gzip: unpack it",
+    b"BZh": "bzip2: unpack it",
+    b"\xfd7zXZ": "xz: unpack it",
+    b"\x28\xb5\x2f\xfd": "zstd: unpack it",
+    b"PK\x03\x04": "zip (or xlsx): unpack it, or save it as CSV",
+    b"7z\xbc\xaf": "7z: unpack it",
+    b"PAR1": "Parquet: save it as CSV",
+}
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class RawDataError(ValueError):
@@ -44,12 +55,28 @@ def require_file(path: Path, expected: str, of: str = "") -> None:
         return
     if found == "none":
         parent = what_is(path.parent)
-        if parent == "a folder":
+        if other := other_form(path):
+            found = other
+        elif parent == "a folder":
             others = sorted(entry.name for entry in path.parent.glob(f"*{path.suffix}"))[:4]
             found += f" (there: {', '.join(others)})" if others else ""
         else:
             found += f" ({path.parent} is {parent})"
     raise RawDataError(f"{path}{of}: expected {expected}, found {found}")
+
+
+def other_form(path: Path) -> str:
+    """What lies in place of a file that is missing, and what to do: `train.csv.gz: unpack it`; empty where nothing."""
+    if what_is(path) != "none" or what_is(path.parent) != "a folder":
+        return ""
+    names = sorted(os.listdir(path.parent))
+    for name in names:
+        if name.lower() == path.name.lower():
+            return f"{name}: rename it"
+        if name.lower() in {f"{path.name}{ending}".lower() for ending in PACKED}:
+            return f"{name}: unpack it"
+    others = {f"{path.stem}{ending}" for ending in (".csv", ".tsv", ".xlsx", ".parquet")}
+    return next((f"{name}: save it as {path.suffix[1:]}" for name in names if name in others), "")
 
 
 # --- Parquet -------------------------------------------------------------------------------------------------------
@@ -115,20 +142,39 @@ def _is_number(kind: pa.DataType) -> bool:
 # --- CSV -----------------------------------------------------------------------------------------------------------
 
 
-def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    """(column names, rows of texts) of a UTF-8 CSV table, with or without byte order mark."""
+def csv_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """(line number from 1, fields) of every line of a UTF-8 CSV table that is not empty, the header first.
+
+    A byte order mark is left out. RawDataError where it is no such table, packed, or has other separators.
+    """
     require_file(path, "a CSV table")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        content = path.read_bytes()
+        if packed := next((what for start, what in _SIGNATURES.items() if content.startswith(start)), None):
+            raise RawDataError(f"{path}: expected a CSV table in UTF-8, found {packed}")
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        lines = [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RawDataError(f"{path}: expected a CSV table in UTF-8, found {error}") from error
     if not lines:
         raise RawDataError(f"{path}: expected a CSV table, found an empty file")
-    header = [name.strip() for name in lines[0]]
+    header = lines[0][1]
+    for mark, name in _SEPARATORS.items():
+        if len(header) == 1 and mark in header[0]:
+            raise RawDataError(
+                f"{path}: expected commas between columns, found {name} ({header[0][:40]}…): save it with commas, and "
+                "with decimal points"
+            )
+    return lines
+
+
+def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """(column names, rows of texts) of a CSV table, each column once; see :func:`csv_lines`."""
+    (_, first), *lines = csv_lines(path)
+    header = [name.strip() for name in first]
     if repeated := sorted({name for name in header if header.count(name) > 1}):
         raise RawDataError(f"{path}: expected every column once, found {', '.join(repeated)} more than once")
-    return header, lines[1:]
+    return header, [row for _, row in lines]
 
 
 def row_of(path: Path, what: str, header: Sequence[str], row: Sequence[str]) -> dict[str, str]:
@@ -170,6 +216,15 @@ class PlanetTable:
 
     def __contains__(self, planet: int) -> bool:
         return planet in self._rows
+
+    @property
+    def planets(self) -> list[int]:
+        """Every planet of the table, in its order; RawDataError where a planet_id is no whole number."""
+        if None in self._rows:
+            at = self.header.index("planet_id")
+            found = next((row[at] for row in self._rows[None] if at < len(row)), "a short row")
+            raise RawDataError(f"{self.path}: expected whole numbers in planet_id, found {found!r}")
+        return [planet for planet in self._rows if planet is not None]
 
     def row(self, planet: int) -> dict[str, str]:
         """The planet's row; two equal ones are one, two that differ a RawDataError."""

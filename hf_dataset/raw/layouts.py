@@ -30,6 +30,7 @@ from hf_dataset.raw.files import (
     RawDataError,
     array_columns,
     open_parquet,
+    other_form,
     read_csv,
     read_frame,
     require_file,
@@ -99,8 +100,9 @@ def open_folder(root: str | Path) -> ChallengeFolder:
         found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "an empty folder"
         raise RawDataError(f"{root}: expected a folder train/ or test/ of planets, found {found}")
     for name in TABLES:  # one that is missing is a warning at most, so nobody would see why
-        if (packed := root / f"{name}.gz").exists() and not (root / name).exists():
-            raise RawDataError(f"{root}: expected {name}, found {packed.name}: unpack it")
+        twin = name.replace("_labels", "") if "_labels" in name else name.replace(".csv", "_labels.csv")
+        if (other := other_form(root / name)) and not (root / twin).exists():
+            raise RawDataError(f"{root}: expected {name}, found {other}")
     return ChallengeFolder(root, _layout(root, splits), tuple(splits))
 
 
@@ -195,9 +197,27 @@ class ChallengeFolder:
     def truth(self, split: str, planet: int) -> NDArray[np.float64] | None:
         """(channel,) true transit depths (Rp/Rs)², None where the planet has no label."""
         path = self.label_file(split)
-        if path is None or planet not in (table := self._table(path.name)):
+        if path is None:
+            return None
+        table = self._table(path.name)
+        if planet not in table and planet not in table.planets:  # the latter refuses ids that could be this planet's
             return None
         return tables.spectrum(table, planet)
+
+    def missing_truths(self) -> str:
+        """Which training planets have no true spectrum, in a sentence; empty where all have, or no file can be read."""
+        planets = self.planets("train") if "train" in self.splits else []
+        path = self.label_file("train")
+        try:
+            known = set() if path is None else set(self._table(path.name).planets)
+        except RawDataError:
+            return ""  # said of every planet
+        missing = [planet for planet in planets if planet not in known]
+        if not missing:
+            return ""
+        path = path or self.root / ("train_labels.csv" if self.layout == "2024" else "train.csv")
+        found = f"no row of {len(missing)}, the first {missing[:3]}" if what_is(path) != "none" else "no such file"
+        return f"{path}: expected true spectra of {len(planets)} training planets, found {found}"
 
     def star(self, split: str, planet: int) -> dict[str, float | int]:
         """`star` (index, −1 where none) and Rs Ms Ts Mp e P sma i in the table's units, NaN where none."""

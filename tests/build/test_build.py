@@ -195,7 +195,7 @@ def test_a_dry_run_tells_what_would_be_built_and_writes_nothing(root: Path, tmp_
     text = run.dry_run(root, out, options(validation_fraction=0.5), open_folder=open_fake)
     assert re.search(r"train: \d planets", text)
     assert re.search(r"validation: \d planets", text)
-    assert "test: 2 planets, 3 visits in 1 shards" in text
+    assert "test: 2 planets, 3 visits in 1 shard" in text
     assert not out.exists()
 
 

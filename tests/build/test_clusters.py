@@ -58,7 +58,7 @@ def local(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
     out = tmp_path_factory.mktemp("local") / "curves"
     done = run(root, out, "--workers", 2)
     assert done.returncode == 0, done.stderr
-    assert "1 visits left out" in done.stderr
+    assert "1 visit left out" in done.stderr
     return timeless_contents(out)
 
 

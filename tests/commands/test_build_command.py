@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -89,11 +90,20 @@ def test_a_cut_file_is_named_left_out_and_strict_exits_with_1(simulated: Path, t
     assert json.loads((tmp_path / "out/run.json").read_text())["metrics"]["left_out"] == 1
 
 
+def test_labels_that_are_missing_are_warned_of(simulated: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(simulated, tmp_path / "raw", copy_function=os.link)
+    (root / "train_labels.csv").unlink()
+    result = ariel(root, tmp_path / "out", "--dry-run")
+    assert result.exit_code == 0
+    assert "train_labels.csv: expected true spectra of 2 training planets, found no such file" in result.output
+    assert "expected true spectra" not in ariel(simulated, tmp_path / "out", "--dry-run").output
+
+
 def test_dry_run_writes_nothing_and_quiet_says_nothing(simulated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = ariel(simulated, out, "--dry-run", "--limit", 1)
     assert result.exit_code == 0
-    assert "train: 1 planets" in result.output
+    assert "train: 1 planet, 1 visit in 1 shard\n" in result.output
     assert not out.exists()
     result = ariel(simulated, out, "--quiet", "--limit", 1, "--bins", BINS, "--log-json", tmp_path / "log.jsonl")
     assert (result.exit_code, result.output) == (0, "")

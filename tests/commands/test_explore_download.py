@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import detector_frames as frames
@@ -43,6 +44,22 @@ def test_explore_lists_what_is_missing_and_fails_only_if_asked(
         assert expected in text.split("## Missing or broken")[1]
     assert "| AIRS-CH0 | 20 × 32 × 356 uint16: 2 visits |" in text
     with pytest.raises(ValueError, match="problems, the first"):
+        explore.main(ExploreOptions(root, out=None, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (Path.unlink, "no such file"),
+        (lambda path: path.write_text(path.read_text().replace("\n11,", "\n88,")), r"no row of 1, the first \[11\]"),
+    ],
+)
+def test_training_planets_without_truth_are_said_to_be_missing(
+    spoil: Callable[[Path], object], found: str, tmp_path: Path
+) -> None:
+    root = frames.random_folder(tmp_path / "raw", "2025")
+    spoil(root / "train.csv")
+    with pytest.raises(ValueError, match=f"train.csv: expected true spectra of 2 training planets, found {found}$"):
         explore.main(ExploreOptions(root, out=None, strict=True))
 
 

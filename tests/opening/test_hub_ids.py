@@ -336,7 +336,7 @@ def test_ids_and_revisions_that_are_not_there_are_named_in_a_line(published: Pub
         f"{SPECTRA}: expected revision '{'0' * 40}' of the model on the Hub, found none",
         f"{CURVES}: expected revision '{'0' * 40}' of the dataset on the Hub, found none",
         f"observer/hidden: {absent.format(kind='model')}",
-        "runs/some/model: expected a model folder or a Hub id (OWNER/NAME), found neither",
+        "runs/some/model: expected a model folder or a Hub id, found nothing there",
         "observer/gated: the model is gated on the Hub: ask for access on its page, then log in (hf auth login)",
         "observer/gated: the dataset is gated on the Hub: ask for access on its page, then log in (hf auth login)",
         *(

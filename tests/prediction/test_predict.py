@@ -366,7 +366,7 @@ def test_models_that_cannot_do_what_is_asked_are_refused(job: Job, tmp_path: Pat
     other = save_model(tmp_path / "still", physics="none", hidden_dropout_prob=0.0)
     with pytest.raises(ValueError, match="samples: expected a model with dropout"):
         jobs.predict(replace(job, models=(str(other),), samples=2))
-    with pytest.raises(ValueError, match=r"nowhere: expected a model folder or a Hub id \(OWNER/NAME\), found neither"):
+    with pytest.raises(ValueError, match=r"nowhere: expected a model folder or a Hub id, found nothing there"):
         jobs.predict(replace(job, models=(str(tmp_path / "nowhere"),)))
     with pytest.raises(ValueError, match="split 'test' cannot be opened"):
         jobs.predict(replace(job, split="test"))

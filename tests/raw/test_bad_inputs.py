@@ -272,7 +272,7 @@ def test_what_may_not_be_read_is_named(
 
 COMMANDS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...], int, str]] = {
     "one bad visit": (lambda root: spoil.signal(root).unlink(), (), 0, "FGS1_signal_0.parquet of planet 7 visit 0"),
-    "one bad visit, strict": (lambda root: spoil.signal(root).unlink(), ("--strict",), 1, "1 visits left out"),
+    "one bad visit, strict": (lambda root: spoil.signal(root).unlink(), ("--strict",), 1, "1 visit left out"),
     "no good visit": (lambda root: (root / "adc_info.csv").unlink(), (), 1, "none of 4 visits gave a row"),
     "no wavelengths": (lambda root: (root / "wavelengths.csv").unlink(), (), 1, "expected a CSV table, found none"),
     "no folder": (shutil.rmtree, (), 1, "expected a raw challenge folder, found nothing"),

@@ -270,7 +270,7 @@ def test_models_and_files_are_compared_in_pairs(written: Callable[..., Seen], tm
     assert "b" not in {tag for tag, _ in seen.tags}  # the file's name
     assert seen.data["planets"]["ids"] == IDS[1:]
     about = " ".join(seen.text)
-    assert "has no prediction for 1 planets" in about
+    assert "has no prediction for 1 planet," in about
     assert "Only 6 planets with known spectra" in about
     assert [entry["name"] for entry in seen.data["planets"]["entries"]] == ["plain", "&lt;b&gt;wide"]
 

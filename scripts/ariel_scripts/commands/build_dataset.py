@@ -17,6 +17,7 @@ from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.report import BuildSummary
 from hf_dataset.folders import Folder, folder
 from hf_dataset.reduction.visit import ReductionOptions
+from hf_dataset.words import number_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,10 @@ def main(options: BuildDatasetOptions) -> None:
         return
     rows = " + ".join(f"{count} {split}" for split, count in summary.rows.items())
     count, why = len(summary.failures), place / "report.md"
-    left_out = f", {count} visits left out: {why} says why" if count else ""
+    left_out = f", {number_of(count, 'visit')} left out: {why} says why" if count else ""
     logger.info("%s: %s rows%s", options.out, rows, left_out)
     if options.strict and count:
-        raise RuntimeError(f"{count} visits left out, see {why}")
+        raise RuntimeError(f"{number_of(count, 'visit')} left out, see {why}")
 
 
 def build_options(options: BuildDatasetOptions) -> BuildOptions:

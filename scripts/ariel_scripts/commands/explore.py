@@ -50,6 +50,7 @@ def describe(root: Path, most: int = 0) -> tuple[str, list[str]]:
         "",
     ]
     lines += tables(folder, problems)
+    problems += filter(None, [folder.missing_truths()])
     for split in folder.splits:
         lines += ["", *describe_split(folder, split, most, problems)]
     lines += ["", "## Missing or broken", ""]

@@ -19,10 +19,11 @@ from ariel_scripts.options.retrieve import RetrieveOptions
 from ariel_scripts.prediction.classical import FoldedPriorPredictor, SinglePriorPredictor, folded_priors
 from ariel_scripts.run_record import run_record
 from hf_dataset.simulation.planets import spectra
+from hf_dataset.words import number_of
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.posterior import combine_visits
-from modeling_ariel.predictions import write_predictions
+from modeling_ariel.predictions import check_name, write_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 from modeling_ariel.status import OK, best_status, count_statuses, counted, counts_text, planet_note
@@ -52,13 +53,14 @@ FittedPlanet = tuple[int, Tensor, Tensor, Array | None, str, str]  # depth (C,),
 def main(options: RetrieveOptions) -> None:
     """Fit all visits, turn the fits of each planet into a prediction, and write them."""
     out, split = options.out, options.split
+    check_name(out)
     settings = FitSettings(drift=options.drift)
     curves = locate_dataset(options.dataset, options.dataset_revision)
     index = count_visits(curves, split, options.limit)
     if options.dry_run:
         _make_judge(options, curves)  # checks its prior
-        counts = (len(index), sum(index.values()))
-        logger.info("%d planets, %d visits of %s, split %s", *counts, options.dataset, split)
+        counts = (number_of(len(index), "planet"), number_of(sum(index.values()), "visit"))
+        logger.info("%s, %s of %s, split %s", *counts, options.dataset, split)
         return
     name = f"{out.stem}.run.json"
     with run_record(out.parent, "retrieve", options.record(), options.seed, name=name) as run:
@@ -78,7 +80,7 @@ def main(options: RetrieveOptions) -> None:
             sigma_factors=judge.factors,
         )
         write_predictions(out, predictions, run.record())
-    logger.info("%s: %d planets, %s", out, len(index), counts_text(found))
+    logger.info("%s: %s, %s", out, number_of(len(index), "planet"), counts_text(found))
 
 
 def _planets(
@@ -95,9 +97,10 @@ def _planets(
             fitted = _fit_rows(rows, axes[layout], settings)
             for number, row in enumerate(rows):
                 planet, status, note = int(row["planet_id"]), fitted.status[number], fitted.notes[number]
-                if status != OK:
-                    logger.warning("planet %d visit %d: %s: %s", planet, row["visit"], status, note)
                 visits = waiting.setdefault(planet, [])
+                if status != OK:  # counted as in the notes
+                    place = (planet, len(visits) + 1, index[planet])
+                    logger.warning("planet %d visit %d of %d: %s: %s", *place, status, note)
                 visits.append((fitted.depth[number], fitted.covariance[number], status, note))
                 if len(visits) == index[planet]:
                     depths, covariances, states, notes = zip(*waiting.pop(planet), strict=True)
@@ -117,7 +120,7 @@ def _batches(dataset: Located, split: str, index: dict[int, int], batch: int) ->
     """Rows of the wanted planets, ``batch`` at a time, all of one length in time."""
     rows: list[Row] = []
     left = sum(index.values())
-    for row in open_split(dataset, split).select_columns(list(NEEDED)).with_format("numpy"):
+    for row in open_split(dataset, split, NEEDED).with_format("numpy"):
         if int(row["planet_id"]) not in index:
             continue
         if rows and len(rows[0]["time"]) != len(row["time"]):
@@ -147,7 +150,7 @@ def _fit_rows(rows: list[Row], wavelength: Tensor, settings: FitSettings) -> Cla
 
 def _population(dataset: Located, split: str) -> str:
     """The challenge whose planets the split's resemble: 2025 where there is a star table, else 2024."""
-    row = next(iter(open_split(dataset, split).select_columns(["layout", "P"])))
+    row = next(iter(open_split(dataset, split, ["layout", "P"])))
     return "2025" if row["layout"] == "2025" or np.isfinite(row["P"]) else "2024"
 
 

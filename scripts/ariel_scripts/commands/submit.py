@@ -1,110 +1,141 @@
-"""`ariel submit PREDICTIONS`: the official submission CSV, a long form of it, and a manifest."""
+"""`ariel submit PREDICTIONS`: the official submission, zipped and in a long form too, and a manifest; or a check."""
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-import os
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import typer
 
+from ariel_scripts.opening.hub import checkpoint_path
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.run_record import write_json
-from ariel_scripts.versions import git_commit, versions
+from ariel_scripts.submission.sheet import COLUMNS, problems, read_sample, write_long, write_wide
+from ariel_scripts.versions import git_commit, lock_hash, versions
 from hf_dataset.digests import config_hash, file_hash
-from hf_dataset.schema import N_CHANNELS
-from modeling_ariel.predictions import read_predictions
+from hf_dataset.folders import read_json
+from hf_dataset.words import number_of
+from modeling_ariel.predictions import Predictions, read_predictions, read_run
+from modeling_ariel.status import OK, count_statuses
 
 logger = logging.getLogger(__name__)
 
 
 def main(options: SubmitOptions) -> None:
-    """Validate, and write all three files."""
-    predictions, sample, out = options.predictions, options.sample, options.out
-    found = read_predictions(predictions)
-    columns, planets = read_sample(sample)
+    """Check a submission, or validate predictions and write all files."""
+    if options.check is not None:
+        _check(options.check, options.sample)
+        return
+    if options.predictions is None or options.sample is None:
+        raise ValueError("expected PREDICTIONS and --sample, or --check FILE.csv")
+    if options.out.suffix != ".csv":
+        raise ValueError(f"--out {options.out}: expected a name that ends in .csv")
+    found = read_predictions(options.predictions)
+    record = read_run(options.predictions) or read_json(_beside(options.predictions, "run")) or {}
+    planets = _planets(options, found, record)
     place = {int(planet): row for row, planet in enumerate(found.planet_id)}
-    if options.all_planets:
-        planets = sorted(place)
-    if not planets:
-        raise ValueError(f"{sample}: expected planets, found none")
-    missing = [planet for planet in planets if planet not in place]
-    if missing:
-        raise ValueError(f"{predictions}: expected the {len(planets)} planets of {sample}, missing {missing[:5]}")
     rows = [place[planet] for planet in planets]
     mu, sigma = found.mu[rows], np.maximum(found.sigma[rows], np.float32(1e-15))
-    logger.info("%d planets, %d columns: valid", len(planets), len(columns))
+    doubted = _doubted(found, rows)
+    for status, some in doubted.items():
+        logger.warning("%s of the fit: %d of %d planets: %s", status, len(some), len(planets), some[:5])
+    logger.info("%s, %d columns: valid", number_of(len(planets), "planet"), len(COLUMNS))
     if options.dry_run:
         return
-    long = out.with_suffix(".long.csv")
-    write_wide(out, columns, planets, mu, sigma)
-    write_long(long, planets, mu, sigma)
+    out = options.out
+    files = [out, out.with_suffix(".zip"), out.with_suffix(".long.csv")]
+    write_wide(out, planets, mu, sigma)
+    write_long(files[2], planets, mu, sigma)
+    hashed = [options.predictions, options.sample, *files]
+    manifest = _manifest(options, record, planets, doubted) | {
+        "sha256": {str(path): file_hash(path) for path in hashed}
+    }
+    write_json(out.with_suffix(".manifest.json"), manifest)
+    logger.info("%s", ", ".join(map(str, [*files, out.with_suffix(".manifest.json")])))
+
+
+def _check(path: Path, sample: Path | None) -> None:
+    """Print what is wrong with a submission; exit code 1 where anything is."""
+    found = problems(path, sample)
+    for problem in found:
+        typer.echo(f"{path}: {problem}")
+    if found:
+        raise typer.Exit(1)
+    typer.echo(f"{path}: valid" + ("" if sample is None else f", with the planets of {sample}"))
+
+
+def _planets(options: SubmitOptions, found: Predictions, record: dict[str, Any]) -> list[int]:
+    """Planets to submit: those of the sample, or all; ValueError where one of the sample's has no prediction."""
+    predicted = found.planet_id.tolist()
+    planets = read_sample(Path(str(options.sample))).planets
+    if options.all_planets:
+        return sorted(predicted)
+    refused = record.get("metrics", {}).get("refused") or {}
+    if missing := [planet for planet in planets if planet not in set(predicted)]:
+        why = refused.get(str(missing[0]))
+        raise ValueError(
+            f"{options.predictions}: expected the {number_of(len(planets), 'planet')} of {options.sample}, missing "
+            f"{len(missing)}: {missing[:5]}" + (f"; planet {missing[0]} was refused: {why}" if why else "")
+        )
+    if extra := sorted(set(predicted) - set(planets)):
+        logger.warning("%s not in %s and left out: %s", number_of(len(extra), "planet"), options.sample, extra[:5])
+    return planets
+
+
+def _doubted(found: Predictions, rows: list[int]) -> dict[str, list[int]]:
+    """Planets by the status of their fit, where it is not ok."""
+    status = found.extra.get("status") or [OK] * len(found.planet_id)
+    kinds = count_statuses(status[row] for row in rows if status[row] != OK)
+    return {kind: [int(found.planet_id[row]) for row in rows if status[row] == kind] for kind in kinds}
+
+
+def _manifest(
+    options: SubmitOptions, record: dict[str, Any], planets: list[int], doubted: dict[str, list[int]]
+) -> dict[str, Any]:
+    """What was submitted, by which code, and what is known of the predictions."""
     config = {
-        "predictions": str(predictions),
-        "sample": str(sample),
+        "predictions": str(options.predictions),
+        "sample": str(options.sample),
         "all_planets": options.all_planets,
     }
-    manifest = {
+    metrics = record.get("metrics", {})
+    known = ("command", "config_hash", "seeds", "git_commit", "lock_hash")
+    predictions = Path(str(options.predictions))
+    evaluation = read_json(_beside(predictions, "evaluation")) or {}
+    if evaluation.get("predictions_sha256") != file_hash(predictions):  # of earlier predictions
+        evaluation = {}
+    return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "planets": len(planets),
+        "not_ok": doubted,
         "config": config,
         "config_hash": config_hash(config),
         "git_commit": git_commit(),
+        "lock_hash": lock_hash(),
         "versions": versions(),
-        "sha256": {str(path): file_hash(path) for path in (predictions, sample, out, long)},
+        "predictions": {name: record[name] for name in known if name in record}
+        | {name: metrics[name] for name in ("models", "sources") if name in metrics},
+        **_calibration(metrics),
+        "scores": {name: value for name, value in evaluation.items() if name.startswith("score_")},
+        "report": options.report,
+        "dataset": options.dataset or metrics.get("dataset"),
     }
-    write_json(out.with_suffix(".manifest.json"), manifest)
-    logger.info("%s, %s, %s", out, long, out.with_suffix(".manifest.json"))
 
 
-def read_sample(path: Path) -> tuple[list[str], list[int]]:
-    """Columns and planets of sample_submission.csv; ValueError where it is not planet_id, wl_1 …, sigma_1 …"""
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: expected a CSV table in UTF-8, found other bytes: is it compressed?") from None
-    if not rows:
-        raise ValueError(f"{path}: expected a header, found an empty file")
-    header = rows[0]
-    expected = ["planet_id", *(f"{kind}_{i + 1}" for kind in ("wl", "sigma") for i in range(N_CHANNELS))]
-    if len(header) != len(expected):
-        raise ValueError(f"{path}: expected planet_id, wl_1 … wl_283, sigma_1 … sigma_283, found {len(header)} columns")
-    for place, (wanted, found) in enumerate(zip(expected, header, strict=True), start=1):
-        if found != wanted:
-            raise ValueError(f"{path}: expected {wanted} as column {place}, found {found!r}")
-    planets = [int(float(row[0])) for row in rows[1:]]
-    if twice := [planet for planet, times in Counter(planets).items() if times > 1]:
-        raise ValueError(f"{path}: planet {twice[0]}: expected once, found {planets.count(twice[0])} times")
-    return header, planets
+def _calibration(metrics: dict[str, Any]) -> dict[str, Any]:
+    """`temperature` (factors on sigma by group) and `alpha` (1 - level of the intervals) of the only model, or null."""
+    sources = metrics.get("sources") or []
+    local = len(sources) == 1 and "commit" not in sources[0]
+    record = read_json(Path(checkpoint_path(sources[0]["name"])) / "calibration.json") if local else None
+    if record is None:
+        return {"temperature": None, "alpha": None}
+    factors = {name: group.get("factor") for name, group in record.get("groups", {}).items()}
+    return {"temperature": factors, "alpha": [round(1 - level, 6) for level in record.get("levels", [])]}
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_wide(path: Path, columns: list[str], planets: list[int], mu: np.ndarray, sigma: np.ndarray) -> None:
-    """One row a planet, the sample's columns."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for planet, m, s in zip(planets, mu, sigma, strict=True):
-        writer.writerow([planet, *(f"{x:.9g}" for x in m), *(f"{x:.9g}" for x in s)])
-    _write(path, text.getvalue())
-
-
-def write_long(path: Path, planets: list[int], mu: np.ndarray, sigma: np.ndarray) -> None:
-    """One row a planet and channel: planet_id, bin_id (1 … 283, as in wl_1), mu, sigma."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["planet_id", "bin_id", "mu", "sigma"])
-    for planet, m, s in zip(planets, mu, sigma, strict=True):
-        writer.writerows([planet, i + 1, f"{x:.9g}", f"{e:.9g}"] for i, (x, e) in enumerate(zip(m, s, strict=True)))
-    _write(path, text.getvalue())
+def _beside(path: Path, kind: str) -> Path:
+    """The file of a kind beside predictions: NAME.run.json, NAME.evaluation.json."""
+    return path.with_name(f"{path.stem}.{kind}.json")

@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-from huggingface_hub import hf_hub_download
+from huggingface_hub import DatasetCard, hf_hub_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
+from ariel_scripts.opening.cache import README
 from ariel_scripts.opening.hub import Located, hub_errors, locate_dataset
 from hf_dataset.folders import Folder, folder
 from hf_dataset.simulation.planets import wavelengths_um
 from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.record import FILE
+from hf_dataset.store.shards import find_shards
 
 logger = logging.getLogger(__name__)
 
 
-def open_split(dataset: str | Located, split: str) -> datasets.IterableDataset:
-    """The split as a stream of rows: nothing is copied into a cache. ValueError where it cannot be opened."""
+def open_split(dataset: str | Located, split: str, columns: Sequence[str] | None = None) -> datasets.IterableDataset:
+    """The split as a stream of rows, of all or these ``columns``: nothing is copied into a cache.
+
+    ValueError where it cannot be opened or has no such columns.
+    """
     where = locate_dataset(dataset)
     with _split_errors(where, split):
-        return datasets.load_dataset(**load_arguments(where), split=split, streaming=True)
+        rows = datasets.load_dataset(**load_arguments(where), split=split, streaming=True)
+    if columns is None:
+        return rows
+    found = rows.column_names or list(next(iter(rows), {}))
+    if missing := [name for name in columns if name not in found]:
+        raise ValueError(
+            f"{where.name}: split {split!r}: expected light curves, with the columns {', '.join(missing[:4])}, found "
+            f"{', '.join(found[:4]) or 'no rows'}"
+        )
+    return rows.select_columns(list(columns))
 
 
 def open_curves(dataset: str | Located, split: str) -> datasets.Dataset:
@@ -48,9 +62,24 @@ def _split_errors(where: Located, split: str) -> Iterator[None]:
         raise ValueError(f"{where.name}: split {split!r} cannot be opened: {error}") from error
 
 
-def load_arguments(where: Located) -> dict[str, str]:
-    """Arguments of `datasets.load_dataset`; the repository's default configuration, the light curves."""
-    return {"path": where.location} | ({} if where.revision is None else {"revision": where.revision})
+def load_arguments(where: Located) -> dict[str, Any]:
+    """Arguments of `datasets.load_dataset`; the repository's default configuration, the light curves.
+
+    A folder whose card names no configuration would be read with its sample: its shards are named here.
+    """
+    if where.revision is not None:
+        return {"path": where.location, "revision": where.revision}
+    local = folder(where.location)
+    shards = find_shards(local) if isinstance(local, Path) and not _has_configurations(local / README) else {}
+    if not shards:
+        return {"path": where.location}
+    return {"path": where.location, "data_files": {split: [str(p) for p in paths] for split, paths in shards.items()}}
+
+
+def _has_configurations(card: Path) -> bool:
+    """Whether a card says which files are which split."""
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    return text.startswith("---") and bool(DatasetCard(text, ignore_metadata_errors=True).data.get("configs"))
 
 
 def count_visits(dataset: str | Located, split: str, limit: int | None) -> dict[int, int]:
@@ -59,7 +88,7 @@ def count_visits(dataset: str | Located, split: str, limit: int | None) -> dict[
     ValueError where it has no rows, or a visit of a planet twice.
     """
     where = locate_dataset(dataset)
-    index = _count(where.name, open_split(where, split).select_columns(["planet_id", "visit"]))
+    index = _count(where.name, open_split(where, split, ["planet_id", "visit"]))
     if not index:
         raise ValueError(f"{where.name}: split {split!r} has no rows")
     return dict(list(index.items())[:limit])
@@ -74,7 +103,7 @@ def _count(name: str, rows: Iterable[Any]) -> dict[int, int]:
         if visit in visits:
             raise ValueError(
                 f"{name}: planet {planet}: expected each visit once, found visit {visit} twice "
-                "(a folder without README.md is read with its sample/)"
+                f"(without {README} all files are read, a sample too)"
             )
         visits.add(visit)
     return {planet: len(visits) for planet, visits in seen.items()}
@@ -83,15 +112,23 @@ def _count(name: str, rows: Iterable[Any]) -> dict[int, int]:
 def read_truths(dataset: str | Located, split: str) -> dict[int, np.ndarray]:
     """True spectra (C,) float64 of the labelled planets."""
     truths = {}
-    for row in open_split(dataset, split).select_columns(["planet_id", "spectrum"]):
+    for row in open_split(dataset, split, ["planet_id", "spectrum"]):
         if row["spectrum"] is not None and len(row["spectrum"]):
             truths[int(row["planet_id"])] = np.asarray(row["spectrum"], np.float64)
     return truths
 
 
+def splits_with_truths(dataset: str | Located) -> list[str]:
+    """Names of the splits in which a planet has a true spectrum."""
+    where = locate_dataset(dataset)
+    with _split_errors(where, "train"):
+        names = datasets.get_dataset_split_names(**load_arguments(where))
+    return [name for name in names if any(row["spectrum"] for row in open_split(where, name, ["spectrum"]))]
+
+
 def read_layouts(dataset: str | Located, split: str) -> list[str]:
     """Where the rows come from: `2024`, `2025`, `simulated`, in order."""
-    return sorted({str(row["layout"]) for row in open_split(dataset, split).select_columns(["layout"])})
+    return sorted({str(row["layout"]) for row in open_split(dataset, split, ["layout"])})
 
 
 def wavelengths_of(dataset: str | Located, layout: str) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,14 @@ from huggingface_hub.errors import (
 
 import modeling_ariel
 from ariel_scripts.opening.cache import check_complete
+from hf_dataset.raw.files import PACKED
+from hf_dataset.store.shards import DATA_DIR
 
 logger = logging.getLogger(__name__)
 
 MODEL_FILES = ("*.safetensors", "*.json", "README.md")  # no code: this package's own classes are used
 RELEASED = "released"  # the checkpoint that comes with the package
+_FILES = {".parquet", ".arrow", ".csv", ".json", ".jsonl", ".npz", ".h5", ".fits", ".safetensors", ".pt", *PACKED}
 OPTION = {"model": "--revision", "dataset": "--dataset-revision"}
 
 
@@ -135,11 +139,36 @@ def _cached_copy(kind: str, name: str, revision: str | None, silence: str) -> st
 
 
 def _is_local(name: str, kind: str, revision: str | None) -> bool:
-    """Whether it is a folder or URL rather than a Hub id; ValueError where it has a revision all the same."""
+    """Whether it is a folder or URL rather than a Hub id.
+
+    Raises:
+        ValueError: it has a revision all the same; it is a file, an empty folder, or a path where nothing is.
+    """
     here = "://" in name or Path(name).exists()
     if here and revision is not None:
         raise ValueError(f"{OPTION[kind]} {revision}: expected a {kind} on the Hub, found the folder {name}")
+    if "://" not in name and (wrong := _wrong_path(name, kind)):
+        raise ValueError(f"{name}: expected a {kind} folder or a Hub id, found {wrong}")
     return here
+
+
+def _wrong_path(name: str, kind: str) -> str:
+    """What a path leads to that can be neither a folder of ours nor a Hub id, in words; empty where it can."""
+    path = Path(name)
+    if path.is_dir():
+        if not any(path.iterdir()):
+            return "an empty folder"
+        tables = any((path / table).exists() for table in ("adc_info.csv", "train_adc_info.csv", "axis_info.parquet"))
+        if kind == "dataset" and tables and not (path / "data").exists():
+            return "a raw challenge folder: make the dataset of it first (ariel build-dataset)"
+        return ""
+    if path.exists():
+        if name.endswith(PACKED):
+            return "a packed file: unpack it"
+        shard = f"; light curves go into a folder, as {DATA_DIR}/train-00000-of-00001.parquet"
+        return "a file" + (shard if kind == "dataset" and path.suffix == ".parquet" else "")
+    of_path = name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name
+    return "nothing there" if of_path or path.suffix.lower() in _FILES else ""
 
 
 @contextlib.contextmanager

@@ -23,7 +23,9 @@ class PredictOptions:
     """
 
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id of light curves.")]
-    out: Annotated[Path, typer.Option(help="Predictions, Parquet; a run record is written beside it.")]
+    out: Annotated[
+        Path, typer.Option(help="Predictions, as .parquet, .csv or .npz; a run record is written beside it.")
+    ]
     model: Annotated[
         list[str],
         typer.Option(help="Model folder or Hub id, or released; several times for an ensemble."),

@@ -45,7 +45,7 @@ class ReportOptions:
     ] = None
     predictions: Annotated[
         list[Path] | None,
-        typer.Option(help="Predictions to report on as they are, Parquet; several times to compare."),
+        typer.Option(help="Predictions to report on as they are, Parquet, CSV or NPZ; several times to compare."),
     ] = None
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train"
     revision: ModelRevision = None

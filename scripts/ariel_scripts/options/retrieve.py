@@ -21,7 +21,7 @@ class RetrieveOptions:
     """
 
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id of light curves.")]
-    out: Annotated[Path, typer.Option(help="Predictions, Parquet; run.json is written beside it.")]
+    out: Annotated[Path, typer.Option(help="Predictions, as .parquet, .csv or .npz; run.json is written beside it.")]
     split: Annotated[str, typer.Option(help="Split to retrieve.")] = "train"
     dataset_revision: DatasetRevision = None
     prior: Annotated[

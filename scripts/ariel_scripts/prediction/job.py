@@ -29,8 +29,9 @@ from ariel_scripts.prediction.predictor import (
 from ariel_scripts.prediction.resuming import Part, Parts
 from ariel_scripts.run_record import run_record
 from hf_dataset.digests import config_hash
+from hf_dataset.words import number_of
 from modeling_ariel.columns import STAR_COLUMNS
-from modeling_ariel.predictions import write_predictions
+from modeling_ariel.predictions import check_name, write_predictions
 from modeling_ariel.status import count_statuses, counts_text
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Job:
 
     def prepare(self) -> Prepared:
         """Models and the list of planets; ValueError where something doesn't fit together."""
+        check_name(self.out)
         curves = locate_dataset(self.dataset, self.dataset_revision)
         index = count_visits(curves, self.split, self.limit if self.only is None else None)
         if self.only is not None:
@@ -109,8 +111,9 @@ class Prepared:
         job = self.job
         models = ", ".join(f"{member.source} ({member.digest[:8]})" for member in self.members)
         return (
-            f"would predict {len(self.index)} planets, {sum(self.index.values())} visits of {job.dataset}, split "
-            f"{job.split}, {self.batch} planets at a time on {self.members[0].device}, with {models}"
+            f"would predict {number_of(len(self.index), 'planet')}, {number_of(sum(self.index.values()), 'visit')} of "
+            f"{job.dataset}, split {job.split}, {number_of(self.batch, 'planet')} at a time on "
+            f"{self.members[0].device}, with {models}"
             + (f", {job.samples} dropout samples each" if job.samples else "")
             + f": {job.out}"
         )
@@ -156,9 +159,9 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
         run.status = "done" if not refused else "incomplete"
         write_predictions(job.out, predictions, run.record())
         parts.remove()
-    logger.info("%s: %d planets, %s", job.out, len(predictions.planet_id), counts_text(counts))
+    logger.info("%s: %s, %s", job.out, number_of(len(predictions.planet_id), "planet"), counts_text(counts))
     if refused:
-        logger.warning("%d planets were refused: %s", len(refused), sorted(refused)[:5])
+        logger.warning("refused: %s: %s", number_of(len(refused), "planet"), sorted(refused)[:5])
     return refused
 
 
@@ -203,7 +206,7 @@ def _batches(prepared: Prepared, done: set[int]) -> Iterator[PlanetRows]:
 
 def stream_rows(dataset: str | Located, split: str, columns: Sequence[str] = COLUMNS) -> datasets.IterableDataset:
     """The rows of a split with these columns, as NumPy arrays."""
-    return open_split(dataset, split).select_columns(list(columns)).with_format("numpy")
+    return open_split(dataset, split, columns).with_format("numpy")
 
 
 def _check_wavelengths(expected: list[float], found: np.ndarray) -> None:

@@ -44,7 +44,7 @@ def attribution_figures(
     for name, parts in by_time.items():
         data: list[Trace] = []
         for place, (hours, part, white) in enumerate(zip(time, parts, curve, strict=True)):
-            visit = f"visit {place}, " if len(time) > 1 else ""
+            visit = f"visit {place + 1} of {len(time)}, " if len(time) > 1 else ""
             data.append(
                 {
                     "x": packed(hours),

@@ -16,7 +16,7 @@ from ariel_scripts.opening.datasets import open_split, wavelengths_of
 from ariel_scripts.opening.hub import Located
 from hf_dataset import folders
 from hf_dataset.digests import file_hash
-from modeling_ariel.predictions import Predictions, read_predictions, read_run
+from modeling_ariel.predictions import SUFFIXES, Predictions, read_predictions, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def read_study(where: Located, split: str, limit: int | None) -> Study:
     """The first ``limit`` planets of a split, by number, without predictions."""
     dataset = where.name
     found: dict[int, list[dict[str, Any]]] = {}
-    for row in open_split(where, split).select_columns(list(COLUMNS)):
+    for row in open_split(where, split, COLUMNS):
         planet = int(row["planet_id"])
         if planet in found or limit is None or len(found) < limit:
             found.setdefault(planet, []).append(row)
@@ -212,7 +212,7 @@ def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
 
 def names_of(sources: Sequence[str]) -> list[str]:
     """A short name for each source, the last part of its path, made different by as many parts as that takes."""
-    paths = (Path(source).with_suffix("") if source.endswith(".parquet") else Path(source) for source in sources)
+    paths = (Path(source).with_suffix("") if source.endswith(SUFFIXES) else Path(source) for source in sources)
     parts = [path.parts for path in paths]
     names = []
     for place, own in enumerate(parts):

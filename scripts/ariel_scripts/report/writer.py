@@ -27,6 +27,7 @@ from ariel_scripts.run_record import Run
 from ariel_scripts.versions import git_commit, versions
 from hf_dataset import folders
 from hf_dataset.digests import config_hash
+from hf_dataset.words import number_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def write_report(options: ReportOptions, run: Run) -> None:
     size = len(text.encode())
     run.metrics["bytes"] = size
     run.status = "incomplete" if failed else "done"
-    logger.info("%s: %d planets, %.1f MB", options.out, len(study.planets), size / 1e6)
+    logger.info("%s: %s, %.1f MB", options.out, number_of(len(study.planets), "planet"), size / 1e6)
 
 
 def _check_plotly() -> None:
@@ -89,11 +90,12 @@ def _about(study: Study) -> str:
     known = len(study.labelled)
     truth = "all with known spectra" if known == len(study.planets) else f"{known} with known spectra"
     lost = "".join(
-        f" {name} has no prediction for {len(missing)} planets, which are left out."
+        f" {name} has no prediction for {number_of(len(missing), 'planet')}, left out here."
         for name, missing in study.left_out.items()
     )
     return (
-        f"{len(study.planets)} planets of split {study.split}, {truth}, {int(study.visits.sum())} visits. "
+        f"{number_of(len(study.planets), 'planet')} of split {study.split}, {truth}, "
+        f"{number_of(int(study.visits.sum()), 'visit')}. "
         f"Predictions: {names}.{lost}"
     )
 

@@ -89,7 +89,7 @@ def _wavelength(dataset: Located | None, split: str) -> list[float] | None:
     """Channels of the data [um]; None for the model's own."""
     if dataset is None:
         return None
-    row = next(iter(open_split(dataset, split).select_columns(["layout"])))
+    row = next(iter(open_split(dataset, split, ["layout"])))
     return wavelengths_of(dataset, str(row["layout"])).tolist()
 
 
