@@ -27,7 +27,7 @@ space: $(VENV)/.installed ## the demo in a browser, on the released model and si
 	$(BIN)/python space/app.py
 
 test: $(VENV)/.installed ## the default tests: offline, CPU, minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
@@ -42,7 +42,7 @@ test-cluster: $(VENV)/.installed ## one build on every engine: two Ray nodes, Sl
 test-latest: ## the default tests with the newest releases of all dependencies, in an environment of its own
 	$(PYTHON) -m venv --clear .venv-latest
 	.venv-latest/bin/python $(PIP_INSTALL) -e '.[dev]'
-	OMP_NUM_THREADS=1 .venv-latest/bin/python -m pytest -n 2
+	OMP_NUM_THREADS=1 .venv-latest/bin/python -m pytest -n 2 --dist worksteal
 
 lock: $(VENV)/.installed ## write requirements.lock anew from the newest releases, and the Space's versions from it
 	$(BIN)/python .ci/lock.py
