@@ -24,7 +24,7 @@ def real_curves(repository: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("with_bounds", [False, True])
+@pytest.mark.parametrize("with_bounds", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_mean_depths_of_466_real_white_curves_are_within_20_ppm_median_and_45_ppm_rms_of_their_labels(
     real: Path, real_curves: ModuleType, with_bounds: bool
 ) -> None:
