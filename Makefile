@@ -8,6 +8,9 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check $(CPU)
 # Both, for pip before and since 25.3: what builds packages is locked too.
 LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock
 
+# Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
+TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+
 .PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth instruments foreign models clean
 .DEFAULT_GOAL := help
 
@@ -27,7 +30,7 @@ space: $(VENV)/.installed ## the demo in a browser, on the released model and si
 	$(BIN)/python space/app.py
 
 test: $(VENV)/.installed ## the default tests: offline, CPU, minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
@@ -42,7 +45,7 @@ test-cluster: $(VENV)/.installed ## one build on every engine: two Ray nodes, Sl
 test-latest: ## the default tests with the newest releases of all dependencies, in an environment of its own
 	$(PYTHON) -m venv --clear .venv-latest
 	.venv-latest/bin/python $(PIP_INSTALL) -e '.[dev]'
-	OMP_NUM_THREADS=1 .venv-latest/bin/python -m pytest -n 2
+	$(TEST_ENV) .venv-latest/bin/python -m pytest -n 2 --dist worksteal
 
 lock: $(VENV)/.installed ## write requirements.lock anew from the newest releases, and the Space's versions from it
 	$(BIN)/python .ci/lock.py

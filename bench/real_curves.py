@@ -27,10 +27,13 @@ READ_NOISE = 13.0  # [e-] median of the real read-noise maps of planet 342072318
 LABELLED = slice(36, 318)  # labelled channels of the 357 columns
 
 
-def white_depths(real: Path, with_bounds: bool, drift_sigma: tuple[float, ...]) -> tuple[np.ndarray, WhiteFit]:
-    """Depth minus label [relative] of every real white curve of 2024, and the fits."""
+def white_depths(
+    real: Path, with_bounds: bool, drift_sigma: tuple[float, ...], every: int = 1
+) -> tuple[np.ndarray, WhiteFit]:
+    """Depth minus label [relative] of every real white curve of 2024, or every second, …, and the fits."""
     with np.load(real / "light_curves" / "airs_white_2024.npz") as data:
-        flux, bounds, label = data["flux"].astype(float), data["bounds"].astype(float), data["label_mean_airs"]
+        flux, bounds, label = (data[name][::every] for name in ("flux", "bounds", "label_mean_airs"))
+    flux, bounds = flux.astype(float), bounds.astype(float)
     y = torch.as_tensor(flux / np.median(flux, axis=1, keepdims=True))
     n, bins = y.shape
     width = WINDOW_H / 187.5  # 30 of 5,625 exposures

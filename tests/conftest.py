@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -32,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="ariel-programs-"))
     config.add_cleanup(lambda: shutil.rmtree(folder))
     os.environ["PATH"] = config.stash[BASE_PATH] = base_path(folder, PATH)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the collection of garbage with which commands end need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

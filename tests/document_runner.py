@@ -24,6 +24,7 @@ from hf_dataset.simulation.raw_folder import write_folder
 BIN = Path(sysconfig.get_path("scripts"))
 REAL_PLANET = 1103775  # a number that the documents name; its frames here are simulated
 LINKED = ("configs", "modeling_ariel", "scripts", "space")  # what a checkout has and the documents name
+MODULES = {"ariel": "ariel_scripts.cli", "accelerate": "accelerate.commands.accelerate_cli"}  # run without a shell
 OWNER = '"you/'  # how an id of the documents' own repositories begins in Python
 
 KAGGLE = """#!{python}
@@ -62,7 +63,7 @@ class Machine:
         return self.folder.parent / "home"
 
     def shell(self, line: str) -> str:
-        """Run one line in a shell, `ariel …` without one; its output. AssertionError with all it said if it fails."""
+        """Run one line in a shell, `MODULES` without one; its output. AssertionError with all it said if it fails."""
         tools = self.folder.parent / "bin"
         environment = {
             **self.hub.environment(self.home),
@@ -72,8 +73,10 @@ class Machine:
         }
         extra = " ".join(words for start, words in self.appended.items() if line.startswith(start))
         words = shlex.split(f"{line} {extra}", comments=True)
-        if words[0] == "ariel":
-            done = warm_python.run(["-m", "ariel_scripts.cli", *words[1:]], self.folder, environment)
+        while "=" in words[0]:
+            name, environment[name] = words.pop(0).split("=", 1)
+        if words[0] in MODULES:
+            done = warm_python.run(["-m", MODULES[words[0]], *words[1:]], self.folder, environment)
         else:
             command = ["bash", "-c", f"{line} {extra}"]
             done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)

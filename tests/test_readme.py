@@ -2,10 +2,10 @@
 
 - Python: word for word, one namespace a section; a block with an id `you/…` in a process of its own that talks to the
   local Hub (tests/local_hub.py) and cannot import this project's packages, unless it does so itself.
-- bash: each line word for word through a shell, `ariel …` in a fork of a Python that has its libraries
-  (tests/warm_python.py), with these exceptions. `make …`: `make -n` shows what it would call
-  (the quickstart and the tests have tests of their own). `ariel simulate` and training get the small settings of
-  `SMALL` appended. `kaggle` is a stand-in that serves simulated frames (tests/document_runner.py). `you` is logged in.
+- bash: each line word for word through a shell, `ariel …` and `accelerate …` in a fork of a Python that has its
+  libraries (tests/warm_python.py), with these exceptions. `make …`: `make -n` shows what it would call (the quickstart
+  and the tests have tests of their own). `ariel simulate` and training get the small settings of `SMALL` appended.
+  `kaggle` is a stand-in that serves simulated frames (tests/document_runner.py). `you` is logged in.
   Two simulated planets in the cache stand for the sample that travels with the Space, whose ranking takes minutes.
 - text: nothing that runs. The quickstart's output must begin lines that its own code prints of these numbers; the flow
   must name packages that are there.
@@ -39,6 +39,12 @@ SMALL = {
     "accelerate launch scripts/finetune.py": "--steps 2 --batch-size 2 --draws 1 --fold 0 --validation 0.7 "
     "--prior checkpoint --tracker none",
 }
+UNCHECKED_PUSH = """
+from ariel_scripts import cli
+from ariel_scripts.publishing import model_release
+model_release.check_alone = lambda *_: None  # publishing/test_model_release.py has it
+raise SystemExit(cli.call("push", "model", "you/ariel-spectra"))
+"""
 TARGETS = {"quickstart": "ariel quickstart", "test": "pytest", "space": "space/app.py"}
 
 
@@ -79,7 +85,7 @@ def test_the_readmes_blocks_run_in_order(machine: Machine, monkeypatch: pytest.M
 def test_the_blocks_on_loading_run_in_order(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.shell("ariel simulate light-curves --fast --planets 3 --test-planets 1 --bins 60")
     machine.shell("ariel push dataset you/ariel-2024 light-curves")
-    machine.shell("ariel push model you/ariel-spectra")
+    machine.hub.run(UNCHECKED_PUSH, machine.home)
     monkeypatch.chdir(machine.folder)
     for _, blocks in sections(code_blocks(LOADING.read_text())):
         names: dict[str, Any] = {}

@@ -141,11 +141,6 @@ def _planted() -> None:
 def _takes_one(number: int) -> int:
     return number
 """
-LEFT_OUT = """
-[[tool.mypy.overrides]] # what libraries are takes most of the time, and matters not here
-module = ["numpy.*", "torch.*", "transformers.*", "pandas.*", "matplotlib.*", "gradio.*", "huggingface_hub.*"]
-follow_imports = "skip"
-"""
 
 
 def test_names_and_calls_that_do_not_exist_are_errors_in_every_room(
@@ -154,7 +149,7 @@ def test_names_and_calls_that_do_not_exist_are_errors_in_every_room(
     """What `make check` runs, with two wrong imports and a wrong call planted in one module of every room."""
     for folder in ("hf_dataset", "modeling_ariel", "scripts", "space"):
         shutil.copytree(repository / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.safetensors", "*.png"))
-    (tmp_path / "pyproject.toml").write_text((repository / "pyproject.toml").read_text() + LEFT_OUT)
+    shutil.copyfile(repository / "pyproject.toml", tmp_path / "pyproject.toml")
     last = {module.package: module for module in found.values() if module.path.name != "__init__.py"}
     assert set(last) == set(ROOMS)
     for package, module in last.items():
@@ -162,6 +157,7 @@ def test_names_and_calls_that_do_not_exist_are_errors_in_every_room(
         whose = package or "engine"  # app.py is in no package
         planted.write_text(planted.read_text() + PLANTED.format(package=whose, module=module.name))
     command = [sys.executable, "-m", "mypy", "--no-incremental", "--no-error-summary"]
+    command += ["--follow-imports", "skip"]  # of libraries: reading them takes most of the time, and matters not here
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300).stdout
     for module in last.values():
         mine = "\n".join(

@@ -85,7 +85,7 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def kill(process: subprocess.Popen[str], what: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm_python
 
 import modeling_ariel
 from ariel_scripts.opening.sources import FIT, FOLDER, MODEL, needed_files
@@ -29,13 +31,6 @@ def siblings(source: str) -> dict[str, list[str]]:
         if isinstance(node, ast.ImportFrom) and node.level:
             found.setdefault(str(node.module), []).extend(alias.name for alias in node.names)
     return found
-
-
-def run(program: str) -> str:
-    """What a fresh Python process prints."""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 # --- public names --------------------------------------------------------------------------------------------------
@@ -57,11 +52,12 @@ def test_public_names_are_those_that_the_type_checker_sees() -> None:
 def test_scores_and_predictions_need_neither_torch_nor_transformers() -> None:
     program = "import sys; from modeling_ariel import Predictions, read_predictions, score_2024, write_predictions\n"
     program += "import modeling_ariel.scoring; print({'torch', 'transformers'} & set(sys.modules))"
-    assert run(program) == "set()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "set()\n", done.stderr
 
 
 @pytest.mark.parametrize("name", ["ArielConfig", "ArielFeatureExtractor", "ArielModel", "ArielForSpectrumPrediction"])
-def test_taking_a_class_of_the_model_registers_the_auto_classes(name: str) -> None:
+def test_taking_a_class_of_the_model_registers_the_auto_classes(name: str, tmp_path: Path) -> None:
     program = f"""
 from modeling_ariel import {name}
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
@@ -69,7 +65,8 @@ config = AutoConfig.for_model("ariel")
 models = [kind._model_mapping[type(config)].__name__ for kind in (AutoModel, AutoModelForPreTraining)]
 extractor = AutoFeatureExtractor.from_pretrained({str(FOLDER / "released")!r})
 print(*models, type(extractor).__name__)"""
-    assert run(program) == "ArielForSpectrumPrediction ArielForPreTraining ArielFeatureExtractor"
+    done = warm_python.run(["-c", program], tmp_path, os.environ)
+    assert done.stdout == "ArielForSpectrumPrediction ArielForPreTraining ArielFeatureExtractor\n", done.stderr
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

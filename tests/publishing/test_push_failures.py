@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,8 +36,8 @@ FAILURES: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """huggingface_hub repeats requests after a while: nobody really waits."""
-    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
+    """huggingface_hub repeats requests after a while: it does not really wait. Its `time` alone is another one."""
+    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.mark.parametrize(("request_", "failure", "said"), FAILURES)

@@ -20,8 +20,13 @@ OPTIONS = ReductionOptions(n_bins=25)
 PLACES = {"centred": (0, 0, 0), "towards a corner": (-6, 7, 6), "at an edge": (9, 0, -9)}
 
 
-def star_folder(root: Path, airs_rows: int = 0, fgs1_rows: int = 0, fgs1_columns: int = 0) -> layouts.RawVisit:
-    """A constant star with noise, moved by whole pixels."""
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, layouts.RawVisit]:
+    """A constant star with noise, moved by whole pixels to each place."""
+    return {place: star_visit(tmp_path_factory.mktemp("star"), *moved) for place, moved in PLACES.items()}
+
+
+def star_visit(root: Path, airs_rows: int, fgs1_rows: int, fgs1_columns: int) -> layouts.RawVisit:
     rng = np.random.default_rng(3)
     airs, fgs1 = frames.star_light(100, 100)
     airs, fgs1 = np.roll(airs, airs_rows, axis=1), np.roll(fgs1, (fgs1_rows, fgs1_columns), axis=(1, 2))
@@ -53,17 +58,20 @@ def largest_change(visit: layouts.RawVisit, options: ReductionOptions, other: Re
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_row_hardly_depends_on_the_pixels_left_out_wherever_the_star_is(place: str, tmp_path: Path) -> None:
-    visit = star_folder(tmp_path, *PLACES[place])
-    assert largest_change(visit, OPTIONS, replace(OPTIONS, pixels="all")) < 0.01
+def test_a_row_hardly_depends_on_the_pixels_left_out_wherever_the_star_is(
+    place: str, visits: dict[str, layouts.RawVisit]
+) -> None:
+    assert largest_change(visits[place], OPTIONS, replace(OPTIONS, pixels="all")) < 0.01
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     "changes", [{}, {"airs_half_width": 2.0, "fgs1_radius": 3.0}, {"airs_half_width": 8.0}], ids=str
 )
-def test_every_pixel_of_the_apertures_is_read_wherever_the_star_is(place: str, changes: dict, tmp_path: Path) -> None:
-    visit, options = star_folder(tmp_path, *PLACES[place]), replace(OPTIONS, **changes)
+def test_every_pixel_of_the_apertures_is_read_wherever_the_star_is(
+    place: str, changes: dict, visits: dict[str, layouts.RawVisit]
+) -> None:
+    visit, options = visits[place], replace(OPTIONS, **changes)
     down, below, right = PLACES[place]
     airs, fgs1 = (exposures.calibrate_visit(visit, name, options) for name in (AIRS, FGS1))
     rows, columns = np.indices((32, 32))
@@ -93,8 +101,10 @@ def test_a_detector_without_light_is_read_whole() -> None:
         assert pixels.wanted(name, np.full((32, 32), -1.0), whole, none, OPTIONS).read.all()
 
 
-def test_any_number_of_threads_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    visit = star_folder(tmp_path)
+def test_any_number_of_threads_gives_the_same_bytes(
+    visits: dict[str, layouts.RawVisit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = visits["centred"]
     monkeypatch.setattr(exposures, "BLOCK_SAMPLES", 2000)  # hundreds of blocks
     one, many = reduce_visit(visit, OPTIONS)[0], reduce_visit(visit, OPTIONS, threads=3)[0]
     for name in one:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm_python
 from space_scenes import engine, planet
 
 from engine import sample
@@ -28,20 +27,14 @@ def spectrum() -> Spectrum:
     return engine().spectrum(engine().visits(planet()))
 
 
-def test_importing_the_engine_imports_no_gradio_and_no_scripts(repository: Path) -> None:
+def test_importing_the_engine_imports_no_gradio_and_no_scripts(repository: Path, tmp_path: Path) -> None:
     code = (
         "import sys, engine.inference, engine.what_if, engine.explain, uploads.reading\n"
         "print([n for n in sys.modules if n.split('.')[0] in ('gradio', 'ariel_scripts', 'scripts', 'plotly')])"
     )
     paths = os.pathsep.join([str(repository / "space"), str(repository)])
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "[]"
+    done = warm_python.run(["-c", code], tmp_path, {**os.environ, "PYTHONPATH": paths})
+    assert done.stdout == "[]\n", done.stderr
 
 
 # --- spectra ---------------------------------------------------------------------------------------------------------
