@@ -32,9 +32,10 @@ _COSINES_A_TRANSIT = 12.0  # in the time of a transit: of jitter, what is faster
 _SLOW_WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # its correlation times over the window
 _SLOW_RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)  # its amplitude over white sigma
 # prior probability that a response has no slow noise (or no drift of its own): a photometer's moves one depth alone
-_ABSENT, _ABSENT_IN_PHOTOMETER, _ABSENT_IN_SHAPE = 0.9, 0.5, 0.7
+_ABSENT, _ABSENT_IN_PHOTOMETER, _ABSENT_IN_SHAPE = 0.8, 0.5, 0.5
 _DRIFT_PPM = (0.0, 30.0, 100.0, 300.0, 1000.0)  # first order in time of a response's own drift
 _DRIFT_ORDERS = (1.0, 0.6, 0.25, 0.1, 0.1)  # the others over it, as in real white curves
+_WIDE_ORDERS = 3  # of the fit's own drift: their prior is wide, and they are as they are
 _SMALL = 1e-14  # variance, relative flux squared: keeps covariances invertible
 _MANY_CHANNELS, _SOME_CHANNELS = 30, 8  # from which responses to the stellar spectrum, and to wavelength, are told
 
@@ -113,7 +114,8 @@ class _Projection:
     """A residual along one response.
 
     ``time`` (T,) [h]; ``values`` (T,) relative flux, with ``white`` variance, where ``informed`` (T,). What may be in
-    them: ``taken`` (T, X) columns that the fit has used, a ``drift`` (T, P), slow noise on ``cosines`` (T, R).
+    them: ``taken`` (T, X) columns that the fit has used, a ``drift`` (T, P) of unit size that it has not, slow noise on
+    ``cosines`` (T, R).
     """
 
     time: Tensor
@@ -143,7 +145,7 @@ def estimate_noise(
         separable: (T,) drift of a spectrograph where the fit has one shape in time for all of its channels.
     """
     time, found = data.time[0], list[Series]()
-    drift = legendre(scaled_time(time[None])[0], len(_DRIFT_ORDERS))[1:].T
+    drift = legendre(scaled_time(time[None])[0], len(_DRIFT_ORDERS))[1:].T * time.new_tensor(_DRIFT_ORDERS)
     for response in _responses(data, wavelength):
         shape = response.channels
         information = shape**2 @ weight[0]
@@ -152,15 +154,21 @@ def estimate_noise(
             continue
         values = (shape[:, None] * weight[0] * residual[0]).sum(0) / information.clamp_min(_SMALL)
         cosines = _cosines(time, min(_COSINES, int(informed.sum()) // 4))
-        drifts = response.drifts and separable is not None
-        taken = torch.cat([transit, separable[:, None]], -1) if drifts and separable is not None else transit
-        seen = _Projection(time, values, informed, float(1.0 / information[informed].median()), taken, drift, cosines)
-        sizes = _DRIFT_PPM if drifts else ()
+        white = float(1.0 / information[informed].median())
+        if response.drifts and separable is not None:  # of which the fit has used its own part at any wavelength
+            seen = _Projection(
+                time, values, informed, white, torch.cat([transit, separable[:, None]], -1), drift, cosines
+            )
+        else:  # it has used all but the orders that are told their size
+            taken, rest = torch.cat([transit, drift[:, :_WIDE_ORDERS]], -1), drift[:, _WIDE_ORDERS:]
+            seen = _Projection(
+                time, values, informed, white, taken, rest / rest.norm(dim=0) * drift[:, 0].norm(), cosines
+            )
         jitter = _jitter(seen, None) if response.jitters else None
-        slow = _slow_noise(seen, jitter, sizes, response.absent)
+        slow = _slow_noise(seen, jitter, response.absent)
         if response.jitters:  # each again, now that the other is known
             jitter = _jitter(seen, slow)
-            slow = _slow_noise(seen, jitter, sizes, response.absent)
+            slow = _slow_noise(seen, jitter, response.absent)
         found.append(_series(time, shape, cosines, slow, jitter, duration))
     return found
 
@@ -283,31 +291,22 @@ def _cosines(time: Tensor, number: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _slow_covariances(size: int, device: torch.device) -> Tensor:
-    """Covariances (L, R, R) of the cosines' coefficients, of unit noise with each of the correlation times."""
+    """Covariances (L, R, R) of the cosines' coefficients: rough and smooth unit noise with each correlation time."""
     x = torch.linspace(0.0, 1.0, 8 * _COSINES, dtype=torch.float64, device=device)
     inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, size)], -1))[1:]
-    kernels = exponential_correlation(x.expand(len(_SLOW_WINDOWS), -1), x.new_tensor(_SLOW_WINDOWS))
-    return inverse @ kernels @ inverse.T
+    lengths = x.new_tensor(_SLOW_WINDOWS)
+    rough = exponential_correlation(x.expand(len(lengths), -1), lengths)
+    lag = math.sqrt(3.0) * (x[:, None] - x).abs() / lengths[:, None, None]
+    smooth = (1.0 + lag) * torch.exp(-lag)  # Matern 3/2
+    return inverse @ torch.cat([rough, smooth]) @ inverse.T
 
 
-@lru_cache(maxsize=8)
-def _drift_covariance(size: int, device: torch.device) -> Tensor:
-    """The same (R, R) of a polynomial drift whose first order is 1."""
-    x = torch.linspace(0.0, 1.0, 8 * _COSINES, dtype=torch.float64, device=device)
-    inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, size)], -1))[1:]
-    columns = inverse @ legendre(2.0 * x - 1.0, len(_DRIFT_ORDERS))[1:].T * x.new_tensor(_DRIFT_ORDERS)
-    return columns @ columns.T
-
-
-def _slow_noise(seen: _Projection, jitter: Tensor | None, sizes: tuple[float, ...], absent: float) -> Tensor:
-    """Mean covariance (R, R) of the cosines' coefficients, over sizes and correlation times.
-
-    With ``sizes`` [ppm] the response may have a drift of such first orders, which is then part of the noise.
-    """
+def _slow_noise(seen: _Projection, jitter: Tensor | None, absent: float) -> Tensor:
+    """Mean covariance (R, R) of the cosines' coefficients over sizes and correlation times, and sizes of drift."""
     cosines, informed, white = seen.cosines, seen.informed, seen.white
     size, device = cosines.shape[-1], cosines.device
     frame, scale = torch.linalg.qr(cosines[informed])
-    columns = torch.cat([seen.taken, seen.drift * cosines.new_tensor(_DRIFT_ORDERS)], -1)[informed]
+    columns = torch.cat([seen.taken, seen.drift], -1)[informed]
     if jitter is not None:  # seen slowly it is white noise too
         white += float(((frame.T @ jitter[informed][:, informed]) * frame.T).sum(-1).mean())
     slow = _slow_covariances(size, device)
@@ -315,21 +314,18 @@ def _slow_noise(seen: _Projection, jitter: Tensor | None, sizes: tuple[float, ..
     rotated = vectors.transpose(-1, -2) @ (frame.T @ torch.cat([seen.values[informed, None], columns], -1))
     ratios = cosines.new_tensor((0.0, *_SLOW_RATIOS))
     total = white * (ratios[:, None, None] ** 2 * values.clamp_min(0.0) + 1.0)
-    drifts = cosines.new_tensor(sizes or (math.inf,)) * 1e-6
+    drifts = cosines.new_tensor(_DRIFT_PPM) * 1e-6
     precision = cosines.new_zeros(len(drifts), columns.shape[-1])
     precision[:, seen.taken.shape[-1] :] = (drifts.clamp_min(1e-7) ** -2)[:, None]
     prior = _doubting(len(drifts), absent, drifts)[:, None, None] + _doubting(len(ratios), absent, ratios)[:, None]
     log_weight = prior - 0.5 * _deviance(rotated, total, precision)
     weight = torch.softmax(log_weight.flatten(), 0).reshape(log_weight.shape)
     noise = white * torch.einsum("srl,r,lij->ij", weight, ratios**2, slow)
-    if sizes:
-        noise = noise + (weight.sum((1, 2)) * drifts**2).sum() * _drift_covariance(size, device)
-    return noise
+    along = torch.linalg.lstsq(cosines, seen.drift).solution
+    return noise + (weight.sum((1, 2)) * drifts**2).sum() * along @ along.T
 
 
 def _doubting(count: int, absent: float, like: Tensor) -> Tensor:
     """ln of a prior (N,) that gives the first of several possibilities ``absent``, and the others equal parts."""
-    if count == 1:
-        return like.new_zeros(1)
     rest = (1.0 - absent) / (count - 1)
     return like.new_tensor([absent] + [rest] * (count - 1)).log()
