@@ -131,7 +131,7 @@ def test_run_record_says_what_was_typed_and_on_what_machine_it_ran(
     assert (record["host"], record["platform"]) == (platform.node(), platform.platform())
     assert record["cpu"]["count"] == os.cpu_count()
     assert record["cpu"]["model"]
-    assert 5 < record["peak_memory_mb"]["process"] < 1000
+    assert 5 < record["peak_memory_mb"]["process"] < 10_000  # megabytes; of a fork it holds what was before it
     assert record["peak_memory_mb"]["largest_child"] > 0  # git
     assert (record["gpus"], record["cuda"]) == (None, None)  # torch is not imported to ask
     assert record["image_digest"] == "sha256:1234"

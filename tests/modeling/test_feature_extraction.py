@@ -158,22 +158,22 @@ def test_a_visit_does_not_depend_on_its_company(extractor: ArielFeatureExtractor
 
 def test_visits_of_a_planet_share_its_index_in_order_of_first_appearance(extractor: ArielFeatureExtractor) -> None:
     ids = [9, 4, 9, 7, 4]
-    rows = [visit(planet_id, visit=place) for place, planet_id in enumerate(ids)]
+    rows = [visit(planet_id, seed=place, visit=place) for place, planet_id in enumerate(ids)]
     assert extractor(rows)["planet"].tolist() == [0, 1, 0, 2, 1]
     unnamed = [{name: value for name, value in visit(1).items() if name != "planet_id"} for _ in range(3)]
     assert extractor(unnamed)["planet"].tolist() == [0, 1, 2]
-    layouts = [visit(1, layout="2025"), visit(1, layout="simulated"), visit(1, layout="2025", visit=1)]
+    layouts = [visit(1, layout="2025"), visit(1, layout="simulated"), visit(1, seed=1, layout="2025", visit=1)]
     assert extractor(layouts)["planet"].tolist() == [0, 1, 0]
 
 
 def test_labels_are_there_only_if_every_planet_has_a_spectrum(extractor: ArielFeatureExtractor) -> None:
-    assert extractor([visit(1), visit(2), visit(1, visit=1, spectrum=None)])["labels"].shape == (2, CHANNELS)
+    assert extractor([visit(1), visit(2), visit(1, seed=1, visit=1, spectrum=None)])["labels"].shape == (2, CHANNELS)
     for missing in (None, [], np.full(CHANNELS, np.nan)):
         assert "labels" not in extractor([visit(1), visit(2, spectrum=missing)])
     with pytest.raises(
         FeatureError, match="planet 1 visit 1: spectrum: expected that of planet 1 visit 0, found another"
     ):
-        extractor([visit(1), visit(1, visit=1, spectrum=np.full(CHANNELS, 0.02))])
+        extractor([visit(1), visit(1, seed=1, visit=1, spectrum=np.full(CHANNELS, 0.02))])
 
 
 def test_star_tables_are_scaled_and_flagged(extractor: ArielFeatureExtractor) -> None:

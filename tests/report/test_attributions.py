@@ -64,7 +64,7 @@ def member(folder: Path, physics: str) -> Any:
 
 @pytest.mark.parametrize("physics", ["none", "residual"])
 def test_attributions_sum_to_what_the_data_change(tmp_path: Path, row: dict[str, Any], physics: str) -> None:
-    found = attribute(member(tmp_path / "m", physics), IDS[0], [row, {**row, "visit": 1}])
+    found = attribute(member(tmp_path / "m", physics), IDS[0], [row, {**row, "visit": 1, "flux": row["flux"] * 1.01}])
     assert found.time.shape == found.white.shape == (2, BINS)
     for name in ("depth", "sigma"):
         assert found.by_time[name].shape == (2, BINS)

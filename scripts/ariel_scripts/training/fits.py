@@ -161,6 +161,7 @@ def classical_fit(rows: Mapping[str, Any]) -> ClassicalFit:
         white_depth=unknown,
         white_depth_err=unknown,
         snr=unknown,
+        beta=unknown,
         limb_darkening=depth.new_full((size, 2, channels), torch.nan),
         drift=nothing,
         model=nothing,
