@@ -321,7 +321,7 @@ def _slow_noise(seen: _Projection, jitter: Tensor | None, absent: float) -> Tens
     log_weight = prior - 0.5 * _deviance(rotated, total, precision)
     weight = torch.softmax(log_weight.flatten(), 0).reshape(log_weight.shape)
     noise = white * torch.einsum("srl,r,lij->ij", weight, ratios**2, slow)
-    along = torch.linalg.lstsq(cosines, seen.drift).solution
+    along = torch.linalg.pinv(cosines) @ seen.drift
     return noise + (weight.sum((1, 2)) * drifts**2).sum() * along @ along.T
 
 
