@@ -53,7 +53,11 @@ class FitSettings:
         """Reject settings that cannot be meant."""
         if self.drift not in ("joint", "channel"):
             raise RetrievalError(f"drift: expected 'joint' or 'channel', found {self.drift!r}")
-        if not self.drift_sigma or min(self.drift_sigma + self.wavelength_sigma + self.table_sigma) <= 0:
+        if (
+            not self.drift_sigma
+            or not self.wavelength_sigma
+            or min(self.drift_sigma + self.wavelength_sigma + self.table_sigma) <= 0
+        ):
             raise RetrievalError("drift_sigma, wavelength_sigma, table_sigma: expected positive numbers")
         if self.iterations < 2:
             raise RetrievalError(f"iterations: expected at least 2, found {self.iterations}")

@@ -244,6 +244,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         """
         if planet is not None:
             _check_planet(planet, len(light_curve))
+            if star is not None:
+                _check_stars(star, planet)
         if star_features is None:
             star_features = light_curve.new_zeros(len(light_curve), self.config.n_star_features)
         classical = None
@@ -393,6 +395,20 @@ def _check_planet(planet: Tensor, visits: int) -> None:
     found = planet.unique()
     if planet.is_floating_point() or not torch.equal(found, torch.arange(len(found)).to(found)):
         raise ValueError(f"planet: expected numbers 0 ... P - 1, each with a visit, found {found.tolist()}")
+
+
+def _check_stars(star: Tensor, planet: Tensor) -> None:
+    """Refuse one planet's visits (B, 8) with different star tables: each extractor call numbers planets anew."""
+    first = torch.stack([torch.nonzero(planet == p)[0, 0] for p in range(int(planet.max()) + 1)])
+    away = torch.nan_to_num(star - star[first[planet]])  # a table may be unknown in some visits
+    other = torch.nonzero((away != 0).any(-1)).flatten()
+    if len(other):
+        visit = int(other[0])
+        raise ValueError(
+            "planet: expected one star table for the visits of a planet, found others in visits "
+            f"{int(first[planet[visit]])} and {visit}: features of several calls of the extractor cannot be put "
+            "together, rows can"
+        )
 
 
 def _by_planet(tokens: Tensor, used: Tensor, planet: Tensor) -> tuple[Tensor, Tensor]:

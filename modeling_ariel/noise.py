@@ -32,7 +32,7 @@ _COSINES_A_TRANSIT = 12.0  # in the time of a transit: of jitter, what is faster
 _SLOW_WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # its correlation times over the window
 _SLOW_RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)  # its amplitude over white sigma
 # prior probability that a response has no slow noise (or no drift of its own): a photometer's moves one depth alone
-_ABSENT, _ABSENT_IN_PHOTOMETER, _ABSENT_IN_SHAPE = 0.8, 0.5, 0.5
+_ABSENT, _ABSENT_IN_PHOTOMETER, _ABSENT_IN_SHAPE = 0.9, 0.5, 0.7
 _DRIFT_PPM = (0.0, 30.0, 100.0, 300.0, 1000.0)  # first order in time of a response's own drift
 _DRIFT_ORDERS = (1.0, 0.6, 0.25, 0.1, 0.1)  # the others over it, as in real white curves
 _WIDE_ORDERS = 3  # of the fit's own drift: their prior is wide, and they are as they are
@@ -296,8 +296,7 @@ def _slow_covariances(size: int, device: torch.device) -> Tensor:
     inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, size)], -1))[1:]
     lengths = x.new_tensor(_SLOW_WINDOWS)
     rough = exponential_correlation(x.expand(len(lengths), -1), lengths)
-    lag = math.sqrt(3.0) * (x[:, None] - x).abs() / lengths[:, None, None]
-    smooth = (1.0 + lag) * torch.exp(-lag)  # Matern 3/2
+    smooth = torch.exp(-0.5 * ((x[:, None] - x) / lengths[:, None, None]) ** 2)
     return inverse @ torch.cat([rough, smooth]) @ inverse.T
 
 

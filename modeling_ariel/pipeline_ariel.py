@@ -245,8 +245,12 @@ class ArielPipeline:
         known, ``planet_id``, ``visit``, ``valid`` and the star table's columns. Or it has a row a visit, in the
         dataset's own columns.
         """
-        kind: Any = type(frame)  # whatever it is, pandas', Polars' or Arrow's, it is made from columns
-        return getattr(kind, "from_pydict", kind)(self(frame, batch_size=batch_size).columns())
+        kind: Any = type(frame)  # whatever it is, pandas', Polars', Arrow's or datasets', it is made from columns
+        if isinstance(frame, list | tuple):
+            raise FeatureError(f"frame: expected a table, found {kind.__name__}: call the pipeline itself with rows")
+        make = getattr(kind, "from_pydict", getattr(kind, "from_dict", kind))
+        found: Frame = make(self(frame, batch_size=batch_size).columns())
+        return found
 
     # --- steps ---------------------------------------------------------------------------------------------------
 

@@ -64,6 +64,12 @@ class Predictions:
                     f"{source}: planet {self.planet_id[row]}: {name}: expected finite values >= 0, found "
                     f"{values[row, channel]} in channel {channel}"
                 )
+        if (self.mu > 1).any():
+            row, channel = np.argwhere(self.mu > 1)[0]
+            raise PredictionError(
+                f"{source}: planet {self.planet_id[row]}: mu: expected depths from 0 to 1, found "
+                f"{self.mu[row, channel]} in channel {channel}: in ppm or percent?"
+            )
         return self
 
 

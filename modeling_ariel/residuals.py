@@ -16,7 +16,7 @@ _BLOCKS = 12  # of time, and of wavelength
 _FEWEST_OUTSIDE = 20  # bins from which the size of bumps out of transit can be told
 
 
-def bump(data: VisitData, shape: Tensor, half: float, left: Tensor) -> tuple[float, float, float]:
+def bump(data: VisitData, shape: Tensor, half: float, left: Tensor, weight: Tensor) -> tuple[float, float, float]:
     """The largest bump within transit: how many sigma, its height [relative flux] and its time [h].
 
     A sigma is what the scatter between neighbours makes of such a bump, or, where that is more, the size of bumps out
@@ -24,10 +24,10 @@ def bump(data: VisitData, shape: Tensor, half: float, left: Tensor) -> tuple[flo
 
     Args:
         shape: (3,) t0 [h from the first bin], b^2, ln speed; ``half`` its duration [h].
-        left: (1, C, T) data minus model, with correlated noise.
+        left: (1, C, T) data minus model, with correlated noise; ``weight`` as the fit used it, which hits have lost.
     """
     found = (0.0, 0.0, math.nan)
-    for curve, time in _white_curves(data, left):
+    for curve, time in _white_curves(data, left, weight):
         inside = (time - shape[0]).abs() < half
         scatter = float(point_scatter(curve))
         if not bool(inside.any()) or not scatter > 0:
@@ -45,9 +45,10 @@ def bump(data: VisitData, shape: Tensor, half: float, left: Tensor) -> tuple[flo
     return found
 
 
-def _white_curves(data: VisitData, left: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _white_curves(data: VisitData, left: Tensor, weight: Tensor) -> list[tuple[Tensor, Tensor]]:
     """The white residual and the photometer's, each (t,) with its times (t,), where there are data."""
-    seen = data.weight[0] > 0
+    kept = weight[0] / data.weight[0].clamp_min(1e-300)
+    seen = (data.weight[0] > 0) & (kept > 0.5 * kept.median(-1, keepdim=True).values)
     groups = [data.channel[0]]
     if data.photometer:
         first = torch.zeros_like(groups[0])
@@ -55,11 +56,11 @@ def _white_curves(data: VisitData, left: Tensor) -> list[tuple[Tensor, Tensor]]:
         groups.append(first)
     curves = []
     for share in groups:
-        weight = share[:, None] * seen
-        total = weight.sum(0)
+        counted = share[:, None] * seen
+        total = counted.sum(0)
         some = total > 0.5 * share.sum()
         if int(some.sum()) > _FEWEST_OUTSIDE:
-            curves.append(((weight * left[0]).sum(0)[some] / total[some], data.time[0, some]))
+            curves.append(((counted * left[0]).sum(0)[some] / total[some], data.time[0, some]))
     return curves
 
 

@@ -85,7 +85,7 @@ def judge(
         _second_dip(data, shape[0], float(depth), left),
     ]
     for seen, limit, note in (
-        _bumpy(data, shape[0], float(depth), left),
+        _bumpy(data, shape[0], float(depth), left, weight),
         _structured(structure(data, residual, weight)),
     ):
         (doubts if seen > limit else notes).append(note)
@@ -93,9 +93,9 @@ def judge(
     return DOUBTFUL if doubts else status, [*filter(None, notes), *doubts]
 
 
-def _bumpy(data: VisitData, shape: Tensor, depth: float, left: Tensor) -> tuple[float, float, str]:
+def _bumpy(data: VisitData, shape: Tensor, depth: float, left: Tensor, weight: Tensor) -> tuple[float, float, str]:
     """Height of the largest bump in transit, from which on it is a doubt, and what is noted of it."""
-    size, height, time = bump(data, shape, _half_duration(shape, depth), left)
+    size, height, time = bump(data, shape, _half_duration(shape, depth), left, weight)
     if size < _BUMP:
         return 0.0, depth, ""
     where = f"{'bump' if height > 0 else 'dip'} of {1e6 * abs(height):.0f} ppm in transit at {data.origin + time:.2f} h"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 FEWEST_BINS = 20
 MODEL_ERROR = 1e-5  # relative flux: what quadrature and limb-darkening law are good for, however quiet a curve is
+_FAR, _FARTHER = math.log(1.7), 1.4  # in ln wavelength, and times the others: where a photometer stands alone
 _FEWEST_POINTS = 0.3  # of the bins, in a channel that is used
 _FEW_CHANNELS = 0.8  # of those asked for: with fewer a note says so
 _BEYOND_NOISE = 10.0  # sigma
@@ -28,9 +29,9 @@ def has_photometer(wavelength: Tensor) -> bool:
     """Whether the first of ascending channels (C,) [um] is a photometer: below 1 um, and far from the next one."""
     if len(wavelength) < 2:
         return False
-    step = wavelength.diff()
+    step = wavelength.log().diff()
     others = float(step[1:].median()) if len(step) > 1 else 0.0
-    return float(wavelength[0]) < 1.0 and float(step[0]) > max(0.5, 2.0 * others)
+    return float(wavelength[0]) < 1.0 and float(step[0]) > max(_FAR, _FARTHER * others)
 
 
 @dataclass

@@ -221,6 +221,11 @@ def match_channels(
 
 def check_star(name: str, row: Mapping[str, Any]) -> Array:
     """(8,) of the star table, NaN unknown."""
+    if "star" in row and not any(column in row for column in STAR_COLUMNS):
+        raise FeatureError(
+            f"{name}: expected the star table's {', '.join(STAR_COLUMNS)} beside the column star, found none of them: "
+            "a Trainer drops them unless remove_unused_columns=False"
+        )
     star = np.full(len(STAR_COLUMNS), np.nan)
     for place, column in enumerate(STAR_COLUMNS):
         if row.get(column) is None:

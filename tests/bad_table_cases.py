@@ -107,7 +107,11 @@ def _adc() -> Iterator[Case]:
     yield table("without the gain's column", lambda p: _without(p, gain), "expected the columns FGS1_adc_gain")
     yield table("without planet_id", lambda p: _without(p, "planet_id"), "expected a column planet_id")
     yield table("a column twice", lambda p: spoil.text(p, "FGS1_adc_offset", gain), "every column once", gain)
-    yield table("semicolons", lambda p: spoil.put(p, p.read_text().replace(",", ";")), "found semicolons")
+    yield table(
+        "semicolons",
+        lambda p: spoil.put(p, p.read_text().replace(",", ";")),
+        "expected commas between columns, found semicolons",
+    )
     yield table("tabs", lambda p: spoil.put(p, p.read_text().replace(",", "\t")), "found tabs")
     yield table("in UTF-16", lambda p: spoil.put(p, p.read_text().encode("utf-16")), "expected a CSV table in UTF-8")
     whole = _of("ADC table", "adc_info.csv", "2025", EVERYTHING)
@@ -173,7 +177,9 @@ def _labels() -> Iterator[Case]:
     yield case("columns in another order", _reordered, outcome=SAME)
     yield case("without the planet", lambda p: spoil.text(p, "\n7,", "\n8,"), outcome=TRUE, check=unlabelled)
     yield case(
-        "the planet's id a text", lambda p: spoil.text(p, "\n7,", "\nHD 7,"), "whole numbers in planet_id, found 'HD 7'"
+        "the planet's id a text",
+        lambda p: spoil.text(p, "\n7,", "\nHD 7,"),
+        "expected whole numbers in planet_id, found 'HD 7'",
     )
     yield case("the planet's id with spaces", lambda p: spoil.text(p, "\n7,", "\n 7.0 ,"), outcome=SAME)
     yield case("Windows line ends", lambda p: spoil.put(p, p.read_text().replace("\n", "\r\n")), outcome=SAME)

@@ -38,8 +38,17 @@ ROOMS = {
             "selftest": ["options"],
             "report": ["options", "opening", "prediction"],
             "submission": [],
-            "commands": ["options", "opening", "prediction", "training", "publishing", "pages", "report", "selftest",
-                         "submission"],
+            "commands": [
+                "options",
+                "opening",
+                "prediction",
+                "training",
+                "publishing",
+                "pages",
+                "report",
+                "selftest",
+                "submission",
+            ],
         }.items()
     },
 }

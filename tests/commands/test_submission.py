@@ -244,8 +244,10 @@ SPOILED: dict[str, tuple[Callable[[str], str], str]] = {
     ),
     "negative": (
         lambda t: _spoil(t, 2, "wl_283", "-1e-9"),
-        "wl: expected a finite number ≥ 0, found 1 value in line 2",
+        "wl: expected a number from 0 to 1, found 1 value in line 2",
     ),
+    "percent": (lambda t: _spoil(t, 2, "wl_7", "1.3"), "wl: expected a number from 0 to 1, found 1 value in line 2"),
+    "python's own": (lambda t: _spoil(t, 4, "wl_1", "0_1"), "the first is '0_1' in wl_1"),
     "zero": (lambda t: _spoil(t, 4, "sigma_1", "0"), "sigma: .* in line 4; the first is '0' in sigma_1"),
     "text": (lambda t: _spoil(t, 4, "wl_1", "deep"), "the first is 'deep' in wl_1"),
     "empty": (lambda t: _spoil(t, 4, "wl_1", ""), "the first is '' in wl_1"),
@@ -279,6 +281,8 @@ def test_the_check_and_the_schema_agree(name: str, tmp_path: Path, capsys: pytes
 
 def _number(text: str) -> float | str | None:
     """A field as JSON has it: no number where it is not finite."""
+    if "_" in text:  # a number in Python alone
+        return text
     try:
         return float(text) if np.isfinite(float(text)) else None
     except ValueError:

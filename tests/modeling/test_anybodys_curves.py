@@ -10,7 +10,7 @@ import torch
 
 from modeling_ariel.retrieval import ClassicalFit, FitSettings, fit
 from modeling_ariel.status import DOUBTFUL, FITTED, OK
-from modeling_ariel.visit_data import RetrievalError
+from modeling_ariel.visit_data import RetrievalError, has_photometer
 
 pytest.importorskip("batman")
 from batman_transits import BatmanTransit
@@ -260,3 +260,9 @@ def test_a_batch_without_visits_or_with_one_period_for_all_is_refused() -> None:
     for wrong in ({name: values[:0] for name, values in batch.items()}, dict(batch, P=torch.tensor(4.0))):
         with pytest.raises(RetrievalError, match="expected visits, and a value of P"):
             curves.fit(wrong)
+
+
+@pytest.mark.parametrize("others", [[1.95], [1.95, 3.9], [1.95, 3.06, 3.9], [1.95, 2.6, 3.25, 3.9]])
+def test_fgs1_is_a_photometer_beside_any_number_of_airs_channels(others: list[float]) -> None:
+    assert has_photometer(torch.tensor([0.7, *others]))
+    assert not has_photometer(torch.tensor([1.3, *others]))

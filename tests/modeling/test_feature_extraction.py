@@ -274,7 +274,8 @@ def test_star_tables_may_be_mappings_or_eight_numbers(extractor: ArielFeatureExt
     assert torch.equal(extractor(**pair, star=table)["star_features"], expected.expand(2, -1))
     eight = np.tile(list(table.values()), (2, 1))
     assert torch.equal(extractor(**pair, star=eight)["star_features"], expected.expand(2, -1))
-    assert not extractor(visit(star=1))["star_features"].any()  # the dataset's index of a 2024 star is no table
+    with pytest.raises(FeatureError, match="remove_unused_columns=False"):
+        extractor(visit(star=1))  # the dataset's index of a 2024 star is no table: a Trainer has dropped that
 
 
 def test_channels_are_put_where_their_wavelengths_are(

@@ -523,6 +523,15 @@ def test_visits_without_star_table_or_pointing_are_predicted() -> None:
 # --- what it refuses -----------------------------------------------------------------------------------------------
 
 
+def test_visits_that_are_said_to_be_of_one_planet_have_one_star_table() -> None:
+    """As when features of two calls of the extractor, both with a planet 0, are put together."""
+    model, batch = spectrum_model(), prepared()
+    star = torch.full((len(batch["time"]), 8), 2.0)
+    star[3] = 1.0
+    with pytest.raises(ValueError, match="planet: expected one star table for the visits of a planet"):
+        predict(model, batch | {"star": star, "planet": torch.zeros_like(batch["planet"])})
+
+
 def test_wrong_shapes_are_named() -> None:
     model, batch = spectrum_model(), prepared()
     size = len(batch["time"])

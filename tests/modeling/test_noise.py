@@ -89,6 +89,17 @@ def test_a_note_says_by_how_much_noise_with_memory_widens_the_error() -> None:
     assert f"{float(found.beta):.1f} times larger" in found.notes[0]
 
 
+def swinging(rng: np.random.Generator) -> np.ndarray:
+    """A sinusoid of AIRS at the timescale of the transit."""
+    phase = 2 * np.pi * (SCENE.time / rng.uniform(2, 4) + rng.uniform())
+    return np.outer(2e-4 * np.sin(phase), np.r_[0.0, np.ones(40)])
+
+
+def test_errors_know_smooth_swings() -> None:
+    assert spread(fit(spoiled(swinging), SCENE.wavelength, FitSettings(jitter=False)), MEAN) > 3.0
+    assert spread(fit(spoiled(swinging), SCENE.wavelength), MEAN) < 1.6
+
+
 def test_channels_that_drift_by_themselves_know_common_noise_too() -> None:
     batch = spoiled(in_airs)
     found = fit(batch, SCENE.wavelength, FitSettings(drift="channel", drift_sigma=(5e-3, 3e-3, 1e-3)))
@@ -160,6 +171,14 @@ def test_a_bump_in_transit_is_noted_and_a_large_one_is_a_doubt() -> None:
     assert large.status == ["doubtful"]
     assert "in transit" not in outside.notes[0]
     assert "dip of" in bumpy(-2e-3, 3.9).notes[0]
+
+
+def test_a_hit_is_no_bump() -> None:
+    batch = SCENE.batch(1)
+    middle = int(np.argmin(np.abs(SCENE.time - SCENE.t0)))
+    batch["flux"][0, middle, 0] += 40 * batch["flux_err"][0, middle, 0]
+    found = fit(batch, SCENE.wavelength)
+    assert (found.status, found.notes) == (["ok"], [""])
 
 
 def test_structure_over_time_and_wavelength_is_one_for_white_noise_and_grows_with_blocks() -> None:

@@ -79,7 +79,7 @@ class Sheet:
             yield f"planet {planet}: expected once, found {len(at)} times {_lines(at)}"
 
     def wrong_values(self) -> Iterator[str]:
-        """Lines of another length, and values that are no finite number ≥ 0, of sigma > 0."""
+        """Lines of another length, and values that are no number from 0 to 1, of sigma > 0."""
         short = [(line, len(row)) for line, row in self.lines if len(row) != len(self.header)]
         if short:
             yield (
@@ -87,7 +87,7 @@ class Sheet:
                 f"{_lines(line for line, _ in short)}"
             )
         whole = [(line, row) for line, row in self.lines if len(row) == len(self.header)]
-        for kind, wanted in (("wl", "a finite number ≥ 0"), ("sigma", "a finite number > 0")):
+        for kind, wanted in (("wl", "a number from 0 to 1"), ("sigma", "a finite number > 0")):
             at = [k for k, name in enumerate(self.header) if name in COLUMNS and name.startswith(kind)]
             wrong = [(line, k, row[k]) for line, row in whole for k in at if not _possible(row[k], kind == "sigma")]
             if wrong:
@@ -165,11 +165,13 @@ def _texts(values: Spectra) -> list[str]:
 
 
 def _possible(text: str, positive: bool) -> bool:
+    if not text.isascii() or "_" in text:  # numbers in Python alone
+        return False
     try:
         value = float(text)
     except ValueError:
         return False
-    return bool(np.isfinite(value)) and (value > 0 if positive else value >= 0)
+    return bool(np.isfinite(value)) and (value > 0 if positive else 0 <= value <= 1)
 
 
 def _repeated(values: Sequence[object]) -> list[object]:
