@@ -31,6 +31,8 @@ _SIGNATURES = {  # first bytes of what people hand over in place of a CSV table
     b"7z\xbc\xaf": "7z: unpack it",
     b"PAR1": "Parquet: save it as CSV",
 }
+_SOME_ROWS = 5
+_DECIMAL = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -225,6 +227,13 @@ class PlanetTable:
             found = next((row[at] for row in self._rows[None] if at < len(row)), "a short row")
             raise RawDataError(f"{self.path}: expected whole numbers in planet_id, found {found!r}")
         return [planet for planet in self._rows if planet is not None]
+
+    def median(self, column: str) -> float:
+        """Of the rows that have a number there; NaN where they are too few to say what is typical."""
+        at = self.header.index(column)
+        fields = [row[at] for rows in self._rows.values() for row in rows if at < len(row)]
+        values = [float(field) for field in fields if _DECIMAL.fullmatch(field)]
+        return float(np.median(values)) if len(values) >= _SOME_ROWS else float("nan")
 
     def row(self, planet: int) -> dict[str, str]:
         """The planet's row; two equal ones are one, two that differ a RawDataError."""

@@ -23,6 +23,9 @@ GAIN_RANGE, MOST_OFFSET = (1e-2, 1e2), 1e5  # the challenges' gains are 0.44 to 
 MOST_HOURS = 240.0  # a visit is hours long: more are seconds, or garbage
 
 
+_DEEPEST_TYPICAL = 0.1  # median depth of a table of truths: in percent the challenge's is 0.3
+
+
 def read_wavelengths(path: Path) -> NDArray[np.float64]:
     """(channel,) [µm]: FGS1, then the AIRS-CH0 channels ascending."""
     header, rows = read_csv(path)
@@ -69,6 +72,10 @@ def spectrum(table: PlanetTable, planet: int) -> NDArray[np.float64]:
         raise RawDataError(
             f"{table.path}: planet {planet}: expected {N_CHANNELS} finite wl_… from 0 to 1, found "
             f"{values[~good][0]} at {CHANNELS[int(good.argmin())]}"
+        )
+    if (typical := table.median(CHANNELS[0])) > _DEEPEST_TYPICAL:
+        raise RawDataError(
+            f"{table.path}: expected depths (Rp/Rs)², found a median of {typical:g} at wl_1: in percent?"
         )
     return values
 

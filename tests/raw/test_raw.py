@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hf_dataset.raw import layouts
+from hf_dataset.raw import files, layouts, tables
 from hf_dataset.raw.layouts import AIRS, FGS1, RawDataError
 from hf_dataset.reduction.exposures import airs_columns
 from hf_dataset.reduction.options import ReductionOptions
@@ -278,3 +278,17 @@ def test_wavelength_matching_puts_pixel_column_320_at_wl_2(real: Path) -> None:
         opened = layouts.ChallengeFolder(real / f"challenge_{year}", year, ("train",))
         columns = airs_columns(opened.visit("train", frames.PLANET, 0))
         np.testing.assert_array_equal(columns, np.arange(320, 38, -1))
+
+
+def test_a_table_of_truths_in_percent_is_refused_as_a_whole(tmp_path: Path) -> None:
+    """Most depths in percent are below 1, where a single one may be a depth."""
+
+    def table(factor: float) -> files.PlanetTable:
+        rows = [f"{planet}," + ",".join([f"{factor * 0.002 * planet:g}"] * 283) for planet in range(1, 7)]
+        path = tmp_path / "train.csv"
+        path.write_text("\n".join(["planet_id," + ",".join(f"wl_{k}" for k in range(1, 284)), *rows]))
+        return files.PlanetTable(path)
+
+    np.testing.assert_allclose(tables.spectrum(table(1), 3), 0.006)
+    with pytest.raises(RawDataError, match=r"found a median of 0\.7 at wl_1: in percent"):
+        tables.spectrum(table(100), 3)
