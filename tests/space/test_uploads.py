@@ -127,7 +127,7 @@ def test_spaces_comments_and_nan_are_fine_in_csv(row: dict[str, Any], tmp_path: 
 
 
 def test_several_visits_are_told_apart_by_a_column(row: dict[str, Any], tmp_path: Path) -> None:
-    long_table([row, row], WAVELENGTH).to_csv(tmp_path / "two.csv", index=False)
+    long_table([row, {**row, "flux": row["flux"] * 1.01}], WAVELENGTH).to_csv(tmp_path / "two.csv", index=False)
     rows = read_upload(tmp_path / "two.csv")
     assert [one["visit"] for one in rows] == [0, 1]
     assert engine().spectrum(rows).n_visits == 2
