@@ -116,20 +116,13 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
         if settings.jitter and iteration == 1:
             design = _transit_columns(model, linear, data.channel)
             separable = model.common_drift(parameters) if settings.drift == "joint" else None
-            duration = model.duration(parameters)
-            noise = estimate_noise(data, model.wavelength, residual, weight, design, duration, separable)
-        correlated = with_jitter(solution.series, noise, residual, weight)
+            noise = estimate_noise(data, model.wavelength, residual, weight, design, separable)
+        correlated = solution.series
         if few:
             scale = _scatter_scale(residual, data.weight)
         else:
             scale = noise_scale(residual - correlated, data.weight, data.error_scale == 1.0)
     return FittedVisits(parameters, linear, system, noise, scale)
-
-
-def with_jitter(slow: Tensor, noise: list[Series], residual: Tensor, weight: Tensor) -> Tensor:
-    """Flux (1, C, T) of the series that a solution found, with the jitter that their basis is too coarse for."""
-    left = residual - slow
-    return slow + torch.stack([torch.zeros_like(slow), *(one.fast(left, weight) for one in noise)]).sum(0)
 
 
 def _transit_columns(model: LightCurveModel, linear: Linearised, channel: Tensor) -> Tensor:

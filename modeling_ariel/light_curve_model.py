@@ -149,10 +149,6 @@ class LightCurveModel:
         transit = 1.0 - hidden - (p.depth[:, channels] - around)[..., None] * by_depth
         return transit, -by_depth, -torch.stack(by_shapes), -torch.stack(by_u)
 
-    def duration(self, p: Parameters) -> float:
-        """Of the transit [h], from limb to limb of the planet's centre, but not of grazing ones."""
-        return 2.0 * float((1.0 - p.shape[0, B2]).clamp_min(0.1).sqrt() / p.shape[0, 2].exp())
-
     def common_drift(self, p: Parameters) -> Tensor:
         """p(t) of a spectrograph (T,), of unit size."""
         drift = p.airs_time[0] @ self.polynomials[0]

@@ -9,7 +9,8 @@ A series has two parts, told apart by their timescale. Jitter, of bins: its ampl
 restricted likelihood (REML, Patterson & Thompson 1971, Biometrika 58, 545) of the residual projected on the response,
 which accounts for what the fitted transit and drift have swallowed. Slow noise, of hours: a visit hardly holds a few
 correlation times of it, so that its size is not picked but averaged over, by the same likelihood, under a prior that
-doubts it; what enters the fit is the mean covariance. It lives on cosines over the window.
+doubts it; what enters the fit is the mean covariance. Slow noise lives on cosines over the window, with jitter beside
+it on bins: a fit that trusts what is fast more than it is worth takes a slow swing for a transit.
 """
 
 import math
@@ -28,7 +29,6 @@ _FAST = 300.0  # jitter lasts for a bin, or this part of the window: what is slo
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
 _FEWEST_BINS, _MOST_BINS = 10, 600
 _COSINES = 40  # of the slow noise: down to a 20th of the window
-_COSINES_A_TRANSIT = 12.0  # in the time of a transit: of jitter, what is faster moves no depth
 _SLOW_WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # its correlation times over the window
 _SLOW_RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)  # its amplitude over white sigma
 # prior probability that a response has no slow noise (or no drift of its own): a photometer's moves one depth alone
@@ -37,6 +37,7 @@ _DRIFT_PPM = (0.0, 30.0, 100.0, 300.0, 1000.0)  # first order in time of a respo
 _DRIFT_ORDERS = (1.0, 0.6, 0.25, 0.1, 0.1)  # the others over it, as in real white curves
 _WIDE_ORDERS = 3  # of the fit's own drift: their prior is wide, and they are as they are
 _SMALL = 1e-14  # variance, relative flux squared: keeps covariances invertible
+_NO_SHAPE = 1e-3  # of d ln F / d channel: less is the noise of levels in a flux that was divided by the star's
 _MANY_CHANNELS, _SOME_CHANNELS = 30, 8  # from which responses to the stellar spectrum, and to wavelength, are told
 
 
@@ -45,25 +46,13 @@ class Series:
     """Correlated noise as ``response`` (C,) times a series in time, basis a, with a Gaussian prior on a.
 
     ``basis`` (T, R), or None where a has a value for each bin; ``precision`` (R, R) [relative flux^-2] of a; ``rms`` of
-    the series [relative flux]. ``jitter`` (T, T): covariance of its fast part, or None; a basis that is coarser than
-    bins holds as much of it as a transit can feel.
+    the series [relative flux].
     """
 
     response: Tensor
     basis: Tensor | None
     precision: Tensor
     rms: float
-    jitter: Tensor | None = None
-
-    def fast(self, left: Tensor, weight: Tensor) -> Tensor:
-        """Flux (1, C, T) of the jitter that a coarser basis leaves in a residual (1, C, T)."""
-        if self.jitter is None or self.basis is None:
-            return torch.zeros_like(left)
-        information = self.response**2 @ weight[0]
-        measured = (self.response[:, None] * weight[0] * left[0]).sum(0) / information.clamp_min(_SMALL)
-        error = 1.0 / information.clamp_min(_SMALL)
-        series = self.jitter @ torch.linalg.solve(self.jitter + torch.diag(error), measured)
-        return (self.response[:, None] * series)[None]
 
 
 @dataclass(frozen=True)
@@ -101,7 +90,7 @@ def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
                 shape - other.channels * (weight * shape * other.channels).sum() / (weight * other.channels**2).sum()
             )
         size = shape[used].abs().max()
-        if float(size) > 1e-6:
+        if float(size) > _NO_SHAPE:
             absent = _ABSENT_IN_SHAPE if drifts else _ABSENT
             found.append(_Response(shape * spectrograph / size, drifts, jitters, absent))
     if first and bool(used[0]):
@@ -133,7 +122,6 @@ def estimate_noise(
     residual: Tensor,
     weight: Tensor,
     transit: Tensor,
-    duration: float,
     separable: Tensor | None,
 ) -> list[Series]:
     """Correlated noise of a visit from residuals of a fit without it.
@@ -141,7 +129,7 @@ def estimate_noise(
     Args:
         data: the visit; ``wavelength`` (C,) [um].
         residual: (1, C, T) relative flux; ``weight`` (1, C, T) inverse variance, 0 where invalid.
-        transit: (T, X) columns of level, depth and shape that the fit has used; its ``duration`` [h].
+        transit: (T, X) columns of level, depth and shape that the fit has used.
         separable: (T,) drift of a spectrograph where the fit has one shape in time for all of its channels.
     """
     time, found = data.time[0], list[Series]()
@@ -169,29 +157,20 @@ def estimate_noise(
         if response.jitters:  # each again, now that the other is known
             jitter = _jitter(seen, slow)
             slow = _slow_noise(seen, jitter, response.absent)
-        found.append(_series(time, shape, cosines, slow, jitter, duration))
+        found.append(_series(shape, cosines, slow, jitter))
     return found
 
 
-def _series(
-    time: Tensor, response: Tensor, cosines: Tensor, slow: Tensor, jitter: Tensor | None, duration: float
-) -> Series:
-    """Both parts on a basis that is fine enough for a transit of this ``duration`` [h]."""
-    rms = float(((cosines @ slow) * cosines).sum(-1).mean() + (0.0 if jitter is None else jitter[0, 0])) ** 0.5
-    number = math.ceil(_COSINES_A_TRANSIT * float(time[-1] - time[0]) / duration)
-    if jitter is None or number <= cosines.shape[-1]:
+def _series(response: Tensor, cosines: Tensor, slow: Tensor, jitter: Tensor | None) -> Series:
+    """Both parts as one: on the cosines, or, as jitter is at home in bins, on these."""
+    if jitter is None:
         basis, covariance = cosines, slow
-    elif number < len(time) / 2:
-        basis = _cosines(time, number)
-        covariance = slow.new_zeros(number, number)
-        covariance[: len(slow), : len(slow)] = slow
+        variance = ((cosines @ slow) * cosines).sum(-1)
     else:
-        basis, covariance = None, cosines @ slow @ cosines.T
-    if jitter is not None:
-        inverse = None if basis is None else torch.linalg.pinv(basis)
-        covariance = covariance + (jitter if inverse is None else inverse @ jitter @ inverse.T)
+        basis, covariance = None, cosines @ slow @ cosines.T + jitter
+        variance = covariance.diagonal()
     precision = torch.linalg.inv(covariance + _SMALL * torch.eye(len(covariance)).to(covariance))
-    return Series(response, basis, 0.5 * (precision + precision.T), rms, jitter)
+    return Series(response, basis, 0.5 * (precision + precision.T), float(variance.mean().sqrt()))
 
 
 def _informed(information: Tensor) -> Tensor:

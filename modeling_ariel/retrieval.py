@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .columns import STAR_RANGES
 from .fit_batch import read_batch
-from .joint_fit import FitSettings, expansion_depths, iterate, shared_count, with_jitter
+from .joint_fit import FitSettings, expansion_depths, iterate, shared_count
 from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
 from .noise import Series
@@ -274,7 +274,7 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         final = model.step(fitted.parameters, solution.own, solution.shared)
         around = expansion_depths(final.depth, solution.variance, white.depth[:, -1], data.photometer)
         end = model.linearise(final, around).model
-        jitter = with_jitter(solution.series, fitted.noise, data.y - end, fitted.system.weight)
+        jitter = solution.series
         residual = torch.where(data.weight > 0, data.y - end - jitter, torch.zeros_like(end))
         shared, shared_covariance, cross, free_b2 = _standardised(model, fitted.parameters, final, solution)
         mean = (data.channel > 0) / solution.variance

@@ -108,8 +108,15 @@ def test_channels_that_drift_by_themselves_know_common_noise_too() -> None:
 
 def test_responses_are_orthogonal_and_the_photometer_has_its_own() -> None:
     batch = SCENE.batch(1)
-    data = prepare_visit(batch["time"][0], batch["flux"][0], batch["flux_err"][0], batch["valid"][0])
-    shapes = torch.stack([one.channels for one in _responses(data, SCENE.wavelength)])
+
+    def shapes_of(star: Tensor) -> Tensor:
+        curves = [batch[name][0] * star for name in ("flux", "flux_err")]
+        data = prepare_visit(batch["time"][0], *curves, batch["valid"][0])
+        return torch.stack([one.channels for one in _responses(data, SCENE.wavelength)])
+
+    assert len(shapes_of(torch.ones(41))) == 4  # what is left of a spectrum that was divided out is noise
+    shapes = shapes_of(SCENE.wavelength**-4)
+    data = prepare_visit(*(batch[name][0] for name in ("time", "flux", "flux_err", "valid")))
     assert len(shapes) == 5
     gram = (shapes * data.channel[0]) @ shapes.T
     assert float((gram - torch.diag(gram.diagonal())).abs().max()) < 1e-9 * float(gram.diagonal().max())
@@ -191,3 +198,17 @@ def test_structure_over_time_and_wavelength_is_one_for_white_noise_and_grows_wit
     residual[:, 1:] += blocks.repeat_interleave(4, 1).repeat_interleave(15, 2)
     assert structure(data, residual, weight) > 10
     assert structure(data, residual[:, :20], weight[:, :20]) == 0.0
+
+
+def test_a_transit_of_another_shape_keeps_its_depth() -> None:
+    """A trapezoid under jitter: slow noise may not swing to make up for ingresses that fit badly."""
+    scene = replace(SCENE, noise=2e-4, bins=375, t0=3.75)
+    inside = np.clip(5 * (1.5 - np.abs(scene.time - scene.t0)), 0, 1)[:, None]
+    batch, rng = scene.batch(1, table=False), np.random.default_rng(0)
+    jitter = 6e-5 * rng.standard_normal((scene.bins, 1)) * np.r_[0.0, np.ones(40)]
+    noise = scene.noise * rng.standard_normal((scene.bins, 41))
+    batch["flux"] = 1e5 * torch.as_tensor((1 - 0.01 * inside) * (1 + jitter) + noise)[None]
+    batch["flux_err"] = torch.full_like(batch["flux"], 1e5 * scene.noise)
+    found = fit(batch, scene.wavelength)
+    assert abs(float(found.white_depth) - 0.01) < 4 * float(found.white_depth_err)
+    assert float(found.white_depth_err) < 1e-4
