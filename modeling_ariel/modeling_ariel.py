@@ -28,6 +28,7 @@ from .losses import gaussian_nll, masked_patch_loss, score_loss
 from .masking import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
 from .outputs import ArielForPreTrainingOutput, ArielModelOutput, ArielSpectrumOutput
 from .physics import ArielPhysics, ClassicalPosterior
+from .planet_groups import by_planet, check_planet, check_stars, planet_mean
 from .uncertainty import SigmaCalibration
 
 AUTO_MAP = {
@@ -242,10 +243,13 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
                 and the labels may have D rows for each planet, one after the other: as many draws of its errors.
             output_covariance_factor: rank R of the covariance factor to return, 0 for none.
         """
+        if star is not None:
+            _check_shape("star", star, (len(light_curve), len(STAR_COLUMNS)))
         if planet is not None:
-            _check_planet(planet, len(light_curve))
+            _check_shape("planet", planet, (len(light_curve),))
+            check_planet(planet)
             if star is not None:
-                _check_stars(star, planet)
+                check_stars(star, planet)
         if star_features is None:
             star_features = light_curve.new_zeros(len(light_curve), self.config.n_star_features)
         classical = None
@@ -259,8 +263,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         encoded = self.ariel(light_curve, valid, time, centroid, star_features, residual, **wanted)
         visits, used, about_star = encoded.last_hidden_state, encoded.used, star_features
         if planet is not None:
-            visits, used = _by_planet(visits, used, planet)
-            about_star = _planet_mean(star_features, planet)
+            visits, used = by_planet(visits, used, planet)
+            about_star = planet_mean(star_features, planet)
         if classical is not None:
             visits, used, about_star = (_repeated(x, len(classical.mean)) for x in (visits, used, about_star))
         channels, context = self._spectral_features(classical, about_star)
@@ -310,7 +314,6 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             raise ValueError("physics='residual': expected flux and flux_err, or a classical posterior, found neither")
         if star is None:
             star = flux.new_full((len(flux), len(STAR_COLUMNS)), float("nan"))
-        _check_shape("star", star, (len(flux), len(STAR_COLUMNS)))
         if planet is None:
             planet = torch.arange(len(flux), device=flux.device)
         return self.physics(time, flux, flux_err, valid, star, planet)
@@ -390,54 +393,12 @@ def _log_likelihood(mean: Tensor, sigma: Tensor, labels: Tensor | None) -> Tenso
     return -gaussian_nll(mean, sigma, labels) * (~torch.isnan(labels)).sum(-1)
 
 
-def _check_planet(planet: Tensor, visits: int) -> None:
-    _check_shape("planet", planet, (visits,))
-    found = planet.unique()
-    if planet.is_floating_point() or not torch.equal(found, torch.arange(len(found)).to(found)):
-        raise ValueError(f"planet: expected numbers 0 ... P - 1, each with a visit, found {found.tolist()}")
-
-
-def _check_stars(star: Tensor, planet: Tensor) -> None:
-    """Refuse one planet's visits (B, 8) with different star tables: each extractor call numbers planets anew."""
-    first = torch.stack([torch.nonzero(planet == p)[0, 0] for p in range(int(planet.max()) + 1)])
-    away = torch.nan_to_num(star - star[first[planet]])  # a table may be unknown in some visits
-    other = torch.nonzero((away != 0).any(-1)).flatten()
-    if len(other):
-        visit = int(other[0])
-        raise ValueError(
-            "planet: expected one star table for the visits of a planet, found others in visits "
-            f"{int(first[planet[visit]])} and {visit}: features of several calls of the extractor cannot be put "
-            "together, rows can"
-        )
-
-
-def _by_planet(tokens: Tensor, used: Tensor, planet: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens (B, N, D) of visits as those of planets (P, V N, D), and which are used; visits in their order."""
-    members = [torch.nonzero(planet == p).squeeze(-1) for p in range(int(planet.max()) + 1)]
-    most = max(len(m) for m in members)
-    if most == 1 and len(members) == len(tokens):
-        order = torch.cat(members)
-        return tokens[order], used[order]
-    grouped = tokens.new_zeros(len(members), most, *tokens.shape[1:])
-    present = used.new_zeros(len(members), most, used.shape[1])
-    for p, m in enumerate(members):
-        grouped[p, : len(m)], present[p, : len(m)] = tokens[m], used[m]
-    return grouped.flatten(1, 2), present.flatten(1, 2)
-
-
 def _repeated(x: Tensor, rows: int) -> Tensor:
     """(P, ...) with each planet repeated until there are ``rows``."""
     draws, rest = divmod(rows, len(x))
     if rest or not draws:
         raise ValueError(f"classical posterior: expected a multiple of {len(x)} planets in rows, found {rows}")
     return x if draws == 1 else x.repeat_interleave(draws, 0)
-
-
-def _planet_mean(values: Tensor, planet: Tensor) -> Tensor:
-    """Mean over the visits (B, F) of each planet (P, F)."""
-    count = int(planet.max()) + 1
-    total = values.new_zeros(count, values.shape[-1]).index_add(0, planet, values)
-    return total / values.new_zeros(count).index_add(0, planet, torch.ones_like(values[:, 0]))[:, None]
 
 
 AutoConfig.register("ariel", ArielConfig, exist_ok=True)

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .columns import STAR_RANGES
 from .fit_batch import read_batch
 from .joint_fit import FitSettings, expansion_depths, iterate, shared_count
 from .least_squares import LinearSolution, solve
@@ -23,15 +22,12 @@ from .light_curve_model import B2, LightCurveModel, Parameters
 from .noise import Series
 from .status import DOUBTFUL, FAILED
 from .verdict import Unanswered, check_white, faint, judge, memory
-from .visit_data import RetrievalError, VisitData, band_curves, between_places, prepare_visit
-from .white_light import WhiteFit, shape_prior, white_solutions
+from .visit_data import RetrievalError, VisitData, between_places, prepare_visit
+from .white_light import WhiteFit
+from .white_stage import check_sense, fit_white, possible
 
 # Of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone.
 UNKNOWN_SIGMA = 1.0
-_CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
-_TABLE_FREEDOM = 3.0  # degrees of freedom of a t distribution: how often star tables are far off
-_WIDENINGS = 3
-_BADLY_FITTED = 1.5  # chi2 a point of the white curve
 _LEAST_SHARE = 1e-3  # of the evidence, below which a solution is not fitted
 
 
@@ -137,9 +133,9 @@ def _fit_visit(
     n_shared = shared_count(wavelength, settings)
     try:
         data = prepare_visit(time, flux, flux_err, valid, settings.with_photometer(wavelength))
-        star = _meant(star, data.notes)
+        star = possible(star, data.notes)
         solutions, model = fit_white(data, star, wavelength, settings)
-        _check_sense(data, model, solutions, settings)
+        check_sense(data, model, solutions, settings)
         check_white(data, solutions, settings.min_snr)
         share = torch.softmax(solutions.evidence, 0)
         chosen = [row for row in range(len(share)) if float(share[row]) > _LEAST_SHARE]
@@ -151,114 +147,6 @@ def _fit_visit(
         return _unknown(flux, error.status, str(error), n_shared)
     except torch.linalg.LinAlgError as error:
         return _unknown(flux, FAILED, f"the normal equations are singular: {error}", n_shared)
-
-
-def _meant(star: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
-    """The star table without values that cannot be, which are noted."""
-    found = {}
-    for name, value in star.items():
-        low, high, unit = STAR_RANGES[name]
-        wrong = torch.isfinite(value) & ~((value >= low) & (value <= high))
-        if bool(wrong):
-            expected = f"expected {unit}, {low:g} to {high:g}, found {float(value):g}"
-            notes.append(f"the star table's {name} is not used: {expected}")
-        found[name] = torch.where(torch.isfinite(value) & ~wrong, value, torch.full_like(value, math.nan))
-    return found
-
-
-def _model(
-    data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings, wider: float = 1.0
-) -> LightCurveModel:
-    b_sigma, speed_sigma = settings.table_sigma
-    return LightCurveModel(
-        data.time,
-        wavelength,
-        star["Ts"],
-        shape_prior(star, data.time, (wider * b_sigma, wider * speed_sigma)),
-        settings.drift,
-        settings.drift_sigma,
-        settings.wavelength_sigma,
-        photometer=data.photometer,
-    )
-
-
-@torch.no_grad()
-def fit_white(
-    data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings
-) -> tuple[WhiteFit, LightCurveModel]:
-    """Solutions of the white curves, the best first, under the star table unless they contradict it, which is noted.
-
-    A table is trusted as by Student's t: one that is off by more than its sigma is given a wider one. The one real
-    curve with a table row, planet 1103775, passes 1.9 times as fast as its row says.
-    """
-    model = _model(data, star, wavelength, settings)
-    found = _white_fits(data, model, settings)
-    if not _pulled(found):
-        return _less_trusting(data, star, wavelength, settings, found, model)
-    for columns in (("sma", "i"), ("P", "sma", "i")):
-        if not any(bool(torch.isfinite(star[name])) for name in columns):
-            continue
-        free = {name: value * math.nan if name in columns else value for name, value in star.items()}
-        other = _model(data, free, wavelength, settings)
-        without = _white_fits(data, other, settings)
-        if float(found.chi2[0] - without.chi2[0]) > _CONTRADICTION:
-            used = [name for name in columns if bool(torch.isfinite(star[name]))]
-            data.notes.append(f"of the star table {', '.join(used)} is not used: the curve contradicts it")
-            return without, other
-    return _less_trusting(data, star, wavelength, settings, found, model)
-
-
-def _less_trusting(
-    data: VisitData,
-    star: dict[str, Tensor],
-    wavelength: Tensor,
-    settings: FitSettings,
-    found: WhiteFit,
-    model: LightCurveModel,
-) -> tuple[WhiteFit, LightCurveModel]:
-    """The fit with the star table's sigma as wide as a t distribution has it at this pull, if that is wider."""
-    wider = 1.0
-    for _ in range(_WIDENINGS if bool(model.prior.known[0]) else 0):
-        in_table_sigma = float(found.pull[0]) * wider**2
-        factor = math.sqrt((_TABLE_FREEDOM + in_table_sigma) / (_TABLE_FREEDOM + 2.0))
-        if factor < 1.1 * wider:
-            break
-        wider = factor
-        model = _model(data, star, wavelength, settings, wider)
-        found = _white_fits(data, model, settings)
-    return found, model
-
-
-def _pulled(white: WhiteFit) -> bool:
-    """Whether the shape prior or the curve is badly met."""
-    return float(white.pull[0]) > _CONTRADICTION / 2 or float(white.chi2[0] / white.points[0]) > _BADLY_FITTED
-
-
-@torch.no_grad()
-def _check_sense(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: FitSettings) -> None:
-    """Unanswered where the white curve is no dip, and turned upside down is one, as magnitudes are."""
-    if float(white.chi2[0] / white.points[0]) < _BADLY_FITTED:
-        return
-    turned = _white_fits(replace(data, y=2.0 - data.y), model, settings)
-    better = float(white.chi2[0] - turned.chi2[0]) > _CONTRADICTION
-    if better and float(turned.chi2[0] / turned.points[0]) < _BADLY_FITTED and float(turned.depth[0, -1]) > 0:
-        raise Unanswered(
-            FAILED,
-            f"flux: expected a dip, found a rise of {1e6 * float(turned.depth[0, -1]):.0f} ppm: magnitudes?",
-        )
-
-
-def _white_fits(data: VisitData, model: LightCurveModel, settings: FitSettings) -> WhiteFit:
-    curves, u = band_curves(data), band_limb_darkening(data, model)
-    return white_solutions(data.time, *curves, u, model.prior, settings.drift_sigma)
-
-
-def band_limb_darkening(data: VisitData, model: LightCurveModel) -> Tensor:
-    """Prior mean (1, N, 2) of the coefficients of the bands that :func:`band_curves` has."""
-    u = (model.u_mean * data.channel[:, None]).sum(-1, keepdim=True) / data.channel.sum(-1)[:, None, None]
-    if data.photometer:
-        u = torch.cat([model.u_mean[..., :1], u], -1)
-    return u.transpose(1, 2)
 
 
 def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: FitSettings) -> ClassicalFit:

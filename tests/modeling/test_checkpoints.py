@@ -44,8 +44,10 @@ SOURCES = PIPELINE | {
     for name in ("arrays", "columns", "configuration_ariel", "feature_extraction_ariel", "fit_batch", "heads",
                  "joint_fit", "layers",
                  "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
-                 "outputs", "physics", "populations", "posterior", "residuals", "retrieval", "spectrum_prior", "status",
-                 "transit", "transit_search", "uncertainty", "verdict", "visit_data", "visits", "white_light")
+                 "outputs", "physics", "planet_groups", "populations", "posterior", "residuals", "retrieval",
+                 "spectrum_prior", "status",
+                 "transit", "transit_search", "uncertainty", "verdict", "visit_data", "visits", "white_light",
+                 "white_stage")
 }  # fmt: skip
 
 

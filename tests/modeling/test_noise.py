@@ -14,8 +14,9 @@ from transit_scenes import Scene
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.noise import _responses
 from modeling_ariel.residuals import structure
-from modeling_ariel.retrieval import ClassicalFit, fit, fit_white
+from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.visit_data import prepare_visit
+from modeling_ariel.white_stage import fit_white
 
 SCENE = Scene(bins=150, noise=5e-4, seed=3)
 VISITS = 10
