@@ -30,7 +30,9 @@ WITHIN = {"in 50": 0.6745, "in 90": 1.6449}  # sigma
 
 @dataclass(frozen=True)
 class Outcome:
-    """One fitted visit: z of mean depth over AIRS, of FGS1 and of the slope; shares of channels within intervals."""
+    """One fitted visit: z of mean depth over AIRS, of FGS1 and of the slope; shares of channels within intervals; error
+    and sigma of the mean depth.
+    """
 
     status: str
     notes: str
@@ -41,7 +43,6 @@ class Outcome:
     in_90: float
     white_error: float
     white_sigma: float
-    rmse: float
 
 
 def fit_one(kind: str, number: int) -> Outcome:
@@ -78,7 +79,6 @@ def fit_one(kind: str, number: int) -> Outcome:
         in_90=float((size < WITHIN["in 90"]).mean()),
         white_error=float(mean @ away),
         white_sigma=float(np.sqrt(mean @ covariance @ mean)),
-        rmse=float(np.sqrt((away**2).mean())),
     )
 
 

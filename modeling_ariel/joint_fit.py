@@ -31,7 +31,7 @@ class FitSettings:
             left wide; the others are told their size, as the fourth can hardly be told from a depth.
         wavelength_sigma: the same for q(lambda) = 1 + ..., orders 1, 2, ...
         table_sigma: how far the star table is trusted, in impact parameter and in ln speed.
-        jitter: estimate noise common to the channels and include it.
+        jitter: estimate noise with memory, of minutes and of hours, and include it.
         iterations: Gauss-Newton steps over all channels.
         hit_threshold: residuals beyond it, in sigma, lose weight.
         min_snr: white-light depths below it, in their sigma, count as no transit.

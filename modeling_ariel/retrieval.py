@@ -40,9 +40,9 @@ class ClassicalFit:
     speed [stellar radii / h]; ``white_depth``, ``white_depth_err``, ``snr`` (B,), noise that channels share included;
     ``limb_darkening`` (B, 2, C); ``drift``, ``model``, ``jitter``, ``residual`` (B, C, T) relative to the star's level,
     where data = model + jitter + residual (bins without data: drift and model between neighbours, the others 0);
-    ``weight`` (B, C, T) inverse variances used; ``noise_scale`` (B, C) of the given errors; ``jitter_rms`` (B,) of the
-    white curve; ``beta`` (B,) how many times correlated noise widens the white depth's error (Pont, Zucker & Queloz
-    2006, MNRAS 373, 231).
+    ``weight`` (B, C, T) inverse variances used; ``noise_scale`` (B, C) of the given errors; ``jitter_rms`` (B,) of all
+    correlated noise in the white curve; ``beta`` (B,) how many times it widens the white depth's error (Pont, Zucker &
+    Queloz 2006, MNRAS 373, 231).
 
     What all channels share, S parameters in the order shape, limb darkening, drift (see ``Parameters``), is given away
     from its prior's mean and in its prior's sigmas: ``shared`` (B, S), ``shared_covariance`` (B, S, S),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hf_dataset.folders import write_bytes
 from hf_dataset.raw.files import csv_lines, planet_number
 from hf_dataset.schema import N_CHANNELS
+from hf_dataset.words import number_of
 
 SCHEMA = Path(__file__).parent / "templates" / "submission.schema.json"
 COLUMNS = ["planet_id", *(f"{kind}_{i + 1}" for kind in ("wl", "sigma") for i in range(N_CHANNELS))]
@@ -92,7 +93,7 @@ class Sheet:
             wrong = [(line, k, row[k]) for line, row in whole for k in at if not _possible(row[k], kind == "sigma")]
             if wrong:
                 _, k, value = wrong[0]
-                number = f"{len(wrong)} value{'s' * (len(wrong) > 1)}"
+                number = number_of(len(wrong), "value")
                 lines = _lines(dict.fromkeys(line for line, *_ in wrong))
                 yield f"{kind}: expected {wanted}, found {number} {lines}; the first is {value!r} in {self.header[k]}"
 
