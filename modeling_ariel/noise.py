@@ -20,6 +20,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from .bands import unexpected
 from .limb_darkening import channel_basis, legendre
 from .transit_search import scaled_time
 from .visit_data import VisitData, averaged
@@ -32,7 +33,7 @@ _COSINES = 40  # of the slow noise: down to a 20th of the window
 _SLOW_WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # its correlation times over the window
 _SLOW_RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)  # its amplitude over white sigma
 # prior probability that a response has no slow noise (or no drift of its own): a photometer's moves one depth alone
-_ABSENT, _ABSENT_IN_PHOTOMETER, _ABSENT_IN_SHAPE = 0.9, 0.5, 0.7
+_ABSENT, _ABSENT_IN_PHOTOMETER, _ABSENT_IN_SHAPE, _ABSENT_IN_BAND = 0.9, 0.5, 0.7, 0.1
 _DRIFT_PPM = (0.0, 30.0, 100.0, 300.0, 1000.0)  # first order in time of a response's own drift
 _DRIFT_ORDERS = (1.0, 0.6, 0.25, 0.1, 0.1)  # the others over it, as in real white curves
 _WIDE_ORDERS = 3  # of the fit's own drift: their prior is wide, and they are as they are
@@ -58,13 +59,15 @@ class Series:
 @dataclass(frozen=True)
 class _Response:
     """What channels (C,) answer; ``drifts``: whether it has a drift that the fit does not model otherwise;
-    ``jitters``: whether it has fast noise too; ``absent``: the prior probability that it has no slow noise.
+    ``jitters``: whether it has fast noise too; ``absent``: the prior probability that it has no slow noise; ``alone``
+    (C,): what of it no other response has, where that is not all.
     """
 
     channels: Tensor
     drifts: bool = False
     jitters: bool = False
     absent: float = _ABSENT
+    alone: Tensor | None = None
 
 
 def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
@@ -134,15 +137,16 @@ def estimate_noise(
     """
     time, found = data.time[0], list[Series]()
     drift = legendre(scaled_time(time[None])[0], len(_DRIFT_ORDERS))[1:].T * time.new_tensor(_DRIFT_ORDERS)
-    for response in _responses(data, wavelength):
-        shape = response.channels
-        information = shape**2 @ weight[0]
-        informed = _informed(information)
+    seen_alike = drift[:, :_WIDE_ORDERS] if separable is None else separable[:, None]
+    for response, left in _with_bands(data, wavelength, residual[0], weight[0], torch.cat([transit, seen_alike], -1)):
+        shape, probe = response.channels, response.channels if response.alone is None else response.alone
+        answered, information = (probe * shape) @ weight[0], probe**2 @ weight[0]
+        informed = _informed(answered)
         if int(informed.sum()) < _FEWEST_BINS:
             continue
-        values = (shape[:, None] * weight[0] * residual[0]).sum(0) / information.clamp_min(_SMALL)
+        values = (probe[:, None] * weight[0] * left).sum(0) / answered.clamp_min(_SMALL)
+        white = float((information / answered**2)[informed].median())
         cosines = _cosines(time, min(_COSINES, int(informed.sum()) // 4))
-        white = float(1.0 / information[informed].median())
         if response.drifts and separable is not None:  # of which the fit has used its own part at any wavelength
             seen = _Projection(
                 time, values, informed, white, torch.cat([transit, separable[:, None]], -1), drift, cosines
@@ -159,6 +163,17 @@ def estimate_noise(
             slow = _slow_noise(seen, jitter, response.absent)
         found.append(_series(shape, cosines, slow, jitter))
     return found
+
+
+def _with_bands(
+    data: VisitData, wavelength: Tensor, residual: Tensor, weight: Tensor, taken: Tensor
+) -> list[tuple[_Response, Tensor]]:
+    """All responses, each with the residual (C, T) that it is to be told from: bands are not for the expected ones."""
+    expected, first = _responses(data, wavelength), int(data.photometer)
+    known = [one.channels for one in expected if bool(one.channels[first:].any())]
+    bands, left = unexpected(residual, weight, taken, known, first)
+    found = [_Response(band, drifts=True, absent=_ABSENT_IN_BAND, alone=alone) for band, alone in bands]
+    return [(one, left) for one in expected] + [(one, residual) for one in found]
 
 
 def _series(response: Tensor, cosines: Tensor, slow: Tensor, jitter: Tensor | None) -> Series:

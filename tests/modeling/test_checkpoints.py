@@ -41,7 +41,7 @@ NOT_INSTALLED = ("modeling_ariel", "hf_dataset", "ariel_scripts", "datasets", "s
 PIPELINE = {"frames.py", "pipeline_ariel.py"}  # what no auto class needs
 SOURCES = PIPELINE | {
     f"{name}.py"
-    for name in ("arrays", "columns", "configuration_ariel", "feature_extraction_ariel", "fit_batch", "heads",
+    for name in ("arrays", "bands", "columns", "configuration_ariel", "feature_extraction_ariel", "fit_batch", "heads",
                  "joint_fit", "layers",
                  "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
                  "outputs", "physics", "planet_groups", "populations", "posterior", "residuals", "retrieval",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transit_scenes import Scene
 
+from modeling_ariel.bands import unexpected
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.noise import _responses
 from modeling_ariel.residuals import structure
@@ -105,6 +106,38 @@ def test_channels_that_drift_by_themselves_know_common_noise_too() -> None:
     batch = spoiled(in_airs)
     found = fit(batch, SCENE.wavelength, FitSettings(drift="channel", drift_sigma=(5e-3, 3e-3, 1e-3)))
     assert spread(found, MEAN) < 1.5
+
+
+BAND = np.r_[np.zeros(15), np.ones(10), np.zeros(16)]
+
+
+def in_a_band(rng: np.random.Generator) -> np.ndarray:
+    return np.outer(1e-3 * slow_series(rng, 0.7), BAND)
+
+
+def test_errors_know_noise_of_a_band_that_no_response_expects(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = spoiled(in_a_band)
+    assert spread(fit(batch, SCENE.wavelength), BAND / 10) < 1.8
+    monkeypatch.setattr("modeling_ariel.noise.unexpected", lambda residual, *_: ([], residual))
+    assert spread(fit(batch, SCENE.wavelength), BAND / 10) > 2.5
+
+
+def test_a_band_is_found_where_it_is_and_none_in_white_noise() -> None:
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.full((41, SCENE.bins), 1e6, dtype=torch.float64)
+    taken, airs = torch.ones(SCENE.bins, 1, dtype=torch.float64), torch.as_tensor(1.0 - FGS1)
+    found = 0
+    for _ in range(100):
+        white = torch.randn(weight.shape, dtype=torch.float64, generator=draw) * 1e-3
+        responses, left = unexpected(white, weight, taken, [airs], 1)
+        found += len(responses)
+        assert responses or torch.equal(left, white)
+    assert found <= 3
+    series = torch.as_tensor(1e-3 * np.sin(2 * np.pi * SCENE.time / 3.1))
+    ((response, alone),), left = unexpected(white + torch.as_tensor(BAND)[:, None] * series, weight, taken, [airs], 1)
+    assert float((response.sign() * response)[BAND == 0].mean()) < 0.15 < 0.7 < float(response.abs()[BAND > 0].mean())
+    assert abs(float(alone @ airs)) < 1e-9
+    assert float((left - white)[15:25].mean(0).std()) < 0.25 * float(series.std())
 
 
 def test_responses_are_orthogonal_and_the_photometer_has_its_own() -> None:
