@@ -5,14 +5,15 @@ darkening, drift and jitter. Hits are down-weighted by iteratively reweighted le
 Statistics), errors that understate the scatter of a channel are scaled, and jitter is measured once, from residuals.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from .least_squares import LinearSystem, SeriesColumns, solve
 from .light_curve_model import LightCurveModel, Linearised, Parameters
-from .noise import Series, estimate_noise
+from .noise import WIDE_ORDERS, Series, estimate_noise
+from .telescope import Telescope
 from .visit_data import MODEL_ERROR, RetrievalError, VisitData, has_photometer, noise_scale, point_scatter
 from .white_light import robust_weights
 
@@ -35,6 +36,7 @@ class FitSettings:
         iterations: Gauss-Newton steps over all channels.
         hit_threshold: residuals beyond it, in sigma, lose weight.
         min_snr: white-light depths below it, in their sigma, count as no transit.
+        telescope: what is usual for its visits.
         photometer: whether the shortest channel is a photometer beside a spectrograph, with limb darkening and a drift
             of its own; by default where it lies below 1 um and far from the next.
     """
@@ -48,6 +50,7 @@ class FitSettings:
     hit_threshold: float = 3.5
     min_snr: float = 5.0
     photometer: bool | None = None
+    telescope: Telescope = field(default_factory=Telescope)
 
     def __post_init__(self) -> None:
         """Reject settings that cannot be meant."""
@@ -116,7 +119,17 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
         if settings.jitter and iteration == 1:
             design = _transit_columns(model, linear, data.channel)
             separable = model.common_drift(parameters) if settings.drift == "joint" else None
-            noise = estimate_noise(data, model.wavelength, residual, weight, design, separable)
+            noise = estimate_noise(
+                data,
+                model.wavelength,
+                residual,
+                weight,
+                design,
+                separable,
+                model.drift_curves(parameters, WIDE_ORDERS),
+                model.drift_sigma,
+                settings.telescope.noise,
+            )
         correlated = solution.series
         if few:
             scale = _scatter_scale(residual, data.weight)

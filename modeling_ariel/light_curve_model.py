@@ -20,7 +20,6 @@ from .transit import binned_moments, intensity_coefficients, intensity_gradients
 from .transit_search import scaled_time
 from .white_light import LARGEST_B2, ShapePrior, WhiteFit
 
-CLOCK_SIGMA = 0.03  # h, between two instruments' clocks
 B2 = 1  # where b^2 stands in the shape, and in the shared parameters
 
 
@@ -72,7 +71,9 @@ class LightCurveModel:
         wavelength_sigma: tuple[float, ...],
         fit_shape: bool = True,
         photometer: bool = True,
+        clock_sigma: float = 0.03,
     ):
+        self.clock_sigma = clock_sigma  # h, between two instruments' clocks
         self.time, self.prior, self.drift, self.fit_shape = time, prior, drift, fit_shape
         self.width = time.diff(dim=-1).median(-1).values
         self.wavelength, self.photometer = wavelength, photometer
@@ -154,13 +155,13 @@ class LightCurveModel:
         drift = p.airs_time[0] @ self.polynomials[0]
         return drift / drift.norm().clamp_min(1e-12)
 
-    def drift_curves(self, p: Parameters) -> Tensor:
-        """Drift (B, C, T), relative."""
+    def drift_curves(self, p: Parameters, first: int = 0) -> Tensor:
+        """Drift (B, C, T), relative; without the ``first`` orders."""
+        polynomials = self.polynomials[:, first:]
         if self.drift == "channel":
-            return p.channel_time @ self.polynomials
-        airs = torch.einsum("bp,bpt->bt", p.airs_time, self.polynomials)
-        fgs1 = torch.einsum("bp,bpt->bt", p.fgs1_time, self.polynomials)
-        return self._profile(p)[..., None] * airs[:, None] + self.is_fgs1[:, None] * fgs1[:, None]
+            return p.channel_time[..., first:] @ polynomials
+        airs, fgs1 = ((time[:, None, first:] @ polynomials) for time in (p.airs_time, p.fgs1_time))
+        return self._profile(p)[..., None] * airs + self.is_fgs1[:, None] * fgs1
 
     def _profile(self, p: Parameters) -> Tensor:
         """q of every channel (B, C), 0 for FGS1."""
@@ -234,7 +235,7 @@ class LightCurveModel:
             ):
                 parts.append((value, torch.zeros_like(value), sigma.expand(batch, -1)))
         if self.has_clock:
-            parts.append((p.clock, torch.zeros_like(p.clock), torch.full_like(p.clock, CLOCK_SIGMA)))
+            parts.append((p.clock, torch.zeros_like(p.clock), torch.full_like(p.clock, self.clock_sigma)))
         if not parts:
             empty = p.shape.new_zeros(batch, 0)
             return empty, empty, empty
@@ -256,7 +257,7 @@ class LightCurveModel:
             shape = torch.cat([shape[:, :1], shape[:, 1:2].clamp(0.0, LARGEST_B2), shape[:, 2:]], -1)
             p = replace(p, shape=shape, limb=p.limb + limb)
         if self.has_clock:
-            p = replace(p, clock=(p.clock + parts.pop()).clamp(-4 * CLOCK_SIGMA, 4 * CLOCK_SIGMA))
+            p = replace(p, clock=(p.clock + parts.pop()).clamp(-4 * self.clock_sigma, 4 * self.clock_sigma))
         if parts:
             airs, fgs1, wavelength = parts
             p = replace(

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .bands import unexpected
 from .limb_darkening import channel_basis, legendre
+from .noise_prior import DRIFT_PPM, KINDS, WINDOWS, Evidence, SlowNoise, first_cell, sizes_of
 from .transit_search import scaled_time
 from .visit_data import VisitData, averaged
 
@@ -30,13 +31,8 @@ _FAST = 300.0  # jitter lasts for a bin, or this part of the window: what is slo
 _AMPLITUDE_RATIOS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0)  # jitter over white sigma
 _FEWEST_BINS, _MOST_BINS = 10, 600
 _COSINES = 40  # of the slow noise: down to a 20th of the window
-_SLOW_WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # its correlation times over the window
-_SLOW_RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)  # its amplitude over white sigma
-# prior probability that a response has no slow noise (or no drift of its own): a photometer's moves one depth alone
-_ABSENT, _ABSENT_IN_PHOTOMETER, _ABSENT_IN_SHAPE, _ABSENT_IN_BAND = 0.9, 0.5, 0.7, 0.1
-_DRIFT_PPM = (0.0, 30.0, 100.0, 300.0, 1000.0)  # first order in time of a response's own drift
 _DRIFT_ORDERS = (1.0, 0.6, 0.25, 0.1, 0.1)  # the others over it, as in real white curves
-_WIDE_ORDERS = 3  # of the fit's own drift: their prior is wide, and they are as they are
+WIDE_ORDERS = 3  # of the fit's own drift: their prior is wide, and they are as they are
 _SMALL = 1e-14  # variance, relative flux squared: keeps covariances invertible
 _NO_SHAPE = 1e-3  # of d ln F / d channel: less is the noise of levels in a flux that was divided by the star's
 _MANY_CHANNELS, _SOME_CHANNELS = 30, 8  # from which responses to the stellar spectrum, and to wavelength, are told
@@ -47,26 +43,28 @@ class Series:
     """Correlated noise as ``response`` (C,) times a series in time, basis a, with a Gaussian prior on a.
 
     ``basis`` (T, R), or None where a has a value for each bin; ``precision`` (R, R) [relative flux^-2] of a; ``rms`` of
-    the series [relative flux].
+    the series [relative flux]; ``kind``, of KINDS, and ``evidence`` of its slow part.
     """
 
     response: Tensor
     basis: Tensor | None
     precision: Tensor
     rms: float
+    kind: str
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
 class _Response:
-    """What channels (C,) answer; ``drifts``: whether it has a drift that the fit does not model otherwise;
-    ``jitters``: whether it has fast noise too; ``absent``: the prior probability that it has no slow noise; ``alone``
-    (C,): what of it no other response has, where that is not all.
+    """What channels (C,) answer, and its ``kind``; ``drifts``: whether it has a drift that the fit does not model
+    otherwise; ``jitters``: whether it has fast noise too; ``alone`` (C,): what of it no other response has, where that
+    is not all.
     """
 
+    kind: str
     channels: Tensor
     drifts: bool = False
     jitters: bool = False
-    absent: float = _ABSENT
     alone: Tensor | None = None
 
 
@@ -79,25 +77,25 @@ def _responses(data: VisitData, wavelength: Tensor) -> list[_Response]:
     first = int(data.photometer and bool(used[1:].any()))
     spectrograph = torch.ones_like(level)
     spectrograph[:first] = 0.0
-    shapes = [(spectrograph, False, True)]
+    shapes = [("common", spectrograph, False, True)]
     count = int((used[first:]).sum())
     if len(level) >= _MANY_CHANNELS:
         slope = torch.gradient(level[first:].log())[0].clamp(-0.1, 0.1)  # a dead neighbour is not a slope
-        shapes.append((torch.cat([level.new_zeros(first), slope]), True, True))
+        shapes.append(("dispersion", torch.cat([level.new_zeros(first), slope]), True, True))
     if count >= _SOME_CHANNELS:
-        shapes += [(shape, True, False) for shape in channel_basis(wavelength, 2, bool(first))[-2:]]
+        tilt, curvature = channel_basis(wavelength, 2, bool(first))[-2:]
+        shapes += [("tilt", tilt, True, False), ("curvature", curvature, True, False)]
     found: list[_Response] = []
-    for shape, drifts, jitters in shapes:
+    for kind, shape, drifts, jitters in shapes:
         for other in found:
             shape = (
                 shape - other.channels * (weight * shape * other.channels).sum() / (weight * other.channels**2).sum()
             )
         size = shape[used].abs().max()
         if float(size) > _NO_SHAPE:
-            absent = _ABSENT_IN_SHAPE if drifts else _ABSENT
-            found.append(_Response(shape * spectrograph / size, drifts, jitters, absent))
+            found.append(_Response(kind, shape * spectrograph / size, drifts, jitters))
     if first and bool(used[0]):
-        found.append(_Response(1.0 - spectrograph, absent=_ABSENT_IN_PHOTOMETER))
+        found.append(_Response("photometer", 1.0 - spectrograph))
     return found
 
 
@@ -106,8 +104,8 @@ class _Projection:
     """A residual along one response.
 
     ``time`` (T,) [h]; ``values`` (T,) relative flux, with ``white`` variance, where ``informed`` (T,). What may be in
-    them: ``taken`` (T, X) columns that the fit has used, a ``drift`` (T, P) of unit size that it has not, slow noise on
-    ``cosines`` (T, R).
+    them: ``taken`` (T, X) columns that the fit has used, a ``drift`` (T, P) of unit size beyond them, of which the fit
+    knows the variance ``usual`` (P,), slow noise on ``cosines`` (T, R).
     """
 
     time: Tensor
@@ -116,6 +114,7 @@ class _Projection:
     white: float
     taken: Tensor
     drift: Tensor
+    usual: Tensor
     cosines: Tensor
 
 
@@ -126,6 +125,9 @@ def estimate_noise(
     weight: Tensor,
     transit: Tensor,
     separable: Tensor | None,
+    high: Tensor,
+    drift_sigma: Tensor,
+    prior: tuple[SlowNoise, ...],
 ) -> list[Series]:
     """Correlated noise of a visit from residuals of a fit without it.
 
@@ -134,34 +136,39 @@ def estimate_noise(
         residual: (1, C, T) relative flux; ``weight`` (1, C, T) inverse variance, 0 where invalid.
         transit: (T, X) columns of level, depth and shape that the fit has used.
         separable: (T,) drift of a spectrograph where the fit has one shape in time for all of its channels.
+        high: (1, C, T) drift beyond WIDE_ORDERS that the fit has found under its prior ``drift_sigma`` (P,).
+        prior: of slow noise, for each of KINDS.
     """
     time, found = data.time[0], list[Series]()
     drift = legendre(scaled_time(time[None])[0], len(_DRIFT_ORDERS))[1:].T * time.new_tensor(_DRIFT_ORDERS)
-    seen_alike = drift[:, :_WIDE_ORDERS] if separable is None else separable[:, None]
+    told = torch.zeros_like(drift[0, WIDE_ORDERS:])  # in units of the drift's columns
+    told[: max(len(drift_sigma) - WIDE_ORDERS, 0)] = drift_sigma[WIDE_ORDERS : len(_DRIFT_ORDERS)]
+    told = told / time.new_tensor(_DRIFT_ORDERS[WIDE_ORDERS:])
+    seen_alike = drift[:, :WIDE_ORDERS] if separable is None else separable[:, None]
     for response, left in _with_bands(data, wavelength, residual[0], weight[0], torch.cat([transit, seen_alike], -1)):
         shape, probe = response.channels, response.channels if response.alone is None else response.alone
         answered, information = (probe * shape) @ weight[0], probe**2 @ weight[0]
         informed = _informed(answered)
         if int(informed.sum()) < _FEWEST_BINS:
             continue
-        values = (probe[:, None] * weight[0] * left).sum(0) / answered.clamp_min(_SMALL)
         white = float((information / answered**2)[informed].median())
         cosines = _cosines(time, min(_COSINES, int(informed.sum()) // 4))
         if response.drifts and separable is not None:  # of which the fit has used its own part at any wavelength
-            seen = _Projection(
-                time, values, informed, white, torch.cat([transit, separable[:, None]], -1), drift, cosines
-            )
+            taken, own, usual = torch.cat([transit, separable[:, None]], -1), drift, torch.zeros_like(drift[0])
         else:  # it has used all but the orders that are told their size
-            taken, rest = torch.cat([transit, drift[:, :_WIDE_ORDERS]], -1), drift[:, _WIDE_ORDERS:]
-            seen = _Projection(
-                time, values, informed, white, taken, rest / rest.norm(dim=0) * drift[:, 0].norm(), cosines
-            )
+            left = left + high[0]
+            taken, own = torch.cat([transit, drift[:, :WIDE_ORDERS]], -1), drift[:, WIDE_ORDERS:]
+            scale = drift[:, 0].norm() / own.norm(dim=0)
+            own, usual = own * scale, (told / scale) ** 2
+        values = (probe[:, None] * weight[0] * left).sum(0) / answered.clamp_min(_SMALL)
+        seen = _Projection(time, values, informed, white, taken, own, usual, cosines)
         jitter = _jitter(seen, None) if response.jitters else None
-        slow = _slow_noise(seen, jitter, response.absent)
+        before = prior[KINDS.index(response.kind)]
+        slow, evidence = _slow_noise(seen, jitter, before)
         if response.jitters:  # each again, now that the other is known
             jitter = _jitter(seen, slow)
-            slow = _slow_noise(seen, jitter, response.absent)
-        found.append(_series(shape, cosines, slow, jitter))
+            slow, evidence = _slow_noise(seen, jitter, before)
+        found.append(Series(shape, *_both(cosines, slow, jitter), response.kind, evidence))
     return found
 
 
@@ -172,12 +179,12 @@ def _with_bands(
     expected, first = _responses(data, wavelength), int(data.photometer)
     known = [one.channels for one in expected if bool(one.channels[first:].any())]
     bands, left = unexpected(residual, weight, taken, known, first)
-    found = [_Response(band, drifts=True, absent=_ABSENT_IN_BAND, alone=alone) for band, alone in bands]
+    found = [_Response("band", band, drifts=True, alone=alone) for band, alone in bands]
     return [(one, left) for one in expected] + [(one, residual) for one in found]
 
 
-def _series(response: Tensor, cosines: Tensor, slow: Tensor, jitter: Tensor | None) -> Series:
-    """Both parts as one: on the cosines, or, as jitter is at home in bins, on these."""
+def _both(cosines: Tensor, slow: Tensor, jitter: Tensor | None) -> tuple[Tensor | None, Tensor, float]:
+    """Slow noise and jitter as one: basis, precision, rms. On the cosines, or on bins, where jitter is at home."""
     if jitter is None:
         basis, covariance = cosines, slow
         variance = ((cosines @ slow) * cosines).sum(-1)
@@ -185,7 +192,7 @@ def _series(response: Tensor, cosines: Tensor, slow: Tensor, jitter: Tensor | No
         basis, covariance = None, cosines @ slow @ cosines.T + jitter
         variance = covariance.diagonal()
     precision = torch.linalg.inv(covariance + _SMALL * torch.eye(len(covariance)).to(covariance))
-    return Series(response, basis, 0.5 * (precision + precision.T), float(variance.mean().sqrt()))
+    return basis, 0.5 * (precision + precision.T), float(variance.mean().sqrt())
 
 
 def _informed(information: Tensor) -> Tensor:
@@ -288,14 +295,16 @@ def _slow_covariances(size: int, device: torch.device) -> Tensor:
     """Covariances (L, R, R) of the cosines' coefficients: rough and smooth unit noise with each correlation time."""
     x = torch.linspace(0.0, 1.0, 8 * _COSINES, dtype=torch.float64, device=device)
     inverse = torch.linalg.pinv(torch.cat([torch.ones_like(x)[:, None], _cosines(x, size)], -1))[1:]
-    lengths = x.new_tensor(_SLOW_WINDOWS)
+    lengths = x.new_tensor(WINDOWS)
     rough = exponential_correlation(x.expand(len(lengths), -1), lengths)
     smooth = torch.exp(-0.5 * ((x[:, None] - x) / lengths[:, None, None]) ** 2)
     return inverse @ torch.cat([rough, smooth]) @ inverse.T
 
 
-def _slow_noise(seen: _Projection, jitter: Tensor | None, absent: float) -> Tensor:
-    """Mean covariance (R, R) of the cosines' coefficients over sizes and correlation times, and sizes of drift."""
+def _slow_noise(seen: _Projection, jitter: Tensor | None, prior: SlowNoise) -> tuple[Tensor, Evidence]:
+    """Mean covariance (R, R) of the cosines' coefficients over sizes and correlation times, and sizes of drift; and the
+    evidence that it is weighed by.
+    """
     cosines, informed, white = seen.cosines, seen.informed, seen.white
     size, device = cosines.shape[-1], cosines.device
     frame, scale = torch.linalg.qr(cosines[informed])
@@ -305,20 +314,16 @@ def _slow_noise(seen: _Projection, jitter: Tensor | None, absent: float) -> Tens
     slow = _slow_covariances(size, device)
     values, vectors = torch.linalg.eigh(scale @ slow @ scale.T)
     rotated = vectors.transpose(-1, -2) @ (frame.T @ torch.cat([seen.values[informed, None], columns], -1))
-    ratios = cosines.new_tensor((0.0, *_SLOW_RATIOS))
-    total = white * (ratios[:, None, None] ** 2 * values.clamp_min(0.0) + 1.0)
-    drifts = cosines.new_tensor(_DRIFT_PPM) * 1e-6
+    first = first_cell(white)
+    sizes = sizes_of(first, cosines)
+    total = sizes[:, None, None] ** 2 * values.clamp_min(0.0) + white
+    drifts = cosines.new_tensor(DRIFT_PPM) * 1e-6
     precision = cosines.new_zeros(len(drifts), columns.shape[-1])
-    precision[:, seen.taken.shape[-1] :] = (drifts.clamp_min(1e-7) ** -2)[:, None]
-    prior = _doubting(len(drifts), absent, drifts)[:, None, None] + _doubting(len(ratios), absent, ratios)[:, None]
-    log_weight = prior - 0.5 * _deviance(rotated, total, precision)
+    precision[:, seen.taken.shape[-1] :] = 1.0 / (drifts[:, None] ** 2 + seen.usual).clamp_min(_SMALL)
+    log_likelihood = -0.5 * _deviance(rotated, total, precision)
+    log_weight = log_likelihood + prior.log_prior(first, cosines)
     weight = torch.softmax(log_weight.flatten(), 0).reshape(log_weight.shape)
-    noise = white * torch.einsum("srl,r,lij->ij", weight, ratios**2, slow)
+    noise = torch.einsum("srl,r,lij->ij", weight, sizes**2, slow)
     along = torch.linalg.pinv(cosines) @ seen.drift
-    return noise + (weight.sum((1, 2)) * drifts**2).sum() * along @ along.T
-
-
-def _doubting(count: int, absent: float, like: Tensor) -> Tensor:
-    """ln of a prior (N,) that gives the first of several possibilities ``absent``, and the others equal parts."""
-    rest = (1.0 - absent) / (count - 1)
-    return like.new_tensor([absent] + [rest] * (count - 1)).log()
+    covariance = noise + (weight.sum((1, 2)) * drifts**2).sum() * along @ along.T
+    return covariance, Evidence(log_likelihood - log_likelihood.max(), first)

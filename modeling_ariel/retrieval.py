@@ -20,11 +20,13 @@ from .joint_fit import FitSettings, expansion_depths, iterate, shared_count
 from .least_squares import LinearSolution, solve
 from .light_curve_model import B2, LightCurveModel, Parameters
 from .noise import Series
+from .noise_prior import KINDS
 from .status import DOUBTFUL, FAILED
+from .telescope import VisitEvidence, without_prior
 from .verdict import Unanswered, check_white, faint, judge, memory
 from .visit_data import RetrievalError, VisitData, between_places, prepare_visit
-from .white_light import WhiteFit
-from .white_stage import check_sense, fit_white, possible
+from .white_light import ShapePrior, WhiteFit
+from .white_stage import check_sense, fit_white, possible, table_prior
 
 # Of a depth that the data say nothing about: even the mean of 283 channels must leave a prior alone.
 UNKNOWN_SIGMA = 1.0
@@ -47,7 +49,8 @@ class ClassicalFit:
     What all channels share, S parameters in the order shape, limb darkening, drift (see ``Parameters``), is given away
     from its prior's mean and in its prior's sigmas: ``shared`` (B, S), ``shared_covariance`` (B, S, S),
     ``cross_covariance`` (B, C, S) with the depths. ``free_b2`` (B, 3): mean and variance of b^2 were it allowed to be
-    negative, and where 0 is. ``table_known`` (B,): whether the star table told the shape's prior.
+    negative, and where 0 is. ``table_known`` (B,): whether the star table told the shape's prior. ``evidence`` of each
+    visit for :class:`Telescope`.
     """
 
     depth: Tensor
@@ -73,6 +76,7 @@ class ClassicalFit:
     cross_covariance: Tensor
     free_b2: Tensor
     table_known: Tensor
+    evidence: list[VisitEvidence]
 
     def select(self, visits: Tensor) -> "ClassicalFit":
         """These visits, given by their numbers."""
@@ -137,9 +141,9 @@ def _fit_visit(
         solutions, model = fit_white(data, star, wavelength, settings)
         check_sense(data, model, solutions, settings)
         check_white(data, solutions, settings.min_snr)
-        share = torch.softmax(solutions.evidence, 0)
+        share, table = torch.softmax(solutions.evidence, 0), table_prior(star, data, settings)
         chosen = [row for row in range(len(share)) if float(share[row]) > _LEAST_SHARE]
-        fits = [_joint(data, model, solutions.rows(torch.tensor([row])), settings) for row in chosen]
+        fits = [_joint(data, model, solutions.rows(torch.tensor([row])), table, settings) for row in chosen]
         return _spread(_unless_faint(_weighed(fits, share[chosen])), data, len(time))
     except RetrievalError as error:
         return _unknown(flux, FAILED, str(error), n_shared)
@@ -149,7 +153,9 @@ def _fit_visit(
         return _unknown(flux, FAILED, f"the normal equations are singular: {error}", n_shared)
 
 
-def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: FitSettings) -> ClassicalFit:
+def _joint(
+    data: VisitData, model: LightCurveModel, white: WhiteFit, table: ShapePrior, settings: FitSettings
+) -> ClassicalFit:
     """All channels, from one solution of the white curves; times from the visit's first bin."""
     with torch.no_grad():
         fitted = iterate(data, model, model.start(white), settings)
@@ -171,6 +177,7 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         white_err = torch.einsum("bc,bcd,bd->b", mean, covariance, mean).sqrt()
         beta = white_err / torch.einsum("bc,bcd,bd->b", mean, solution.certain, mean).sqrt()
         jitter_rms = _white_rms(fitted.noise, mean)
+        evidence = _evidence(model, table, fitted.noise, final, solution)
         b2_err = shared_covariance[:, B2, B2].sqrt() * model.prior.sigma[:, B2]
         status, notes = judge(
             data, model.prior, final.shape, b2_err, white_depth, data.y - end, residual, fitted.system.weight
@@ -199,7 +206,33 @@ def _joint(data: VisitData, model: LightCurveModel, white: WhiteFit, settings: F
         cross_covariance=cross,
         free_b2=free_b2,
         table_known=model.prior.known,
+        evidence=[evidence],
     )
+
+
+def _evidence(
+    model: LightCurveModel, table: ShapePrior, noise: list[Series], final: Parameters, solution: LinearSolution
+) -> VisitEvidence:
+    """What a visit says of its telescope; ``table`` as it stands."""
+    if solution.shared_covariance is None:
+        raise ValueError("solution: expected one with covariances")
+    covariance = solution.shared_covariance[0]
+    value, mean, sigma = (part[0] for part in model.shared(final))
+    by_kind = {one.kind: one.evidence for one in reversed(noise)}
+    found = VisitEvidence(tuple(by_kind.get(kind) for kind in KINDS))
+
+    def told(place: slice) -> tuple[Tensor, Tensor]:
+        return without_prior(value[place], covariance[place, place], mean[place], sigma[place])
+
+    if model.has_clock:
+        late, variance = told(slice(-1, None))
+        found.clock = float(late), float(variance)
+    if bool(table.known[0]):
+        place = slice(B2, 3)
+        shape, error = told(place)
+        unit = table.sigma[0, place]
+        found.table, found.table_covariance = (shape - table.mean[0, place]) / unit, error / (unit[:, None] * unit)
+    return found
 
 
 def _white_rms(noise: list[Series], mean: Tensor) -> Tensor:
@@ -329,6 +362,7 @@ def _unknown(flux: Tensor, status: str, note: str, n_shared: int) -> ClassicalFi
         cross_covariance=flux.new_zeros(1, flux.shape[1], n_shared),
         free_b2=flux.new_tensor([[0.0, 1.0, -1.0]]),
         table_known=torch.zeros(1, dtype=torch.bool, device=flux.device),
+        evidence=[VisitEvidence()],
     )
 
 

@@ -12,10 +12,9 @@ from .light_curve_model import LightCurveModel
 from .status import FAILED
 from .verdict import Unanswered
 from .visit_data import VisitData, band_curves
-from .white_light import WhiteFit, shape_prior, white_solutions
+from .white_light import ShapePrior, WhiteFit, shape_prior, white_solutions
 
 _CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
-_TABLE_FREEDOM = 3.0  # degrees of freedom of a t distribution: how often star tables are far off
 _WIDENINGS = 3
 _BADLY_FITTED = 1.5  # chi2 a point of the white curve
 
@@ -36,17 +35,23 @@ def possible(star: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
 def _model(
     data: VisitData, star: dict[str, Tensor], wavelength: Tensor, settings: FitSettings, wider: float = 1.0
 ) -> LightCurveModel:
-    b_sigma, speed_sigma = settings.table_sigma
     return LightCurveModel(
         data.time,
         wavelength,
         star["Ts"],
-        shape_prior(star, data.time, (wider * b_sigma, wider * speed_sigma)),
+        table_prior(star, data, settings, wider * settings.telescope.table_scale),
         settings.drift,
         settings.drift_sigma,
         settings.wavelength_sigma,
         photometer=data.photometer,
+        clock_sigma=settings.telescope.clock_sigma,
     )
+
+
+def table_prior(star: dict[str, Tensor], data: VisitData, settings: FitSettings, wider: float = 1.0) -> ShapePrior:
+    """The star table's prior, its sigmas ``wider`` than the settings say."""
+    b_sigma, speed_sigma = settings.table_sigma
+    return shape_prior(star, data.time, (wider * b_sigma, wider * speed_sigma))
 
 
 @torch.no_grad()
@@ -81,10 +86,10 @@ def _less_trusting(
     model: LightCurveModel,
 ) -> tuple[WhiteFit, LightCurveModel]:
     """The fit with the star table's sigma as wide as a t distribution has it at this pull, if that is wider."""
-    wider = 1.0
+    wider, freedom = 1.0, settings.telescope.table_freedom
     for _ in range(_WIDENINGS if bool(model.prior.known[0]) else 0):
         in_table_sigma = float(found.pull[0]) * wider**2
-        factor = math.sqrt((_TABLE_FREEDOM + in_table_sigma) / (_TABLE_FREEDOM + 2.0))
+        factor = math.sqrt((freedom + in_table_sigma) / (freedom + 2.0))
         if factor < 1.1 * wider:
             break
         wider = factor

@@ -23,6 +23,7 @@ from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings, shared_count
 from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.status import TRUSTED
+from modeling_ariel.telescope import VisitEvidence
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +171,7 @@ def classical_fit(rows: Mapping[str, Any]) -> ClassicalFit:
         weight=nothing,
         noise_scale=depth.new_ones(size, channels),
         table_known=torch.as_tensor(np.asarray(rows["fit_table_known"], bool)),
+        evidence=[VisitEvidence()] * size,
         **{name: torch.as_tensor(np.asarray(rows[column], np.float64)) for name, column in kept.items()},
     )
 
