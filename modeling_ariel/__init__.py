@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .scoring import score_2024 as score_2024
     from .scoring import score_2025 as score_2025
     from .spectrum_prior import SpectrumPrior as SpectrumPrior
+    from .telescope import Telescope as Telescope
 else:
     _HOMES = {
         "modeling_ariel": (  # which makes the classes known to transformers, also those that it only imports
@@ -41,6 +42,7 @@ else:
         "retrieval": ("ClassicalFit", "fit"),
         "scoring": ("score_2024", "score_2025"),
         "spectrum_prior": ("SpectrumPrior",),
+        "telescope": ("Telescope",),
     }
     _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -326,4 +326,4 @@ def _slow_noise(seen: _Projection, jitter: Tensor | None, prior: SlowNoise) -> t
     noise = torch.einsum("srl,r,lij->ij", weight, sizes**2, slow)
     along = torch.linalg.pinv(cosines) @ seen.drift
     covariance = noise + (weight.sum((1, 2)) * drifts**2).sum() * along @ along.T
-    return covariance, Evidence(log_likelihood - log_likelihood.max(), first)
+    return covariance, Evidence((log_likelihood - log_likelihood.max()).float().cpu().numpy(), first)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,11 +26,11 @@ _ROUNDS = 200
 class Evidence:
     """What a visit says of one response's slow noise.
 
-    ``log_likelihood`` (S, 1 + CELLS_OF_VISIT, L) of drift sizes, noise sizes, the first of them none, and kernels;
-    ``first``: number of the smallest size's cell.
+    ``log_likelihood`` (S, 1 + CELLS_OF_VISIT, L), float32, of drift sizes, noise sizes, the first of them none, and
+    kernels; ``first``: number of the smallest size's cell.
     """
 
-    log_likelihood: Tensor
+    log_likelihood: np.ndarray
     first: int
 
 
@@ -67,7 +68,7 @@ class SlowNoise:
         before = SlowNoise(self.absent, self.drifts, self.kernels, self.sizes or (1.0 / CELLS,) * CELLS)
         if not visits:
             return before
-        found, likelihood = before, torch.stack([one.log_likelihood for one in visits])  # (N, S, R, L)
+        found, likelihood = before, torch.as_tensor(np.stack([one.log_likelihood for one in visits])).double()
         firsts = [one.first for one in visits]
         for _ in range(_ROUNDS):
             log_prior = {first: found.log_prior(first, likelihood) for first in set(firsts)}

@@ -231,7 +231,8 @@ def _evidence(
         place = slice(B2, 3)
         shape, error = told(place)
         unit = table.sigma[0, place]
-        found.table, found.table_covariance = (shape - table.mean[0, place]) / unit, error / (unit[:, None] * unit)
+        found.table = ((shape - table.mean[0, place]) / unit).cpu().numpy()
+        found.table_covariance = (error / (unit[:, None] * unit)).cpu().numpy()
     return found
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,8 +38,8 @@ class VisitEvidence:
 
     noise: tuple[Evidence | None, ...] = (None,) * len(KINDS)
     clock: tuple[float, float] | None = None
-    table: Tensor | None = None
-    table_covariance: Tensor | None = None
+    table: np.ndarray | None = None
+    table_covariance: np.ndarray | None = None
 
 
 def without_prior(mean: Tensor, covariance: Tensor, prior_mean: Tensor, prior_sigma: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +119,7 @@ def _table_errors(visits: Sequence[VisitEvidence]) -> tuple[float, float]:
     if not pairs:
         start = Telescope()
         return start.table_scale, start.table_freedom
-    away, error = torch.stack([a for a, _ in pairs]), torch.stack([c for _, c in pairs if c is not None])
+    away, error = (torch.as_tensor(np.stack(part)) for part in zip(*pairs, strict=True))
     scales = away.new_tensor(_TABLE_SCALES)
     log_likelihood = torch.stack([_of_tables(away, error, scales, freedom) for freedom in _TABLE_FREEDOMS])
     share = torch.softmax((log_likelihood - 0.5 * (scales.log() / _SCALE_SPREAD) ** 2).flatten(), 0)

@@ -59,6 +59,21 @@ def predicted(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_telescope_is_learned_saved_and_used_again(dataset: Path, tmp_path: Path) -> None:
+    options = RetrieveOptions(str(dataset), tmp_path / "p.csv", mixture=False, limit=2, prior="none")
+    saved = tmp_path / "telescope.json"
+    retrieve.main(replace(options, telescope="learned", save_telescope=saved))
+    learned = json.loads(saved.read_text())
+    record = json.loads((tmp_path / "p.run.json").read_text())
+    assert record["metrics"]["telescope"] == learned
+    assert learned["clock_sigma"] != 0.03
+    first = read_predictions(tmp_path / "p.csv").mu
+    retrieve.main(replace(options, telescope=str(saved)))
+    np.testing.assert_array_equal(read_predictions(tmp_path / "p.csv").mu, first)
+    with pytest.raises(ValueError, match="expected default, learned or"):
+        retrieve.main(replace(options, telescope="usual", dry_run=True))
+
+
 def sample(path: Path, ids: list[int], channels: int = 283) -> Path:
     header = ["planet_id", *(f"wl_{i + 1}" for i in range(channels)), *(f"sigma_{i + 1}" for i in range(channels))]
     with path.open("w", newline="") as file:

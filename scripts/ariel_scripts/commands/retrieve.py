@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from modeling_ariel.predictions import check_name, write_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 from modeling_ariel.status import OK, best_status, count_statuses, counted, counts_text, planet_note
+from modeling_ariel.telescope import Telescope, VisitEvidence
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,8 @@ NEEDED = (
     "Ts",
 )
 
+LEARNED_FROM = 300  # visits
+
 Array = NDArray[np.float64]
 Row = dict[str, Any]  # of the dataset
 FittedPlanet = tuple[int, Tensor, Tensor, Array | None, str, str]  # depth (C,), covariance (C, C), truth, …
@@ -54,11 +59,12 @@ def main(options: RetrieveOptions) -> None:
     """Fit all visits, turn the fits of each planet into a prediction, and write them."""
     out, split = options.out, options.split
     check_name(out)
-    settings = FitSettings(drift=options.drift)
     curves = locate_dataset(options.dataset, options.dataset_revision)
     index = count_visits(curves, split, options.limit)
     if options.dry_run:
         _make_judge(options, curves)  # checks its prior
+        if options.telescope != "learned":
+            _telescope(options, curves, index)
         counts = (number_of(len(index), "planet"), number_of(sum(index.values()), "visit"))
         logger.info("%s, %s of %s, split %s", *counts, options.dataset, split)
         return
@@ -66,18 +72,24 @@ def main(options: RetrieveOptions) -> None:
     with run_record(out.parent, "retrieve", options.record(), options.seed, name=name) as run:
         with run.timed("prior"):
             judge = _make_judge(options, curves)
+        with run.timed("telescope"):
+            telescope = _telescope(options, curves, index)
+        settings = FitSettings(drift=options.drift, telescope=telescope)
         with run.timed("fit"):
             for fitted in _planets(curves, split, index, settings, options.batch):
                 judge.add(*fitted)
         predictions = judge.finish()
         if options.save_prior is not None:
             judge.save(options.save_prior)
+        if options.save_telescope is not None:
+            telescope.save(options.save_telescope)
         found = count_statuses(predictions.extra["status"])
         run.metrics.update(
             dataset=curves.record(),
             planets=len(index),
             status=found,
             sigma_factors=judge.factors,
+            telescope=asdict(telescope),
         )
         write_predictions(out, predictions, run.record())
     logger.info("%s: %s, %s", out, number_of(len(index), "planet"), counts_text(found))
@@ -87,14 +99,9 @@ def _planets(
     dataset: Located, split: str, index: dict[int, int], settings: FitSettings, batch: int
 ) -> Iterator[FittedPlanet]:
     """Planets, each once all of its visits have come."""
-    axes: dict[str, Tensor] = {}
     waiting: dict[int, list[tuple[Tensor, Tensor, str, str]]] = {}
-    with tqdm(total=sum(index.values()), unit="visit", desc="fit") as bar, torch.no_grad():
-        for rows in _batches(dataset, split, index, batch):
-            layout = str(rows[0]["layout"])
-            if layout not in axes:
-                axes[layout] = torch.as_tensor(wavelengths_of(dataset, layout))
-            fitted = _fit_rows(rows, axes[layout], settings)
+    with tqdm(total=sum(index.values()), unit="visit", desc="fit") as bar:
+        for rows, fitted in _fits(dataset, split, index, settings, batch):
             for number, row in enumerate(rows):
                 planet, status, note = int(row["planet_id"]), fitted.status[number], fitted.notes[number]
                 visits = waiting.setdefault(planet, [])
@@ -108,6 +115,38 @@ def _planets(
                     both = combine_visits([depths[n] for n in kept], [covariances[n] for n in kept])
                     yield planet, *both, _truth(row), best_status(states), planet_note(states, notes)
             bar.update(len(rows))
+
+
+def _fits(
+    dataset: Located, split: str, index: dict[int, int], settings: FitSettings, batch: int
+) -> Iterator[tuple[list[Row], ClassicalFit]]:
+    """Rows of the wanted planets with their fits, ``batch`` visits at a time."""
+    axes: dict[str, Tensor] = {}
+    for rows in _batches(dataset, split, index, batch):
+        layout = str(rows[0]["layout"])
+        if layout not in axes:
+            axes[layout] = torch.as_tensor(wavelengths_of(dataset, layout))
+        with torch.no_grad():
+            yield rows, _fit_rows(rows, axes[layout], settings)
+
+
+def _telescope(options: RetrieveOptions, dataset: Located, index: dict[int, int]) -> Telescope:
+    """What the fit takes for usual."""
+    if options.telescope == "default":
+        return Telescope()
+    if options.telescope != "learned":
+        if not Path(options.telescope).is_file():
+            raise ValueError(f"telescope: expected default, learned or a JSON file, found {options.telescope!r}")
+        return Telescope.load(Path(options.telescope))
+    seen = list[VisitEvidence]()
+    some = dict(islice(index.items(), LEARNED_FROM))
+    with tqdm(total=min(sum(some.values()), LEARNED_FROM), unit="visit", desc="telescope") as bar:
+        for rows, fitted in _fits(dataset, options.split, some, FitSettings(drift=options.drift), options.batch):
+            seen += fitted.evidence
+            bar.update(len(rows))
+            if len(seen) >= LEARNED_FROM:
+                break
+    return Telescope.learn(seen)
 
 
 def _truth(row: Row) -> Array | None:

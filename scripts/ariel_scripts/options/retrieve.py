@@ -34,6 +34,14 @@ class RetrieveOptions:
     save_prior: Annotated[Path | None, typer.Option(help="Write the prior learned from all labels here.")] = None
     folds: Annotated[int, typer.Option(help="Folds of --prior dataset.", min=2)] = 5
     drift: Annotated[str, typer.Option(help="joint (separable) or channel (each by itself).")] = "joint"
+    telescope: Annotated[
+        str,
+        typer.Option(
+            help="What is usual for its visits (slow noise, clocks, star tables): default, learned from at most 300 of "
+            "these visits, which are fitted twice, or a FILE of --save-telescope."
+        ),
+    ] = "default"
+    save_telescope: Annotated[Path | None, typer.Option(help="Write what was taken for usual here, as JSON.")] = None
     batch: Annotated[int, typer.Option(help="Visits in memory at a time.", min=1)] = 16
     limit: Annotated[int | None, typer.Option(help="At most this many planets.")] = None
     seed: Annotated[int, typer.Option(help="Of the folds and of the simulated prior.")] = 0
@@ -41,5 +49,5 @@ class RetrieveOptions:
 
     def record(self) -> dict[str, Any]:
         """What decides the result."""
-        names = ("dataset", "dataset_revision", "split", "prior", "mixture", "folds", "drift")
+        names = ("dataset", "dataset_revision", "split", "prior", "mixture", "folds", "drift", "telescope")
         return {name: getattr(self, name) for name in (*names, "limit", "seed")}
