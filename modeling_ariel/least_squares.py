@@ -12,9 +12,12 @@ complement of the normal equations, exact and cheap (see Boyd & Vandenberghe, Co
 
 import math
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
+
+_BLOCK = 2**17  # numbers at a time
 
 
 @dataclass
@@ -45,9 +48,16 @@ class SeriesColumns:
         return values if self.basis is None else values @ self.basis
 
     def curve(self, coefficients: Tensor) -> Tensor:
-        """Of coefficients (B, R) in each channel (B, C, T)."""
-        series = coefficients if self.basis is None else coefficients @ self.basis.T
-        return self.response[:, None] * series[:, None]
+        """The series (B, T) of coefficients (B, R)."""
+        return coefficients if self.basis is None else coefficients @ self.basis.T
+
+    def product(self, other: "SeriesColumns", information: Tensor) -> Tensor:
+        """This basis with another one, (B, R, R') under weights (B, T)."""
+        if other.basis is None:
+            right = torch.diag_embed(information)
+        else:
+            right = information[..., None] * other.basis
+        return right if self.basis is None else self.basis.T @ right
 
 
 @dataclass
@@ -98,59 +108,120 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
     The mean is linear in ``residual`` (B, C, T), and autograd sees just that: the matrices are constants of the step.
     """
     n, n_shared = len(system.own_precision), system.shared_precision.shape[-1]
-    weighted, mixing = system.columns * system.weight[:, :, None], system.mixing
-    mixed = mixing.transpose(-1, -2)  # (B, C, n + S, N)
-    gram = mixed @ (weighted @ system.columns.transpose(-1, -2)) @ mixing
-    projected = (mixed @ (weighted @ residual[..., None])).squeeze(-1)
-    own_own = gram[..., :n, :n] + torch.diag_embed(system.own_precision)
-    own_rest, rest_rest = gram[..., :n, n:], gram[..., n:, n:].sum(1) + torch.diag_embed(system.shared_precision)
-    rest_rhs = projected[..., n:].sum(1) + system.prior_pull
+    pushed = system.weight * residual
+    projected = (system.mixing.mT @ (system.columns @ pushed[..., None])).squeeze(-1)
+    pulls = [projected[..., n:].sum(1) + system.prior_pull]
     if system.series and system.light is not None:
-        cross, corner, rhs = _series_blocks(system.series, system.light, system.weight, weighted, residual)
-        own_rest = torch.cat([own_rest, mixed[..., :n, :] @ cross], -1)
-        border = mixing[..., n:].flatten(1, 2).transpose(-1, -2) @ cross.flatten(1, 2)
-        rest_rest = torch.cat(
-            [torch.cat([rest_rest, border], -1), torch.cat([border.transpose(-1, -2), corner], -1)], -2
-        )
-        rest_rhs = torch.cat([rest_rhs, rhs], -1)
-    factor = torch.linalg.cholesky(own_own)
-    reduced = torch.linalg.solve_triangular(factor, own_rest, upper=False)  # (B, C, n, R)
-    reduced_rhs = torch.linalg.solve_triangular(factor, projected[..., :n, None], upper=False)
-    flat = reduced.flatten(1, 2)
-    schur_factor = torch.linalg.cholesky(rest_rest - flat.transpose(-1, -2) @ flat)
-    rest_rhs = rest_rhs - (flat.transpose(-1, -2) @ reduced_rhs.flatten(1, 2)).squeeze(-1)
-    rest = torch.cholesky_solve(rest_rhs[..., None], schur_factor)
-    own = torch.linalg.solve_triangular(
-        factor.transpose(-1, -2), reduced_rhs - reduced @ rest[:, None], upper=True
-    ).squeeze(-1)
+        pushed = pushed * system.light
+        pulls += [one.spread(one.response @ pushed) for one in system.series]
+    factors = _factors(system)
+    own_right = factors.own @ projected[..., :n, None]
+    right = torch.cat(pulls, -1)[..., None] - factors.reduced.flatten(1, 2).mT @ own_right.flatten(1, 2)
+    rest = factors.solve_rest(right)
     solution = LinearSolution(
-        own,
+        factors.own_beside(own_right, rest),
         rest[..., 0],
         torch.zeros_like(residual),
-        *_covariances(factor, reduced, schur_factor, n_shared, with_covariance),
+        *_covariances(factors, n_shared, with_covariance),
     )
     if system.bound is not None:
-        solution = _truncate(system.bound, solution, (factor, reduced, schur_factor))
-    sizes = [n_shared, *(len(one.precision) for one in system.series)]
-    shared, *coefficients = solution.shared.split(sizes, -1)
+        solution = _truncate(system.bound, solution, factors)
+    shared, *coefficients = solution.shared.split([n_shared, *(len(one.precision) for one in system.series)], -1)
     if system.series and system.light is not None:
-        curves = [one.curve(values) for one, values in zip(system.series, coefficients, strict=True)]
-        solution.series = system.light * torch.stack(curves).sum(0)
+        curves = torch.stack([one.curve(values) for one, values in zip(system.series, coefficients, strict=True)], -2)
+        solution.series = system.light * (torch.stack([one.response for one in system.series], -1) @ curves)
     return replace(solution, shared=shared)
 
 
-def _truncate(bound: Bound, solution: LinearSolution, factors: tuple[Tensor, Tensor, Tensor]) -> LinearSolution:
+@dataclass
+class _Factors:
+    """The normal matrix, factored: own parameters of each channel, then the R that all share, series included.
+
+    ``own`` (B, C, n, n) inverses of the own blocks' lower Cholesky factors; ``reduced`` (B, C, n, R) those times the
+    blocks between own and shared; ``rest`` (B, R, R) the factor of the Schur complement.
+    """
+
+    own: Tensor
+    reduced: Tensor
+    rest: Tensor
+
+    def solve_rest(self, right: Tensor) -> Tensor:
+        """Shared part (B, R, k) of the solution for reduced right sides (B, R, k)."""
+        half = torch.linalg.solve_triangular(self.rest, right, upper=False)
+        return torch.linalg.solve_triangular(self.rest.mT, half, upper=True)
+
+    def own_beside(self, right: Tensor | float, rest: Tensor) -> Tensor:
+        """Own part (B, C, n) beside the shared one (B, R, 1), for a right side (B, C, n, 1) times ``own``."""
+        return (self.own.mT @ (right - self.reduced @ rest[:, None])).squeeze(-1)
+
+
+def _factors(system: LinearSystem) -> _Factors:
+    """Factors of the normal matrix; only its lower triangle is written, as only that is read."""
+    series, n_shared = system.series, system.shared_precision.shape[-1]
+    own_own, own_shared, shared_shared, own_lit, border = _blocks(system)
+    own_factor = torch.linalg.cholesky(own_own)
+    eye = torch.eye(own_own.shape[-1], dtype=own_own.dtype, device=own_own.device)
+    own = torch.linalg.solve_triangular(own_factor, eye.expand_as(own_factor), upper=False)
+    between = [own_shared, *(one.response[:, None, None] * one.spread(own_lit) for one in series)]
+    reduced = own @ torch.cat(between, -1)
+    flat = reduced.flatten(1, 2)
+    rest = reduced.new_zeros(len(flat), flat.shape[-1], flat.shape[-1])
+    rest[:, :n_shared, :n_shared] = shared_shared
+    information = system.weight * system.light**2 if system.light is not None else system.weight
+    ends = list(accumulate([len(one.precision) for one in series], initial=n_shared))
+    places = [slice(first, end) for first, end in pairwise(ends)]
+    for k, (one, rows) in enumerate(zip(series, places, strict=True)):
+        rest[:, rows, :n_shared] = one.spread(border[:, k]).mT
+        for other, columns in zip(series[: k + 1], places, strict=False):
+            rest[:, rows, columns] = one.product(other, (one.response * other.response) @ information)
+        rest[:, rows, rows] += one.precision
+    for rows in (slice(n_shared), *places):
+        rest[:, rows, : rows.stop] -= flat[..., rows].mT @ flat[..., : rows.stop]
+    return _Factors(own, reduced, torch.linalg.cholesky(rest))
+
+
+def _blocks(system: LinearSystem) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Blocks of the normal matrix, own with own (B, C, n, n), own with shared (B, C, n, S), shared with shared, and
+    what the series' bases are to be laid along: own columns times weight and light (B, C, n, T), and the sums over
+    channels of shared ones times each response (B, K, S, T).
+
+    A few channels at a time: what is made of them stays in the processor's cache.
+    """
+    batch, channels, n_columns, bins = system.columns.shape
+    own, shared = system.mixing.tensor_split([len(system.own_precision)], -1)
+    grams, own_lit = [], []
+    border = system.columns.new_zeros(batch, len(system.series), shared.shape[-1], bins)
+    for some in torch.arange(channels).split(max(1, _BLOCK // (n_columns * bins))):
+        block = slice(int(some[0]), int(some[-1]) + 1)
+        columns = system.columns[:, block]
+        weighted = columns * system.weight[:, block, None]
+        grams.append(weighted @ columns.mT)
+        if system.series and system.light is not None:
+            lit = weighted.mul_(system.light[:, block, None])
+            own_lit.append(own[:, block].mT @ lit)
+            factor = torch.stack([one.response[block, None, None] * shared[:, block] for one in system.series], 1)
+            border += factor.flatten(2, 3).mT @ lit.flatten(1, 2)[:, None]
+    gram = torch.cat(grams, 1)
+    return (
+        own.mT @ gram @ own + torch.diag_embed(system.own_precision),
+        own.mT @ gram @ shared,
+        (shared.mT @ gram @ shared).sum(1) + torch.diag_embed(system.shared_precision),
+        torch.cat(own_lit, 1) if own_lit else gram.new_zeros(0),
+        border,
+    )
+
+
+def _truncate(bound: Bound, solution: LinearSolution, factors: _Factors) -> LinearSolution:
     """Condition the Gaussian solution on one shared parameter staying above its bound, by its first two moments.
 
     The other parameters follow along their covariance with it. ``solution.shared`` holds the series too.
     """
     index, rest = bound.index, solution.shared
-    factor, reduced, schur_factor = factors
     unit = torch.zeros_like(rest)
     unit[:, index] = 1.0
-    with_rest = torch.cholesky_solve(unit[..., None], schur_factor)  # covariance of everything shared with it
-    with_own = -torch.linalg.solve_triangular(factor.transpose(-1, -2), reduced @ with_rest[:, None], upper=True)
-    with_rest, with_own = with_rest[..., 0], with_own[..., 0]
+    with_rest = factors.solve_rest(unit[..., None])  # covariance of everything shared with it
+    with_own = factors.own_beside(0.0, with_rest)
+    with_rest = with_rest[..., 0]
     size2 = with_rest[:, index].clamp_min(1e-300)
     size = size2.sqrt()
     alpha = (bound.low - rest[:, index]) / size
@@ -196,52 +267,29 @@ def truncated_root(alpha: Tensor, nodes: int = 256) -> tuple[Tensor, Tensor]:
     return mean + alpha, (1.0 - variance).clamp(0.0, 1.0)
 
 
-def _series_blocks(
-    series: list[SeriesColumns], light: Tensor, weight: Tensor, weighted: Tensor, residual: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Normal-matrix blocks of the series with the columns (B, C, N, R) and themselves, and the right side."""
-    lit = weighted * light[:, :, None]
-    along = {id(one.basis): one.spread(lit) for one in series}  # most have one basis
-    cross = torch.cat([one.response[:, None, None] * along[id(one.basis)] for one in series], -1)
-    information, pushed = weight * light**2, weight * light * residual
-    rows = []
-    for k, one in enumerate(series):
-        blocks = []
-        for m, other in enumerate(series):
-            common = torch.diag_embed(((one.response * other.response)[:, None] * information).sum(1))
-            block = one.spread(other.spread(common).transpose(-1, -2)).transpose(-1, -2)
-            blocks.append(block + one.precision if k == m else block)
-        rows.append(torch.cat(blocks, -1))
-    rhs = [one.spread((one.response[:, None] * pushed).sum(1)) for one in series]
-    return cross, torch.cat(rows, -2), torch.cat(rhs, -1)
-
-
 def _covariances(
-    factor: Tensor, reduced: Tensor, schur_factor: Tensor, n_shared: int, whole: bool
+    factors: _Factors, n_shared: int, whole: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, None, Tensor | None]:
     """Variance (B, C) of the first own parameter, everything else marginalised; and, where ``whole``, its covariance.
 
     With it those of the shared parameters (B, S, S) and between the two (B, C, S), and that of the first own parameter
     were the series known.
     """
-    first = torch.zeros_like(factor[..., :1])
-    first[..., 0, 0] = 1.0
-    row = torch.linalg.solve_triangular(factor, first, upper=False)  # (B, C, n, 1)
-    alone = (row**2).sum((-2, -1))
-    sensitivity = (row * reduced).sum(-2)  # (B, C, R)
-    spread = torch.linalg.solve_triangular(schur_factor, sensitivity.transpose(-1, -2), upper=False)
+    row = factors.own[..., 0]  # (B, C, n)
+    alone = (row**2).sum(-1)
+    sensitivity = (row[..., None, :] @ factors.reduced).squeeze(-2)  # (B, C, R)
+    spread = torch.linalg.solve_triangular(factors.rest, sensitivity.mT, upper=False)
     variance = alone + (spread**2).sum(-2)
     if not whole:
         return variance, None, None, None, None, None
-    unit = torch.eye(schur_factor.shape[-1], n_shared, dtype=factor.dtype, device=factor.device)
-    columns = torch.linalg.solve_triangular(schur_factor, unit.expand(len(factor), -1, -1), upper=False)
-    covariance = torch.diag_embed(alone) + spread.transpose(-1, -2) @ spread
-    leading = spread[..., :n_shared, :]  # the factor's first rows are those of the shared parameters alone
+    unit = torch.eye(spread.shape[1], n_shared, dtype=spread.dtype, device=spread.device)
+    columns = torch.linalg.solve_triangular(factors.rest, unit.expand(len(spread), -1, -1), upper=False)
+    leading = spread[:, :n_shared]  # the factor's first rows are those of the shared parameters alone
     return (
         variance,
-        covariance,
-        columns.transpose(-1, -2) @ columns,
-        -spread.transpose(-1, -2) @ columns,
+        torch.diag_embed(alone) + spread.mT @ spread,
+        columns.mT @ columns,
+        -spread.mT @ columns,
         None,
-        torch.diag_embed(alone) + leading.transpose(-1, -2) @ leading,
+        torch.diag_embed(alone) + leading.mT @ leading,
     )

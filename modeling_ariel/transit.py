@@ -54,35 +54,43 @@ def _edge_angles(z: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     return planet, star
 
 
-def _moments_of_points(z: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """:func:`hidden_moments` of a flat list of points (n,)."""
+def _moments_of_points(z: Tensor, k: Tensor) -> Tensor:
+    """:func:`hidden_moments` of a flat list of points: (n, 3, 3), value and derivatives first.
+
+    They are means over the planet's arc of f(mu) and of cos(phi) f(mu), phi from the star's direction: closed forms
+    where f is 1 or mu^2, which is linear in cos(phi).
+    """
     planet, star = _edge_angles(z, k)
     nodes, weights = _quadrature(z.dtype, z.device)
-    sin2 = torch.sin(0.5 * planet[:, None] * nodes).square_()  # sin^2 of half the angle from the star's centre
+    sin2 = torch.sin(0.5 * planet[:, None] * nodes).square_()  # sin^2(phi / 2), phi = planet * node
     mu2 = torch.addcmul(((1.0 - z + k) * (1.0 + z - k))[:, None], sin2, (-4.0 * z * k)[:, None]).clamp_(_TINY, 1.0)
-    mu = torch.sqrt(mu2)
+    mu = mu2.sqrt_()
     cos = sin2.mul_(-2.0).add_(1.0)
-    field = (1.0 + mu + mu2) / (1.0 + mu)  # 3 g(rho) of the intensity mu; the others are 1/2 and (1 + mu^2) / 4
-    scale = 2.0 * k * planet  # both halves of the arc, k dphi with phi = planet * s
-    constant, by_field, by_mu2 = weights.sum(), field @ weights, mu2 @ weights
-    cos_sum, cos_field, cos_mu, cos_mu2 = (
-        cos @ weights,
-        (cos * field) @ weights,
-        (cos * mu) @ weights,
-        (cos * mu2) @ weights,
-    )
-    moments = torch.stack(
+    rest = (1.0 + mu).reciprocal_()  # mu + rest is 3 g(rho) of the intensity mu; the others are 1/2, (1 + mu^2) / 4
+    mean_mu, mean_rest = mu @ weights, rest @ weights
+    cos_mu, cos_rest = mu.mul_(cos) @ weights, rest.mul_(cos) @ weights
+    mean_cos = torch.sinc(planet / math.pi)
+    mean_cos2 = 0.5 + 0.5 * mean_cos * torch.cos(planet)
+    constant, slope = 1.0 - z**2 - k**2, 2.0 * z * k  # of mu^2 in cos(phi)
+    mean_mu2, cos_mu2 = constant + slope * mean_cos, constant * mean_cos + slope * mean_cos2
+    scale = 2.0 * k * planet  # both halves of the arc
+    result = torch.stack(
         [
-            0.5 * (k * constant - z * cos_sum),
-            (k * by_field - z * cos_field) / 3.0,
-            0.25 * (k * (constant + by_mu2) - z * (cos_sum + cos_mu2)),
+            0.5 * (k - z * mean_cos),
+            (k * (mean_mu + mean_rest) - z * (cos_mu + cos_rest)) / 3.0,
+            0.25 * (k * (1.0 + mean_mu2) - z * (mean_cos + cos_mu2)),
+            -mean_cos,
+            -cos_mu,
+            -cos_mu2,
+            torch.ones_like(z),
+            mean_mu,
+            mean_mu2,
         ],
         -1,
     )
-    moments = moments * scale[:, None] + star[:, None] * z.new_tensor([1.0, 2.0 / 3.0, 0.5])
-    by_z = torch.stack([cos_sum, cos_mu, cos_mu2], -1) * -scale[:, None]
-    by_k = torch.stack([constant.expand_as(by_mu2), mu @ weights, by_mu2], -1) * scale[:, None]
-    return moments, by_z, by_k
+    result = (result * scale[:, None]).unflatten(-1, (3, 3))
+    result[:, 0] += star[:, None] * z.new_tensor([1.0, 2.0 / 3.0, 0.5])
+    return result
 
 
 def hidden_moments(z: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,12 +106,10 @@ def hidden_moments(z: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     z, k = torch.broadcast_tensors(z, k)
     hidden = torch.nonzero((z < 1.0 + k).reshape(-1)).squeeze(-1)
     flat_z, flat_k = z.reshape(-1)[hidden], k.reshape(-1)[hidden]
-    results = [z.new_zeros(z.numel(), 3) for _ in range(3)]
-    for start in range(0, len(hidden), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        for result, part in zip(results, _moments_of_points(flat_z[block], flat_k[block]), strict=True):
-            result[hidden[block]] = part
-    moments, by_z, by_k = (result.reshape(*z.shape, 3) for result in results)
+    result = z.new_zeros(z.numel(), 3, 3)
+    for some, some_z, some_k in zip(*(values.split(_BLOCK) for values in (hidden, flat_z, flat_k)), strict=True):
+        result[some] = _moments_of_points(some_z, some_k)
+    moments, by_z, by_k = result.reshape(*z.shape, 3, 3).unbind(-2)
     return moments, by_z, by_k
 
 
@@ -205,20 +211,13 @@ def binned_moments(
         ``moments`` (B, J, T, 3), their derivatives by shape (B, J, T, 3, 3; the last axis is t0, b^2, ln speed) and by
         k (B, J, T, 3). The average takes 3 Gauss-Legendre points a bin: ingress bends within one.
     """
-    total: list[Tensor] = []
-    for offset, weight in zip((-math.sqrt(0.15), 0.0, math.sqrt(0.15)), (5 / 18, 8 / 18, 5 / 18), strict=True):
-        at = time + offset * width[:, None]
-        z, by_shape = separation(
-            at,
-            shape[:, :1],
-            shape[:, 1:2],
-            shape[:, 2:].exp(),
-            rate[:, None],
-            None if repeats is None else repeats[:, None],
-        )
-        moments, by_z, by_k = hidden_moments(z[:, None], k[:, :, None])
-        parts = [moments, by_z.unsqueeze(-1) * by_shape[:, None, :, None, :], by_k]
-        total = (
-            [weight * p for p in parts] if not total else [t + weight * p for t, p in zip(total, parts, strict=True)]
-        )
-    return total[0], total[1], total[2]
+    offsets = math.sqrt(0.15) * time.new_tensor([-1.0, 0.0, 1.0])[:, None]
+    weights = time.new_tensor([5.0, 8.0, 5.0])[:, None, None] / 18.0
+    z, by_shape = separation(
+        time[:, None] + offsets * width[:, None, None],  # (B, 3, T)
+        *(shape[:, None, :1], shape[:, None, 1:2], shape[:, None, 2:].exp(), rate[:, None, None]),
+        None if repeats is None else repeats[:, None, None],
+    )
+    moments, by_z, by_k = hidden_moments(z[:, None], k[:, :, None, None])  # (B, J, 3, T, 3)
+    by_shape = by_z[..., None] * (weights * by_shape)[:, None, :, :, None]
+    return (weights * moments).sum(2), by_shape.sum(2), (weights * by_k).sum(2)
