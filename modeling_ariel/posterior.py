@@ -86,7 +86,7 @@ class VisitPosterior:
         eigenvalues = eigenvalues.clamp_min(0.0)
         basis = torch.linalg.solve_triangular(factor.transpose(-1, -2), vectors, upper=True)
         with_common, with_features = common @ basis, features @ basis
-        surprise = prior.surprise or Surprise.none(len(prior.mean))
+        surprise = prior.surprise or Surprise.none(prior.mean)
         sizes2 = surprise.variances / _UNIT**2
         variance, residuals = [], []
         for scale2, (roots, log_weights) in zip(prior.scales**2, surprise.beside(prior.weights), strict=True):
@@ -153,8 +153,8 @@ class VisitPosterior:
             [self.log_weights[:, None] + evidence, (evidence[:, :, beside, None] + extra).flatten(2)], 2
         )
         share = torch.softmax(log_weight, -1)  # (P, D, N)
-        mean = (share[..., None] * means).sum(2)
-        variance = (share[..., None] * (variance[:, None] + (means - mean[:, :, None]) ** 2)).sum(2)
+        mean = (share[:, :, None] @ means)[:, :, 0]
+        variance = share @ variance + (share[:, :, None] @ (means - mean[:, :, None]) ** 2)[:, :, 0]
         sigma = _UNIT * variance.double().clamp_min(1e-12).sqrt()
         own, others = share[..., :components], share[..., components:].unflatten(-1, extra.shape[2:]).sum(-1)
         share = own.index_add(-1, beside, others)

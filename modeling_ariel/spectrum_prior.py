@@ -72,7 +72,7 @@ class SpectrumPrior:
                 f"{tuple(covariance.shape)}"
             )
         innovation = depth - self.mean
-        surprise = self.surprise or Surprise.none(len(self.mean))
+        surprise = self.surprise or Surprise.none(self.mean)
         log_weights = (self.weights * (1.0 - surprise.share)).log()
         means, spreads, evidence, residuals = [], [], [], []
         for prior, weight, (roots, beside) in zip(

@@ -39,9 +39,9 @@ class Surprise:
         return cls(roots, torch.tensor(SIZES, dtype=torch.float64, device=roots.device) ** 2, share)
 
     @classmethod
-    def none(cls, channels: int) -> "Surprise":
-        """No residuals."""
-        return cls(torch.zeros(0, channels, 1).double(), torch.zeros(1).double(), 0.0)
+    def none(cls, mean: Tensor) -> "Surprise":
+        """No residuals about spectra ``mean`` (C,)."""
+        return cls(mean.new_zeros(0, len(mean), 1), mean.new_zeros(1), 0.0)
 
     @staticmethod
     def scales(components: int) -> range:
