@@ -28,6 +28,7 @@ class ArielConfig(PreTrainedConfig):
         sigma_floor_ppm: smallest sigma that is ever answered [ppm].
         depth_mean, depth_scale: depths that physics="none" starts from: their mean and 1 sigma.
         prior_components: scales of features in the prior over spectra.
+        prior_surprise: share of that prior for spectra unlike what it learned, 0 for none, as in older checkpoints.
         n_shared: parameters that the fit shares between channels.
         n_star_features: numbers that describe the star.
     """
@@ -60,6 +61,7 @@ class ArielConfig(PreTrainedConfig):
     depth_mean: float = 2.55e-3
     depth_scale: float = 1.73e-3
     prior_components: int = 5
+    prior_surprise: float = 0.0
     n_shared: int = 23
     n_star_features: int = 16
 
@@ -104,7 +106,7 @@ class ArielConfig(PreTrainedConfig):
         for name in ("max_log_scale", "sigma_floor_ppm", "depth_scale"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}: expected above 0, found {getattr(self, name)}")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "prior_surprise"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
         if not 0.0 < self.mask_ratio < 1.0:

@@ -1,7 +1,8 @@
 """The classical posterior as a layer: light curves to spectra with errors, by the fit, the populations and the prior.
 
 What it knows is kept in buffers that travel with the checkpoint: a scale-mixture prior over spectra, and populations of
-the parameters that channels share, for visits without a star table and with one. All of it runs in float64.
+the parameters that channels share, for visits without a star table and with one. All of it runs in float64. The prior's
+room for surprise needs no buffer: it follows from wavelengths and config.
 """
 
 import math
@@ -18,6 +19,7 @@ from .populations import Population, Shared
 from .posterior import ScaleMixture, VisitPosterior, combine_visits
 from .retrieval import ClassicalFit, fit
 from .status import best_status, counted, planet_note
+from .surprise import Surprise
 
 _SMOOTH, _FEATURES, _NUGGET = 20.0, 1.5e-4, 2e-6  # prior before any is learned: channels, depth, depth
 
@@ -27,7 +29,7 @@ class ClassicalPosterior:
     """What the network starts from, P planets of B visits.
 
     ``mean``, ``sigma`` (P, C) posterior [depth]; ``depth``, ``depth_sigma`` (P, C) before the prior over spectra;
-    ``share`` (P, K) of the prior's components; ``shared``, ``shared_sigma`` (P, S) parameters common to channels, in
+    ``share`` (P, K) of the prior's scales; ``shared``, ``shared_sigma`` (P, S) parameters common to channels, in
     sigmas of their population; ``residual`` (B, T, C) of the fit [sigma]; ``status`` of each planet, and ``notes`` that
     say why, empty where there is nothing to say; ``covariance`` (P, C, C) of ``depth``.
     """
@@ -112,18 +114,20 @@ class ArielPhysics(nn.Module):
             init.constant_(self.population_b_sigma, math.inf)
 
     def spectrum_prior(self) -> ScaleMixture:
-        """The prior over spectra, float64."""
+        """The prior over spectra, float64, with as much room for surprise as the config says."""
+        share = self.config.prior_surprise
         return ScaleMixture(
             self.prior_mean.double(),
             self.prior_common.double() + self.prior_common_rest.double(),
             self.prior_features.double() + self.prior_features_rest.double(),
             self.prior_scales.double(),
             self.prior_weights.double(),
+            Surprise.of(self.wavelength, share) if share else None,
         )
 
     @torch.no_grad()
     def set_spectrum_prior(self, prior: ScaleMixture) -> None:
-        """Take another prior with as many components; ValueError where it has not."""
+        """Take another prior with as many components, its surprise apart; ValueError where it has other components."""
         if prior.common.shape != self.prior_common.shape or len(prior.scales) != len(self.prior_scales):
             raise ValueError(
                 f"prior: expected {len(self.prior_scales)} scales over {len(self.prior_mean)} channels, found "

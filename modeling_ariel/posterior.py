@@ -2,29 +2,35 @@
 
 The prior's components differ in the size s of the spectra's features alone: covariance A + s^2 F. One generalised
 eigenvalue problem, F w = lambda (A + Sigma) w, then serves every component and every depth measured with covariance
-Sigma (simultaneous diagonalisation: Golub & Van Loan, Matrix Computations, section 8.7).
+Sigma (simultaneous diagonalisation: Golub & Van Loan, Matrix Computations, section 8.7). Residuals beside the
+components are of low rank, and added to them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from .spectrum_prior import PriorError, SpectrumPrior
+from .surprise import Residuals, Surprise
 
 _UNIT = 1e-4  # depths are counted in 100 ppm, so that float32 holds their squares
 
 
 @dataclass
 class ScaleMixture:
-    """``mean`` (C,), ``common`` A and ``features`` F (C, C), ``scales`` and ``weights`` (K,): N(mean, A + s^2 F)."""
+    """``mean`` (C,), ``common`` A and ``features`` F (C, C), ``scales`` and ``weights`` (K,): N(mean, A + s^2 F).
+
+    ``surprise`` gives a share of the weights to residuals beside them.
+    """
 
     mean: Tensor
     common: Tensor
     features: Tensor
     scales: Tensor
     weights: Tensor
+    surprise: Surprise | None = None
 
     @classmethod
     def of(cls, prior: SpectrumPrior, scales: tuple[float, ...]) -> "ScaleMixture":
@@ -39,7 +45,7 @@ class ScaleMixture:
             low, high = int(s.argmin()), int(s.argmax())
             features = (covariances[high] - covariances[low]) / (s[high] ** 2 - s[low] ** 2)
             common = covariances[low] - s[low] ** 2 * features
-        mixture = cls(prior.mean.double(), common, features, s, prior.weights.double())
+        mixture = cls(prior.mean.double(), common, features, s, prior.weights.double(), prior.surprise)
         if not torch.allclose(mixture.prior().covariances, covariances, rtol=1e-6, atol=1e-15):
             raise PriorError("prior: expected covariances A + s^2 F, found components that differ in more than scale")
         return mixture
@@ -47,7 +53,7 @@ class ScaleMixture:
     def prior(self) -> SpectrumPrior:
         """As a general mixture."""
         covariances = self.common + self.scales[:, None, None] ** 2 * self.features
-        return SpectrumPrior(self.mean, covariances, self.weights)
+        return SpectrumPrior(self.mean, covariances, self.weights, surprise=self.surprise)
 
 
 @dataclass
@@ -55,7 +61,8 @@ class VisitPosterior:
     """Everything about P planets' covariances that their posteriors need; depths in units of 100 ppm within.
 
     ``basis`` (P, C, C) the eigenvectors w, ``common``, ``features`` (P, C, C) A w and F w, ``eigenvalues`` (P, C),
-    ``variance`` (P, K, C) of each component, ``mean`` (P, C), ``scales2``, ``log_weights`` (P, K).
+    ``variance`` (P, K, C) of each component, ``mean`` (P, C), ``scales2``, ``log_weights`` (P, K); ``residuals`` beside
+    the scales that ``Surprise.scales`` names, one scale's after the other's.
     """
 
     basis: Tensor
@@ -66,6 +73,7 @@ class VisitPosterior:
     mean: Tensor
     scales2: Tensor
     log_weights: Tensor
+    residuals: Residuals
 
     @classmethod
     def prepare(cls, prior: ScaleMixture, covariance: Tensor) -> "VisitPosterior":
@@ -78,10 +86,16 @@ class VisitPosterior:
         eigenvalues = eigenvalues.clamp_min(0.0)
         basis = torch.linalg.solve_triangular(factor.transpose(-1, -2), vectors, upper=True)
         with_common, with_features = common @ basis, features @ basis
-        variance = []
-        for scale2 in prior.scales**2:
-            seen = (with_common + scale2 * with_features) ** 2 / (1.0 + scale2 * eigenvalues[:, None])
+        surprise = prior.surprise or Surprise.none(prior.mean)
+        sizes2 = surprise.variances / _UNIT**2
+        variance, residuals = [], []
+        for scale2, (roots, log_weights) in zip(prior.scales**2, surprise.beside(prior.weights), strict=True):
+            spread = 1.0 + scale2 * eigenvalues[:, None]  # (P, 1, C)
+            seen = (with_common + scale2 * with_features) ** 2 / spread
             variance.append((common + scale2 * features).diagonal() - seen.sum(-1))
+            along = basis.transpose(-1, -2)[:, None] @ roots
+            solved = basis[:, None] @ (along / spread[..., None])
+            residuals.append(Residuals.of(roots, sizes2, log_weights, common + scale2 * features, solved))
         planets = len(covariance)
         return cls(
             basis,
@@ -91,27 +105,31 @@ class VisitPosterior:
             torch.stack(variance, 1),
             prior.mean.expand(planets, -1),
             (prior.scales**2).expand(planets, -1),
-            prior.weights.log().expand(planets, -1),
+            (prior.weights * (1.0 - surprise.share)).log().expand(planets, -1),
+            Residuals.join(residuals, 1),
         )
 
     @classmethod
     def join(cls, parts: Sequence["VisitPosterior"]) -> "VisitPosterior":
         """The planets of all parts, whose priors may differ but for the number of components."""
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+        tensors = {one.name: torch.cat([getattr(part, one.name) for part in parts]) for one in fields(cls)[:-1]}
+        return cls(**tensors, residuals=Residuals.join([part.residuals for part in parts]))
 
     def to(self, dtype: torch.dtype) -> "VisitPosterior":
         """The same in another precision; the mean spectrum stays float64."""
-        names = [name for name in self.__annotations__ if name != "mean"]
+        names = [one.name for one in fields(self) if one.name != "mean"]
         return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
 
     def select(self, planets: Tensor) -> "VisitPosterior":
         """Of these planets, given by their numbers."""
-        return VisitPosterior(*(getattr(self, name)[planets] for name in self.__annotations__))
+        tensors = {one.name: getattr(self, one.name)[planets] for one in fields(self)[:-1]}
+        return VisitPosterior(**tensors, residuals=self.residuals.select(planets))
 
     def __call__(self, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and sigma, as ``depth``, float64, given measured depths (P, C), and the components' shares (P, K).
 
-        Depths (P, D, C) are D of each planet, which costs little more than one; the results have that axis too.
+        Depths (P, D, C) are D of each planet, which costs little more than one; the results have that axis too. A
+        component's share is with the residuals beside it.
         """
         if depth.ndim == 2:
             mean, sigma, share = self(depth[:, None])
@@ -124,11 +142,28 @@ class VisitPosterior:
         means = scaled @ self.common.transpose(-1, -2)[:, None]
         means = means + scales2[:, None] * (scaled @ self.features.transpose(-1, -2)[:, None])
         evidence = -0.5 * spread.log().sum(-1) - 0.5 * (along[:, :, None] * scaled).sum(-1)
-        share = torch.softmax(self.log_weights[:, None] + evidence, -1)  # (P, D, K)
-        mean = (share[..., None] * means).sum(2)
-        variance = (share[..., None] * (self.variance[:, None] + (means - mean[:, :, None]) ** 2)).sum(2)
+        components = means.shape[2]
+        beside = self._beside(components)
+        shift, extra = self.residuals(innovation)
+        means = torch.cat([means, (means[:, :, beside, None] + shift).flatten(2, 3)], 2)
+        variance = torch.cat(
+            [self.variance, (self.variance[:, beside, None] + self.residuals.variance).flatten(1, 2)], 1
+        )
+        log_weight = torch.cat(
+            [self.log_weights[:, None] + evidence, (evidence[:, :, beside, None] + extra).flatten(2)], 2
+        )
+        share = torch.softmax(log_weight, -1)  # (P, D, N)
+        mean = (share[:, :, None] @ means)[:, :, 0]
+        variance = share @ variance + (share[:, :, None] @ (means - mean[:, :, None]) ** 2)[:, :, 0]
         sigma = _UNIT * variance.double().clamp_min(1e-12).sqrt()
+        own, others = share[..., :components], share[..., components:].unflatten(-1, extra.shape[2:]).sum(-1)
+        share = own.index_add(-1, beside, others)
         return self.mean[:, None] + _UNIT * mean.double(), sigma, share.double()
+
+    def _beside(self, components: int) -> Tensor:
+        """The component that each residual is beside (S L,)."""
+        scales = torch.tensor(Surprise.scales(components), device=self.basis.device)
+        return scales.repeat_interleave(self.residuals.pull.shape[1] // len(scales))
 
 
 def combine_visits(depths: Sequence[Tensor], covariances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,8 @@ The covariance of a few hundred spectra in 283 channels is rank-deficient. It is
 itself: a common level plus a feature part that decorrelates over wavelength, with the weight that maximises the
 likelihood of left-out spectra. Feature sizes range over 1-4,500 ppm, so one Gaussian is too wide for most planets: with
 ``scales`` beyond (1,) the feature part's size becomes a discrete unknown with learned weights, and the posterior is the
-moments of a mixture (a Gaussian scale mixture: Andrews & Mallows 1974, JRSS B 36, 99).
+moments of a mixture (a Gaussian scale mixture: Andrews & Mallows 1974, JRSS B 36, 99). A :class:`Surprise` makes room
+for spectra unlike all of them.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from .surprise import Residuals, Surprise
 
 PLAIN = (1.0,)
 MIXTURE = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -28,17 +31,21 @@ class PriorError(ValueError):
 class SpectrumPrior:
     """``mean`` (C,), and one covariance (K, C, C) per feature scale with ``weights`` (K,).
 
-    ``sigma_factor`` multiplies the posterior's standard deviations, and is fitted on training planets.
+    ``sigma_factor`` multiplies the posterior's standard deviations, and is fitted on training planets; ``surprise``
+    gives a share of the weights to residuals beside the components.
     """
 
     mean: Tensor
     covariances: Tensor
     weights: Tensor
     sigma_factor: float = 1.0
+    surprise: Surprise | None = None
 
     @classmethod
-    def fit(cls, truths: Tensor, scales: tuple[float, ...] = PLAIN) -> "SpectrumPrior":
-        """Learn from spectra (N, C) [(Rp/Rs)^2], N >= 8."""
+    def fit(
+        cls, truths: Tensor, scales: tuple[float, ...] = PLAIN, surprise: Surprise | None = None
+    ) -> "SpectrumPrior":
+        """Learn from spectra (N, C) [(Rp/Rs)^2], N >= 8; ``surprise`` is kept as given."""
         truths = torch.as_tensor(truths).double()
         if truths.ndim != 2 or len(truths) < 8:
             raise PriorError(f"truths: expected (N >= 8, C) spectra, found shape {tuple(truths.shape)}")
@@ -49,9 +56,9 @@ class SpectrumPrior:
         mean = truths.mean(0)
         covariance = _shrunk_covariance(truths - mean)
         if scales == PLAIN:
-            return cls(mean, covariance[None], torch.ones(1, dtype=torch.float64))
+            return cls(mean, covariance[None], torch.ones(1, dtype=torch.float64), surprise=surprise)
         covariances = _scaled(truths - mean, covariance, scales)
-        return cls(mean, covariances, _mixture_weights(truths - mean, covariances))
+        return cls(mean, covariances, _mixture_weights(truths - mean, covariances), surprise=surprise)
 
     def posterior(self, depth: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (B, C) and covariance (B, C, C) given measured depths and their covariance; differentiable in depth.
@@ -65,28 +72,45 @@ class SpectrumPrior:
                 f"{tuple(covariance.shape)}"
             )
         innovation = depth - self.mean
-        means, spreads, evidence = [], [], []
-        for prior, weight in zip(self.covariances, self.weights, strict=True):
+        surprise = self.surprise or Surprise.none(self.mean)
+        log_weights = (self.weights * (1.0 - surprise.share)).log()
+        means, spreads, evidence, residuals = [], [], [], []
+        for prior, weight, (roots, beside) in zip(
+            self.covariances, log_weights, surprise.beside(self.weights), strict=True
+        ):
             factor = torch.linalg.cholesky(prior + covariance)
             gain = torch.cholesky_solve(prior.expand_as(covariance), factor)  # (P + C)^-1 P
-            means.append(self.mean + torch.einsum("bij,bi->bj", gain, innovation))
-            spreads.append(prior - prior @ gain)
             white = torch.linalg.solve_triangular(factor, innovation[..., None], upper=False)
             log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-            evidence.append(weight.log() - log_det - 0.5 * (white**2).sum((-2, -1)))
-        share = torch.softmax(torch.stack(evidence), 0)  # (K, B)
-        stacked = torch.stack(means)
-        mean = (share[..., None] * stacked).sum(0)
-        away = stacked - mean
-        spread = torch.einsum("kb,kbij->bij", share, torch.stack(spreads)) + torch.einsum(
-            "kb,kbi,kbj->bij", share, away, away
-        )
+            own = (-log_det - 0.5 * (white**2).sum((-2, -1)))[:, None]
+            mean = (self.mean + torch.einsum("bij,bi->bj", gain, innovation))[:, None]
+            spreads.append(prior - prior @ gain)
+            solved = torch.cholesky_solve(roots.expand(len(factor), -1, -1, -1), factor[:, None])
+            residuals.append(Residuals.of(roots, surprise.variances, beside, prior, solved))
+            shift, extra = residuals[-1](innovation[:, None])
+            means += [mean, mean + shift[:, 0].flatten(1, 2)]
+            evidence += [weight + own, own + extra[:, 0].flatten(1)]
+        share = torch.softmax(torch.cat(evidence, 1), 1)  # (B, N)
+        stacked = torch.cat(means, 1)
+        mean = (share[..., None] * stacked).sum(1)
+        away = stacked - mean[:, None]
+        spread = torch.einsum("bn,bni,bnj->bij", share, away, away)
+        shares = iter(share.split([one.shape[1] for one in evidence], 1))
+        for known, residual in zip(spreads, residuals, strict=True):
+            own, others = next(shares), next(shares)
+            modes = (others.reshape(residual.log_weight.shape)[..., None] * residual.gain).sum(2)  # (B, L, R)
+            spread = spread + (own.sum(1) + others.sum(1))[:, None, None] * known
+            spread = spread + torch.einsum("blri,blr,blrj->bij", residual.left, modes, residual.left)
         return mean, 0.5 * (spread + spread.transpose(-1, -2)) * self.sigma_factor**2
 
     def save(self, path: Path) -> None:
         """Write as safetensors."""
-        factor = torch.tensor([self.sigma_factor], dtype=torch.float64)
-        tensors = {"mean": self.mean, "covariances": self.covariances, "weights": self.weights, "sigma_factor": factor}
+        scalar = {"sigma_factor": self.sigma_factor}
+        tensors = {"mean": self.mean, "covariances": self.covariances, "weights": self.weights}
+        if self.surprise is not None:
+            scalar["surprise_share"] = self.surprise.share
+            tensors |= {"surprise_roots": self.surprise.roots, "surprise_variances": self.surprise.variances}
+        tensors |= {name: torch.tensor([value], dtype=torch.float64) for name, value in scalar.items()}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
 
     @classmethod
@@ -94,7 +118,12 @@ class SpectrumPrior:
         """Read what :meth:`save` wrote."""
         try:
             tensors = load_file(str(path))
-            return cls(tensors["mean"], tensors["covariances"], tensors["weights"], float(tensors["sigma_factor"]))
+            surprise = None
+            if "surprise_share" in tensors:
+                share = float(tensors["surprise_share"])
+                surprise = Surprise(tensors["surprise_roots"], tensors["surprise_variances"], share)
+            mean, covariances, weights = (tensors[name] for name in ("mean", "covariances", "weights"))
+            return cls(mean, covariances, weights, float(tensors["sigma_factor"]), surprise)
         except (SafetensorError, KeyError) as error:
             raise PriorError(f"{path}: expected a spectrum prior in safetensors, found {error}") from error
 

@@ -44,7 +44,7 @@ def physics() -> ArielPhysics:
 
 
 def examples(physics: ArielPhysics, settings: Augmentation, count: int = 6, seed: int = 0) -> AugmentedPlanets:
-    some, prior = planets(count, two_visits=1), learned_prior(spectra(60, 9))
+    some, prior = planets(count, two_visits=1), learned_prior(spectra(60, 9), None)
     classical = Classical.of(some, range(count), physics, [prior] * count, True)
     pools = [SpectrumPool(spectra(50, 3))] * count
     return AugmentedPlanets(some, range(count), classical, pools, settings, 300.0, seed)

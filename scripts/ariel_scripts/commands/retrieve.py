@@ -29,6 +29,7 @@ from modeling_ariel.predictions import check_name, write_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 from modeling_ariel.status import OK, best_status, count_statuses, counted, counts_text, planet_note
+from modeling_ariel.surprise import Surprise
 from modeling_ariel.telescope import Telescope, VisitEvidence
 
 logger = logging.getLogger(__name__)
@@ -187,6 +188,12 @@ def _fit_rows(rows: list[Row], wavelength: Tensor, settings: FitSettings) -> Cla
     return fit(data, wavelength, settings)
 
 
+def _surprise(dataset: Located, split: str) -> Surprise:
+    """Room for spectra unlike those that a prior learns, over the dataset's channels."""
+    row = next(iter(open_split(dataset, split, ["layout"])))
+    return Surprise.of(torch.as_tensor(wavelengths_of(dataset, str(row["layout"]))))
+
+
 def _population(dataset: Located, split: str) -> str:
     """The challenge whose planets the split's resemble: 2025 where there is a star table, else 2024."""
     row = next(iter(open_split(dataset, split, ["layout", "P"])))
@@ -196,15 +203,15 @@ def _population(dataset: Located, split: str) -> str:
 def _make_judge(options: RetrieveOptions, dataset: Located) -> SinglePriorPredictor | FoldedPriorPredictor:
     """What turns fits into predictions."""
     prior, seed = options.prior, options.seed
-    scales = MIXTURE if options.mixture else PLAIN
     if prior == "none":
         return SinglePriorPredictor(None)
+    scales, surprise = (MIXTURE, _surprise(dataset, options.split)) if options.mixture else (PLAIN, None)
     if prior == "simulated":
         known = torch.as_tensor(spectra(2000, seed, _population(dataset, options.split)))
-        return SinglePriorPredictor(SpectrumPrior.fit(known, scales))
+        return SinglePriorPredictor(SpectrumPrior.fit(known, scales, surprise))
     if prior == "dataset":
         truths = read_truths(dataset, options.split)
-        return FoldedPriorPredictor(folded_priors(truths, scales, options.folds, seed))
+        return FoldedPriorPredictor(folded_priors(truths, scales, options.folds, seed, surprise))
     if not Path(prior).is_file():
         raise ValueError(f"prior: expected none, simulated, dataset or a safetensors file, found {prior!r}")
     return SinglePriorPredictor(SpectrumPrior.load(Path(prior)))

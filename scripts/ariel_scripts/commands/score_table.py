@@ -22,6 +22,7 @@ from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.scoring import SCORES, align, summary
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN
 from modeling_ariel.status import count_statuses
+from modeling_ariel.surprise import Surprise
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,10 @@ def main(options: ScoreTableOptions) -> None:
 
 def _run(spectra: dict[int, Array], folds: int, bins: int, seed: int, run: Run) -> dict[str, FoldedPriorPredictor]:
     """Every method's predictions of every planet."""
+    wavelength = torch.as_tensor(wavelengths_um(LAYOUT))
     with run.timed("priors"):
-        plain, mixture = (folded_priors(spectra, scales, folds, seed) for scales in (PLAIN, MIXTURE))
+        plain = folded_priors(spectra, PLAIN, folds, seed)
+        mixture = folded_priors(spectra, MIXTURE, folds, seed, Surprise.of(wavelength))
     naive = PerChannelPredictor(plain)
     judges: dict[str, FoldedPriorPredictor] = {
         name: FoldedPriorPredictor(mixture if "mixture" in name else plain)
@@ -75,7 +78,6 @@ def _run(spectra: dict[int, Array], folds: int, bins: int, seed: int, run: Run) 
         if "prior" in name or "limit" in name
     }
     judges |= {"naive": naive, "per-channel fit": PerChannelPredictor(plain)}
-    wavelength = torch.as_tensor(wavelengths_um(LAYOUT))
     alone = FitSettings(drift="channel", drift_sigma=(5e-3, 3e-3, 1e-3))
     with torch.no_grad():
         for planet, spectrum in tqdm(spectra.items(), unit="planet"):

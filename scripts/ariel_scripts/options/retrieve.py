@@ -30,7 +30,9 @@ class RetrieveOptions:
             help="none, simulated, dataset (its labels, K-fold by planet; 20 planets or more), or a safetensors FILE."
         ),
     ] = "simulated"
-    mixture: Annotated[bool, typer.Option(help="Let feature sizes differ from planet to planet in the prior.")] = True
+    mixture: Annotated[
+        bool, typer.Option(help="Let feature sizes differ from planet to planet, and some be unlike any known.")
+    ] = True
     save_prior: Annotated[Path | None, typer.Option(help="Write the prior learned from all labels here.")] = None
     folds: Annotated[int, typer.Option(help="Folds of --prior dataset.", min=2)] = 5
     drift: Annotated[str, typer.Option(help="joint (separable) or channel (each by itself).")] = "joint"

@@ -15,6 +15,7 @@ from modeling_ariel.predictions import TEXTS, Predictions
 from modeling_ariel.scoring import REFERENCE_2024
 from modeling_ariel.spectrum_prior import PriorError, SpectrumPrior
 from modeling_ariel.status import FITTED, OK, TRUSTED
+from modeling_ariel.surprise import Surprise
 
 
 class _ClassicalPredictor:
@@ -77,8 +78,10 @@ class FoldedPriors:
     truths: dict[int, np.ndarray]
 
 
-def folded_priors(truths: dict[int, np.ndarray], scales: tuple[float, ...], folds: int, seed: int) -> FoldedPriors:
-    """K (K + 1) / 2 priors learned from the planets outside each fold and each pair of folds."""
+def folded_priors(
+    truths: dict[int, np.ndarray], scales: tuple[float, ...], folds: int, seed: int, surprise: Surprise | None = None
+) -> FoldedPriors:
+    """K (K + 1) / 2 priors learned from the planets outside each fold and each pair of folds, all with ``surprise``."""
     if len(truths) < max(4 * folds, 16):
         raise PriorError(
             f"--prior dataset: expected at least {max(4 * folds, 16)} labelled planets, found {len(truths)}; "
@@ -88,11 +91,11 @@ def folded_priors(truths: dict[int, np.ndarray], scales: tuple[float, ...], fold
     numbers = grouped_folds(planets, folds, seed)
     spectra, fold = torch.as_tensor(np.stack([truths[p] for p in planets])), torch.as_tensor(numbers)
     without: dict[tuple[int, ...], SpectrumPrior] = {
-        tuple(sorted({a, b})): SpectrumPrior.fit(spectra[(fold != a) & (fold != b)], scales)
+        tuple(sorted({a, b})): SpectrumPrior.fit(spectra[(fold != a) & (fold != b)], scales, surprise)
         for a in range(folds)
         for b in range(a, folds)
     }
-    of_all = SpectrumPrior.fit(spectra, scales)
+    of_all = SpectrumPrior.fit(spectra, scales, surprise)
     return FoldedPriors(folds, dict(zip(planets, numbers.tolist(), strict=True)), without, of_all, truths)
 
 

@@ -293,7 +293,7 @@ def _open_model(
     truths: Array | None = None,
 ) -> ArielForSpectrumPrediction:
     """The model that training starts from; a new one's scale of depths is that of ``truths`` (P, C)."""
-    changes: dict[str, Any] = {"physics": options.physics, "loss": options.loss}
+    changes: dict[str, Any] = {"physics": options.physics, "loss": options.loss, "prior_surprise": options.surprise}
     if truths is not None and base is None:
         changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
     changes |= settings_of(options.settings or ())

@@ -15,6 +15,7 @@ from hf_dataset.simulation import planets as simulator
 from hf_dataset.splits import fraction_of, grouped_folds
 from modeling_ariel.posterior import ScaleMixture
 from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
+from modeling_ariel.surprise import Surprise
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def make_priors(
         truths: (C,) of at least the training and validation planets.
         fold: see :class:`Fold`.
         groups: in which training planets are dealt; 0 or 1 for one prior that has seen all of them.
-        kept: the checkpoint's prior.
+        kept: the checkpoint's prior; the others have its surprise.
         population: "2024", "2025" or "both", of simulated spectra.
         seed: of groups and simulated spectra.
     """
@@ -136,6 +137,7 @@ def make_priors(
     ):
         if value not in allowed:
             raise ValueError(f"{name}: expected one of {', '.join(allowed)}, found {value!r}")
+    surprise = kept.surprise
     group = _groups(fold.train, groups if prior == "training" else 0, seed)
     by_group = {g: [p for p, own in zip(fold.train, group, strict=True) if own == g] for g in sorted(set(group))}
     if spectra == "simulated":
@@ -145,7 +147,7 @@ def make_priors(
         pools = {g: SpectrumPool(np.stack([truths[p] for p in members])) for g, members in by_group.items()}
     swapped = [pools[g] for g in group]
     if prior == "simulated":
-        kept = learned_prior(simulated_spectra(2000, population, seed + 1))
+        kept = learned_prior(simulated_spectra(2000, population, seed + 1), surprise)
     if prior != "training" or len(fold.train) < FEWEST_FOR_PRIOR:
         if prior == "training":
             logger.warning(
@@ -156,7 +158,7 @@ def make_priors(
         return Priors([kept] * len(fold.train), kept, kept, swapped)
 
     def learn(planets: Sequence[int]) -> ScaleMixture:
-        return learned_prior(np.stack([truths[planet] for planet in planets]))
+        return learned_prior(np.stack([truths[planet] for planet in planets]), surprise)
 
     without = {g: learn([p for p in fold.train if p not in set(by_group[g])] or fold.train) for g in by_group}
     return Priors([without[g] for g in group], learn(fold.train), learn([*fold.train, *fold.validation]), swapped)
@@ -169,9 +171,9 @@ def _groups(planets: Sequence[int], groups: int, seed: int) -> list[int]:
     return grouped_folds(planets, groups, _purpose(seed, _INNER)).tolist()
 
 
-def learned_prior(spectra: NDArray[np.float64]) -> ScaleMixture:
-    """Scale mixture learned from spectra (N, C)."""
-    return ScaleMixture.of(SpectrumPrior.fit(torch.as_tensor(spectra), MIXTURE), MIXTURE)
+def learned_prior(spectra: NDArray[np.float64], surprise: Surprise | None) -> ScaleMixture:
+    """Scale mixture learned from spectra (N, C), with ``surprise``."""
+    return ScaleMixture.of(SpectrumPrior.fit(torch.as_tensor(spectra), MIXTURE, surprise), MIXTURE)
 
 
 def simulated_spectra(count: int, population: str, seed: int) -> NDArray[np.float64]:
