@@ -129,16 +129,3 @@ class VisitPosterior:
         variance = (share[..., None] * (self.variance[:, None] + (means - mean[:, :, None]) ** 2)).sum(2)
         sigma = _UNIT * variance.double().clamp_min(1e-12).sqrt()
         return self.mean[:, None] + _UNIT * mean.double(), sigma, share.double()
-
-
-def combine_visits(depths: Sequence[Tensor], covariances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Depth (C,) and covariance (C, C) of one planet from its visits', by inverse covariance.
-
-    A visit without a transit has an error wider than any label, so it hardly counts.
-    """
-    if len(depths) == 1:
-        return depths[0], covariances[0]
-    precisions = [torch.linalg.inv(covariance) for covariance in covariances]
-    covariance = torch.linalg.inv(torch.stack(precisions).sum(0))
-    pulled = torch.stack([p @ d for p, d in zip(precisions, depths, strict=True)]).sum(0)
-    return covariance @ pulled, 0.5 * (covariance + covariance.T)

@@ -45,7 +45,7 @@ SOURCES = PIPELINE | {
                  "joint_fit", "layers",
                  "least_squares", "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
                  "outputs", "physics", "planet_groups", "populations", "posterior", "residuals", "retrieval",
-                 "spectrum_prior", "status",
+                 "shared_parameters", "spectrum_prior", "status",
                  "transit", "transit_search", "uncertainty", "verdict", "visit_data", "visits", "white_light",
                  "white_stage")
 }  # fmt: skip
