@@ -5,9 +5,9 @@ visits together, without any true spectrum: empirical Bayes, by the expectation-
 population from measurements with known errors (Bovy, Hogg & Roweis 2011, Annals of Applied Statistics 5, 1657). Means
 and sizes are pulled towards the fit's own priors, so that few visits say little (maximum a posteriori).
 
-A population need not hold for a visit. Each group of parameters may be as the population, ten times as scattered, or as
-the fit's own prior says, and each visit's evidence decides. Evidence of one group is none for another: who has the same
-drift need not have central transits.
+A population need not hold for a visit. Each group of parameters may be as the population, three times as scattered,
+or as the fit's own prior says, and each visit's evidence decides. Evidence of one group is none for another: who has
+the same drift need not have central transits.
 
 The impact parameter's population is half-normal in b, which in b^2 is the fit's 1 / sqrt(b^2) times exp(-b^2 / 2 s^2).
 """
@@ -137,6 +137,15 @@ class Population:
         beliefs = Beliefs(*(part[None] for part in self._beliefs([(self.index, 1.0)], 1.0)))
         return free.believing(beliefs, bounded=True)[0]
 
+    def apply(self, fits: ClassicalFit) -> tuple[Shared, Tensor]:
+        """Depths and shared parameters of visits that have a star table, or have none, as those learned from.
+
+        With the share (B, 4) of each of GROUPS that the population does not explain.
+        """
+        settled, drift = self.of_visits.of(Shared.free(fits), bounded=False)
+        found, orbit = self.of_planets.of(settled, bounded=True)
+        return found, drift + orbit
+
     @cached_property
     def of_visits(self) -> Mixture:
         """About what is each visit's own, the drift."""
@@ -194,10 +203,8 @@ def visit_posteriors(fits: ClassicalFit, populations: Mapping[bool, Population])
     for with_table, population in populations.items():
         rows = torch.nonzero(fits.table_known == with_table).squeeze(-1)
         if len(rows):
-            settled, drift = population.of_visits.of(Shared.free(fits.select(rows)), bounded=False)
-            found, orbit = population.of_planets.of(settled, bounded=True)
-            result = result.put(rows, found)
-            unlike = unlike.index_copy(0, rows, drift + orbit)
+            found, share = population.apply(fits.select(rows))
+            result, unlike = result.put(rows, found), unlike.index_copy(0, rows, share)
     return result, unlike
 
 
