@@ -15,9 +15,10 @@ from transformers import initialization as init
 
 from .columns import STAR_COLUMNS, STAR_IN_FIT
 from .configuration_ariel import ArielConfig
-from .populations import Population, Shared
-from .posterior import ScaleMixture, VisitPosterior, combine_visits
+from .populations import Population, planet_depths, unlike_note, visit_posteriors
+from .posterior import ScaleMixture, VisitPosterior
 from .retrieval import ClassicalFit, fit
+from .shared_parameters import Shared, shared_groups
 from .status import best_status, counted, planet_note
 from .surprise import Surprise
 
@@ -45,6 +46,20 @@ class ClassicalPosterior:
     status: list[str] | None = None
     notes: list[str] | None = None
     covariance: Tensor | None = None
+
+
+@dataclass
+class PopulatedPlanet:
+    """A planet before the prior over spectra, of B visits.
+
+    ``depth`` (C,), ``covariance`` (C, C) of all visits; ``visits``, each by itself; ``unlike`` (B, 4) how much of each
+    of GROUPS its population does not explain.
+    """
+
+    depth: Tensor
+    covariance: Tensor
+    visits: Shared
+    unlike: Tensor
 
 
 def fit_inputs(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -147,7 +162,8 @@ class ArielPhysics(nn.Module):
             return None
         covariance = self.population_covariance[row].double()[index][:, index]
         mean = self.population_mean[row].double()[index]
-        return Population(index, mean, covariance, float(self.population_b_sigma[row]))
+        groups = shared_groups(self.config.n_shared).to(index.device)
+        return Population(index, mean, covariance, float(self.population_b_sigma[row]), groups)
 
     @torch.no_grad()
     def set_population(self, population: Population, with_table: bool) -> None:
@@ -161,20 +177,22 @@ class ArielPhysics(nn.Module):
         self.population_covariance[row] = covariance
         self.population_b_sigma[row] = population.b_sigma
 
-    def apply_populations(self, fits: ClassicalFit) -> Shared:
-        """Depths and shared parameters of visits given the population that each belongs to."""
-        result = Shared.of(fits)
-        for with_table in (False, True):
-            rows = torch.nonzero(fits.table_known == with_table).squeeze(-1)
-            population = self.population(with_table) if len(rows) else None
-            if population is not None:
-                better = population.apply(fits.select(rows))
-                result = result.put(rows, better)
-        return result
+    def populations(self) -> dict[bool, Population]:
+        """Those that were learned: of visits without a star table (False) and with one (True)."""
+        found = {with_table: self.population(with_table) for with_table in (False, True)}
+        return {with_table: population for with_table, population in found.items() if population is not None}
 
-    def standardised(self, shared: Shared, table_known: Tensor) -> tuple[Tensor, Tensor]:
+    def of_planet(self, fits: ClassicalFit, populations: Mapping[bool, Population]) -> PopulatedPlanet:
+        """Visits of one planet under their ``populations``, and its depths, of all of them together."""
+        visits, unlike = visit_posteriors(fits, populations)
+        if len(fits.depth) == 1:
+            return PopulatedPlanet(visits.depth[0], visits.covariance[0], visits, unlike)
+        groups = shared_groups(self.config.n_shared)
+        return PopulatedPlanet(*planet_depths(Shared.free(fits), populations, groups), visits, unlike)
+
+    def standardised(self, shared: Shared) -> tuple[Tensor, Tensor]:
         """Shared parameters (B, S) and their errors in sigmas of their population."""
-        row = table_known.long()
+        row = shared.with_table.long()
         size = self.population_covariance.diagonal(dim1=1, dim2=2).double().sqrt()[row]
         error = shared.shared_covariance.diagonal(dim1=1, dim2=2).clamp_min(0.0).sqrt()
         return (shared.shared - self.population_mean.double()[row]) / size, error / size
@@ -198,16 +216,18 @@ class ArielPhysics(nn.Module):
 
     def summarise(self, fits: ClassicalFit, planet: Tensor) -> ClassicalPosterior:
         """Fits of visits to the posterior of their planets; which visits count is ``counted``'s rule."""
-        visits = self.apply_populations(fits)
-        shared, error = self.standardised(visits, fits.table_known)
         own = [torch.nonzero(planet == p).squeeze(-1).tolist() for p in range(int(planet.max()) + 1)]
         states = [[fits.status[visit] for visit in of_planet] for of_planet in own]
-        notes = [[fits.notes[visit] for visit in of_planet] for of_planet in own]
-        members = [[own[p][place] for place in counted(found)] for p, found in enumerate(states)]
-        depths, covariances = zip(
-            *(combine_visits(list(visits.depth[m]), list(visits.covariance[m])) for m in members), strict=True
-        )
-        depth, covariance = torch.stack(depths), torch.stack(covariances)
+        members = [[own[p][place] for place in counted(one)] for p, one in enumerate(states)]
+        populations = self.populations()
+        found = [self.of_planet(fits.select(torch.tensor(m, device=planet.device)), populations) for m in members]
+        notes = list(fits.notes)
+        for m, one in zip(members, found, strict=True):
+            for visit, unlike in zip(m, one.unlike.tolist(), strict=True):
+                notes[visit] = "; ".join(filter(None, (notes[visit], unlike_note(unlike))))
+        noted = [[notes[visit] for visit in of_planet] for of_planet in own]
+        depth, covariance = torch.stack([one.depth for one in found]), torch.stack([one.covariance for one in found])
+        shared, error = zip(*(self.standardised(one.visits) for one in found), strict=True)
         mean, sigma, share = self.posterior(covariance)(depth)
         return ClassicalPosterior(
             mean=mean,
@@ -215,10 +235,10 @@ class ArielPhysics(nn.Module):
             depth=depth,
             depth_sigma=covariance.diagonal(dim1=1, dim2=2).sqrt(),
             share=share,
-            shared=torch.stack([shared[m].mean(0) for m in members]),
-            shared_sigma=torch.stack([error[m].mean(0) for m in members]),
+            shared=torch.stack([visits.mean(0) for visits in shared]),
+            shared_sigma=torch.stack([visits.mean(0) for visits in error]),
             residual=(fits.residual * fits.weight.sqrt()).transpose(1, 2),
-            status=[best_status(found) for found in states],
-            notes=[planet_note(*of_planet) for of_planet in zip(states, notes, strict=True)],
+            status=[best_status(one) for one in states],
+            notes=[planet_note(*of_planet) for of_planet in zip(states, noted, strict=True)],
             covariance=covariance,
         )

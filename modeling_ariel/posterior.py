@@ -164,16 +164,3 @@ class VisitPosterior:
         """The component that each residual is beside (S L,)."""
         scales = torch.tensor(Surprise.scales(components), device=self.basis.device)
         return scales.repeat_interleave(self.residuals.pull.shape[1] // len(scales))
-
-
-def combine_visits(depths: Sequence[Tensor], covariances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Depth (C,) and covariance (C, C) of one planet from its visits', by inverse covariance.
-
-    A visit without a transit has an error wider than any label, so it hardly counts.
-    """
-    if len(depths) == 1:
-        return depths[0], covariances[0]
-    precisions = [torch.linalg.inv(covariance) for covariance in covariances]
-    covariance = torch.linalg.inv(torch.stack(precisions).sum(0))
-    pulled = torch.stack([p @ d for p, d in zip(precisions, depths, strict=True)]).sum(0)
-    return covariance @ pulled, 0.5 * (covariance + covariance.T)

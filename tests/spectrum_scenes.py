@@ -20,6 +20,7 @@ from modeling_ariel.physics import ClassicalPosterior
 from modeling_ariel.populations import Population
 from modeling_ariel.posterior import ScaleMixture
 from modeling_ariel.retrieval import ClassicalFit, fit
+from modeling_ariel.shared_parameters import shared_groups
 from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
 
 KEEP = np.r_[0, 1:283:12]  # FGS1 and every 12th AIRS channel
@@ -81,7 +82,7 @@ def population(with_table: bool) -> Population:
     root = 0.4 * torch.randn(len(index), len(index), generator=draw, dtype=torch.float64) / len(index) ** 0.5
     mean = 0.3 * torch.randn(len(index), generator=draw, dtype=torch.float64)
     covariance = root @ root.T + 0.05 * torch.eye(len(index), dtype=torch.float64)
-    return Population(index, mean, covariance, float("inf") if with_table else 0.3)
+    return Population(index, mean, covariance, float("inf") if with_table else 0.3, shared_groups(SHARED))
 
 
 @cache

@@ -15,6 +15,7 @@ from spectrum_scenes import (
     PATCH,
     PATCHES,
     PLANETS,
+    SHARED,
     WAVELENGTH,
     WITHOUT_TABLE,
     backbone_inputs,
@@ -34,7 +35,8 @@ from transformers import Trainer, TrainingArguments
 from modeling_ariel import ArielForSpectrumPrediction, scoring
 from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.masking import MaskError, noise_shape
-from modeling_ariel.posterior import combine_visits
+from modeling_ariel.populations import planet_depths
+from modeling_ariel.shared_parameters import Shared, shared_groups
 from modeling_ariel.visit_data import RetrievalError
 
 FLOAT = {"rtol": 2e-5, "atol": 2e-6}
@@ -57,18 +59,15 @@ def assert_same_spectra(found: Any, expected: Any, planets: Any = slice(None), t
 
 @pytest.mark.parametrize("populations", [False, True], ids=["the fit's own depths", "populations of orbits and drifts"])
 def test_at_initialisation_the_model_returns_the_classical_posterior(populations: bool) -> None:
-    model = spectrum_model(stirred=0.0)
-    visits, depth, covariance = fits(), fits().depth.clone(), fits().covariance.clone()
+    model, learned = spectrum_model(stirred=0.0), {}
     if populations:
-        for table in (False, True):
-            model.physics.set_population(population(table), table)
-            members = torch.nonzero(visits.table_known == table).squeeze(-1)
-            after = population(table).apply(visits.select(members))
-            depth[members], covariance[members] = after.depth, after.covariance
-    batch = features()
+        learned = {table: population(table) for table in (False, True)}
+        for table, one in learned.items():
+            model.physics.set_population(one, table)
+    batch, free = features(), Shared.free(fits())
     out = predict(model, batch)
     members = [torch.nonzero(batch["planet"] == planet).squeeze(-1) for planet in range(PLANETS)]
-    combined = [combine_visits(list(depth[m]), list(covariance[m])) for m in members]
+    combined = [planet_depths(free.select(m), learned, shared_groups(SHARED)) for m in members]
     mean, spread = prior().posterior(*(torch.stack(part) for part in zip(*combined, strict=True)))
     sigma = spread.diagonal(dim1=1, dim2=2).sqrt()
     torch.testing.assert_close(out.mean.double(), mean, rtol=1e-5, atol=0)

@@ -20,8 +20,9 @@ from spectrum_scenes import (
 )
 
 from modeling_ariel.physics import ArielPhysics
-from modeling_ariel.populations import Population, Shared
-from modeling_ariel.posterior import ScaleMixture, combine_visits
+from modeling_ariel.populations import Population, planet_depths, visit_posteriors
+from modeling_ariel.posterior import ScaleMixture
+from modeling_ariel.shared_parameters import Shared, shared_groups
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 
 
@@ -77,7 +78,8 @@ def test_a_population_comes_back_as_it_went_in_and_the_other_stays_away(table: b
     torch.testing.assert_close(found.covariance, given.covariance, rtol=1e-6, atol=1e-7)
     assert found.b_sigma == pytest.approx(given.b_sigma)
     assert physics.population(not table) is None
-    few = Population(torch.tensor([20, 22]), torch.zeros(2).double(), torch.eye(2).double(), math.inf)
+    groups = shared_groups(SHARED)
+    few = Population(torch.tensor([20, 22]), torch.zeros(2).double(), torch.eye(2).double(), math.inf, groups)
     physics.set_population(few, table)  # takes the place of the other, whole
     again = physics.population(table)
     assert again is not None
@@ -102,14 +104,30 @@ def test_each_visit_is_given_the_population_that_it_belongs_to(tables: tuple[boo
     assert set(visits.table_known.tolist()) == {True, False}
     for table in tables:
         physics.set_population(population(table), table)
-    found = physics.apply_populations(visits)
     for visit, known in enumerate(visits.table_known.tolist()):
         one = visits.select(torch.tensor([visit]))
-        expected = population(known).apply(one) if known in tables else Shared.of(one)
+        found = physics.of_planet(one, physics.populations())
+        own = {known: population(known)} if known in tables else {}
+        expected, unlike = visit_posteriors(one, own)
         for name in Shared.__annotations__:
-            value, wanted = getattr(found, name)[visit], getattr(expected, name)[0]
+            value, wanted = getattr(found.visits, name).double(), getattr(expected, name).double()
             torch.testing.assert_close(value, wanted, rtol=1e-5, atol=1e-6 * float(value.abs().max()))
-        assert torch.equal(found.depth[visit], visits.depth[visit]) == (known not in tables)
+        torch.testing.assert_close(found.unlike, unlike, rtol=1e-3, atol=1e-6)
+        assert torch.equal(found.depth, visits.depth[visit]) == (known not in tables)
+
+
+def test_a_visit_that_its_population_does_not_explain_says_so() -> None:
+    physics, planet = layer(), torch.arange(len(fits().depth))
+    far = population(True)
+    far.mean[far.groups[far.index] == 2] += 20.0  # of the slow drift
+    physics.set_population(far, True)
+    found = physics.summarise(fits(), planet)
+    assert found.notes is not None
+    note = "unlike the visits that the populations are learned from, so told by wide priors: slow drift"
+    for visit, known in enumerate(fits().table_known.tolist()):
+        assert (note in found.notes[visit]) == known
+    torch.testing.assert_close(found.depth, fits().depth, rtol=0.02, atol=0)
+    assert found.status == fits().status
 
 
 def test_visits_of_a_planet_are_combined_and_the_others_kept() -> None:
@@ -118,7 +136,7 @@ def test_visits_of_a_planet_are_combined_and_the_others_kept() -> None:
     assert found.mean.shape == found.depth.shape == (PLANETS, CHANNELS)
     for number in range(PLANETS):
         members = torch.nonzero(planet == number).squeeze(-1)
-        depth, covariance = combine_visits(list(visits.depth[members]), list(visits.covariance[members]))
+        depth, covariance = planet_depths(Shared.free(visits).select(members), {}, shared_groups(SHARED))
         torch.testing.assert_close(found.depth[number], depth, rtol=1e-9, atol=0)
         assert found.covariance is not None
         torch.testing.assert_close(found.covariance[number], covariance, rtol=1e-9, atol=0)
@@ -180,11 +198,11 @@ def test_a_planets_notes_are_those_of_its_visits_and_say_which_were_left_out() -
 
 def test_shared_parameters_are_counted_in_sigmas_of_their_population() -> None:
     physics, visits = layer(), fits()
-    plain, error = physics.standardised(Shared.of(visits), visits.table_known)
+    plain, error = physics.standardised(Shared.of(visits))
     torch.testing.assert_close(plain, visits.shared)
     torch.testing.assert_close(error, visits.shared_covariance.diagonal(dim1=1, dim2=2).sqrt())
     physics.set_population(population(True), True)
-    found, error = physics.standardised(Shared.of(visits), visits.table_known)
+    found, error = physics.standardised(Shared.of(visits))
     known = torch.nonzero(visits.table_known).squeeze(-1)
     index, size = population(True).index, population(True).covariance.diagonal().sqrt()
     expected = (visits.shared[known][:, index] - population(True).mean) / size

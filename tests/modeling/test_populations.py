@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -12,13 +13,28 @@ import torch
 from linear_systems import columns_of
 from torch import Tensor
 
+from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.least_squares import Bound, LinearSolution, LinearSystem, SeriesColumns, solve, truncated_root
 from modeling_ariel.light_curve_model import B2
-from modeling_ariel.populations import Population, PopulationError, Shared
-from modeling_ariel.retrieval import ClassicalFit
+from modeling_ariel.populations import (
+    Population,
+    PopulationError,
+    planet_depths,
+    unlike_note,
+    visit_posteriors,
+)
+from modeling_ariel.retrieval import UNKNOWN_SIGMA, ClassicalFit
+from modeling_ariel.shared_parameters import (
+    GROUPS,
+    Shared,
+    combine_independent,
+    combine_visits,
+    shared_groups,
+)
 from modeling_ariel.white_light import POPULATION_B2_SIGMA
 
 SHARED, CHANNELS = 6, 4
+OF = torch.tensor([-1, 0, 0, 1, 2, 3])  # a mid-time, orbit, limb darkening, slow and fast drift
 NO_BOUND = -60.0  # in sigmas of the prior: a bound that nothing is near
 
 
@@ -49,7 +65,9 @@ def linear_visits(truth: Tensor, precision: float, table: bool, seed: int = 0, l
     d, s = slice(None, CHANNELS), slice(CHANNELS, None)
     place = CHANNELS + B2
     free_b2 = torch.stack([mean[:, place], covariance[:, place, place], torch.full((visits,), low).double()], -1)
-    free = Shared(mean[:, d], covariance[:, d, d], mean[:, s], covariance[:, s, s], covariance[:, d, s])
+    known = torch.full((visits,), table)
+    free = Shared(mean[:, d], covariance[:, d, d], mean[:, s], covariance[:, s, s], covariance[:, d, s],
+                  free_b2[:, 2], known)  # fmt: skip
     heard = free if low == NO_BOUND and table else _bounded_plainly(free, low, table)
     return as_fits(heard.depth, heard.covariance, heard.shared, heard.shared_covariance, heard.cross_covariance,
                    free_b2, table)  # fmt: skip
@@ -90,7 +108,18 @@ def some_population(table: bool = True, scale: float = 0.3) -> Population:
     draw = torch.Generator().manual_seed(7)
     root = scale * torch.randn(len(index), len(index), generator=draw, dtype=torch.float64)
     mean = torch.linspace(-0.5, 0.8, len(index), dtype=torch.float64)
-    return Population(index, mean, root @ root.T + 0.02 * torch.eye(len(index)).double())
+    together = (index[:, None] > 3) == (index > 3)  # drift is nothing of planet and star
+    covariance = root @ root.T * together + 0.02 * torch.eye(len(index)).double()
+    return Population(index, mean, covariance, math.inf, OF)
+
+
+def like_the_fits_prior(table: bool, b_sigma: float = math.inf) -> Population:
+    index = torch.arange(3 if table else 2, SHARED)
+    return Population(index, torch.zeros(len(index)).double(), torch.eye(len(index)).double(), b_sigma, OF)
+
+
+def learned(fits: ClassicalFit, rounds: int = 1000) -> Population:
+    return Population.fit(fits, rounds, OF)
 
 
 def drawn(population: Population, visits: int, seed: int = 1) -> Tensor:
@@ -111,7 +140,7 @@ def same(found: Shared, expected: Shared, tolerance: float = 1e-9) -> None:
 
 def test_a_known_gaussian_population_is_recovered_from_noisy_visits() -> None:
     population = some_population()
-    found = Population.fit(linear_visits(drawn(population, 800), 0.5, table=True), rounds=200)
+    found = learned(linear_visits(drawn(population, 800), 0.5, table=True), rounds=200)
     assert torch.equal(found.index, population.index)
     assert found.b_sigma == math.inf
     size = population.covariance.diagonal().sqrt()
@@ -124,19 +153,22 @@ def test_a_known_gaussian_population_is_recovered_from_noisy_visits() -> None:
 def test_a_population_without_spread_is_found_to_have_little() -> None:
     still = some_population(scale=0.0)
     still.covariance *= 1e-6
-    found = Population.fit(linear_visits(drawn(still, 300), 1.0, table=True), rounds=200)
+    found = learned(linear_visits(drawn(still, 300), 1.0, table=True), rounds=200)
     assert float((found.mean - still.mean).abs().max()) < 0.08
-    assert float(found.covariance.diagonal().max().sqrt()) < 0.1
+    assert float(found.covariance.diagonal().max().sqrt()) < 0.12
 
 
 @pytest.mark.parametrize("b_sigma", [0.25, 0.5])
 def test_the_half_normal_population_of_impact_parameters_is_recovered(b_sigma: float) -> None:
-    """In units of the fit's prior b^2 is never below 0, which its mean, 0 there, puts at 0 sigmas."""
+    """It multiplies the fit's prior, in whose units b^2 is never below 0, which its mean, 0 there, puts at 0 sigmas."""
     population = some_population(table=False)
     truth = drawn(population, 700)
-    b = b_sigma * np.abs(np.random.default_rng(2).standard_normal(len(truth)))
+    rng = np.random.default_rng(2)
+    b = b_sigma * np.abs(rng.standard_normal(9 * len(truth)))
+    kept = rng.random(len(b)) < np.exp(-0.5 * (b**2 / POPULATION_B2_SIGMA) ** 2)  # the fit's own prior
+    b = b[kept][: len(truth)]
     truth[:, B2] = torch.as_tensor(b**2 / POPULATION_B2_SIGMA)
-    found = Population.fit(linear_visits(truth, 2.0, table=False, low=0.0), rounds=200)
+    found = learned(linear_visits(truth, 2.0, table=False, low=0.0), rounds=200)
     assert found.index.tolist() == list(range(2, SHARED))
     assert found.b_sigma == pytest.approx(b_sigma, rel=0.12)
     assert float((found.mean - population.mean).abs().max()) < 0.15
@@ -144,7 +176,7 @@ def test_the_half_normal_population_of_impact_parameters_is_recovered(b_sigma: f
 
 def test_the_order_of_visits_does_not_matter() -> None:
     fits = linear_visits(drawn(some_population(), 80), 0.5, table=True)
-    one, two = Population.fit(fits, 30), Population.fit(fits.select(torch.randperm(80)), 30)
+    one, two = learned(fits, 30), learned(fits.select(torch.randperm(80)), 30)
     torch.testing.assert_close(one.mean, two.mean, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(one.covariance, two.covariance, rtol=1e-9, atol=1e-9)
 
@@ -154,18 +186,54 @@ def test_learning_looks_at_no_depth() -> None:
     other = replace(
         fits, depth=fits.depth + 1.0, covariance=4 * fits.covariance, cross_covariance=-fits.cross_covariance
     )
-    one, two = Population.fit(fits, 20), Population.fit(other, 20)
+    one, two = learned(fits, 20), learned(other, 20)
     assert torch.equal(one.mean, two.mean)
     assert torch.equal(one.covariance, two.covariance)
 
 
-def test_too_few_visits_or_some_with_and_some_without_star_table_are_refused() -> None:
+def test_no_visits_or_some_with_and_some_without_star_table_are_refused() -> None:
     fits = linear_visits(drawn(some_population(), 70), 0.5, table=True)
-    with pytest.raises(PopulationError, match=r"expected 60 fitted visits or more, .*, found 59 with and 0 without"):
-        Population.fit(fits.select(torch.arange(59)))
+    with pytest.raises(PopulationError, match=r"expected fitted visits, .*, found 0 with and 0 without"):
+        learned(fits.select(torch.arange(0)))
     mixed = replace(fits, table_known=torch.arange(70) < 30)
     with pytest.raises(PopulationError, match="all with a star table or all without, found 30 with and 40 without"):
-        Population.fit(mixed)
+        learned(mixed)
+
+
+def test_a_population_comes_nearer_to_the_truth_with_every_visit_from_the_fits_own_prior() -> None:
+    population = some_population(scale=0.1)
+    fits = linear_visits(drawn(population, 300), 1.0, table=True)
+    away = []
+    for visits in (1, 5, 20, 300):
+        found = [learned(fits.select(torch.arange(start, start + visits))) for start in range(0, 300, max(visits, 60))]
+        size = torch.stack([one.covariance.diagonal().sqrt().log() for one in found]).mean(0)
+        away.append(size - population.covariance.diagonal().sqrt().log())
+    away = torch.stack(away)
+    assert bool((away[:-1] > 0).all())  # wider than it is, narrower than the fit's prior
+    assert bool((away[:-1] > away[1:]).all())
+    assert float(away[-1].abs().max()) < 0.15
+    assert bool((away[0] < -population.covariance.diagonal().sqrt().log()).all())
+
+
+@pytest.mark.parametrize("visits", [1, 5, 20, 60])
+def test_a_population_of_few_visits_helps_others_or_does_no_harm(visits: int) -> None:
+    population = some_population(scale=0.1)
+    fits, others = (linear_visits(drawn(population, n, seed), 0.05, True, seed) for n, seed in ((60, 3), (300, 4)))
+    gained = []
+    for start in range(0, 60, visits):
+        found = learned(fits.select(torch.arange(start, min(start + visits, 60))))
+        after, _ = visit_posteriors(others, {True: found})
+        gained.append(log_likelihood(after) - log_likelihood(Shared.of(others)))
+    mean = torch.stack(gained).mean(0)
+    error = float(mean.std()) / math.sqrt(len(mean))
+    assert float(mean.mean()) > (2 if visits >= 20 else -2) * error
+    assert min(float(one.mean()) for one in gained) > -0.02
+
+
+def log_likelihood(found: Shared) -> Tensor:
+    """Of the true depths, the mean over channels (N,)."""
+    variance = found.covariance.diagonal(dim1=1, dim2=2)
+    return (-0.5 * (found.depth - 0.01) ** 2 / variance - 0.5 * variance.log()).mean(1)
 
 
 # --- applying ------------------------------------------------------------------------------------------------------
@@ -174,13 +242,13 @@ def test_too_few_visits_or_some_with_and_some_without_star_table_are_refused() -
 def test_depths_follow_as_in_the_joint_gaussian() -> None:
     population = some_population()
     fits = linear_visits(drawn(population, 5), 0.5, table=True)
-    after = population.apply(fits)
+    after = population.given(Shared.free(fits))
     d, s = slice(None, CHANNELS), slice(CHANNELS, None)
     for visit in range(5):
         mean, covariance = dense(fits, visit, population)
-        expected = Shared(mean[d], covariance[d, d], mean[s], covariance[s, s], covariance[d, s])
-        for name in Shared.__annotations__:
-            torch.testing.assert_close(getattr(after, name)[visit], getattr(expected, name), rtol=1e-8, atol=1e-10)
+        expected = (mean[d], covariance[d, d], mean[s], covariance[s, s], covariance[d, s])
+        for name, value in zip(Shared.__annotations__, expected, strict=False):
+            torch.testing.assert_close(getattr(after, name)[visit], value, rtol=1e-8, atol=1e-10)
     narrower = fits.covariance.diagonal(dim1=1, dim2=2) - after.covariance.diagonal(dim1=1, dim2=2)
     assert bool((narrower > 0).all())
 
@@ -189,17 +257,14 @@ def test_depths_follow_as_in_the_joint_gaussian() -> None:
 def test_a_population_like_the_fits_own_prior_changes_nothing(table: bool) -> None:
     low = NO_BOUND if table else -0.3
     fits = linear_visits(drawn(some_population(table), 6), 0.5, table, low=low)
-    index = torch.arange(3 if table else 2, SHARED)
-    own = Population(index, torch.zeros(len(index)).double(), torch.eye(len(index)).double())
-    same(own.apply(fits), Shared.of(fits), tolerance=1e-3 if low != NO_BOUND else 1e-9)  # by brute force
+    own = like_the_fits_prior(table)
+    same(own.given(Shared.free(fits)), Shared.of(fits), tolerance=1e-3 if low != NO_BOUND else 1e-9)  # by brute force
 
 
 def test_the_half_normal_population_is_the_fits_prior_times_its_gaussian_in_b() -> None:
     """b^2 / sigma of 0.35 above 0 has density b^-1 exp(-b^2 / 2 s^2): moments by brute force in b."""
     fits = linear_visits(drawn(some_population(False), 4), 0.5, table=False, low=0.0)
-    index = torch.arange(2, SHARED)
-    population = Population(index, torch.zeros(len(index)).double(), torch.eye(len(index)).double(), b_sigma=0.3)
-    after = population.apply(fits)
+    after = like_the_fits_prior(False, b_sigma=0.3).given(Shared.free(fits))
     b = torch.linspace(0, 3, 300_001, dtype=torch.float64)[1:]
     value = b**2 / POPULATION_B2_SIGMA
     for visit in range(4):
@@ -212,24 +277,279 @@ def test_the_half_normal_population_is_the_fits_prior_times_its_gaussian_in_b() 
         torch.testing.assert_close(after.shared_covariance[visit, B2, B2], spread, rtol=5e-3, atol=1e-6)
 
 
-def test_a_visits_answer_does_not_depend_on_its_company() -> None:
-    population = some_population()
-    fits = linear_visits(drawn(population, 6), 0.5, table=True)
+def test_depths_given_the_right_population_are_nearer_the_truth_and_their_errors_honest() -> None:
+    population = some_population(scale=0.1)
+    fits = linear_visits(drawn(population, 400), 0.05, table=True)
+    after = population.given(Shared.free(fits))
+    error = [(found.depth - 0.01) for found in (fits, after)]
+    assert float(error[1].square().mean()) < 0.98 * float(error[0].square().mean())
+    assert z_spread(after) == pytest.approx(1.0, abs=0.08)
+
+
+def z_spread(found: Shared) -> float:
+    return float(((found.depth - 0.01) / found.covariance.diagonal(dim1=1, dim2=2).sqrt()).square().mean().sqrt())
+
+
+# --- whether it holds ----------------------------------------------------------------------------------------------
+
+
+def plainly_weighed(
+    mean: Tensor, covariance: Tensor, population: Population, group_of: list[int]
+) -> tuple[Tensor, ...]:
+    """The mixture over kinds of ``group_of``'s groups of one visit's Gaussian, by measurements of s and Bayes' rule."""
+    s = slice(CHANNELS, None)
+    precision = torch.linalg.inv(covariance)
+    information = torch.linalg.inv(covariance[s, s]) - torch.eye(SHARED).double()
+    noise = torch.linalg.inv(information)
+    seen = noise @ torch.linalg.inv(covariance[s, s]) @ mean[s]
+    kin = ((1.0, 0.7), (9.0, 0.2), (math.inf, 0.1))
+    evidence, means, covariances, wide = [], [], [], []
+    for chosen in itertools.product(kin, repeat=len(group_of)):
+        prior_mean, prior = torch.zeros(SHARED).double(), torch.eye(SHARED).double()
+        factor = torch.ones(SHARED).double()
+        on = []
+        for group, (times, _) in zip(group_of, chosen, strict=True):
+            mine = [int(place) for place in population.index if OF[place] == group]
+            if times < math.inf:
+                factor[mine] = math.sqrt(times)
+                on += mine
+        where = [population.index.tolist().index(place) for place in on]
+        for place, m in zip(on, where, strict=True):
+            prior_mean[place] = population.mean[m]
+            for other, n in zip(on, where, strict=True):
+                prior[place, other] = population.covariance[m, n] * factor[place] * factor[other]
+        evidence.append(
+            math.log(math.prod(share for _, share in chosen))
+            + torch.distributions.MultivariateNormal(prior_mean, noise + prior).log_prob(seen)
+        )
+        with_prior = precision.clone()
+        with_prior[s, s] += torch.linalg.inv(prior) - torch.eye(SHARED).double()
+        pull = precision @ mean
+        pull[s] += torch.linalg.inv(prior) @ prior_mean
+        covariances.append(torch.linalg.inv(with_prior))
+        means.append(covariances[-1] @ pull)
+        wide.append([times == math.inf for times, _ in chosen])
+    share = torch.softmax(torch.stack(evidence), 0)
+    middle = sum(p * m for p, m in zip(share, means, strict=True))
+    spread = sum(p * (c + torch.outer(m - middle, m - middle))
+                 for p, m, c in zip(share, means, covariances, strict=True))  # fmt: skip
+    return middle, spread, share @ torch.tensor(wide).double()
+
+
+def joint(found: ClassicalFit | Shared, visit: int) -> tuple[Tensor, Tensor]:
+    cross = found.cross_covariance[visit]
+    covariance = torch.cat([torch.cat([found.covariance[visit], cross], 1),
+                            torch.cat([cross.T, found.shared_covariance[visit]], 1)])  # fmt: skip
+    return torch.cat([found.depth[visit], found.shared[visit]]), covariance
+
+
+def test_a_visit_is_the_mixture_of_what_it_may_be_by_its_own_evidence() -> None:
+    population = some_population(scale=0.1)
+    fits = linear_visits(drawn(population, 6), 0.3, table=True)
+    for visit in range(3):  # of which some parameter is elsewhere
+        fits.shared[visit, 3 + visit] += 1.5
+    after, unlike = visit_posteriors(fits, {True: population})
+    assert float(unlike.max()) > 0.5
+    for visit in range(6):
+        mean, covariance = joint(fits, visit)
+        mean, covariance, drift = plainly_weighed(mean, covariance, population, [2, 3])
+        mean, covariance, rest = plainly_weighed(mean, covariance, population, [1])
+        found = joint(after, visit)
+        torch.testing.assert_close(found[0], mean, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(found[1], covariance, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(unlike[visit, 1:], torch.cat([rest, drift]), rtol=1e-6, atol=1e-8)
+
+
+def test_how_central_a_transit_is_follows_from_its_own_b() -> None:
+    """Shares of half-normal populations and of the fit's prior by brute force in b, all else unknown."""
+    values = torch.tensor([0.0, 0.1, 0.3, 0.6, 0.9], dtype=torch.float64)
+    truth = torch.zeros(len(values), SHARED).double()
+    truth[:, B2] = values**2 / POPULATION_B2_SIGMA
+    fits = linear_visits(truth, 20.0, table=False, low=0.0)
+    population = replace(like_the_fits_prior(False, b_sigma=0.15), index=torch.arange(0))
+    population = replace(population, mean=torch.zeros(0).double(), covariance=torch.zeros(0, 0).double())
+    _, unlike = visit_posteriors(fits, {False: population})
+    b = torch.linspace(0, 3, 100_001, dtype=torch.float64)
+    wide = -0.5 * (b**2 / POPULATION_B2_SIGMA) ** 2
+    for visit in range(len(values)):
+        mean, variance, _ = fits.free_b2[visit]
+        seen = -0.5 * (b**2 / POPULATION_B2_SIGMA - mean) ** 2 / variance  # includes the fit's prior
+        logs = [math.log(0.1) + torch.logsumexp(seen, 0) - torch.logsumexp(wide, 0)]
+        for times, share in ((1.0, 0.7), (9.0, 0.2)):
+            half = -0.5 * b**2 / (times * 0.15**2)
+            logs.append(math.log(share) + torch.logsumexp(seen + half, 0) - torch.logsumexp(wide + half, 0))
+        expected = torch.softmax(torch.stack(logs), 0)[0]
+        torch.testing.assert_close(unlike[visit, 0], expected, rtol=5e-3, atol=1e-6)
+    assert float(unlike[0, 0]) < 0.1
+    assert float(unlike[-1, 0]) > 0.5  # the others: three times as scattered
+
+
+def test_a_population_from_elsewhere_spoils_no_error_bar_and_at_home_little_is_lost() -> None:
+    population = some_population(scale=0.05)
+    foreign = replace(population, mean=-2.0 * population.mean)
+    home, away = (linear_visits(drawn(one, 400), 1.0, table=True) for one in (population, foreign))
+    believed, (found, _) = population.given(Shared.free(away)), visit_posteriors(away, {True: population})
+    assert z_spread(believed) > 2.0
+    assert z_spread(found) < 1.1
+    lost = [float((log_likelihood(one) - log_likelihood(Shared.of(away))).mean()) for one in (believed, found)]
+    assert lost[1] > 0.02 * lost[0] > -0.05
+    believed, (found, unlike) = population.given(Shared.free(home)), visit_posteriors(home, {True: population})
+    assert z_spread(found) == pytest.approx(1.0, abs=0.07)
+    gain = [float((log_likelihood(one) - log_likelihood(Shared.of(home))).mean()) for one in (believed, found)]
+    assert gain[1] > 0.85 * gain[0] > 0.05
+    assert not bool((unlike > 0.9).any())
+
+
+def test_what_one_group_is_like_is_no_evidence_for_another() -> None:
+    population = some_population(scale=0.05)
+    truth = drawn(population, 50)
+    truth[:, 5] += 3.0
+    _, unlike = visit_posteriors(linear_visits(truth, 2.0, table=True), {True: population})
+    assert float(unlike[:, 3].median()) > 0.9
+    assert float(unlike[:, 1].median()) < 0.1
+    assert float(unlike[:, 2].median()) < 0.1
+    names = unlike_note(unlike.median(0).values.tolist())
+    assert names == "unlike the visits that the populations are learned from, so told by wide priors: fast drift"
+    assert unlike_note([0.5] * len(GROUPS)) == ""
+
+
+@pytest.mark.parametrize("table", [True, False], ids=["star table", "no star table"])
+def test_a_visits_answer_does_not_depend_on_its_company(table: bool) -> None:
+    population = replace(some_population(table), b_sigma=math.inf if table else 0.3)
+    fits = linear_visits(drawn(population, 6).abs(), 0.5, table, low=NO_BOUND if table else 0.0)
     order = torch.tensor([4, 1, 5, 0, 3, 2])
-    whole, shuffled, alone = (population.apply(f) for f in (fits, fits.select(order), fits.select(torch.tensor([2]))))
+    whole, shuffled, alone = (
+        visit_posteriors(f, {table: population})[0] for f in (fits, fits.select(order), fits.select(torch.tensor([2])))
+    )
     for name in Shared.__annotations__:
         torch.testing.assert_close(getattr(shuffled, name), getattr(whole, name)[order])
         torch.testing.assert_close(getattr(alone, name), getattr(whole, name)[2:3])
 
 
-def test_depths_given_the_right_population_are_nearer_the_truth_and_their_errors_honest() -> None:
-    population = some_population(scale=0.1)
-    fits = linear_visits(drawn(population, 400), 0.05, table=True)
-    after = population.apply(fits)
-    error = [(found.depth - 0.01) for found in (fits, after)]
-    assert float(error[1].square().mean()) < 0.98 * float(error[0].square().mean())
-    z = error[1] / after.covariance.diagonal(dim1=1, dim2=2).sqrt()
-    assert float(z.square().mean().sqrt()) == pytest.approx(1.0, abs=0.08)
+def test_a_population_never_makes_a_visit_less_certain_than_the_fits_prior() -> None:
+    population = some_population()
+    wide = replace(population, covariance=30.0 * population.covariance + 4.0 * torch.eye(3).double())
+    fits = linear_visits(drawn(population, 5), 1e-4, table=True)
+    fits.shared_covariance.mul_(1.05)  # as with two solutions
+    after = wide.given(Shared.free(fits))
+    assert bool((torch.linalg.eigvalsh(after.shared_covariance) > 0).all())
+    assert float(after.shared_covariance.diagonal(dim1=1, dim2=2).max()) < 1.06
+
+
+# --- visits of one planet ------------------------------------------------------------------------------------------
+
+COMMON = torch.tensor([1, 2, 3])
+
+
+def one_planets_visits(visits: int, precision: float, seed: int) -> ClassicalFit:
+    """Visits that share orbit and limb darkening, drawn from the fit's prior."""
+    rng = np.random.default_rng([9, seed])
+    truth = torch.as_tensor(rng.standard_normal((visits, SHARED)))
+    truth[:, COMMON] = truth[0, COMMON].clone()
+    return linear_visits(truth, precision, True, seed)
+
+
+def test_visits_combine_as_in_the_joint_gaussian_of_all_their_parameters() -> None:
+    fits = one_planets_visits(3, 0.2, 1)
+    own = [place for place in range(SHARED) if place not in COMMON]
+    size = CHANNELS + len(COMMON)
+    precision = torch.zeros(size + 3 * len(own), size + 3 * len(own)).double()
+    pull = torch.zeros(len(precision)).double()
+    for visit in range(3):
+        mean, covariance = joint(fits, visit)
+        places = torch.empty(CHANNELS + SHARED, dtype=torch.long)
+        places[:CHANNELS], places[CHANNELS + COMMON] = torch.arange(CHANNELS), torch.arange(CHANNELS, size)
+        places[CHANNELS + torch.tensor(own)] = torch.arange(len(own)) + size + visit * len(own)
+        inverse = torch.linalg.inv(covariance)
+        precision[places[:, None], places] += inverse
+        pull[places] += inverse @ mean
+    precision[range(CHANNELS, size), range(CHANNELS, size)] -= 2.0  # the prior, once
+    covariance = torch.linalg.inv(precision)
+    mean = covariance @ pull
+    found = combine_visits(Shared.free(fits), COMMON)
+    torch.testing.assert_close(found.depth[0], mean[:CHANNELS], rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(found.covariance[0], covariance[:CHANNELS, :CHANNELS], rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(found.shared[0, COMMON], mean[CHANNELS:size], rtol=1e-7, atol=1e-9)
+    cross = covariance[:CHANNELS, CHANNELS:size]
+    torch.testing.assert_close(found.cross_covariance[0][:, COMMON], cross, rtol=1e-6, atol=1e-9)
+    assert not found.cross_covariance[0][:, own].any()
+
+
+def test_what_is_wrong_in_all_visits_does_not_average_out() -> None:
+    """A star table off by its sigma: z of the combined depth is 1 with it in common, and 2 without."""
+    rng, visits, noise = np.random.default_rng(3), 8, 1e-4
+    along = noise * torch.linspace(0.5, 1.5, CHANNELS).double()  # a depth's answer to one sigma of the table
+    spread = noise**2 * torch.eye(CHANNELS).double() + torch.outer(along, along)
+    cross = torch.zeros(CHANNELS, SHARED).double()
+    cross[:, 2] = along
+    together, apart = [], []
+    for _ in range(300):
+        seen = 0.01 - rng.standard_normal() * along + noise * torch.as_tensor(rng.standard_normal((visits, CHANNELS)))
+        same = (torch.eye(SHARED).double(), cross, torch.tensor([0.0, 1.0, NO_BOUND]).double())
+        own, between, free_b2 = (part.expand(visits, *part.shape) for part in same)
+        shared = torch.zeros(visits, SHARED).double()
+        fits = as_fits(seen, spread.expand(visits, -1, -1), shared, own, between, free_b2, table=True)
+        together.append(planet_depths(Shared.free(fits), {}, OF))
+        apart.append(combine_independent(list(fits.depth), list(fits.covariance)))
+    spreads = []
+    for found in (together, apart):
+        depth, covariance = (torch.stack(part) for part in zip(*found, strict=True))
+        spreads.append(float(((depth - 0.01) / covariance.diagonal(dim1=1, dim2=2).sqrt()).square().mean().sqrt()))
+    assert spreads[0] == pytest.approx(1.0, abs=0.08)
+    assert spreads[1] > 1.7
+
+
+def test_one_visit_is_what_it_is_and_the_order_of_visits_does_not_matter() -> None:
+    population = {True: some_population(scale=0.1)}
+    fits = one_planets_visits(3, 0.2, 1)
+    alone, _ = visit_posteriors(fits.select(torch.tensor([1])), population)
+    depth, covariance = planet_depths(Shared.free(fits.select(torch.tensor([1]))), population, OF)
+    assert torch.equal(depth, alone.depth[0])
+    assert torch.equal(covariance, alone.covariance[0])
+    one, two = (
+        planet_depths(Shared.free(fits.select(torch.tensor(n))), population, OF) for n in ([0, 1, 2], [2, 0, 1])
+    )
+    torch.testing.assert_close(one[0], two[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(one[1], two[1], rtol=1e-9, atol=1e-12)
+
+
+def test_visits_whose_orbits_have_other_priors_combine_as_independent_ones() -> None:
+    fits = one_planets_visits(3, 0.2, 1)
+    fits.free_b2[2, 2] += 1.0  # another table
+    two = planet_depths(Shared.free(fits.select(torch.tensor([0, 1]))), {}, OF)
+    expected = combine_independent([two[0], fits.depth[2]], [two[1], fits.covariance[2]])
+    depth, covariance = planet_depths(Shared.free(fits), {}, OF)
+    torch.testing.assert_close(depth, expected[0], rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(covariance, expected[1], rtol=1e-8, atol=1e-10)
+
+
+def test_a_visit_with_several_solutions_takes_no_information_away() -> None:
+    fits = one_planets_visits(2, 0.2, 1)
+    fits.shared_covariance[1, COMMON[:, None], COMMON] = 4.0 * torch.eye(3).double()
+    fits.cross_covariance[1, :, COMMON] = 0.0
+    alone = combine_visits(Shared.free(fits.select(torch.tensor([0]))), COMMON)
+    both = combine_visits(Shared.free(fits), COMMON)
+    low = torch.linalg.eigvalsh(alone.covariance[0] - both.covariance[0])
+    assert float(low.min()) > -1e-12
+    assert bool((both.shared_covariance[0].diagonal() <= alone.shared_covariance[0].diagonal() + 1e-9)[COMMON].all())
+
+
+def test_two_independent_depths_combine_to_half_the_variance_and_a_lost_visit_counts_nothing() -> None:
+    a, b = torch.full((5,), 1.0).double(), torch.full((5,), 3.0).double()
+    c = torch.eye(5).double() * 0.5 + 0.2
+    depth, covariance = combine_independent([a, b], [c, c])
+    torch.testing.assert_close(depth, torch.full((5,), 2.0).double())
+    torch.testing.assert_close(covariance, c / 2)
+    depth, covariance = combine_independent([a, 0 * a], [1e-8 * c, torch.eye(5).double() * UNKNOWN_SIGMA**2])
+    torch.testing.assert_close(depth, a, rtol=1e-4, atol=0)
+    torch.testing.assert_close(covariance, 1e-8 * c, rtol=1e-4, atol=0)
+
+
+def test_the_groups_are_those_of_the_fits_parameters() -> None:
+    drift = [2, 2, 2, 3, 3]
+    assert shared_groups(23).tolist() == [-1, 0, 0, *[1] * 8, *drift, *drift, 2, 2]
+    assert shared_groups(11, FitSettings(drift="channel")).tolist() == [-1, 0, 0, *[1] * 8]
+    assert shared_groups(17, FitSettings(drift_sigma=(1e-3, 1e-3))).tolist() == [-1, 0, 0, *[1] * 8, *[2] * 6]
 
 
 # --- where the covariances come from -------------------------------------------------------------------------------

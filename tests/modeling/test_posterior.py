@@ -7,7 +7,8 @@ import torch
 from spectrum_scenes import CHANNELS, fits, prior
 from torch import Tensor
 
-from modeling_ariel.posterior import ScaleMixture, VisitPosterior, combine_visits
+from modeling_ariel.posterior import ScaleMixture, VisitPosterior
+from modeling_ariel.shared_parameters import combine_independent
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, PriorError, SpectrumPrior
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
@@ -109,9 +110,9 @@ def test_the_mixture_is_the_prior_that_it_was_made_of() -> None:
 
 def test_visits_combine_by_inverse_covariance_in_any_order() -> None:
     depth, covariance = fits().depth[:3], fits().covariance[:3]
-    mean, spread = combine_visits(list(depth), list(covariance))
+    mean, spread = combine_independent(list(depth), list(covariance))
     precision = torch.linalg.inv(covariance)
     torch.testing.assert_close(torch.linalg.inv(spread), precision.sum(0), rtol=1e-6, atol=1.0)
     torch.testing.assert_close(precision.sum(0) @ mean, torch.einsum("vij,vj->i", precision, depth), rtol=1e-6, atol=1)
-    again, _ = combine_visits(list(depth.flip(0)), list(covariance.flip(0)))
+    again, _ = combine_independent(list(depth.flip(0)), list(covariance.flip(0)))
     torch.testing.assert_close(again, mean, rtol=1e-9, atol=0)

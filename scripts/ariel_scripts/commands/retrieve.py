@@ -24,9 +24,10 @@ from hf_dataset.simulation.planets import spectra
 from hf_dataset.words import number_of
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
-from modeling_ariel.posterior import combine_visits
+from modeling_ariel.populations import planet_depths
 from modeling_ariel.predictions import check_name, write_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit
+from modeling_ariel.shared_parameters import Shared, shared_groups
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, SpectrumPrior
 from modeling_ariel.status import OK, best_status, count_statuses, counted, counts_text, planet_note
 from modeling_ariel.surprise import Surprise
@@ -100,20 +101,20 @@ def _planets(
     dataset: Located, split: str, index: dict[int, int], settings: FitSettings, batch: int
 ) -> Iterator[FittedPlanet]:
     """Planets, each once all of its visits have come."""
-    waiting: dict[int, list[tuple[Tensor, Tensor, str, str]]] = {}
+    waiting: dict[int, list[tuple[Shared, str, str]]] = {}
     with tqdm(total=sum(index.values()), unit="visit", desc="fit") as bar:
         for rows, fitted in _fits(dataset, split, index, settings, batch):
+            free, groups = Shared.free(fitted), shared_groups(fitted.shared.shape[-1], settings)
             for number, row in enumerate(rows):
                 planet, status, note = int(row["planet_id"]), fitted.status[number], fitted.notes[number]
                 visits = waiting.setdefault(planet, [])
                 if status != OK:  # counted as in the notes
                     place = (planet, len(visits) + 1, index[planet])
                     logger.warning("planet %d visit %d of %d: %s: %s", *place, status, note)
-                visits.append((fitted.depth[number], fitted.covariance[number], status, note))
+                visits.append((free.select(torch.tensor([number])), status, note))
                 if len(visits) == index[planet]:
-                    depths, covariances, states, notes = zip(*waiting.pop(planet), strict=True)
-                    kept = counted(states)
-                    both = combine_visits([depths[n] for n in kept], [covariances[n] for n in kept])
+                    parts, states, notes = zip(*waiting.pop(planet), strict=True)
+                    both = planet_depths(Shared.join([parts[n] for n in counted(states)]), {}, groups)
                     yield planet, *both, _truth(row), best_status(states), planet_note(states, notes)
             bar.update(len(rows))
 

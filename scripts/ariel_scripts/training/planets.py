@@ -16,8 +16,8 @@ from ariel_scripts.training.augmentation import channel_levels, error_factor
 from ariel_scripts.training.fits import classical_fit
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.physics import ArielPhysics
-from modeling_ariel.posterior import ScaleMixture, VisitPosterior, combine_visits
+from modeling_ariel.physics import ArielPhysics, PopulatedPlanet
+from modeling_ariel.posterior import ScaleMixture, VisitPosterior
 from modeling_ariel.retrieval import ClassicalFit, concatenate
 from modeling_ariel.status import OK, TRUSTED, best_status, counted, planet_note
 
@@ -163,12 +163,13 @@ class Classical:
         """Of the ``chosen`` planets, the populations of ``physics`` and a prior over spectra for each planet."""
         if planets.fits is None:
             raise ValueError("physics='residual': expected a dataset with classical fits, found one without")
-        parts = []
+        parts, populations = [], physics.populations()
         with torch.no_grad():
             for planet, prior in zip(chosen, priors, strict=True):
                 own = planets.visits[planet]
                 kept = [own[place] for place in counted([planets.fits.status[visit] for visit in own])]
-                parts.append(_one_planet(planets.fits.select(torch.tensor(kept)), physics, prior, with_errors))
+                found = physics.of_planet(planets.fits.select(torch.tensor(kept)), populations)
+                parts.append(_one_planet(found, physics, prior, with_errors))
         merged: dict[str, Any] = {
             name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != "posterior"
         }
@@ -191,15 +192,15 @@ class Classical:
         return {name: value.double() for name, value in values.items()}
 
 
-def _one_planet(fits: ClassicalFit, physics: ArielPhysics, prior: ScaleMixture, with_errors: bool) -> dict[str, Any]:
-    visits = physics.apply_populations(fits)
-    shared, error = physics.standardised(visits, fits.table_known)
-    depth, covariance = combine_visits(list(visits.depth), list(visits.covariance))
+def _one_planet(
+    found: PopulatedPlanet, physics: ArielPhysics, prior: ScaleMixture, with_errors: bool
+) -> dict[str, Any]:
+    shared, error = physics.standardised(found.visits)
     part: dict[str, Any] = {
-        "depth": depth[None],
-        "depth_sigma": covariance.diagonal().sqrt()[None],
-        "posterior": VisitPosterior.prepare(prior, covariance[None]).to(torch.float32),
+        "depth": found.depth[None],
+        "depth_sigma": found.covariance.diagonal().sqrt()[None],
+        "posterior": VisitPosterior.prepare(prior, found.covariance[None]).to(torch.float32),
         "shared": shared.mean(0, keepdim=True),
         "shared_sigma": error.mean(0, keepdim=True),
     }
-    return {**part, "factor": error_factor(covariance[None])} if with_errors else part
+    return {**part, "factor": error_factor(found.covariance[None])} if with_errors else part

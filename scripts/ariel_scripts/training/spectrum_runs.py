@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,11 @@ from ariel_scripts.training.examples import AugmentedPlanets, Collator
 from ariel_scripts.training.folds import Fold, Priors
 from ariel_scripts.training.planets import Classical, Planets
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.populations import Population, PopulationError
+from modeling_ariel.populations import Population
 from modeling_ariel.posterior import ScaleMixture
 from modeling_ariel.predictions import Predictions, write_predictions
 from modeling_ariel.scoring import log_likelihood, rmse, score_2024, score_2025
 from modeling_ariel.status import OK
-
-logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 _BATCH = 32
@@ -58,8 +55,7 @@ def fold_data(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
 def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict[str, int]:
     """Populations of orbit, limb darkening and drift from the curves of training and validation planets.
 
-    No label is used. Where there are too few visits, those of the checkpoint stay. Returns the visits each was learned
-    from.
+    No label is used. Where there is no visit, that of the checkpoint stays. Returns the visits each was learned from.
     """
     fits = data.planets.fits
     if fits is None:
@@ -68,15 +64,10 @@ def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict
     learned = {}
     for with_table in (False, True):
         rows = [visit for visit in visits if bool(fits.table_known[visit]) == with_table]
-        name = "with a star table" if with_table else "without a star table"
-        try:
+        if rows:
             population = Population.fit(fits.select(torch.tensor(rows, dtype=torch.long)))
-        except PopulationError as error:
-            if rows:
-                logger.info("populations of visits %s: the checkpoint's are kept: %s", name, error)
-            continue
-        model.physics.set_population(population, with_table)
-        learned[name] = len(rows)
+            model.physics.set_population(population, with_table)
+            learned["with a star table" if with_table else "without a star table"] = len(rows)
     return learned
 
 
