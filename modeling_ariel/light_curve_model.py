@@ -111,44 +111,67 @@ class LightCurveModel:
             clock=white.shape.new_zeros(batch, 1),
         )
 
-    def _transit(self, p: Parameters, around: Tensor) -> tuple[Tensor, ...]:
-        """Transit (B, C, T), and its derivatives by depth, by shape (3, B, C, T) and by u1, u2 (2, B, C, T).
+    def _groups(self, p: Parameters) -> list[tuple[slice, Tensor]]:
+        """Channels that share a shape (B, 3), and that shape."""
+        if not self.photometer:
+            return [(slice(None), p.shape)]
+        late = torch.cat([p.shape[:, :1] + p.clock, p.shape[:, 1:]], -1)
+        return [(slice(1), late), (slice(1, None), p.shape)]
+
+    def _transit(self, p: Parameters, around: Tensor) -> Tensor:
+        """The transit's derivative by depth, itself and, where the shape is free, its derivatives by shape and by u1,
+        u2: (B, C, 2 or 7, T).
 
         ``around`` (B, C): positive depths at which the shape of the transit is taken; ``p.depth`` may be any number,
         and the transit follows it along the tangent.
         """
-        if not self.photometer:
-            return self._transit_of(slice(None), p, p.shape, around)
-        late = torch.cat([p.shape[:, :1] + p.clock, p.shape[:, 1:]], -1)
-        first, others = (
-            self._transit_of(slice(1), p, late, around),
-            self._transit_of(slice(1, None), p, p.shape, around),
-        )
-        return tuple(torch.cat(pair, -2) for pair in zip(first, others, strict=True))
-
-    def _transit_of(self, channels: slice, p: Parameters, shape: Tensor, around: Tensor) -> tuple[Tensor, ...]:
-        """:meth:`_transit` of some channels, which share a ``shape`` (B, 3)."""
-        around, basis = around[:, channels], self.u_basis[..., channels]
+        groups = self._groups(p)
         k = torch.sqrt(around)
-        low, high = k.amin(-1, keepdim=True) * 0.995, k.amax(-1, keepdim=True) * 1.005
-        nodes = torch.cat([low, 0.5 * (low + high), high], -1)  # (B, 3)
-        moments, by_shape, _ = binned_moments(self.time, self.width, shape, self.prior.rate, nodes, self.prior.repeats)
-        value, slope = _lagrange(k, nodes)  # (B, C, 3) each
-        u = self.u_mean[..., channels] + torch.einsum("bl,lac->bac", p.limb, basis)
+        ends = [(k[:, some].amin(-1) * 0.995, k[:, some].amax(-1) * 1.005) for some, _ in groups]
+        nodes = torch.stack([torch.stack([low, 0.5 * (low + high), high], -1) for low, high in ends])  # (group, B, 3)
+        rows = (len(groups), *self.time.shape)
+        moments, by_shape, _ = binned_moments(  # groups as if they were visits
+            self.time.expand(rows).flatten(0, 1),
+            self.width.expand(rows[:2]).flatten(),
+            torch.cat([shape for _, shape in groups]),
+            self.prior.rate.expand(rows[:2]).flatten(),
+            nodes.flatten(0, 1),
+            self.prior.repeats.expand(rows[:2]).flatten(),
+        )
+        moments = moments.unflatten(0, rows[:2]).transpose(-1, -2).flatten(2, 3)  # (group, B, node and moment, T)
+        by_shape = by_shape.unflatten(0, rows[:2]).permute(0, 1, 2, 4, 5, 3).flatten(2, 3).flatten(3)
+        curves = k.new_empty(*k.shape, 7 if self.fit_shape else 2, self.time.shape[-1])
+        for group, (some, _) in enumerate(groups):
+            self._transit_of(some, p, around, nodes[group], moments[group], by_shape[group], curves[:, some])
+        return curves
+
+    def _transit_of(
+        self,
+        some: slice,
+        p: Parameters,
+        around: Tensor,
+        nodes: Tensor,
+        moments: Tensor,
+        by_shape: Tensor,
+        curves: Tensor,
+    ) -> None:
+        """:meth:`_transit` of some channels, into ``curves``, from moments (B, 9, T) of three ``nodes`` (B, 3) and
+        their derivatives (B, 9, 3 T).
+        """
+        k = torch.sqrt(around[:, some])
+        u = self.u_mean[..., some] + torch.einsum("bl,lac->bac", p.limb, self.u_basis[..., some])
         coefficients = intensity_coefficients(u[:, 0], u[:, 1])  # (B, C, 3)
-        gradients = intensity_gradients(u[:, 0], u[:, 1])
-
-        def contract(weights: Tensor, tensor: Tensor) -> Tensor:
-            """weights (B, C, node, moment) over tensor (B, node, T, moment) -> (B, C, T)."""
-            return weights.flatten(2) @ tensor.transpose(-1, -2).flatten(1, 2)
-
-        weights = value[..., None] * coefficients[:, :, None]
-        hidden = contract(weights, moments)
-        by_depth = contract(slope[..., None] * coefficients[:, :, None], moments) / (2.0 * k[..., None])
-        by_shapes = [contract(weights, along) for along in by_shape.unbind(-1)]
-        by_u = [contract(value[..., None] * gradient[:, :, None], moments) for gradient in gradients]
-        transit = 1.0 - hidden - (p.depth[:, channels] - around)[..., None] * by_depth
-        return transit, -by_depth, -torch.stack(by_shapes), -torch.stack(by_u)
+        value, slope = (weights[..., None] for weights in _lagrange(k, nodes))  # (B, C, 3, 1)
+        by_depth = slope * (coefficients / (2.0 * k[..., None]))[:, :, None]
+        hidden = value * coefficients[:, :, None]
+        weights = [by_depth, hidden + (p.depth[:, some] - around[:, some])[..., None, None] * by_depth]
+        if self.fit_shape:
+            weights += [value * gradient[:, :, None] for gradient in intensity_gradients(u[:, 0], u[:, 1])]
+            curves[:, :, 2:5] = (-hidden.flatten(2) @ by_shape).unflatten(-1, (3, -1))
+        lost = -torch.stack(weights, 2).flatten(3).flatten(1, 2) @ moments
+        lost = lost.unflatten(1, (-1, len(weights)))
+        curves[:, :, :2], curves[:, :, 5:] = lost[:, :, :2], lost[:, :, 2:]
+        curves[:, :, 1] += 1.0
 
     def common_drift(self, p: Parameters) -> Tensor:
         """p(t) of a spectrograph (T,), of unit size."""
@@ -169,16 +192,12 @@ class LightCurveModel:
 
     def linearise(self, p: Parameters, around: Tensor) -> Linearised:
         """Model and derivatives at ``p``; relative flux, so the level's derivative is the model itself."""
-        transit, by_depth, by_shape, by_limb = self._transit(p, around)
         level = p.level.exp()[..., None]
         gain = level * (1.0 + self.drift_curves(p))
-        lit = transit * level
-        model = transit * gain
-        columns = [by_depth * gain, model]
-        if self.fit_shape:
-            columns += [column * gain for column in (*by_shape, *by_limb)]
-        columns += [lit * polynomial[:, None] for polynomial in self.polynomials.unbind(1)]
-        return Linearised(model, torch.stack(columns, 2), self._mixing(p))
+        curves = self._transit(p, around)
+        lit = curves[:, :, 1:2] * level[..., None] * self.polynomials[:, None]
+        columns = torch.cat([curves.mul_(gain[:, :, None]), lit], 2)
+        return Linearised(columns[:, :, 1].contiguous(), columns, self._mixing(p))
 
     def _mixing(self, p: Parameters) -> Tensor:
         """Columns to parameters (B, C, N, n + S)."""
