@@ -29,6 +29,7 @@ class ArielConfig(PreTrainedConfig):
         depth_mean, depth_scale: depths that physics="none" starts from: their mean and 1 sigma.
         prior_components: scales of features in the prior over spectra.
         prior_surprise: share of that prior for spectra unlike what it learned, 0 for none, as in older checkpoints.
+        telescope: what is usual for its visits, as `Telescope.to_dict` has it; None for the fit's defaults.
         n_shared: parameters that the fit shares between channels.
         n_star_features: numbers that describe the star.
     """
@@ -62,6 +63,7 @@ class ArielConfig(PreTrainedConfig):
     depth_scale: float = 1.73e-3
     prior_components: int = 5
     prior_surprise: float = 0.0
+    telescope: dict | None = None
     n_shared: int = 23
     n_star_features: int = 16
 

@@ -15,12 +15,14 @@ from transformers import initialization as init
 
 from .columns import STAR_COLUMNS, STAR_IN_FIT
 from .configuration_ariel import ArielConfig
+from .joint_fit import FitSettings
 from .populations import Population, planet_depths, unlike_note, visit_posteriors
 from .posterior import ScaleMixture, VisitPosterior
 from .retrieval import ClassicalFit, fit
 from .shared_parameters import Shared, shared_groups
 from .status import best_status, counted, planet_note
 from .surprise import Surprise
+from .telescope import Telescope
 
 _SMOOTH, _FEATURES, _NUGGET = 20.0, 1.5e-4, 2e-6  # prior before any is learned: channels, depth, depth
 
@@ -104,6 +106,8 @@ class ArielPhysics(nn.Module):
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
         self.config = config
+        telescope = Telescope() if config.telescope is None else Telescope.from_dict(config.telescope)
+        self.fit_settings = FitSettings(telescope=telescope)
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "ArielPhysics":
         """Move, but keep float32: in bfloat16 a prior over spectra is no longer positive definite."""
@@ -211,7 +215,7 @@ class ArielPhysics(nn.Module):
         """
         with torch.autocast(flux.device.type, enabled=False):
             visits = {"time": time, "flux": flux, "flux_err": flux_err, "valid": valid, "star": star}
-            fits = fit(fit_inputs(visits), self.wavelength.double())
+            fits = fit(fit_inputs(visits), self.wavelength.double(), self.fit_settings)
             return self.summarise(fits, planet)
 
     def summarise(self, fits: ClassicalFit, planet: Tensor) -> ClassicalPosterior:

@@ -267,7 +267,7 @@ class ArielPipeline:
     @torch.no_grad()
     def fit(self, features: Mapping[str, Tensor]) -> ClassicalFit:
         """The classical fits of the visits."""
-        return fit(fit_inputs(features), self.fit_wavelength)
+        return fit(fit_inputs(features), self.fit_wavelength, self.model.physics.fit_settings)
 
     @torch.no_grad()
     def posterior(self, fits: ClassicalFit, planet: Tensor) -> ClassicalPosterior:

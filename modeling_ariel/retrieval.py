@@ -367,6 +367,12 @@ def _unknown(flux: Tensor, status: str, note: str, n_shared: int) -> ClassicalFi
     )
 
 
+def without_curves(fits: ClassicalFit) -> ClassicalFit:
+    """The same with no bins in its curves, which take nearly all of the memory."""
+    curves = ("drift", "model", "jitter", "residual", "weight")
+    return replace(fits, **{name: getattr(fits, name)[..., :0] for name in curves})
+
+
 def concatenate(fits: list[ClassicalFit]) -> ClassicalFit:
     """Fits of many visits as one."""
     merged: dict[str, Any] = {}

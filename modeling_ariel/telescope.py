@@ -6,7 +6,7 @@ without any true spectrum (empirical Bayes), and shrink towards the defaults whe
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,19 +83,32 @@ class Telescope:
             *_table_errors(visits),
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return found
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Telescope":
+        """Of what :meth:`to_dict` gave; TelescopeError where it did not."""
+        try:
+            noise = [{name: _tuple(part) for name, part in kind.items()} for kind in values["noise"]]
+            others = {name: value for name, value in values.items() if name != "noise"}
+            return cls(tuple(SlowNoise(**kind) for kind in noise), **others)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise TelescopeError(f"expected a telescope as `Telescope.to_dict` has it, found {error}") from error
+
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "Telescope":
         """Read what :meth:`save` wrote; TelescopeError where it did not."""
         try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            noise = [{name: _tuple(part) for name, part in kind.items()} for kind in values.pop("noise")]
-            return cls(tuple(SlowNoise(**kind) for kind in noise), **values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TelescopeError(f"{path}: expected a telescope that `Telescope.save` wrote, found {error}") from error
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise TelescopeError(f"{path}: {error}") from error
 
 
 def _tuple(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ariel_scripts.command_line import command_of
+from ariel_scripts.options.adapt import AdaptOptions
 from ariel_scripts.options.build_dataset import BuildDatasetOptions
 from ariel_scripts.options.calibrate import CalibrateOptions
 from ariel_scripts.options.download import DownloadOptions
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 # `build-dataset` is run by `main` of commands/build_dataset.py
 COMMANDS: dict[str, type[DataclassInstance]] = {
     "build-dataset": BuildDatasetOptions,
+    "adapt": AdaptOptions,
     "calibrate": CalibrateOptions,
     "download": DownloadOptions,
     "evaluate": EvaluateOptions,

@@ -315,7 +315,8 @@ class Engine:
 
     def _fit(self, batch: Features) -> ClassicalFit:
         with torch.no_grad():
-            return fit(dict(batch), self.network.pipeline.fit_wavelength)
+            pipeline = self.network.pipeline
+            return fit(dict(batch), pipeline.fit_wavelength, pipeline.model.physics.fit_settings)
 
     # --- ranking -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -91,7 +90,7 @@ def main(options: RetrieveOptions) -> None:
             planets=len(index),
             status=found,
             sigma_factors=judge.factors,
-            telescope=asdict(telescope),
+            telescope=telescope.to_dict(),
         )
         write_predictions(out, predictions, run.record())
     logger.info("%s: %s, %s", out, number_of(len(index), "planet"), counts_text(found))

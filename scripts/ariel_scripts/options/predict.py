@@ -43,6 +43,10 @@ class PredictOptions:
     limit: Annotated[int | None, typer.Option(help="At most this many planets.", min=1)] = None
     seed: Annotated[int, typer.Option(help="Of the dropout samples.", min=0)] = 0
     deterministic: Deterministic = False
+    adapt: Annotated[
+        bool,
+        typer.Option("--adapt", help="Adapt the model to these light curves first, as `ariel adapt`; kept beside."),
+    ] = False
     strict: Annotated[bool, typer.Option("--strict", help="Exit with an error where a planet was refused.")] = False
     restart: Annotated[bool, typer.Option("--restart", help="Forget the parts of an interrupted run.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be predicted; write nothing.")] = False

@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.retrieval import ClassicalFit, fit
 
 WORKER_BYTES = 0.9e9  # measured: 0.6 GB with two visits of 375 bins
@@ -54,7 +56,7 @@ class FitPool:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def fit(self, batch: dict[str, Tensor], wavelength: Tensor) -> ClassicalFit:
+    def fit(self, batch: dict[str, Tensor], wavelength: Tensor, settings: FitSettings | None = None) -> ClassicalFit:
         """Fits of a batch of visits, each the same in whatever company and process.
 
         Where algorithms must be deterministic they are fitted on the CPU: a GPU has no such median.
@@ -62,14 +64,14 @@ class FitPool:
         visits = len(batch["time"])
         alone = self.workers == 1 or visits <= VISITS_PER_TASK
         if alone and not torch.are_deterministic_algorithms_enabled():
-            return fit(batch, wavelength)
+            return fit(batch, wavelength, settings)
         device = batch["time"].device
         tasks = [
             {name: value[start : start + VISITS_PER_TASK].cpu().numpy() for name, value in batch.items()}
             for start in range(0, visits, VISITS_PER_TASK)
         ]
         each = map if alone else self._workers().map
-        done = each(_fit_arrays, tasks, [wavelength.cpu().numpy()] * len(tasks))
+        done = each(_fit_arrays, tasks, repeat(wavelength.cpu().numpy()), repeat(settings))
         return _joined(list(done), device)
 
     def _workers(self) -> ProcessPoolExecutor:
@@ -105,10 +107,11 @@ def keep_memory() -> None:
         mallopt(name, value)
 
 
-def _fit_arrays(batch: dict[str, np.ndarray], wavelength: np.ndarray) -> dict[str, Any]:
+def _fit_arrays(batch: dict[str, np.ndarray], wavelength: np.ndarray, settings: FitSettings | None) -> dict[str, Any]:
     """Fits with NumPy arrays at both ends, which pass between processes without shared memory."""
     with torch.no_grad():
-        found = fit({name: torch.as_tensor(value) for name, value in batch.items()}, torch.as_tensor(wavelength))
+        curves = {name: torch.as_tensor(value) for name, value in batch.items()}
+        found = fit(curves, torch.as_tensor(wavelength), settings)
     values = vars(found).items()
     return {name: value.numpy() if isinstance(value, Tensor) else value for name, value in values}
 

@@ -169,7 +169,7 @@ def _predict_parts(prepared: Prepared, parts: Parts, pool: FitPool) -> Iterator[
     """A part for each batch of planets that is not done yet."""
     job, done = prepared.job, set(parts.planets)
     with tqdm(total=len(prepared.index), initial=len(done), unit="planet", desc="predict") as bar:
-        for number, planets in enumerate(_batches(prepared, done), start=parts.count):
+        for number, planets in enumerate(planet_batches(prepared, done), start=parts.count):
             part = predict_planets(prepared.members, planets, job.samples, (job.seed, number), pool)
             for planet, reason in part.refused.items():
                 logger.warning("planet %d refused: %s", planet, reason)
@@ -177,7 +177,7 @@ def _predict_parts(prepared: Prepared, parts: Parts, pool: FitPool) -> Iterator[
             bar.update(len(planets))
 
 
-def _batches(prepared: Prepared, done: set[int]) -> Iterator[PlanetRows]:
+def planet_batches(prepared: Prepared, done: set[int]) -> Iterator[PlanetRows]:
     """Planets that are not ``done`` with the rows of all their visits, a batch at a time, of one length in time."""
     waiting: dict[int, list[dict[str, Any]]] = {}
     batch: list[tuple[int, list[dict[str, Any]]]] = []

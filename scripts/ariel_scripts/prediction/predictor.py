@@ -18,8 +18,10 @@ from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
+from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.pipeline_ariel import BATCH, ArielPipeline, classical_inputs, torch_threads
+from modeling_ariel.retrieval import ClassicalFit
 from modeling_ariel.status import DOUBTFUL, FITTED, OK
 from modeling_ariel.uncertainty import Moments, mixture_moments
 
@@ -179,13 +181,14 @@ def _moments(
     planet = features[0]["planet"]
     n_planets = int(planet.max()) + 1
     status, notes = [OK] * n_planets, [""] * n_planets
-    found, fits = [], None
+    found, fits = [], dict[FitSettings, ClassicalFit]()
     for place, (member, inputs) in enumerate(zip(members, features, strict=True)):
         arguments = inputs
         if member.has_fit:
-            if fits is None:
-                fits = pool.fit(fit_inputs(inputs), member.fit_wavelength)
-            classical = member.posterior(fits, planet)
+            settings = member.model.physics.fit_settings
+            if settings not in fits:
+                fits[settings] = pool.fit(fit_inputs(inputs), member.fit_wavelength, settings)
+            classical = member.posterior(fits[settings], planet)
             status, notes = list(classical.status or status), list(classical.notes or notes)
             arguments = inputs | classical_inputs(classical)
         found.append(member.moments(arguments, samples, str((*seed, place))))

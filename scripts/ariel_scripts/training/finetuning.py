@@ -46,6 +46,7 @@ from ariel_scripts.training.spectrum_runs import (
     write_spectra,
 )
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.predictions import TEXTS, Predictions, read_predictions, write_predictions
 
@@ -103,7 +104,7 @@ def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located |
             start_processes(options.loop.processes)
             extractor = open_extractor(base, wavelength)
             if options.physics == "residual" or augmentation.changes:
-                curves = _with_fits(curves, wavelength, options.fit_workers)
+                curves = _with_fits(curves, wavelength, options.fit_workers, model.physics.fit_settings)
             planets = read_planets(curves, extractor, _planets_of(folds))
         data = LabelledPlanets(planets, truths, wavelength, extractor, origin)
         for fold in folds:
@@ -131,10 +132,12 @@ def _planets_of(folds: list[Fold]) -> set[int]:
     return {planet for group in groups for planet in group}
 
 
-def _with_fits(curves: datasets.Dataset, wavelength: list[float], workers: int) -> datasets.Dataset:
+def _with_fits(
+    curves: datasets.Dataset, wavelength: list[float], workers: int, settings: FitSettings
+) -> datasets.Dataset:
     """The light curves with their classical fits, which one process makes for all."""
     with PartialState().main_process_first():
-        return fitted(curves, wavelength, workers)
+        return fitted(curves, wavelength, workers, settings)
 
 
 def train_fold(

@@ -1,0 +1,186 @@
+"""A model made at home on light curves without labels: what is usual for their telescope, populations, prior.
+
+No true spectrum is read, so that a test split may adapt the model that then predicts it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ariel_scripts.prediction.fit_pool import FitPool
+from ariel_scripts.prediction.job import Job, Prepared, dataset_fingerprint, planet_batches
+from ariel_scripts.prediction.predictor import PlanetRows
+from ariel_scripts.run_record import run_record, write_json
+from hf_dataset.words import number_of
+from modeling_ariel.joint_fit import FitSettings
+from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+from modeling_ariel.physics import ArielPhysics, fit_inputs
+from modeling_ariel.populations import Population
+from modeling_ariel.retrieval import ClassicalFit, concatenate, without_curves
+from modeling_ariel.status import OK, TRUSTED, counted
+from modeling_ariel.telescope import Telescope
+
+logger = logging.getLogger(__name__)
+
+RECORD = "adaptation.json"
+ENOUGH = 300  # visits: more say hardly more
+_FEWEST_OF_POPULATION = 20  # visits; with fewer the checkpoint's, learned from hundreds, is the better guess
+_PLANETS_BEFORE = 20.0  # that the checkpoint's weights of the prior over spectra count as
+_ROUNDS = 100
+
+
+def adapt(job: Job, out: Path, visits: int = ENOUGH) -> None:
+    """Write the model of ``job``, adapted to its first ``visits`` visits or so, to the new folder ``out``.
+
+    Raises:
+        ValueError: a folder in use, more models than one, or one that has no fit.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out}: expected a new folder, found one in use")
+    if len(job.models) != 1:
+        raise ValueError(f"expected one model to adapt, found {len(job.models)}")
+    config = {**job.__dict__, "out": str(out), "visits": visits, "models": list(job.models), "only": None}
+    stage = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    shutil.rmtree(stage, ignore_errors=True)
+    try:
+        with run_record(stage, "adapt", config, job.seed) as run:
+            prepared = job.prepare()
+            member = prepared.members[0]
+            if not member.has_fit:
+                raise ValueError(f"{member.source}: expected a model with a fit, found physics='none'")
+            about = _adapted(prepared, visits)
+            run.metrics.update(about, dataset=prepared.curves.record(), source=member.located.record())
+            member.save_pretrained(stage)
+            training = Path(member.located.location) / "training.json"
+            if training.is_file():  # which planets it has seen
+                shutil.copyfile(training, stage / training.name)
+            write_json(stage / RECORD, settings_of(prepared, visits) | about)
+        if out.is_dir():
+            out.rmdir()  # empty: checked before
+        os.replace(stage, out)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def adapted(job: Job, restart: bool) -> Path:
+    """The folder of the job's model adapted to its own light curves, beside its predictions; made where it is not.
+
+    ValueError where the folder there is of something else, unless ``restart``.
+    """
+    folder = job.out.with_name(f"{job.out.stem}.adapted")
+    if restart:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        adapt(job, folder)
+        return folder
+    wanted = settings_of(job.prepare(), ENOUGH)
+    try:
+        known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if wanted.items() <= known.items():
+        return folder
+    raise ValueError(f"{folder}: expected this model adapted to this split, found another: --restart makes it anew")
+
+
+def settings_of(prepared: Prepared, visits: int) -> dict[str, Any]:
+    """What an adapted model was made of."""
+    job = prepared.job
+    return {
+        "model": prepared.members[0].digest,
+        "dataset": dataset_fingerprint(prepared.curves, job.split, prepared.index),
+        "split": job.split,
+        "visits": visits,
+    }
+
+
+def _adapted(prepared: Prepared, visits: int) -> dict[str, Any]:
+    """Adapt the model in place; what it was adapted with."""
+    with FitPool(prepared.job.workers, 2 * visits) as pool:
+        return learn(prepared.members[0].model, lambda settings: _fitted(prepared, visits, pool, settings))
+
+
+@torch.no_grad()
+def learn(
+    model: ArielForSpectrumPrediction, fit_planets: Callable[[FitSettings], list[ClassicalFit]]
+) -> dict[str, Any]:
+    """Adapt a model in place; what was learned.
+
+    ``fit_planets`` gives the fits of each planet's visits under some settings, and is called twice.
+    """
+    seen = fit_planets(FitSettings())
+    telescope = Telescope.learn([one for fits in seen for one in fits.evidence])
+    settings = FitSettings(telescope=telescope)
+    planets = fit_planets(settings)
+    model.config.telescope, model.physics.fit_settings = telescope.to_dict(), settings
+    populations = _learn_populations(model.physics, concatenate(planets))
+    weights = _learn_weights(model.physics, [fits for fits in planets if not {*TRUSTED}.isdisjoint(fits.status)])
+    states = [state for fits in planets for state in fits.status]
+    logger.info("adapted to %s of %s", number_of(len(states), "visit"), number_of(len(planets), "planet"))
+    return {
+        "fitted_visits": len(states),
+        "fitted_planets": len(planets),
+        "status": {state: states.count(state) for state in sorted(set(states))},
+        "telescope": telescope.to_dict(),
+        "populations": populations,
+        "prior_weights": weights,
+    }
+
+
+def _fitted(prepared: Prepared, visits: int, pool: FitPool, settings: FitSettings) -> list[ClassicalFit]:
+    """Fits, without curves, of all visits of each planet, until there are enough."""
+    member, found = prepared.members[0], list[ClassicalFit]()
+    total = min(sum(prepared.index.values()), visits)
+    with tqdm(total=total, unit="visit", desc="fit") as bar, torch.no_grad():
+        for planets in planet_batches(prepared, set()):
+            features = member.features([row for _, rows in planets for row in rows])
+            fits = without_curves(pool.fit(fit_inputs(features), member.fit_wavelength, settings))
+            found += _by_planet(fits, features["planet"], planets)
+            bar.update(len(fits.status))
+            if sum(len(one.status) for one in found) >= visits:
+                break
+    return found
+
+
+def _by_planet(fits: ClassicalFit, planet: Tensor, planets: PlanetRows) -> Iterator[ClassicalFit]:
+    """Each planet's part of the fits."""
+    for number in range(len(planets)):
+        yield fits.select(torch.nonzero(planet == number).squeeze(-1))
+
+
+def _learn_populations(physics: ArielPhysics, fits: ClassicalFit) -> dict[str, int]:
+    """Populations of the visits with and without a star table, where they are enough; of how many visits each is."""
+    learned = {}
+    for with_table in (False, True):
+        rows = [n for n, state in enumerate(fits.status) if state == OK and bool(fits.table_known[n]) == with_table]
+        if len(rows) >= _FEWEST_OF_POPULATION:
+            physics.set_population(Population.fit(fits.select(torch.tensor(rows))), with_table)
+            learned["with a star table" if with_table else "without a star table"] = len(rows)
+    return learned
+
+
+def _learn_weights(physics: ArielPhysics, planets: list[ClassicalFit]) -> list[float]:
+    """Weights of the prior's scales, by expectation and maximisation on the planets' evidence."""
+    before = physics.prior_weights.double()
+    if planets:
+        populations, shares = physics.populations(), []
+        for fits in planets:
+            found = physics.of_planet(fits.select(torch.tensor(counted(fits.status))), populations)
+            shares.append(physics.posterior(found.covariance[None])(found.depth[None])[2][0])
+        likelihood, weights = torch.stack(shares) / before, before
+        for _ in range(_ROUNDS):
+            share = likelihood * weights
+            share = share / share.sum(-1, keepdim=True)
+            weights = (share.sum(0) + _PLANETS_BEFORE * before) / (len(share) + _PLANETS_BEFORE)
+        physics.prior_weights.copy_(weights)
+    return [float(weight) for weight in physics.prior_weights]
