@@ -360,6 +360,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             return mean, (config.depth_scale * torch.exp(limit * torch.tanh(log_scale / limit))).clamp_min(floor)
         lost = classical.depth_sigma.amin(-1, keepdim=True) > _LOST  # training shows no such planet
         shift, log_scale = shift.masked_fill(lost, 0.0), log_scale.masked_fill(lost, 0.0)
+        learned = classical.share.sum(-1, keepdim=True)  # of the prior; training had little of the rest
+        shift, log_scale = shift * learned, log_scale * learned
         limit = config.max_log_scale
         sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))
         return classical.mean + shift * classical.sigma, sigma.clamp_min(floor)

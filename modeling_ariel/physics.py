@@ -32,9 +32,10 @@ class ClassicalPosterior:
     """What the network starts from, P planets of B visits.
 
     ``mean``, ``sigma`` (P, C) posterior [depth]; ``depth``, ``depth_sigma`` (P, C) before the prior over spectra;
-    ``share`` (P, K) of the prior's scales; ``shared``, ``shared_sigma`` (P, S) parameters common to channels, in
-    sigmas of their population; ``residual`` (B, T, C) of the fit [sigma]; ``status`` of each planet, and ``notes`` that
-    say why, empty where there is nothing to say; ``covariance`` (P, C, C) of ``depth``.
+    ``share`` (P, K) of the prior's scales, what they lack of 1 being surprise; ``shared``, ``shared_sigma`` (P, S)
+    parameters common to channels, in sigmas of their population; ``residual`` (B, T, C) of the fit [sigma]; ``status``
+    of each planet, and ``notes`` that say why, empty where there is nothing to say; ``covariance`` (P, C, C) of
+    ``depth``.
     """
 
     mean: Tensor

@@ -128,8 +128,8 @@ class VisitPosterior:
     def __call__(self, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and sigma, as ``depth``, float64, given measured depths (P, C), and the components' shares (P, K).
 
-        Depths (P, D, C) are D of each planet, which costs little more than one; the results have that axis too. A
-        component's share is with the residuals beside it.
+        Depths (P, D, C) are D of each planet, which costs little more than one; the results have that axis too. What
+        shares lack of 1 is the residuals', so how far a spectrum surprises the prior.
         """
         if depth.ndim == 2:
             mean, sigma, share = self(depth[:, None])
@@ -156,9 +156,7 @@ class VisitPosterior:
         mean = (share[:, :, None] @ means)[:, :, 0]
         variance = share @ variance + (share[:, :, None] @ (means - mean[:, :, None]) ** 2)[:, :, 0]
         sigma = _UNIT * variance.double().clamp_min(1e-12).sqrt()
-        own, others = share[..., :components], share[..., components:].unflatten(-1, extra.shape[2:]).sum(-1)
-        share = own.index_add(-1, beside, others)
-        return self.mean[:, None] + _UNIT * mean.double(), sigma, share.double()
+        return self.mean[:, None] + _UNIT * mean.double(), sigma, share[..., :components].double()
 
     def _beside(self, components: int) -> Tensor:
         """The component that each residual is beside (S L,)."""
