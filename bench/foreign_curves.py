@@ -18,6 +18,7 @@ from hf_dataset.simulation.telescope import wavelengths_um
 Array = NDArray[np.float64]
 
 PPM = 1e-6
+_PARTS = 5  # of a bin, over which a transit is averaged
 _NODES = 12  # wavelengths at which batman is asked; between them light curves are smooth
 # Claret & Bloemen 2011 (A&A 529, A75), rounded: wavelength [um], u1 and u2 at 5500 K, change of u1 with 1000 K
 LIMB = np.array(
@@ -188,9 +189,10 @@ def _batman(visit: Visit, depth: float, limb: Array, late: float) -> Array:
     stretch = (1 - p.ecc**2) / (1 + p.ecc * np.sin(np.radians(p.w)))  # distance at mid-transit over a
     p.inc = float(np.degrees(np.arccos(visit.b / (visit.a * stretch))))
     p.limb_dark, p.u = "quadratic", [float(u) for u in limb]
-    days = visit.time / 24
-    model = batman.TransitModel(p, days, max_err=0.1, supersample_factor=5, exp_time=visit.width / 24)
-    return np.asarray(model.light_curve(p))
+    within = (np.arange(_PARTS) + 0.5) / _PARTS - 0.5  # batman's own supersampling has the ends of bins in it
+    days = (visit.time[:, None] + within * visit.width).ravel() / 24
+    model = batman.TransitModel(p, days, max_err=0.1)
+    return np.asarray(model.light_curve(p)).reshape(-1, _PARTS).mean(1)
 
 
 # --- what is off ---------------------------------------------------------------------------------------------------

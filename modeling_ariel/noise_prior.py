@@ -45,6 +45,18 @@ class SlowNoise:
     kernels: tuple[float, ...]
     sizes: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        """ValueError for what are no probabilities."""
+        lengths = {"drifts": len(DRIFT_PPM), "kernels": 2 * len(WINDOWS), "sizes": CELLS}
+        for name, length in lengths.items():
+            shares = getattr(self, name)
+            if shares is None and name == "sizes":
+                continue
+            if len(shares) != length or min(shares) < 0.0 or not abs(sum(shares) - 1.0) < 1e-6:
+                raise ValueError(f"{name}: expected {length} shares that sum to 1, found {shares!r}")
+        if not 0.0 <= self.absent <= 1.0:
+            raise ValueError(f"absent: expected 0 to 1, found {self.absent!r}")
+
     @classmethod
     def doubted(cls, absent: float) -> "SlowNoise":
         """Noise and drift that are not there with this probability, and nothing known of them otherwise."""

@@ -19,7 +19,7 @@ from .noise_prior import DOUBTED, KINDS, Evidence, SlowNoise
 
 _WEIGHT = 5.0  # visits that the defaults count for
 _TABLE_SCALES, _TABLE_FREEDOMS = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0), (1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
-_SCALE_SPREAD = 0.7  # of ln scale, before any visit is seen
+_SPREAD = 0.7  # of ln scale and of ln degrees of freedom about the defaults, before any visit is seen
 _QUANTILES = 32  # of Student's t as a mixture of Gaussians
 
 
@@ -69,6 +69,15 @@ class Telescope:
     table_scale: float = 1.0
     table_freedom: float = 3.0
 
+    def __post_init__(self) -> None:
+        """TelescopeError for numbers that cannot be meant."""
+        if len(self.noise) != len(KINDS):
+            raise TelescopeError(f"noise: expected {len(KINDS)} kinds, found {len(self.noise)}")
+        for name in ("clock_sigma", "table_scale", "table_freedom"):
+            value = getattr(self, name)
+            if not isinstance(value, float | int) or not 0.0 < value < math.inf:
+                raise TelescopeError(f"{name}: expected a number above 0, found {value!r}")
+
     @classmethod
     def learn(cls, visits: Sequence[VisitEvidence]) -> "Telescope":
         """From fits' ``evidence`` of one visit or more, good and bad ones together; None of visits without a fit are
@@ -95,7 +104,7 @@ class Telescope:
             noise = [{name: _tuple(part) for name, part in kind.items()} for kind in values["noise"]]
             others = {name: value for name, value in values.items() if name != "noise"}
             return cls(tuple(SlowNoise(**kind) for kind in noise), **others)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise TelescopeError(f"expected a telescope as `Telescope.to_dict` has it, found {error}") from error
 
     def save(self, path: Path) -> None:
@@ -127,18 +136,17 @@ def _clock_sigma(clocks: list[tuple[float, float]], default: float) -> float:
 
 
 def _table_errors(visits: Sequence[VisitEvidence]) -> tuple[float, float]:
-    """Scale and degrees of freedom of star tables' errors: the mean of the one's logarithm, the likeliest other."""
-    pairs = [(one.table, one.table_covariance) for one in visits if one.table is not None]
+    """Scale and degrees of freedom of star tables' errors: means of their logarithms."""
+    pairs, start = [(one.table, one.table_covariance) for one in visits if one.table is not None], Telescope()
     if not pairs:
-        start = Telescope()
         return start.table_scale, start.table_freedom
     away, error = (torch.as_tensor(np.stack(part)) for part in zip(*pairs, strict=True))
-    scales = away.new_tensor(_TABLE_SCALES)
+    scales, freedoms = away.new_tensor(_TABLE_SCALES), away.new_tensor(_TABLE_FREEDOMS)
     log_likelihood = torch.stack([_of_tables(away, error, scales, freedom) for freedom in _TABLE_FREEDOMS])
-    share = torch.softmax((log_likelihood - 0.5 * (scales.log() / _SCALE_SPREAD) ** 2).flatten(), 0)
-    share = share.reshape(log_likelihood.shape)
-    freedom = _TABLE_FREEDOMS[int(share.sum(1).argmax())]
-    return float((share.sum(0) * scales.log()).sum().exp()), freedom
+    log_scale, log_freedom = scales.log(), freedoms.log()
+    far = (log_scale / _SPREAD) ** 2 + ((log_freedom - math.log(start.table_freedom))[:, None] / _SPREAD) ** 2
+    share = torch.softmax((log_likelihood - 0.5 * far).flatten(), 0).reshape(log_likelihood.shape)
+    return float((share.sum(0) @ log_scale).exp()), float((share.sum(1) @ log_freedom).exp())
 
 
 def _of_tables(away: Tensor, error: Tensor, scales: Tensor, freedom: float) -> Tensor:

@@ -61,7 +61,7 @@ def predicted(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_telescope_is_learned_saved_and_used_again(dataset: Path, tmp_path: Path) -> None:
     options = RetrieveOptions(str(dataset), tmp_path / "p.csv", mixture=False, limit=2, prior="none")
-    saved = tmp_path / "telescope.json"
+    saved = tmp_path / "made/on/the/way/telescope.json"
     retrieve.main(replace(options, telescope="learned", save_telescope=saved))
     learned = json.loads(saved.read_text())
     record = json.loads((tmp_path / "p.run.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,7 +97,13 @@ def test_a_telescope_is_saved_and_other_files_are_refused(tmp_path: Path) -> Non
     found = learned(in_airs)
     found.save(tmp_path / "telescope.json")
     assert Telescope.load(tmp_path / "telescope.json") == found
-    for text in ("{}", "[1]", '{"noise": [{"absent": 1}], "clock_sigma": 1}'):
+    good = found.to_dict()
+    spoiled_ones = [
+        good | change
+        for change in ({"noise": []}, {"clock_sigma": 0}, {"clock_sigma": None}, {"table_scale": float("nan")})
+    ]
+    spoiled_ones += [good | {"noise": [good["noise"][0] | one] * 6} for one in ({"absent": 2}, {"drifts": [1.0]})]
+    for text in (*map(json.dumps, spoiled_ones), "{}", "[1]", '{"noise": [{"absent": 1}], "clock_sigma": 1}'):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(TelescopeError, match=r"other\.json: expected a telescope"):
             Telescope.load(tmp_path / "other.json")

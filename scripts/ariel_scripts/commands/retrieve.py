@@ -80,10 +80,6 @@ def main(options: RetrieveOptions) -> None:
             for fitted in _planets(curves, split, index, settings, options.batch):
                 judge.add(*fitted)
         predictions = judge.finish()
-        if options.save_prior is not None:
-            judge.save(options.save_prior)
-        if options.save_telescope is not None:
-            telescope.save(options.save_telescope)
         found = count_statuses(predictions.extra["status"])
         run.metrics.update(
             dataset=curves.record(),
@@ -93,6 +89,10 @@ def main(options: RetrieveOptions) -> None:
             telescope=telescope.to_dict(),
         )
         write_predictions(out, predictions, run.record())
+        for path, save in ((options.save_prior, judge.save), (options.save_telescope, telescope.save)):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save(path)
     logger.info("%s: %s, %s", out, number_of(len(index), "planet"), counts_text(found))
 
 
