@@ -13,9 +13,10 @@ import torch
 from tiny_models import BINS, save_model
 
 from ariel_scripts.commands import adapt, predict
+from ariel_scripts.opening.provenance import ADAPTATION as RECORD
+from ariel_scripts.opening.provenance import CHALLENGE, OWN, licence_of
 from ariel_scripts.options.adapt import AdaptOptions
 from ariel_scripts.options.predict import PredictOptions
-from ariel_scripts.prediction.adaptation import RECORD
 from ariel_scripts.training.folds import learned_prior, simulated_spectra
 from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
@@ -26,11 +27,13 @@ from modeling_ariel.predictions import read_predictions
 VISITS = 24
 
 
+def simulated(count: int) -> list[dict[str, Any]]:
+    return list(light_curves.simulate_rows(planets.sample_planets(count, 5, "2025"), visits=1, n_bins=BINS, seed=1))
+
+
 def write_dataset(out: Path, with_spectra: bool) -> Path:
     """A visit of each of 24 planets, whose star tables are known; without a label where wished."""
-    rows: list[dict[str, Any]] = list(
-        light_curves.simulate_rows(planets.sample_planets(VISITS, 5, "2025"), visits=1, n_bins=BINS, seed=1)
-    )
+    rows = simulated(VISITS)
     for row in rows:
         row["spectrum"] = row["spectrum"] if with_spectra else None
     shards.write_rows(out, "test", rows, n_bins=BINS)
@@ -82,6 +85,17 @@ def test_a_record_says_from_what(adapted: Path) -> None:
     run = json.loads((adapted / "run.json").read_text())
     assert (run["command"], run["status"]) == ("adapt", "done")
     assert run["metrics"]["telescope"] == record["telescope"]
+
+
+def test_the_licence_is_that_of_the_curves_it_saw(curves: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    rows = [row | {"layout": "2025"} for row in simulated(2)]
+    shards.write_rows(foreign, "test", rows, n_bins=BINS)
+    write_card(foreign, planets.wavelengths_um("2025"), "Given.", {})
+    for number, (dataset, licence) in enumerate(((curves, OWN), (foreign, CHALLENGE))):
+        out = tmp_path / f"model{number}"
+        adapt.main(AdaptOptions(str(dataset), out, limit=2, workers=1))
+        assert licence_of(out) == licence
 
 
 def test_true_spectra_make_no_difference(adapted: Path, model: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from hf_dataset.store.shards import find_shards
 SIMULATED = "simulated"
 ON_THE_FLY = "simulated on the fly"
 OWN, CHALLENGE = "apache-2.0", "cc-by-nc-4.0"
-TRAINING, CALIBRATION, CARD = "training.json", "calibration.json", "README.md"
+TRAINING, CALIBRATION, ADAPTATION, CARD = "training.json", "calibration.json", "adaptation.json", "README.md"
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,12 @@ def calibrated_layouts(folder: Path, layouts: Sequence[str]) -> list[str] | None
     return sorted({*known, *layouts}) if known else None
 
 
+def adapted_layouts(folder: Path, layouts: Sequence[str]) -> list[str] | None:
+    """Layouts that a checkpoint derives from once it is adapted to rows of ``layouts`` too; None where not known."""
+    before = layouts_of(folder)
+    return None if before is None else sorted({*before, *layouts})
+
+
 def licence_of(folder: Path) -> str:
     """The licence under which a checkpoint may be published: the challenge's unless all it learned from is simulated.
 
@@ -108,7 +114,7 @@ def licence_of(folder: Path) -> str:
     elif complete:
         needed, why = OWN, "the model learned from simulation alone"
     else:
-        needed, why = CHALLENGE, f"{TRAINING} and {CALIBRATION} don't name the layouts of all that it learned from"
+        needed, why = CHALLENGE, "its records don't name the layouts of all that it learned from"
     if stated not in (None, needed):
         raise ValueError(f"{folder / CARD}: expected license: {needed}, as {why}, found {stated}")
     return needed
@@ -138,12 +144,11 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def _recorded_layouts(folder: Path) -> tuple[frozenset[str], bool]:
     """Layouts that the folder's records name, and whether they name all."""
-    training, calibration = read_record(folder / TRAINING), read_record(folder / CALIBRATION)
+    training, *later = (read_record(folder / name) for name in (TRAINING, CALIBRATION, ADAPTATION))
     data, config = training.get("data") or {}, training.get("config") or {}
     parts: list[Any] = [data.get("layouts") or ([SIMULATED] if data.get("source") == ON_THE_FLY else None)]
     if "base" in training or config.get("model") is not None:
         parts.append((training.get("base") or {}).get("layouts"))
-    if calibration:
-        parts.append(calibration.get("layouts"))
+    parts += [record.get("layouts") for record in later if record]
     known = frozenset(str(layout) for part in parts for layout in part or ())
     return known, all(parts)

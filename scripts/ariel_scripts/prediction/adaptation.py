@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ariel_scripts.opening.datasets import read_layouts
+from ariel_scripts.opening.provenance import ADAPTATION, TRAINING, adapted_layouts
 from ariel_scripts.prediction.fit_pool import FitPool
 from ariel_scripts.prediction.job import Job, Prepared, dataset_fingerprint, planet_batches
 from ariel_scripts.prediction.predictor import PlanetRows
@@ -32,7 +34,6 @@ from modeling_ariel.telescope import Telescope
 
 logger = logging.getLogger(__name__)
 
-RECORD = "adaptation.json"
 ENOUGH = 300  # visits: more say hardly more
 _FEWEST_OF_POPULATION = 20  # visits; with fewer the checkpoint's, learned from hundreds, is the better guess
 _PLANETS_BEFORE = 20.0  # that the checkpoint's weights of the prior over spectra count as
@@ -61,10 +62,11 @@ def adapt(job: Job, out: Path, visits: int = ENOUGH) -> None:
             about = _adapted(prepared, visits)
             run.metrics.update(about, dataset=prepared.curves.record(), source=member.located.record())
             member.save_pretrained(stage)
-            training = Path(member.located.location) / "training.json"
-            if training.is_file():  # which planets it has seen
-                shutil.copyfile(training, stage / training.name)
-            write_json(stage / RECORD, settings_of(prepared, visits) | about)
+            source = Path(member.located.location)
+            if (source / TRAINING).is_file():  # which planets it has seen
+                shutil.copyfile(source / TRAINING, stage / TRAINING)
+            layouts = adapted_layouts(source, read_layouts(prepared.curves, job.split))
+            write_json(stage / ADAPTATION, settings_of(prepared, visits) | {"layouts": layouts} | about)
         if out.is_dir():
             out.rmdir()  # empty: checked before
         os.replace(stage, out)
@@ -85,7 +87,7 @@ def adapted(job: Job, restart: bool) -> Path:
         return folder
     wanted = settings_of(job.prepare(), ENOUGH)
     try:
-        known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        known = json.loads((folder / ADAPTATION).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
     if wanted.items() <= known.items():
