@@ -114,7 +114,7 @@ def licence_of(folder: Path) -> str:
     elif complete:
         needed, why = OWN, "the model learned from simulation alone"
     else:
-        needed, why = CHALLENGE, f"{TRAINING} and the records beside it don't name the layouts of all that it learned from"
+        needed, why = CHALLENGE, f"{TRAINING} and those beside it don't name the layouts of all that it learned from"
     if stated not in (None, needed):
         raise ValueError(f"{folder / CARD}: expected license: {needed}, as {why}, found {stated}")
     return needed
