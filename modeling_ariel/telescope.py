@@ -80,9 +80,7 @@ class Telescope:
 
     @classmethod
     def learn(cls, visits: Sequence[VisitEvidence]) -> "Telescope":
-        """From fits' ``evidence`` of one visit or more, good and bad ones together; None of visits without a fit are
-        left out.
-        """
+        """From fits' ``evidence``, of good and bad visits together; of those without a fit it says nothing."""
         start = cls()
         by_kind = zip(*(visit.noise for visit in visits), strict=True)
         seen = [[one for one in of_kind if one] for of_kind in by_kind] or [[] for _ in KINDS]
