@@ -34,6 +34,8 @@ SIMULATED = (
     800,
     "--test-planets",
     120,
+    "--unlike-planets",
+    600,
     "--fewest-frames",
     750,
     "--seed",

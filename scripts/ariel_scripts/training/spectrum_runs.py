@@ -31,17 +31,21 @@ _SIGMA_FLOOR = 1e-8
 
 @dataclass
 class FoldData:
-    """Everything of a fold that a run needs; places in ``planets`` of its parts."""
+    """Everything of a fold that a run needs; places in ``planets`` of its parts.
+
+    Those ``beside`` are trained on too; priors and populations are not learned from them.
+    """
 
     planets: Planets
     train: list[int]
+    beside: list[int]
     validation: list[int]
     test: list[int]
     priors: Priors
 
 
-def fold_data(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
-    """The fold's planets as places; those without a fit to trust are not trained or validated on."""
+def fold_data(planets: Planets, fold: Fold, priors: Priors, beside: Sequence[int] = ()) -> FoldData:
+    """The fold's planets and those ``beside`` as places; without a fit to trust none is trained or validated on."""
     usable, where = set(planets.labelled()), {identity: place for place, identity in enumerate(planets.ids)}
     train = [where[planet] for planet in fold.train]
     keep = [n for n, place in enumerate(train) if place in usable]
@@ -49,7 +53,14 @@ def fold_data(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
     validation = [where[planet] for planet in fold.validation if where[planet] in usable]
     if not validation or not keep:
         raise ValueError("dataset: expected planets with a fit to trust, to train and validate on, found none")
-    return FoldData(planets, [train[n] for n in keep], validation, [where[planet] for planet in fold.test], kept)
+    return FoldData(
+        planets,
+        [train[n] for n in keep],
+        [where[planet] for planet in beside if where[planet] in usable],
+        validation,
+        [where[planet] for planet in fold.test],
+        kept,
+    )
 
 
 def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict[str, int]:
@@ -144,11 +155,12 @@ def prepare_fold(
     def classical(chosen: Sequence[int], own: Sequence[ScaleMixture], with_errors: bool) -> Classical | None:
         return Classical.of(planets, chosen, physics, own, with_errors) if fitted and chosen else None
 
+    train = [*data.train, *data.beside]
     examples = AugmentedPlanets(
         planets,
-        data.train,
-        classical(data.train, priors.train, True),
-        priors.spectra,
+        train,
+        classical(train, priors.train + [priors.validation] * len(data.beside), True),
+        priors.spectra + priors.spectra[:1] * len(data.beside),
         augmentation,
         clip,
         seed,
