@@ -11,7 +11,7 @@ LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.loc
 # Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth instruments foreign adaptation models clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth instruments foreign away adaptation models clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -73,6 +73,9 @@ instruments: $(VENV)/.installed ## light curves of other telescopes: fit, batman
 
 foreign: $(VENV)/.installed ## the fit where its assumptions fail: 29 kinds of light curves (an hour; resumes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/foreign.py
+
+away: $(VENV)/.installed ## the released model where it was not trained: other telescopes, atmospheres, star tables (10 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/away.py
 
 adaptation: $(VENV)/.installed ## the released model adapted to more and more visits of foreign kinds (15 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/adaptation.py

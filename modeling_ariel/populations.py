@@ -81,6 +81,16 @@ class Population:
     b_sigma: float
     groups: Tensor
 
+    def widened(self, times: float) -> "Population":
+        """So many times as wide in limb darkening and slow drift: for stars and telescopes that no visit was of.
+
+        One simulator's stars have the limb darkening of one grid of stellar models, and its drift one law. None gets
+        wider than the fit's prior.
+        """
+        size = (1.0 / self.covariance.diagonal().sqrt()).clamp(1.0, times)
+        size = torch.where(_is_of(self.groups[self.index], (LIMB, SLOW)), size, 1.0)
+        return replace(self, covariance=self.covariance * size[:, None] * size)
+
     @classmethod
     def fit(cls, fits: ClassicalFit, rounds: int = 1000, groups: Tensor | None = None) -> "Population":
         """Learn from visits (N,) that all have a star table, or all have none.

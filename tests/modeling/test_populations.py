@@ -26,6 +26,8 @@ from modeling_ariel.populations import (
 from modeling_ariel.retrieval import UNKNOWN_SIGMA, ClassicalFit
 from modeling_ariel.shared_parameters import (
     GROUPS,
+    LIMB,
+    SLOW,
     Shared,
     combine_independent,
     combine_visits,
@@ -179,6 +181,19 @@ def test_the_order_of_visits_does_not_matter() -> None:
     one, two = learned(fits, 30), learned(fits.select(torch.randperm(80)), 30)
     torch.testing.assert_close(one.mean, two.mean, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(one.covariance, two.covariance, rtol=1e-9, atol=1e-9)
+
+
+def test_widened_limb_darkening_and_slow_drift_stay_within_the_fits_prior() -> None:
+    own = some_population()
+    wide = own.widened(2.0)
+    grew = (wide.covariance.diagonal() / own.covariance.diagonal()).sqrt()
+    sigma, free = own.covariance.diagonal().sqrt(), torch.isin(own.groups[own.index], torch.tensor([LIMB, SLOW]))
+    assert torch.equal(grew[~free], torch.ones(int((~free).sum())).double())
+    torch.testing.assert_close(grew[free], (1.0 / sigma[free]).clamp(1.0, 2.0))
+    correlation = [one.covariance / one.covariance.diagonal().sqrt().outer(one.covariance.diagonal().sqrt())
+                   for one in (own, wide)]  # fmt: skip
+    torch.testing.assert_close(*correlation)
+    assert torch.equal(own.widened(1.0).covariance, own.covariance)
 
 
 def test_learning_looks_at_no_depth() -> None:

@@ -61,6 +61,10 @@ class FinetuneOptions:
     surprise: Annotated[float, typer.Option(min=0.0, help="Its share for spectra unlike what it learned.")] = 0.05
     spectra: Annotated[str, typer.Option(help="Spectra swapped in: training or simulated.")] = "training"
     population: Annotated[str, typer.Option(help="Of simulated spectra and planets: 2024, 2025 or both.")] = "2024"
+    population_width: Annotated[
+        float,
+        typer.Option(min=1.0, help="Times by which limb darkening and slow drift are less alike than the curves say."),
+    ] = 1.0
     without: Annotated[
         list[str] | None, typer.Option(help="A molecule that no simulated spectrum has; more by repeating.")
     ] = None

@@ -40,6 +40,7 @@ from ariel_scripts.training.spectrum_runs import (
     FoldData,
     FoldRun,
     fold_data,
+    learn_familiarity,
     learn_populations,
     prepare_fold,
     scores,
@@ -169,7 +170,7 @@ def train_fold(
     truths = np.stack([data.truths[planet] for planet in fold.train])
     model = _open_model(options, data.origin.base, data.wavelength, truths)
     own = _fold_data(options, fold, data, model)
-    learned = learn_populations(model, own)
+    learned = learn_populations(model, own, options.population_width)
     run = prepare_fold(model, own, _augmentation(options), data.extractor.clip, loop.seed)
     physics = run.validation.of_physics()
     logger.info("%s: classical on validation: %s", fold.name, physics)
@@ -191,7 +192,7 @@ def train_fold(
             | ({"beside": data.beside} if data.beside else {}),
             "classical on validation": physics,
         },
-        partial(save_model, extractor=data.extractor),
+        partial(_save, run=run, extractor=data.extractor),
         options.loop.processes,
     )
     result: dict[str, Any] = {
@@ -202,6 +203,14 @@ def train_fold(
     if is_main_process():
         result |= _predict_held_out(fold, own, run, out, record)
     return result
+
+
+def _save(model: ArielForSpectrumPrediction, folder: Path, run: FoldRun, extractor: ArielFeatureExtractor) -> None:
+    """Write a model that knows how far planets are from its training; in training itself nothing fades."""
+    if model.config.physics == "residual":
+        learn_familiarity(model, run)
+    save_model(model, folder, extractor=extractor)
+    model.familiarity.reset(torch.Tensor.zero_)
 
 
 def _fold_data(
@@ -327,6 +336,7 @@ def _open_model(
     seed_step(options.loop.seed, 0)
     model: ArielForSpectrumPrediction = open_model(ArielForSpectrumPrediction, base, wavelength, **changes)
     model.calibration.reset(lambda old, new: old.copy_(new))  # the calibration was another model's
+    model.familiarity.reset(torch.Tensor.zero_)
     if options.freeze_backbone:
         model.ariel.requires_grad_(False)
     return model

@@ -27,6 +27,7 @@ from modeling_ariel.status import OK
 Array = NDArray[np.float64]
 _BATCH = 32
 _SIGMA_FLOOR = 1e-8
+_UNSEEN, _FEATURES_OF = 10**9, 768  # examples beyond those of training, and how many tell what it had
 
 
 @dataclass
@@ -63,10 +64,11 @@ def fold_data(planets: Planets, fold: Fold, priors: Priors, beside: Sequence[int
     )
 
 
-def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict[str, int]:
+def learn_populations(model: ArielForSpectrumPrediction, data: FoldData, width: float = 1.0) -> dict[str, int]:
     """Populations of orbit, limb darkening and drift from the curves of training and validation planets.
 
-    No label is used. Where there is no visit, that of the checkpoint stays. Returns the visits each was learned from.
+    They are taken ``width`` times as wide (:meth:`Population.widened`). No label is used. Where there is no visit, that
+    of the checkpoint stays. Returns the visits each was learned from.
     """
     fits = data.planets.fits
     if fits is None:
@@ -77,7 +79,7 @@ def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict
         rows = [visit for visit in visits if bool(fits.table_known[visit]) == with_table]
         if rows:
             population = Population.fit(fits.select(torch.tensor(rows, dtype=torch.long)))
-            model.physics.set_population(population, with_table)
+            model.physics.set_population(population.widened(width), with_table)
             learned["with a star table" if with_table else "without a star table"] = len(rows)
     return learned
 
@@ -175,6 +177,25 @@ def prepare_fold(
     test = evaluator(data.test, priors.final) if data.test else None
     physics.set_spectrum_prior(priors.final)
     return FoldRun(examples, validation, test)
+
+
+@torch.no_grad()
+def learn_familiarity(model: ArielForSpectrumPrediction, run: FoldRun) -> None:
+    """Teach the model how far planets are from those of this run: its examples, and the planets that validate it."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    seen: list[torch.Tensor] = []
+    hook = model.familiarity.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        for start in range(_UNSEEN, _UNSEEN + _FEATURES_OF, _BATCH):
+            batch = run.examples[list(range(start, start + _BATCH))]
+            model(**{name: value.to(device) for name, value in batch.items()})
+        examples = len(seen)
+        run.validation.predict(model)
+    finally:
+        hook.remove()
+        model.train(training)
+    model.familiarity.learn(torch.cat(seen[:examples]), torch.cat(seen[examples:]))
 
 
 def write_spectra(
