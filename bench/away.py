@@ -197,7 +197,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for case, row in rows.items():
-        name = f"batman: {KINDS[case].what}" if case in KINDS else case
+        name = f"batman: {row['what']}" if case in KINDS else row["what"]
         cells = [f"{row['ok']} of {row['planets']}", "–" if "far" not in row else f"{100 * row['far']:.0f} %"]
         for key, form in (("in_90", "{:.1%}"), ("z", "{:.2f}"), ("bias", "{:+.2f}"), ("rmse_ppm", "{:.0f}"),
                           ("log_likelihood", "{:.3f}")):  # fmt: skip
@@ -205,6 +205,35 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
             cells.append(f"{pair[0]} ({pair[1]})")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def every_case(truths: Path) -> list[str]:
+    """Names of all cases; light curves of given spectra where there are any."""
+    return [*SIMULATED, *(["label spectra"] if truths.exists() else []), *FOREIGN]
+
+
+def fits(cases: list[str], planets: int, workers: int, truths: Path, out: Path) -> dict[str, list[Path]]:
+    """Files of every case's fits; those on disk are not made again."""
+    content = [Path(__file__).with_name("foreign_curves.py").read_bytes(), Path(__file__).read_bytes()]
+    content += [path.read_bytes() for path in sorted((ROOT / "hf_dataset/simulation").glob("*.py"))]
+    folder = out / "away" / f"{sources.digest(sources.FIT, content)}-{planets}"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {}
+    with ProcessPoolExecutor(workers) as pool:
+        for case in tqdm(cases, unit="case", desc="fits"):
+            same_for_all = (repeat(one) for one in (planets, truths, folder))
+            found[case] = list(pool.map(fit_one, repeat(case), range(planets), *same_for_all))
+    return found
+
+
+def judged(name: str, files: dict[str, list[Path]]) -> dict[str, dict[str, Any]]:
+    """Numbers of a checkpoint in every case, and what the case is."""
+    from ariel_scripts.opening.hub import locate_model
+    from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+
+    model = ArielForSpectrumPrediction.from_pretrained(locate_model(name, None).location).eval()
+    rows = tqdm(files.items(), unit="case", desc=name)
+    return {case: {"what": KINDS[case].what if case in KINDS else case} | judge(model, paths) for case, paths in rows}
 
 
 def main(
@@ -219,30 +248,15 @@ def main(
 
     Example: python bench/away.py released --planets 20 --case "as trained" --case clean
     """
-    from ariel_scripts.opening.hub import locate_model
-    from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
-
-    every = [*SIMULATED, *(["label spectra"] if truths.exists() else []), *FOREIGN]
+    every = every_case(truths)
     if unknown := sorted(set(cases or ()) - {*every, *KINDS}):
         raise typer.BadParameter(f"case: expected some of {', '.join(every)} or of foreign.py's, found {unknown[0]}")
-    content = [Path(__file__).with_name("foreign_curves.py").read_bytes(), Path(__file__).read_bytes()]
-    content += [path.read_bytes() for path in sorted((ROOT / "hf_dataset/simulation").glob("*.py"))]
-    folder = out / "away" / f"{sources.digest(sources.FIT, content)}-{planets}"
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    with ProcessPoolExecutor(workers) as pool:
-        for case in tqdm(cases or every, unit="case", desc="fits"):
-            files[case] = list(
-                pool.map(fit_one, repeat(case), range(planets), repeat(planets), repeat(truths), repeat(folder))
-            )
-    text, results = [], {}
-    for name in models:
-        model = ArielForSpectrumPrediction.from_pretrained(locate_model(name, None).location).eval()
-        results[name] = {case: judge(model, paths) for case, paths in tqdm(files.items(), unit="case", desc=name)}
-        text.append(f"{name}\n\n{table(results[name])}\n" if len(models) > 1 else table(results[name]) + "\n")
-    (out / "away.md").write_text("\n".join(text))
+    files = fits(cases or every, planets, workers, truths, out)
+    results = {name: judged(name, files) for name in models}
+    text = "\n".join(f"{name}\n\n{table(rows)}\n" for name, rows in results.items())
+    (out / "away.md").write_text(text)
     write_json(out / "away.json", results)
-    typer.echo("\n".join(text))
+    typer.echo(text)
 
 
 if __name__ == "__main__":

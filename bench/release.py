@@ -1,7 +1,7 @@
-"""Make the released checkpoint: simulate, supervise on simulation, calibrate.
+"""Make the released checkpoint: simulate, supervise on simulation, calibrate, judge away from home.
 
 Run: python bench/release.py OUT [--install]. Only the project's own commands and configs; no given spectrum is read.
-Some twenty minutes on two cores, of which 7 of one core for 1,520 classical fits (0.28 s each). `--install` copies the
+Some forty minutes on two cores, of which 12 of one core for 2,660 classical fits (0.28 s each). `--install` copies the
 result, its record without the paths of this machine, to modeling_ariel/released; the card beside it is written by hand.
 """
 
@@ -12,15 +12,17 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
+import away
 import typer
 from models import REPOSITORY, Bench
 
 from ariel_scripts.command_line import run_script
-from ariel_scripts.run_record import run_record
+from ariel_scripts.run_record import run_record, write_json
 
 RELEASED = REPOSITORY / "modeling_ariel/released"
-KEPT = ("config.json", "model.safetensors", "preprocessor_config.json", "training.json", "calibration.json")
 RECORDS = ("config.json", "preprocessor_config.json", "training.json", "calibration.json")
+KEPT = (*RECORDS, "model.safetensors", "away.json")
+AWAY = 60  # planets of each case away from home
 FIGURES = ("coverage.png", "z.png")
 
 
@@ -49,6 +51,9 @@ def main(
             out / "released",
         )
         draw_history(out / "simulated/history.json", out / "training.png")
+        if not (out / "released/away.json").exists():
+            files = away.fits(away.every_case(away.TRUTHS), AWAY, 2, away.TRUTHS, out)
+            write_json(out / "released/away.json", away.judged(str(out / "released"), files))
     if install:
         RELEASED.mkdir(exist_ok=True)
         for name in (*KEPT, *FIGURES):
