@@ -68,7 +68,9 @@ def main(
     ppm: Annotated[float, typer.Option(help="By how much it moves a spectrum that shows it (rms), at least.")] = 30.0,
     out: Annotated[Path, typer.Option(help="Folder of the table and everything that is made.")] = REPOSITORY
     / "bench/out",
-    quick: Annotated[bool, typer.Option("--quick", help="A few steps of everything: does it run?")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few steps of everything, two minutes a molecule: does it run?")
+    ] = False,
 ) -> None:
     """Hold molecules out and score what each way of retrieval makes of planets that have them.
 
