@@ -11,7 +11,7 @@ LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.loc
 # Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation models clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -83,6 +83,9 @@ away: $(VENV)/.installed ## the released model where it was not trained: other t
 
 adaptation: $(VENV)/.installed ## the released model adapted to more and more visits of foreign kinds (15 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/adaptation.py
+
+molecules: $(VENV)/.installed ## models that never met a molecule, on planets that have it (hours; resumes)
+	OMP_NUM_THREADS=2 $(BIN)/python bench/molecules.py
 
 TRUTHS ?= ../shared/real/challenge_2024/train_labels.csv
 models: $(VENV)/.installed ## train and score every stage of the model on given spectra: make models TRUTHS=train_labels.csv (hours)
