@@ -214,9 +214,12 @@ class ArielPhysics(nn.Module):
         """Posteriors for depths (P, C), the covariances (P, C, C) they take, and by how much these were widened (P,).
 
         Where channels scatter about every spectrum that the prior and its surprise allow by more than their errors,
-        these are too small, and made as large as the scatter (Birge 1932, Phys. Rev. 40, 207).
+        these are too small, and made as large as the scatter (Birge 1932, Phys. Rev. 40, 207). A prior that cannot be
+        surprised does not tell: the spectrum may be another one.
         """
         posterior = self.posterior(covariance)
+        if not self.config.prior_surprise:
+            return posterior, covariance, torch.ones_like(depth[:, 0])
         misfit = posterior.misfit(depth).to(depth)
         most = 1.0 + _SIGNIFICANT * math.sqrt(2.0 / depth.shape[-1])
         factor = misfit / _SCATTER

@@ -122,10 +122,11 @@ def test_errors_that_channels_contradict_are_made_larger(times: float) -> None:
 
 
 def test_a_planet_whose_errors_were_too_small_is_noted() -> None:
-    physics = spectrum_model().physics
+    physics, trusting = (spectrum_model(prior_surprise=share).physics for share in (0.05, 0.0))
     found, one = fits().select(torch.tensor([0])), torch.zeros(1, dtype=torch.long)
     assert "times their errors" not in physics.summarise(found, one).notes[0]
     found.depth = found.depth + 3e-3 * (-1.0) ** torch.arange(found.depth.shape[1])
     told = physics.summarise(found, one)
     assert "times their errors about any smooth spectrum" in told.notes[0]
     assert told.status == ["doubtful"]
+    assert "times their errors" not in trusting.summarise(found, one).notes[0]  # it knows no other spectrum
