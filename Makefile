@@ -11,7 +11,7 @@ LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.loc
 # Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster test-latest lock check format bench throughput truth instruments foreign adaptation models clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -41,6 +41,10 @@ test-browser: $(VENV)/.installed ## the Space and the report in headless Chromiu
 test-cluster: $(VENV)/.installed ## one build on every engine: two Ray nodes, Slurm, S3; all on this machine (needs root for Slurm)
 	$(LOCKED) $(BIN)/python $(PIP_INSTALL) -e '.[cluster]'
 	$(BIN)/python -m pytest -m cluster -rs
+
+gpu: $(VENV)/.installed ## the tests that need an NVIDIA GPU, then fit, predictions and training timed on CPU and GPU
+	$(BIN)/python -m pytest -m gpu -rs
+	$(BIN)/python bench/model_speed.py --planets 16
 
 test-latest: ## the default tests with the newest releases of all dependencies, in an environment of its own
 	$(PYTHON) -m venv --clear .venv-latest
@@ -74,8 +78,14 @@ instruments: $(VENV)/.installed ## light curves of other telescopes: fit, batman
 foreign: $(VENV)/.installed ## the fit where its assumptions fail: 29 kinds of light curves (an hour; resumes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/foreign.py
 
+away: $(VENV)/.installed ## the released model where it was not trained: other telescopes, atmospheres, star tables (10 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/away.py
+
 adaptation: $(VENV)/.installed ## the released model adapted to more and more visits of foreign kinds (15 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/adaptation.py
+
+molecules: $(VENV)/.installed ## models that never met a molecule, on planets that have it (hours; resumes)
+	OMP_NUM_THREADS=2 $(BIN)/python bench/molecules.py
 
 TRUTHS ?= ../shared/real/challenge_2024/train_labels.csv
 models: $(VENV)/.installed ## train and score every stage of the model on given spectra: make models TRUTHS=train_labels.csv (hours)

@@ -1,7 +1,7 @@
-"""How fast the model is: planets a second of `ariel predict`, memory, seconds to load, seconds of a training step.
+"""How fast the model is: planets a second of `ariel predict`, memory, seconds to load, of a fit, of a training step.
 
-Run: python bench/model_speed.py. Predictions run the command itself on simulated light curves; training steps and
-loading are timed in separate processes; a GPU is measured too if there is one.
+Run: python bench/model_speed.py, or make gpu. Predictions run the command itself on simulated light
+curves; loading is timed in a process of its own; a GPU is measured too if there is one.
 """
 
 from __future__ import annotations
@@ -59,10 +59,8 @@ def main(
                 on = f"{device}, {workers} fit worker{'s' * (workers > 1)}"
                 result = f"{rate:.2f} planets/s ({seconds:.0f} s with imports), {memory:.0f} MB in all processes"
                 lines.append(f"| `ariel predict`, {planets} planets | {on} | {result} |")
-            for name, seconds in training_steps(device, repeats).items():
-                lines.append(
-                    f"| training step: {name} | {device}, {torch.get_num_threads()} threads | {seconds:.2f} s |"
-                )
+            for name, seconds in {**fit_time(device, repeats), **training_steps(device, repeats)}.items():
+                lines.append(f"| {name} | {device}, {torch.get_num_threads()} threads | {seconds:.2f} s |")
         command = [sys.executable, "-c", LOADING, str(model)]
         imports, loading = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-2:]
         lines.append(f"| loading | cpu | {float(loading):.2f} s after {float(imports):.1f} s of imports |")
@@ -100,6 +98,26 @@ def predict(curves: Path, model: Path, device: str, workers: int) -> tuple[float
     return seconds, planets / record["durations"]["predict"], most / 1e6
 
 
+def fit_time(device: str, repeats: int, visits: int = 2) -> dict[str, float]:
+    """Seconds of a visit's fit."""
+    import torch
+
+    from hf_dataset.simulation import light_curves, planets
+    from modeling_ariel.columns import STAR_IN_FIT
+    from modeling_ariel.retrieval import fit
+
+    chosen = planets.sample_planets(visits, 31, "2025")
+    rows = [light_curves.simulate_row(planet, 0, 375, seed=1) for planet in chosen]
+    names = ("time", "flux", "flux_err", "valid", *STAR_IN_FIT)
+    batch = {name: torch.stack([torch.as_tensor(row[name]) for row in rows]).to(device) for name in names}
+    with torch.no_grad():
+        for number in range(repeats + 1):
+            if number == 1:  # after warming up
+                start = time.perf_counter()
+            float(fit(batch, planets.wavelengths_um("2025")).depth.sum())  # waits for a GPU
+    return {"fit, a visit of 375 bins": (time.perf_counter() - start) / (repeats * visits)}
+
+
 def training_steps(device: str, repeats: int) -> dict[str, float]:
     """Seconds of a forward and backward pass of both kinds of training; data not counted."""
     import torch
@@ -129,8 +147,8 @@ def training_steps(device: str, repeats: int) -> dict[str, float]:
         "labels": depth,
     }
     return {
-        "masked pretraining, 32 visits": _step(ArielForPreTraining(config).to(device), inputs, repeats),
-        "physics residual, 32 visits of 8 draws": _step(
+        "training step: masked pretraining, 32 visits": _step(ArielForPreTraining(config).to(device), inputs, repeats),
+        "training step: physics residual, 32 visits of 8 draws": _step(
             ArielForSpectrumPrediction(config).to(device), {**inputs, **classical}, repeats
         ),
     }

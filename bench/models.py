@@ -34,6 +34,8 @@ SIMULATED = (
     800,
     "--test-planets",
     120,
+    "--unlike-planets",
+    600,
     "--fewest-frames",
     750,
     "--seed",
@@ -155,7 +157,8 @@ class Bench:
     def supervised(self, name: str, checkpoint: Path | None) -> Path:
         """Checkpoint trained on simulated planets with their fits."""
         start = () if checkpoint is None else ("--model", checkpoint)
-        return self.trained(name, "finetune", self.simulated, "--config", CONFIGS / "simulated.yaml", *start)
+        options = ("--config", CONFIGS / "simulated.yaml", "--fit-workers", 2)
+        return self.trained(name, "finetune", self.simulated, *options, *start)
 
     def folds(self, name: str, checkpoint: Path | None, *options: Any) -> dict[str, Any]:
         """Scores of planets that were held out, by fold; with what physics alone has for the same."""

@@ -16,6 +16,8 @@ _CURVES = {"time": ("B", "T"), "flux": ("B", "T", "C"), "flux_err": ("B", "T", "
 def read_batch(batch: Any, wavelength: Any) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
     """Light curves, ``valid`` as bool; star table (B,) float64, NaN unknown; wavelength (C,) [um] float64.
 
+    All are on the device of the flux.
+
     Raises:
         RetrievalError: something is missing, or cannot be meant.
     """
@@ -23,8 +25,10 @@ def read_batch(batch: Any, wavelength: Any) -> tuple[dict[str, Tensor], dict[str
         raise RetrievalError(f"batch: expected a dictionary of arrays, found {type(batch).__name__}")
     if missing := sorted(name for name in _CURVES if batch.get(name) is None):
         raise RetrievalError(f"batch: expected time, flux, flux_err, valid, missing {missing}")
-    wavelength = _tensor("wavelength", wavelength, ("C",)).double()
     curves = {name: _tensor(name, batch[name], shape) for name, shape in _CURVES.items()}
+    device = curves["flux"].device
+    curves = {name: value.to(device) for name, value in curves.items()}
+    wavelength = _tensor("wavelength", wavelength, ("C",)).double().to(device)
     try:
         factor = error_factor("batch", unit_of(batch["flux"]), unit_of(batch["flux_err"]))
     except FeatureError as error:
@@ -80,7 +84,7 @@ def _star_table(batch: Mapping[str, Any], time: Tensor) -> dict[str, Tensor]:
             raise RetrievalError(f"star: expected shape (B, {len(STAR_COLUMNS)}), found {tuple(table.shape)}")
         given = {name: table[:, STAR_COLUMNS.index(name)] for name in STAR_IN_FIT} | given
     nan = torch.full((len(time),), torch.nan, dtype=torch.float64, device=time.device)
-    found = {name: _tensor(name, given.get(name, nan), ("B",)).detach().double() for name in STAR_IN_FIT}
+    found = {name: _tensor(name, given.get(name, nan), ("B",)).detach().to(nan) for name in STAR_IN_FIT}
     if not len(time) or any(values.shape != nan.shape for values in found.values()):
         raise RetrievalError(f"batch: expected visits, and a value of {', '.join(STAR_IN_FIT)} for each")
     return found

@@ -53,8 +53,8 @@ class ArielSpectrumHead(nn.Module):
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.level, self.channel = nn.Linear(width, 2), nn.Linear(width, 2 * channels)
 
-    def forward(self, channels: Tensor, context: Tensor, visits: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
-        """Corrections of channels (P, C, 2) and of the level (P, 2), of mean and ln sigma.
+    def forward(self, channels: Tensor, context: Tensor, visits: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Corrections of channels (P, C, 2) and of the level (P, 2), of mean and ln sigma; and the features (P, W).
 
         From ``channels`` (P, C, 3), ``context`` (P, G), and ``visits`` (P, V, D), the tokens of all of a planet's
         visits, those ``used`` (P, V).
@@ -67,4 +67,4 @@ class ArielSpectrumHead(nn.Module):
         for block in self.blocks:
             x = x + block(x)
         x = self.norm(x)
-        return self.channel(x).unflatten(-1, (-1, 2)), self.level(x)
+        return self.channel(x).unflatten(-1, (-1, 2)), self.level(x), x

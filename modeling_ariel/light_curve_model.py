@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .least_squares import Bound
-from .limb_darkening import channel_basis, legendre, limb_darkening_prior
+from .limb_darkening import channel_basis, legendre, limb_darkening_prior, limb_darkening_shift
 from .transit import binned_moments, intensity_coefficients, intensity_gradients
 from .transit_search import scaled_time
 from .white_light import LARGEST_B2, ShapePrior, WhiteFit
@@ -79,6 +79,7 @@ class LightCurveModel:
         self.wavelength, self.photometer = wavelength, photometer
         self.has_clock = photometer and fit_shape
         self.u_mean, self.u_basis, self.limb_sigma = limb_darkening_prior(wavelength, temperature, photometer)
+        self.limb_shift = limb_darkening_shift(wavelength, temperature, photometer)
         self.n_time, self.n_wavelength = len(drift_sigma), len(wavelength_sigma)
         self.polynomials = legendre(scaled_time(time), self.n_time)[1:].transpose(0, 1)  # (B, P, T)
         basis = channel_basis(wavelength, self.n_wavelength, photometer)

@@ -43,14 +43,35 @@ def limb_darkening_prior(
     Returns:
         ``mean`` (B, 2, C) of u1, u2; ``basis`` (S, 2, C); ``sigma`` (S,) prior standard deviations of the columns.
     """
-    hotter = ((torch.nan_to_num(temperature, nan=_SUN_LIKE) - _SUN_LIKE) / 1000.0).clamp(-2.0, 2.0)[:, None]
+    hotter = _hotter(temperature)[:, None]
     u1 = _interpolate(wavelength, _U1) + hotter * _interpolate(wavelength, _U1_PER_1000K)
     u2 = _interpolate(wavelength, _U2) + hotter * _interpolate(wavelength, _U2_PER_1000K)
-    columns = channel_basis(wavelength, 2, photometer)  # (FGS1,) level, slope, curvature
+    columns = _columns(wavelength, photometer)
     zero = torch.zeros_like(columns)
     basis = torch.cat([torch.stack([columns, zero], 1), torch.stack([zero, columns], 1)])
     size = len(columns)
     return torch.stack([u1, u2], 1), basis, wavelength.new_tensor(_SIGMA_U1[-size:] + _SIGMA_U2[-size:])
+
+
+def limb_darkening_shift(wavelength: Tensor, temperature: Tensor, photometer: bool = True) -> Tensor:
+    """How far (B, S) the prior's mean is from that of a Sun-like star along the prior's columns, by least squares.
+
+    Arguments as of :func:`limb_darkening_prior`.
+    """
+    columns = _columns(wavelength, photometer)
+    slopes = torch.stack([_interpolate(wavelength, slope) for slope in (_U1_PER_1000K, _U2_PER_1000K)])
+    # few channels may not tell all columns apart
+    return _hotter(temperature)[:, None] * (slopes @ torch.linalg.pinv(columns)).flatten()
+
+
+def _hotter(temperature: Tensor) -> Tensor:
+    """Than the Sun [1000 K]."""
+    return ((torch.nan_to_num(temperature, nan=_SUN_LIKE) - _SUN_LIKE) / 1000.0).clamp(-2.0, 2.0)
+
+
+def _columns(wavelength: Tensor, photometer: bool) -> Tensor:
+    """(FGS1,) level, slope, curvature over wavelength (S / 2, C)."""
+    return channel_basis(wavelength, 2, photometer)
 
 
 def channel_basis(wavelength: Tensor, order: int, photometer: bool = True) -> Tensor:

@@ -21,6 +21,7 @@ from transformers import initialization as init
 
 from .columns import STAR_COLUMNS
 from .configuration_ariel import ArielConfig
+from .familiarity import Familiarity, kept_share, with_distance_notes
 from .feature_extraction_ariel import ArielFeatureExtractor
 from .heads import ArielDecoder, ArielSpectrumHead
 from .layers import ArielEncoder, ArielPatchEmbedding
@@ -54,7 +55,7 @@ class ArielPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_attention_backend = True
     _no_split_modules = ["ArielLayer"]  # noqa: RUF012, the library wants a list
-    _keep_in_fp32_modules_strict = {"physics", "calibration"}  # noqa: RUF012, or a set
+    _keep_in_fp32_modules_strict = {"physics", "calibration", "familiarity"}  # noqa: RUF012, or a set
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -69,6 +70,8 @@ class ArielPreTrainedModel(PreTrainedModel):
             module.reset()
         elif isinstance(module, SigmaCalibration):
             module.reset(init.copy_)
+        elif isinstance(module, Familiarity):
+            module.reset()
         elif isinstance(module, ArielDecoder):
             init.normal_(module.mask_token, std=self.config.initializer_range)
         elif isinstance(module, ArielSpectrumHead):
@@ -196,15 +199,19 @@ class ArielForPreTraining(ArielPreTrainedModel):
 class ArielForSpectrumPrediction(ArielPreTrainedModel):
     """Light curves to transmission spectra with uncertainties.
 
-    With ``physics="residual"`` the classical posterior is computed (or given) and corrected; with "none" a plain
-    transformer predicts spectra from the tokens of the light curve alone.
+    With ``physics="residual"`` the classical posterior is computed (or given) and corrected, the less, the farther a
+    planet is from training (:class:`Familiarity`); with "none" a plain transformer predicts spectra from the tokens of
+    the light curve alone.
     """
+
+    _keys_to_ignore_on_load_missing = [r"familiarity\."]  # noqa: RUF012, or a list: older checkpoints have none
 
     def __init__(self, config: ArielConfig):
         super().__init__(config)
         self.ariel = ArielModel(config)
         self.physics = ArielPhysics(config)
         self.head = ArielSpectrumHead(config)
+        self.familiarity = Familiarity(config.spectral_hidden_size)
         self.calibration = SigmaCalibration(config.n_channels)
         self.post_init()
 
@@ -268,10 +275,13 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         if classical is not None:
             visits, used, about_star = (_repeated(x, len(classical.mean)) for x in (visits, used, about_star))
         channels, context = self._spectral_features(classical, about_star)
-        corrections, level = self.head(channels, context, visits, used)
-        mean, sigma = self._spectrum(classical, corrections.float(), level.float())
+        corrections, level, features = self.head(channels, context, visits, used)
+        distance = self.familiarity(features)
+        mean, sigma = self._spectrum(classical, corrections.float(), level.float(), distance)
         loss = self._loss(mean, sigma, labels)
         sigma = self.calibration(sigma)
+        notes = None if classical is None else classical.notes
+        notes = None if notes is None else with_distance_notes(notes, distance)
         return ArielSpectrumOutput(
             loss=loss,
             mean=mean,
@@ -280,8 +290,11 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             covariance_factor=self._factor(classical, sigma, output_covariance_factor),
             classical_mean=None if classical is None else classical.mean,
             classical_sigma=None if classical is None else classical.sigma,
+            distance=None if classical is None else distance,
             status=None if classical is None else classical.status,
-            notes=None if classical is None else classical.notes,
+            notes=None
+            if classical is None or classical.notes is None
+            else with_distance_notes(classical.notes, distance),
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )
@@ -348,9 +361,9 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         return channels.float(), context.float()
 
     def _spectrum(
-        self, classical: ClassicalPosterior | None, by_channel: Tensor, level: Tensor
+        self, classical: ClassicalPosterior | None, by_channel: Tensor, level: Tensor, distance: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mean and sigma (P, C) from corrections (P, C, 2) and those of the level (P, 2)."""
+        """Mean and sigma (P, C) from corrections (P, C, 2) and those of the level (P, 2), by ``distance`` (P,)."""
         config = self.config
         floor = 1e-6 * config.sigma_floor_ppm
         shift, log_scale = by_channel[..., 0] + level[:, :1], by_channel[..., 1] + level[:, 1:]
@@ -360,8 +373,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             return mean, (config.depth_scale * torch.exp(limit * torch.tanh(log_scale / limit))).clamp_min(floor)
         lost = classical.depth_sigma.amin(-1, keepdim=True) > _LOST  # training shows no such planet
         shift, log_scale = shift.masked_fill(lost, 0.0), log_scale.masked_fill(lost, 0.0)
-        learned = classical.share.sum(-1, keepdim=True)  # of the prior; training had little of the rest
-        shift, log_scale = shift * learned, log_scale * learned
+        kept = kept_share(distance)[:, None] * classical.share.sum(-1, keepdim=True)  # less of what surprises the prior
+        shift, log_scale = shift * kept, log_scale * kept
         limit = config.max_log_scale
         sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))
         return classical.mean + shift * classical.sigma, sigma.clamp_min(floor)

@@ -33,7 +33,8 @@ class ArielSpectrumOutput(ModelOutput):
 
     ``mean``, ``sigma`` (P, C) transit depth (Rp/Rs)^2 and its 1 sigma; ``log_likelihood`` (P,) of the labels, summed
     over channels; ``covariance_factor`` (P, C, R), so that F F' is near the covariance; ``classical_mean``,
-    ``classical_sigma`` (P, C) before the network; ``status`` of each planet's fit, and ``notes`` that say why.
+    ``classical_sigma`` (P, C) before the network; ``distance`` (P,) from training, 1 at its edge;
+    ``status`` of each planet's fit, and ``notes`` that say why.
     """
 
     loss: Tensor | None = None
@@ -43,6 +44,7 @@ class ArielSpectrumOutput(ModelOutput):
     covariance_factor: Tensor | None = None
     classical_mean: Tensor | None = None
     classical_sigma: Tensor | None = None
+    distance: Tensor | None = None
     status: list[str] | None = None
     notes: list[str] | None = None
     hidden_states: tuple[Tensor, ...] | None = None

@@ -20,9 +20,13 @@ from .populations import Population, planet_depths, unlike_note, visit_posterior
 from .posterior import ScaleMixture, VisitPosterior
 from .retrieval import ClassicalFit, fit
 from .shared_parameters import Shared, shared_groups
-from .status import best_status, counted, planet_note
+from .status import DOUBTFUL, OK, best_status, counted, planet_note
 from .surprise import Surprise
 from .telescope import Telescope
+
+_SCATTER = 0.85  # chi^2 a channel about the nearest spectrum, the median of 350 visits of all kinds
+_SIGNIFICANT = 5.0  # sigma of it, above all of them
+_DOUBTED = 4.0  # times by which a covariance is too small that is not believed any more
 
 _SMOOTH, _FEATURES, _NUGGET = 20.0, 1.5e-4, 2e-6  # prior before any is learned: channels, depth, depth
 
@@ -206,6 +210,25 @@ class ArielPhysics(nn.Module):
         """Posteriors for depths of this covariance (P, C, C)."""
         return VisitPosterior.prepare(self.spectrum_prior(), covariance)
 
+    def believed(self, depth: Tensor, covariance: Tensor) -> tuple[VisitPosterior, Tensor, Tensor]:
+        """Posteriors for depths (P, C), the covariances (P, C, C) they take, and by how much these were widened (P,).
+
+        Where channels scatter about every spectrum that the prior and its surprise allow by more than their errors,
+        these are too small, and made as large as the scatter (Birge 1932, Phys. Rev. 40, 207). A prior that cannot be
+        surprised does not tell: the spectrum may be another one.
+        """
+        posterior = self.posterior(covariance)
+        if not self.config.prior_surprise:
+            return posterior, covariance, torch.ones_like(depth[:, 0])
+        misfit = posterior.misfit(depth).to(depth)
+        most = 1.0 + _SIGNIFICANT * math.sqrt(2.0 / depth.shape[-1])
+        factor = misfit / _SCATTER
+        factor = torch.where(factor > most, factor, torch.ones_like(factor))
+        if bool((factor == 1.0).all()):
+            return posterior, covariance, factor
+        covariance = covariance * factor[:, None, None]
+        return self.posterior(covariance), covariance, factor
+
     @torch.compiler.disable  # what the fit does next depends on what it finds
     def forward(
         self, time: Tensor, flux: Tensor, flux_err: Tensor, valid: Tensor, star: Tensor, planet: Tensor
@@ -233,7 +256,12 @@ class ArielPhysics(nn.Module):
         noted = [[notes[visit] for visit in of_planet] for of_planet in own]
         depth, covariance = torch.stack([one.depth for one in found]), torch.stack([one.covariance for one in found])
         shared, error = zip(*(self.standardised(one.visits) for one in found), strict=True)
-        mean, sigma, share = self.posterior(covariance)(depth)
+        posterior, covariance, factor = self.believed(depth, covariance)
+        mean, sigma, share = posterior(depth)
+        verdicts = [
+            _verdict(best_status(one), planet_note(one, texts), times)
+            for one, texts, times in zip(states, noted, factor.tolist(), strict=True)
+        ]
         return ClassicalPosterior(
             mean=mean,
             sigma=sigma,
@@ -243,7 +271,15 @@ class ArielPhysics(nn.Module):
             shared=torch.stack([visits.mean(0) for visits in shared]),
             shared_sigma=torch.stack([visits.mean(0) for visits in error]),
             residual=(fits.residual * fits.weight.sqrt()).transpose(1, 2),
-            status=[best_status(one) for one in states],
-            notes=[planet_note(*of_planet) for of_planet in zip(states, noted, strict=True)],
+            status=[status for status, _ in verdicts],
+            notes=[note for _, note in verdicts],
             covariance=covariance,
         )
+
+
+def _verdict(status: str, note: str, factor: float) -> tuple[str, str]:
+    """Status and note of a planet whose covariance was made so many times larger."""
+    if factor == 1.0:
+        return status, note
+    said = f"channels scatter {math.sqrt(factor):.1f} times their errors about any smooth spectrum: errors made larger"
+    return DOUBTFUL if status == OK and factor > _DOUBTED else status, "; ".join(filter(None, (note, said)))

@@ -23,6 +23,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging as transformers_logging
 
 from .arrays import Array, FeatureError, plain
+from .familiarity import with_distance_notes
 from .feature_extraction_ariel import ArielFeatureExtractor
 from .frames import unframed
 from .modeling_ariel import ArielForSpectrumPrediction
@@ -224,7 +225,8 @@ class ArielPipeline:
             if self.has_fit:
                 classical = self.posterior(self.fit(inputs) if fits is None else fits, inputs["planet"])
                 inputs |= classical_inputs(classical)
-            moments = self.moments(inputs, self.samples, seed)
+            moments, distance = self.moments(inputs, self.samples, seed)
+            notes = [""] * len(planet_id) if classical is None else list(classical.notes or ())
         return Spectra(
             planet_id=planet_id,
             wavelength=np.asarray(self.model.config.wavelength, np.float64),
@@ -235,7 +237,7 @@ class ArielPipeline:
             classical_mean=None if classical is None else to_numpy(classical.mean),
             classical_sigma=None if classical is None else to_numpy(classical.sigma),
             status=[OK] * len(planet_id) if classical is None else list(classical.status or ()),
-            notes=[""] * len(planet_id) if classical is None else list(classical.notes or ()),
+            notes=notes if distance is None else with_distance_notes(notes, distance),
         )
 
     def predict_df(self, frame: Frame, *, batch_size: int = BATCH) -> Frame:
@@ -277,31 +279,43 @@ class ArielPipeline:
     @torch.no_grad()
     def run(self, inputs: Mapping[str, Tensor]) -> tuple[Array, Array]:
         """Mean and sigma (P, C) of one pass without dropout."""
+        mean, sigma, _ = self._pass(inputs)
+        return mean, sigma
+
+    def _pass(self, inputs: Mapping[str, Tensor]) -> tuple[Array, Array, Tensor | None]:
+        """Mean, sigma and the planets' distance."""
         with _ONE_AT_A_TIME:
             found = self.model(**inputs)
-        return to_numpy(found.mean), to_numpy(found.sigma)
+        return to_numpy(found.mean), to_numpy(found.sigma), found.distance
 
     @torch.no_grad()
     def sample(self, inputs: Mapping[str, Tensor], samples: int, seed: str) -> tuple[Array, Array]:
         """Means and sigmas (samples, P, C) of passes with dropout, which ``seed`` decides."""
+        means, sigmas, _ = zip(*self._dropout_passes(inputs, samples, seed), strict=True)
+        return np.stack(means), np.stack(sigmas)
+
+    def _dropout_passes(
+        self, inputs: Mapping[str, Tensor], samples: int, seed: str
+    ) -> list[tuple[Array, Array, Tensor | None]]:
         number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:7], "big")
         with _ONE_AT_A_TIME, torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(number)
             self.model.train()
             try:
-                found = [self.model(**inputs) for _ in range(samples)]
+                return [self._pass(inputs) for _ in range(samples)]
             finally:
                 self.model.eval()
-        return np.stack([to_numpy(one.mean) for one in found]), np.stack([to_numpy(one.sigma) for one in found])
 
-    def moments(self, inputs: Mapping[str, Tensor], samples: int, seed: str) -> Moments:
-        """Mean, sigma and its parts (P, C), over dropout samples where there are any."""
-        if not samples:
-            mean, sigma = self.run(inputs)
-            return mixture_moments(mean[None], sigma[None])
-        moments = mixture_moments(*self.sample(inputs, samples, seed))
-        epistemic = moments.epistemic * self.spread_factor
-        return Moments(moments.mean, np.hypot(moments.aleatoric, epistemic), moments.aleatoric, epistemic)
+    @torch.no_grad()
+    def moments(self, inputs: Mapping[str, Tensor], samples: int, seed: str) -> tuple[Moments, Tensor | None]:
+        """Mean, sigma and its parts (P, C), over dropout samples where there are any, and the distance (P,)."""
+        passes = self._dropout_passes(inputs, samples, seed) if samples else [self._pass(inputs)]
+        means, sigmas, distances = zip(*passes, strict=True)
+        moments = mixture_moments(means, sigmas)
+        if samples:
+            epistemic = moments.epistemic * self.spread_factor
+            moments = Moments(moments.mean, np.hypot(moments.aleatoric, epistemic), moments.aleatoric, epistemic)
+        return moments, None if distances[0] is None else torch.stack(distances).mean(0)
 
     @property
     def spread_factor(self) -> Array:

@@ -31,8 +31,6 @@ from .shared_parameters import (
     SLOW,
     Beliefs,
     Shared,
-    alike,
-    combine_independent,
     combine_visits,
     shared_groups,
 )
@@ -80,6 +78,16 @@ class Population:
     covariance: Tensor
     b_sigma: float
     groups: Tensor
+
+    def widened(self, times: float) -> "Population":
+        """So many times as wide in limb darkening and slow drift: for stars and telescopes that no visit was of.
+
+        One simulator's stars have the limb darkening of one grid of stellar models, and its drift one law. None gets
+        wider than the fit's prior.
+        """
+        size = (1.0 / self.covariance.diagonal().sqrt()).clamp(1.0, times)
+        size = torch.where(_is_of(self.groups[self.index], (LIMB, SLOW)), size, 1.0)
+        return replace(self, covariance=self.covariance * size[:, None] * size)
 
     @classmethod
     def fit(cls, fits: ClassicalFit, rounds: int = 1000, groups: Tensor | None = None) -> "Population":
@@ -211,19 +219,17 @@ def visit_posteriors(fits: ClassicalFit, populations: Mapping[bool, Population])
 def planet_depths(free: Shared, populations: Mapping[bool, Population], groups: Tensor) -> tuple[Tensor, Tensor]:
     """Depth (C,) and covariance (C, C) of one planet from its visits before the bound on b^2, as `visit_posteriors`.
 
-    Orbit and limb darkening are common to the visits; visits whose priors of the orbit differ are independent.
+    Orbit and limb darkening are common to the visits.
     """
-    common = torch.nonzero(_is_of(groups, _OF_PLANET)).squeeze(-1)
-    parts = []
-    for members in alike(free):
-        visits = free.select(members)
-        population = populations.get(bool(visits.with_table[0]))
-        if population is None:
-            parts.append(combine_visits(visits, common).bounded())
-        else:
-            settled, _ = population.of_visits.of(visits, bounded=False)
-            parts.append(population.of_planets.of(combine_visits(settled, common), bounded=True)[0])
-    return combine_independent([part.depth[0] for part in parts], [part.covariance[0] for part in parts])
+    visits = free
+    for with_table, population in populations.items():
+        rows = torch.nonzero(free.with_table == with_table).squeeze(-1)
+        if len(rows):
+            visits = visits.put(rows, population.of_visits.of(free.select(rows), bounded=False)[0])
+    planet = combine_visits(visits, torch.nonzero(_is_of(groups, _OF_PLANET)).squeeze(-1))
+    of_planet = populations.get(bool(planet.with_table[0]))
+    planet = planet.bounded() if of_planet is None else of_planet.of_planets.of(planet, bounded=True)[0]
+    return planet.depth[0], planet.covariance[0]
 
 
 def unlike_note(unlike: Sequence[float]) -> str:

@@ -158,6 +158,20 @@ class VisitPosterior:
         sigma = _UNIT * variance.double().clamp_min(1e-12).sqrt()
         return self.mean[:, None] + _UNIT * mean.double(), sigma, share[..., :components].double()
 
+    def misfit(self, depth: Tensor) -> Tensor:
+        """Chi^2 a channel (P,) of measured depths (P, C) under the component, or residual beside it, nearest to them.
+
+        About 1 where their covariance is right, whatever the spectrum: residuals leave room for any that is smooth over
+        a few channels. More says that errors are too small.
+        """
+        innovation = ((depth.double() - self.mean) / _UNIT).to(self.basis)[:, None]
+        along = innovation @ self.basis  # (P, 1, C)
+        chi2 = (along**2 / (1.0 + self.scales2[..., None] * self.eigenvalues[:, None])).sum(-1)  # (P, K)
+        modes = (innovation[:, None] @ self.residuals.pull)[:, :, 0, None]  # (P, N, 1, R)
+        taken = (modes**2 * self.residuals.gain).sum(-1)  # (P, N, J)
+        left = chi2[:, self._beside(chi2.shape[1]), None] - taken
+        return torch.cat([chi2, left.flatten(1)], 1).amin(1) / depth.shape[-1]
+
     def _beside(self, components: int) -> Tensor:
         """The component that each residual is beside (S L,)."""
         scales = torch.tensor(Surprise.scales(components), device=self.basis.device)

@@ -49,8 +49,10 @@ class ClassicalFit:
     What all channels share, S parameters in the order shape, limb darkening, drift (see ``Parameters``), is given away
     from its prior's mean and in its prior's sigmas: ``shared`` (B, S), ``shared_covariance`` (B, S, S),
     ``cross_covariance`` (B, C, S) with the depths. ``free_b2`` (B, 3): mean and variance of b^2 were it allowed to be
-    negative, and where 0 is. ``table_known`` (B,): whether the star table told the shape's prior. ``evidence`` of each
-    visit for :class:`Telescope`.
+    negative, and where 0 is. ``prior_mean``, ``prior_sigma`` (B, S) are that prior in the parameters' own units, limb
+    darkening from that of a Sun-like star. ``table_known`` (B,): whether the star table told the shape's prior;
+    ``table_trust`` (B, 2): how many times its sigmas were widened, and the degrees of freedom that this follows from.
+    ``evidence`` of each visit for :class:`Telescope`.
     """
 
     depth: Tensor
@@ -75,7 +77,10 @@ class ClassicalFit:
     shared_covariance: Tensor
     cross_covariance: Tensor
     free_b2: Tensor
+    prior_mean: Tensor
+    prior_sigma: Tensor
     table_known: Tensor
+    table_trust: Tensor
     evidence: list[VisitEvidence]
 
     def select(self, visits: Tensor) -> "ClassicalFit":
@@ -171,6 +176,7 @@ def _joint(
         jitter = solution.series
         residual = torch.where(data.weight > 0, data.y - end - jitter, torch.zeros_like(end))
         shared, shared_covariance, cross, free_b2 = _standardised(model, fitted.parameters, final, solution)
+        prior_mean, prior_sigma = _prior(model, final, shared.shape[-1])
         mean = (data.channel > 0) / solution.variance
         mean = mean / mean.sum(-1, keepdim=True)
         white_depth = (mean * depth).sum(-1)
@@ -205,7 +211,10 @@ def _joint(
         shared_covariance=shared_covariance,
         cross_covariance=cross,
         free_b2=free_b2,
+        prior_mean=prior_mean,
+        prior_sigma=prior_sigma,
         table_known=model.prior.known,
+        table_trust=_trust(model.prior, table, settings),
         evidence=[evidence],
     )
 
@@ -234,6 +243,21 @@ def _evidence(
         found.table = ((shape - table.mean[0, place]) / unit).cpu().numpy()
         found.table_covariance = (error / (unit[:, None] * unit)).cpu().numpy()
     return found
+
+
+def _prior(model: LightCurveModel, final: Parameters, told: int) -> tuple[Tensor, Tensor]:
+    """Mean and sigma (1, S) of the prior of the first ``told`` shared parameters, limb darkening from a Sun's."""
+    _, mean, sigma = model.shared(final)
+    limb = slice(3, 3 + model.limb_shift.shape[-1])
+    mean[:, limb] = mean[:, limb] + model.limb_shift
+    return mean[:, :told], sigma[:, :told]
+
+
+def _trust(prior: ShapePrior, table: ShapePrior, settings: FitSettings) -> Tensor:
+    """How many times the ``table``'s sigmas were widened in ``prior``, and with how many degrees of freedom (1, 2)."""
+    wider = prior.sigma[:, 2] / (settings.telescope.table_scale * table.sigma[:, 2])
+    wider = torch.where(prior.known, wider, torch.ones_like(wider))
+    return torch.stack([wider, torch.full_like(wider, settings.telescope.table_freedom)], -1)
 
 
 def _white_rms(noise: list[Series], mean: Tensor) -> Tensor:
@@ -362,7 +386,10 @@ def _unknown(flux: Tensor, status: str, note: str, n_shared: int) -> ClassicalFi
         shared_covariance=torch.eye(n_shared, dtype=flux.dtype, device=flux.device)[None],
         cross_covariance=flux.new_zeros(1, flux.shape[1], n_shared),
         free_b2=flux.new_tensor([[0.0, 1.0, -1.0]]),
+        prior_mean=flux.new_zeros(1, n_shared),
+        prior_sigma=flux.new_ones(1, n_shared),
         table_known=torch.zeros(1, dtype=torch.bool, device=flux.device),
+        table_trust=flux.new_ones(1, 2),
         evidence=[VisitEvidence()],
     )
 

@@ -5,6 +5,7 @@ mixture of Gaussians, changes it exactly: d follows along its covariance with s,
 mixture's Gaussians is a ratio of determinants. b^2 >= 0 is heard last, by the first two moments, as in the fit.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -21,6 +22,8 @@ GROUPS = ("orbit", "limb darkening", "slow drift", "fast drift")
 _SLOW_ORDERS = 3  # of the drift in time, which the fit leaves free; it holds the others to a size
 _DEPTH_UNIT = 1e-4  # depths are counted in 100 ppm where matrices hold shared parameters, too
 _QUADRATURE = 256
+_IN_TABLE = (B2, 2)  # b^2 and ln speed
+_WIDENINGS = 10  # until they change little
 
 
 def shared_groups(n_shared: int, settings: FitSettings | None = None) -> Tensor:
@@ -48,7 +51,8 @@ class Beliefs:
 class Shared:
     """Depths with the shared parameters of B visits, as in ClassicalFit.
 
-    ``low`` (B,): b^2 = 0 in its prior's sigmas; ``with_table`` (B,): whether its prior is flat there, or 1 / sqrt(b^2).
+    ``low`` (B,): b^2 = 0 in its prior's sigmas; ``with_table`` (B,): whether its prior is flat there, or 1 / sqrt(b^2);
+    ``table_trust`` (B, 2).
     """
 
     depth: Tensor
@@ -58,6 +62,9 @@ class Shared:
     cross_covariance: Tensor
     low: Tensor
     with_table: Tensor
+    prior_mean: Tensor
+    prior_sigma: Tensor
+    table_trust: Tensor
 
     @classmethod
     def of(cls, fits: ClassicalFit) -> "Shared":
@@ -70,6 +77,9 @@ class Shared:
             fits.cross_covariance,
             fits.free_b2[:, 2],
             fits.table_known,
+            fits.prior_mean,
+            fits.prior_sigma,
+            fits.table_trust,
         )
 
     @classmethod
@@ -152,37 +162,33 @@ class Shared:
         return self.believing(Beliefs(zero.expand(1, size, size), zero.expand(1, size), zero), bounded=True)[0]
 
 
-def alike(visits: Shared) -> list[Tensor]:
-    """Numbers of visits in groups whose shape has the same prior; a visit without a fit is alone with its like."""
-    keys = [(bool(table), round(float(low), 4)) for table, low in zip(visits.with_table, visits.low, strict=True)]
-    return [torch.tensor([n for n, key in enumerate(keys) if key == one]) for one in dict.fromkeys(keys)]
-
-
 def combine_visits(visits: Shared, common: Tensor) -> Shared:
-    """One planet's visits (B,) under one prior as one visit, before the bound on b^2.
+    """One planet's visits (B,), whatever priors they were fitted under, as one visit, before the bound on b^2.
 
     The ``common`` shared parameters, given by their places, are those of planet and star: what a wrong one does to the
-    depths, it does in all visits. Likelihoods multiply, the prior of the common ones, N(0, 1), counts once. The others
-    are marginalised; in the result they are as before any data.
+    depths, it does in all visits. Likelihoods multiply, a posterior over its own prior each; the planet's prior counts
+    once. It is that of the visit that tells most of those with a star table, which is trusted as by Student's t given
+    all visits together. The others are marginalised; in the result they are as before any data.
     """
     if len(visits.depth) == 1:
         return visits
-    channels, count = visits.depth.shape[-1], len(visits.depth)
-    common = common.to(visits.depth.device)
-    visits = _no_wider_than_the_prior(visits, common)
-    cross = visits.cross_covariance[..., common] / _DEPTH_UNIT
-    own = visits.shared_covariance[:, common[:, None], common]
-    whole = torch.cat(
-        [torch.cat([visits.covariance / _DEPTH_UNIT**2, cross], -1), torch.cat([cross.transpose(-1, -2), own], -1)], -2
-    )
-    value = torch.cat([visits.depth / _DEPTH_UNIT, visits.shared[:, common]], -1)
-    precisions = torch.linalg.inv(whole)
-    precision = precisions.sum(0)
-    places = torch.arange(channels, channels + len(common), device=common.device)
-    precision[places, places] -= count - 1.0
+    channels, common = visits.depth.shape[-1], common.to(visits.depth.device)
+    known = visits.with_table == visits.with_table.any()
+    told = visits.covariance.diagonal(dim1=1, dim2=2).sum(-1)
+    lead = int(torch.where(known, told, torch.full_like(told, torch.inf)).argmin())
+    precision, pull = _likelihood(_no_wider_than_the_prior(visits, common), common, lead)
+    prior_sigma, trust = visits.prior_sigma[lead], visits.table_trust[lead]
+    if bool(visits.with_table[lead]):
+        prior_sigma, wider = _trusted(visits.select(torch.tensor([lead])), precision, pull, common)
+        trust = torch.stack([trust.new_tensor(wider), trust[1]])
+    unit = torch.ones_like(pull)
+    unit[channels:] = (prior_sigma / visits.prior_sigma[lead])[common]
+    precision, pull = unit[:, None] * precision * unit, unit * pull
+    places = torch.arange(channels, len(pull), device=common.device)
+    precision[places, places] += 1.0
     covariance = torch.linalg.inv(precision)
     covariance = 0.5 * (covariance + covariance.T)
-    mean = covariance @ (precisions @ value[..., None]).sum(0)[:, 0]
+    mean = covariance @ pull
     size = visits.shared.shape[-1]
     shared, shared_covariance = visits.shared.new_zeros(size), torch.eye(size).to(covariance)
     shared[common] = mean[channels:]
@@ -195,10 +201,68 @@ def combine_visits(visits: Shared, common: Tensor) -> Shared:
         shared,
         shared_covariance,
         between,
-        visits.low[0],
-        visits.with_table[0],
+        visits.low[lead] * visits.prior_sigma[lead, B2] / prior_sigma[B2],
+        visits.with_table[lead],
+        visits.prior_mean[lead],
+        prior_sigma,
+        trust,
     )
     return Shared(*(part[None] for part in found))
+
+
+def _likelihood(visits: Shared, common: Tensor, lead: int) -> tuple[Tensor, Tensor]:
+    """Precision (C + J, C + J) of depths and ``common`` parameters by all visits' data alone, and its mean times it.
+
+    Depths are in units of 100 ppm, parameters away from the prior of visit ``lead``, in its sigmas.
+    """
+    mean, sigma = visits.prior_mean[:, common], visits.prior_sigma[:, common]
+    shift, unit = (mean - mean[lead]) / sigma[lead], sigma / sigma[lead]
+    cross = visits.cross_covariance[..., common] * unit[:, None] / _DEPTH_UNIT
+    own = visits.shared_covariance[:, common[:, None], common] * unit[:, :, None] * unit[:, None]
+    whole = torch.cat(
+        [torch.cat([visits.covariance / _DEPTH_UNIT**2, cross], -1), torch.cat([cross.transpose(-1, -2), own], -1)], -2
+    )
+    value = torch.cat([visits.depth / _DEPTH_UNIT, shift + unit * visits.shared[:, common]], -1)
+    precisions = torch.linalg.inv(whole)
+    precision, pull = precisions.sum(0), (precisions @ value[..., None]).sum(0)[:, 0]
+    places = torch.arange(visits.depth.shape[-1], len(pull), device=common.device)
+    precision[places, places] -= (unit**-2).sum(0)
+    pull[places] -= (shift * unit**-2).sum(0)
+    return precision, pull
+
+
+@torch.no_grad()
+def _trusted(lead: Shared, precision: Tensor, pull: Tensor, common: Tensor) -> tuple[Tensor, float]:
+    """Sigmas (S,) of a planet's prior whose star table is trusted as by Student's t, and how many times it is widened.
+
+    ``precision`` and ``pull`` are of :func:`_likelihood`; ``lead`` is its visit. As each visit's fit does it.
+    """
+    channels, (start, freedom) = lead.depth.shape[-1], lead.table_trust[0].tolist()
+    depths, rest = precision[:channels, :channels], precision[channels:, :channels]
+    about = torch.linalg.solve(depths, torch.cat([rest.T, pull[:channels, None]], -1))  # depths given the rest
+    precision = precision[channels:, channels:] - rest @ about[:, :-1]
+    pull = pull[channels:] - rest @ about[:, -1]
+    orbit = torch.stack([torch.nonzero(common == place)[0, 0] for place in _IN_TABLE])
+    b = lead.prior_mean[0, B2].sqrt()
+    b_sigma = ((b**2 + lead.prior_sigma[0, B2]).sqrt() - b) / start
+
+    def sigmas(wider: float) -> Tensor:
+        sigma = lead.prior_sigma[0].clone()
+        sigma[B2] = 2.0 * b * wider * b_sigma + (wider * b_sigma) ** 2  # as `shape_prior` has it
+        sigma[_IN_TABLE[1]] *= wider / start
+        return sigma
+
+    wider = 1.0
+    for _ in range(_WIDENINGS):
+        unit = (lead.prior_sigma[0] / sigmas(wider))[common]
+        away = torch.linalg.solve(precision + torch.diag(unit**2), pull)[orbit]
+        away[0] = away[0].clamp_min(lead.low[0])
+        pulled = float(((unit[orbit] * away) ** 2).sum()) * wider**2
+        factor = math.sqrt((freedom + pulled) / (freedom + 2.0))
+        if factor < 1.1 * wider:
+            break
+        wider = factor
+    return sigmas(wider), wider
 
 
 def _no_wider_than_the_prior(visits: Shared, places: Tensor) -> Shared:
@@ -210,19 +274,6 @@ def _no_wider_than_the_prior(visits: Shared, places: Tensor) -> Shared:
     change = torch.zeros_like(visits.shared_covariance)
     change[:, places[:, None], places] = (axes * ((size.clamp_max(1.0) - size) / size**2)[:, None]) @ axes.mT
     return visits._changed(torch.zeros_like(visits.shared), change)
-
-
-def combine_independent(depths: Sequence[Tensor], covariances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Depth (C,) and covariance (C, C) from several, by inverse covariance.
-
-    A visit without a transit has an error wider than any label, so it hardly counts.
-    """
-    if len(depths) == 1:
-        return depths[0], covariances[0]
-    precisions = [torch.linalg.inv(covariance) for covariance in covariances]
-    covariance = torch.linalg.inv(torch.stack(precisions).sum(0))
-    pulled = torch.stack([p @ d for p, d in zip(precisions, depths, strict=True)]).sum(0)
-    return covariance @ pulled, 0.5 * (covariance + covariance.T)
 
 
 def _log_above(alpha: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Calibrated exposures → fluxes: channels, trace, apertures, foreground, plain and optimal sums, centroids.
 
 Optimal extraction is Horne (1986, PASP 98, 609) with a profile fixed in time, so that the weights are too: a sum is
-linear in the data and cannot follow its noise. Arrays: frames (row, column), cubes (exposure, row, column), fluxes
-(exposure, channel).
+linear in the data and cannot follow its noise. Such a sum answers the pointing, as the image's shape does; centroids
+tell that answer, which is taken off (compare Bocchieri et al. 2025, arXiv:2504.12907). Arrays: frames (row, column),
+cubes (exposure, row, column), fluxes (exposure, channel).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FOREGROUND_KINDS, EXTRACTION_KINDS = ("wings", "edge", "none"), ("plain", "optim
 WING_POWER_LINE, WING_POWER_POINT = 2.0, 3.0
 FOREGROUND_SMOOTH = 41  # AIRS-CH0 columns of the running median of its foreground, which is smooth along wavelength
 CENTRE_HALF_WIDTH = 4  # px around the light's centre within which its first moment is taken
+MIN_PAIRS = 200  # of exposures, from which the flux's answer to the pointing is told: 40 for each of its terms
 
 
 def match_channels(axis_um: Array, wavelengths_um: Array) -> NDArray[np.intp]:
@@ -266,6 +268,32 @@ def dispersion_shift(flux: Array, variance: Array) -> NDArray[np.float64]:
         return np.zeros(flux.shape[0])
     u, v = ((flux.T * given[:, None]).sum(axis=0) for given in (weight * mean, weight * slope))  # not by BLAS, as above
     return np.asarray((a * v - b * u) / np.maximum(np.abs(c * u - b * v), 1e-300), np.float64)
+
+
+def remove_jitter(
+    flux: Array, centroid: Array, good: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """flux (exposure,) without what of it answers the pointing, and the answer (5,) over the mean flux.
+
+    The answer is to y, x [1/px], y², yx, x² [1/px²] of centroid (exposure, 2) [px], as an image answers a shift to
+    second order. It is the least-squares one of differences between neighbouring exposures, both good (exposure,): a
+    transit and a drift are not in them, and jitter is. Fewer than `MIN_PAIRS` of them tell no answer.
+    """
+    pairs = good[1:] & good[:-1]
+    if pairs.sum() < MIN_PAIRS:
+        return np.asarray(flux, np.float64), np.zeros(5)
+    y, x = (centroid - centroid[good].mean(axis=0)).T
+    terms = np.stack([y, x, y**2, y * x, x**2], axis=1)
+    terms -= terms[good].mean(axis=0)
+    steps, answers = np.diff(terms, axis=0)[pairs], np.diff(flux)[pairs]
+    size = np.sqrt((steps**2).mean(axis=0))
+    steps /= np.where(size > 0, size, 1.0)
+    gram = (steps[:, :, None] * steps[:, None, :]).mean(axis=0)  # not by BLAS, as above
+    gram += 1e-9 * np.eye(5)  # a term that never changes has no answer
+    slopes = np.linalg.solve(gram, (steps * answers[:, None]).mean(axis=0)) / np.where(size > 0, size, 1.0)
+    level = flux[good].mean()
+    answer = np.round(slopes / level, 9)  # the last digits of a least-squares fit depend on the processor
+    return np.asarray(flux - level * (terms * answer).sum(axis=1)), answer
 
 
 def _ratio(moment: Array, total: Array) -> NDArray[np.float64]:

@@ -39,7 +39,8 @@ class ReductionOptions:
     fgs1_annulus: tuple[float, float] = (10.0, 16.0)  # px
     foreground_stride: int = 3  # AIRS foreground of one in so many columns; its level is smooth along them
     extraction: ExtractionKind = "plain"  # of AIRS-CH0
-    fgs1_extraction: ExtractionKind = "plain"  # jitter is large there, and profile weights let it through
+    fgs1_extraction: ExtractionKind = "optimal"
+    fgs1_dejitter: bool = True  # take off what of its flux answers the pointing, which is large there
     airs_half_width: float = 5.0  # px
     fgs1_radius: float = 8.0  # px
     min_good_fraction: float = 0.5  # of a bin's exposures

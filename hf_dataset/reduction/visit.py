@@ -127,6 +127,9 @@ def _series(
         inside = (channel >= 0) & (weights[row, np.maximum(channel, 0)] > 0)
         good[when[inside], channel[inside]] = False
     lost = 1.0 - good.mean()
+    if at is None and options.fgs1_dejitter:
+        flux, answer = extraction.remove_jitter(sums.flux[:, 0], centroid, good[:, 0])
+        sums, quality["jitter_response_per_px"] = Sums(flux[:, None], sums.variance), answer[:2].tolist()
     if options.hit_threshold > 0:
         good &= ~light_curves.find_hits(sums.flux, options.hit_threshold, np.sqrt(sums.variance))
     good &= bad_share <= options.max_filled

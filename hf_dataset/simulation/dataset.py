@@ -12,13 +12,17 @@ import numpy as np
 from hf_dataset.simulation.light_curves import LightCurveSettings, NoiseModel, simulate_with_truth, visit_rng
 from hf_dataset.simulation.planets import Planet, wavelengths_um
 from hf_dataset.simulation.raw_folder import FULL_AIRS_FRAMES, write_truth
+from hf_dataset.simulation.unlike import disturb
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
+from hf_dataset.store.contents import SPLIT_ORDER
 
 TITLE = "Simulated Ariel light curves"
 MADE = """Simulated light curves: no raw frames lie behind them. `hf_dataset.simulation.light_curves` draws
 planets, stars and spectra, transits with wavelength-dependent limb darkening, gain drift, pointing jitter, photon and
 read noise (docs/simulation.md)."""
+
+UNLIKE = SPLIT_ORDER[-1]  # the split of planets and telescopes unlike the population
 
 Groups = Mapping[str, Sequence[Planet]]  # planets of each split
 Drawn = list[dict[str, Any]]  # planet, visit and what was drawn for it besides the row
@@ -48,13 +52,16 @@ class Observation:
             settings["noise"] |= {"airs_exposures": f"{self.fewest_frames // 2} to {FULL_AIRS_FRAMES // 2}"}
         return settings
 
-    def rows(self, planets: Sequence[Planet], drawn: Drawn) -> Iterator[dict[str, Any]]:
-        """A row for each visit; the drift that was drawn for it is added to ``drawn``."""
+    def rows(self, planets: Sequence[Planet], drawn: Drawn, disturbed: bool) -> Iterator[dict[str, Any]]:
+        """A row for each visit, ``disturbed`` as by another telescope; what was drawn for it is added to ``drawn``."""
         for planet in planets:
-            settings = self.settings(planet)
+            settings, wavelength = self.settings(planet), wavelengths_um(planet.layout)
             for visit in range(self.visits):
                 row, truth = simulate_with_truth(planet, visit, self.bins, self.seed, settings)
-                drawn.append({"planet_id": planet.planet_id, "visit": visit, **truth.drift_law.as_dict()})
+                rng = visit_rng(self.seed, planet.planet_id, visit, purpose=4)
+                unlike = disturb(row, wavelength, rng) if disturbed else []
+                known = {"planet_id": planet.planet_id, "visit": visit, "unlike": unlike}
+                drawn.append(known | truth.drift_law.as_dict())
                 yield row
 
 
@@ -66,18 +73,21 @@ def write_dataset(
     provenance: Mapping[str, Any],
     progress: Callable[[int], Any],
 ) -> None:
-    """Write rows, truths and card to a new folder; `progress(1)` is called after each row."""
+    """Write rows, truths and card to a new folder; `progress(1)` is called after each row.
+
+    Rows of the split `UNLIKE` are disturbed as by another telescope.
+    """
     if shards.find_shards(out):
         raise ValueError(f"{out}: expected a new folder, found a dataset: choose another folder or delete it")
     drawn: Drawn = []
 
-    def rows(planets: Sequence[Planet]) -> Iterator[dict[str, Any]]:
-        for row in observation.rows(planets, drawn):
+    def rows(planets: Sequence[Planet], disturbed: bool) -> Iterator[dict[str, Any]]:
+        for row in observation.rows(planets, drawn, disturbed):
             progress(1)
             yield row
 
     for split, planets in groups.items():
         if planets:
-            shards.write_rows(out, split, rows(planets), observation.bins)
+            shards.write_rows(out, split, rows(planets, split == UNLIKE), observation.bins)
     write_truth(out, groups, drawn)
     write_card(out, wavelengths_um("2024" if layout == "2024" else "2025"), MADE, provenance, TITLE)

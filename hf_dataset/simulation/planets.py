@@ -10,7 +10,7 @@ Ranges are facts read off the real tables (`train_star_info.csv` of 2025, 1,100 
 `train_labels.csv` of 2024, 466 planets): see docs/simulation.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -178,8 +178,12 @@ def equilibrium_temperature(ts_k: Array, sma: Array) -> Array:
     return ts_k / np.sqrt(2 * sma)
 
 
-def sample_spectra(system: System, rng: np.random.Generator, wavelength_um: Array) -> Array:
-    """Transit depth (planet, channel) for drawn atmospheres on the given systems."""
+def sample_spectra(
+    system: System, rng: np.random.Generator, wavelength_um: Array, without: Sequence[str] = ()
+) -> Array:
+    """Transit depth (planet, channel) for drawn atmospheres on the given systems; ``without`` some molecules."""
+    if unknown := sorted(set(without) - set(opacities.SPECIES)):
+        raise ValueError(f"without: expected some of {', '.join(opacities.SPECIES)}, found {', '.join(unknown)}")
     n = system.k.size
     temperature = np.clip(equilibrium_temperature(system.Ts, system.sma) * rng.uniform(0.8, 1.15, n), 350, 2200)
     gravity = G * system.Mp * M_JUP / (system.k * system.Rs * R_SUN) ** 2
@@ -188,6 +192,7 @@ def sample_spectra(system: System, rng: np.random.Generator, wavelength_um: Arra
     z = rng.standard_normal((n, len(opacities.SPECIES)))
     mean, scatter = np.array([LOG_MIXING_RATIO[name] for name in opacities.SPECIES]).T
     log_x = np.minimum(mean + scatter * z, -1.5)
+    log_x[:, [name in without for name in opacities.SPECIES]] = -np.inf
     log_sigma = opacities.log_cross_sections(wavelength_um, temperature)
     kappa = np.exp(log_sigma + np.log(10) * log_x[:, :, None]).sum(axis=1)
     kappa += opacities.rayleigh_h2(wavelength_um) * 0.85
@@ -199,21 +204,25 @@ def sample_spectra(system: System, rng: np.random.Generator, wavelength_um: Arra
     return np.clip(radius, 0.018, None) ** 2
 
 
-def _draw(n: int, seed: int | np.random.SeedSequence, layout: str) -> tuple[System, Array, np.random.Generator]:
+def _draw(
+    n: int, seed: int | np.random.SeedSequence, layout: str, without: Sequence[str] = ()
+) -> tuple[System, Array, np.random.Generator]:
     rng = np.random.default_rng(seed)
     system = sample_systems(n, rng, layout)
-    return system, sample_spectra(system, rng, wavelengths_um(layout)), rng
+    return system, sample_spectra(system, rng, wavelengths_um(layout), without), rng
 
 
-def spectra(n: int, seed: int, layout: str | None = None) -> Array:
+def spectra(n: int, seed: int, layout: str | None = None, without: Sequence[str] = ()) -> Array:
     """True spectra alone: (n, 283), of one layout's population, or (None) half of each, in random order.
+
+    ``without`` some molecules; the rest of each atmosphere stays as it is.
 
     The 2024 population follows that year's labels; the 2025 one has larger planets (see `sample_systems`).
     """
     if layout is not None:
         _check_layout(layout)
-        return _draw(n, seed, layout)[1]
-    both = np.concatenate([_draw(n - n // 2, seed, "2024")[1], _draw(n // 2, seed, "2025")[1]])
+        return _draw(n, seed, layout, without)[1]
+    both = np.concatenate([_draw(n - n // 2, seed, "2024", without)[1], _draw(n // 2, seed, "2025", without)[1]])
     return np.random.default_rng([seed, 0x5B]).permutation(both)
 
 
@@ -249,20 +258,20 @@ def _assemble(system: System, depth: Array, ids: list[int], layout: str, seed: i
     return planets
 
 
-def sample_planets(n: int, seed: int, layout: str = "2025") -> list[Planet]:
-    """`n` planets with all that an observation needs. The same seed gives the same planets."""
+def sample_planets(n: int, seed: int, layout: str = "2025", without: Sequence[str] = ()) -> list[Planet]:
+    """`n` planets with all that an observation needs, ``without`` some molecules. The same seed: the same planets."""
     _check_layout(layout)
-    system, depth, _ = _draw(n, seed, layout)
+    system, depth, _ = _draw(n, seed, layout, without)
     return _assemble(system, depth, planet_ids(n, seed), layout, seed)
 
 
-def sample_layouts(n: int, seed: int, layout: str) -> list[Planet]:
-    """`n` planets of one layout, or alternately of "both"."""
+def sample_layouts(n: int, seed: int, layout: str, without: Sequence[str] = ()) -> list[Planet]:
+    """`n` planets of one layout, or alternately of "both", ``without`` some molecules."""
     if layout != "both":
-        return sample_planets(n, seed, layout)
+        return sample_planets(n, seed, layout, without)
     half = -(-n // 2)
-    pairs = zip(sample_planets(half, seed, "2024"), sample_planets(half, seed + 1, "2025"), strict=True)
-    return [planet for pair in pairs for planet in pair][:n]
+    pairs = (sample_planets(half, seed + i, one, without) for i, one in enumerate(("2024", "2025")))
+    return [planet for pair in zip(*pairs, strict=True) for planet in pair][:n]
 
 
 def planet_from_spectrum(

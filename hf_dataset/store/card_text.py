@@ -54,7 +54,10 @@ whose spectra the model has not seen.
 """
 
 SPLITS_OF_FRAMES = "`train` and `test` are those of the raw folder; `validation`, where there is one, is from `train`."
-SPLITS_OF_LIGHT_CURVES = "`train` and `test` hold other planets, drawn in the same way."
+SPLITS_OF_LIGHT_CURVES = (
+    "`train` and `test` hold other planets, drawn in the same way; `unlike`, where there is one, planets, star tables "
+    "and telescopes unlike those (`hf_dataset.simulation.unlike`)."
+)
 SPLITS = """\
 All visits of a planet are in one split. In the challenge's `test` no spectrum is known: score on folds of `train`. \
 Folds and validation go by a hash of the planet's id, so a planet keeps its place when others come or go \

@@ -13,7 +13,7 @@ from hf_dataset.store.shards import DATA_DIR, SAMPLE_DIR, find_shards
 
 CONFIG, SAMPLE = "light_curves", "sample"
 CONFIG_DIRS = {CONFIG: DATA_DIR, SAMPLE: SAMPLE_DIR}
-SPLIT_ORDER = ("train", "validation", "test")
+SPLIT_ORDER = ("train", "validation", "test", "unlike")  # the last is of simulations alone
 OPEN_LICENCE, CHALLENGE_LICENCE = "apache-2.0", "cc-by-nc-4.0"
 
 

@@ -27,7 +27,12 @@ CREATORS = {
     "apache-2.0": "ariel-hf",
     "cc-by-nc-4.0": "University College London and the Ariel consortium; reduced by ariel-hf",
 }
-SPLITS = {"train": "cr:TrainingSplit", "validation": "cr:ValidationSplit", "test": "cr:TestSplit"}
+SPLITS = {
+    "train": "cr:TrainingSplit",
+    "validation": "cr:ValidationSplit",
+    "test": "cr:TestSplit",
+    "unlike": "cr:TrainingSplit",
+}
 _CR_TERMS = (
     *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileObject"),
     *("fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5"),

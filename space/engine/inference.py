@@ -31,7 +31,7 @@ from engine.light_curves import light_curves
 from engine.memo import Memo
 from engine.network import Answer, Network, freeze
 from engine.records import Attribution, BandCurve, LightCurves, PlanetInfo, RawImage, RawView, Reliability
-from engine.reliability import measured_reliability, stored_reliability
+from engine.reliability import measured_reliability, of_uploads_like, stored_reliability
 from engine.rows import VisitRow
 from engine.spectrum import MOLECULES, UNIT_LABELS, UNITS, Spectrum, SpectrumError
 from modeling_ariel.arrays import FeatureError
@@ -231,6 +231,10 @@ class Engine:
     def reliability(self) -> Reliability:
         """Coverage as recorded when the checkpoint was calibrated, else measured on the open dataset."""
         return self._stored_reliability or self._measured_reliability
+
+    def uploads_like(self, spectrum: Spectrum) -> str:
+        """How right error bars were for light curves of another simulator that are like an upload's; or nothing."""
+        return of_uploads_like(spectrum, self.network.source, self.network.revision)
 
     @functools.cached_property
     def _measured_reliability(self) -> Reliability:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.spectrum import Spectrum
 from modeling_ariel.columns import STAR_COLUMNS
+from modeling_ariel.familiarity import with_distance_notes
 from modeling_ariel.physics import ClassicalPosterior
 from modeling_ariel.pipeline_ariel import (
     RELEASED_FOLDER,
@@ -66,7 +67,10 @@ class Network:
         classical = self.pipeline.posterior(fits, features["planet"])
         inputs = {key: value for key, value in features.items() if key != "labels"}
         inputs |= classical_inputs(classical)
-        mean, sigma = (values[0] for values in self.pipeline.run(inputs))
+        moments, distance = self.pipeline.moments(inputs, 0, seed)
+        mean, sigma = moments.mean[0], moments.sigma[0]
+        told = list(classical.notes or ())
+        told = told if distance is None else with_distance_notes(told, distance)
         correlation = self._correlation(classical)
         samples = self._samples(inputs, seed)
         deviation = (samples - samples.mean(0)) * self.pipeline.spread_factor
@@ -97,9 +101,7 @@ class Network:
             fit_covariance=to_numpy(cast(Tensor, classical.covariance))[0],
             epistemic_covariance=_bounded(epistemic_covariance, epistemic),
             has_data=seen,
-            notes=tuple(
-                filter(None, (*(classical.notes or ()), *(note for one in rows for note in one.get("notes", ()))))
-            ),
+            notes=tuple(filter(None, (*told, *(note for one in rows for note in one.get("notes", ()))))),
         )
         return Answer(freeze(spectrum), classical, inputs)
 

@@ -16,13 +16,18 @@ from engine.spectrum import Spectrum
 from modeling_ariel.scoring import BANDS
 from modeling_ariel.uncertainty import band_groups, coverage_curve, z_histogram
 
-RECORD = "calibration.json"
+RECORD, AWAY = "calibration.json", "away.json"
+_CASES = {  # of bench/away.py, light curves of another simulator
+    "no_table": "without a star table",
+    "red_1h": "with noise that lasts an hour",
+    "clean": "with nothing else amiss",
+}
 LEVELS = np.linspace(0.05, 0.95, 19)
 
 
 def stored_reliability(source: str, revision: str | None = None) -> Reliability | None:
     """From the checkpoint's `calibration.json`; None where there is none or it holds no coverages."""
-    text = _read(source, revision)
+    text = _read(source, revision, RECORD)
     if text is None:
         return None
     try:
@@ -44,12 +49,30 @@ def stored_reliability(source: str, revision: str | None = None) -> Reliability 
     return Reliability(stated, rows[:, 0], rows[:, 1], rows[:, 2], bands, spread, words, planets)
 
 
-def _read(source: str, revision: str | None) -> str | None:
-    path = Path(source) / RECORD
+def of_uploads_like(spectrum: Spectrum, source: str, revision: str | None = None) -> str:
+    """How often bands hold for light curves of another simulator that lack what an upload lacks; empty where not known.
+
+    The checkpoint's `away.json` has it. Best of what can be told of a planet whose truth nobody knows.
+    """
+    text = _read(source, revision, AWAY)
+    if text is None:
+        return ""
+    without_table = not np.isfinite([spectrum.star.get(name, np.nan) for name in ("P", "sma", "i")]).all()
+    remembers = any("noise with memory" in note for note in spectrum.notes)
+    case = "no_table" if without_table else "red_1h" if remembers else "clean"
+    row = json.loads(text)[case]
+    return (
+        f"**Like this upload**: light curves of another simulator {_CASES[case]}. Of {row['ok']} planets, 90 % bands "
+        f"held {row['model']['in_90']:.0%}, and (μ − truth)/σ spread by {row['model']['z']:.2f}."
+    )
+
+
+def _read(source: str, revision: str | None, name: str) -> str | None:
+    path = Path(source) / name
     if Path(source).is_dir():
         return path.read_text(encoding="utf-8") if path.exists() else None
     try:
-        return Path(hf_hub_download(source, RECORD, revision=revision)).read_text(encoding="utf-8")
+        return Path(hf_hub_download(source, name, revision=revision)).read_text(encoding="utf-8")
     except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError):
         return None
 

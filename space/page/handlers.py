@@ -257,7 +257,8 @@ class Handlers:
         try:
             reliability = self.engine.reliability()
             curve: Any = plot(sigma_figures.reliability_figure(reliability, theme), "reliability")
-            verdict = words.of_reliability(reliability)
+            like = self.engine.uploads_like(spectrum) if subject.planet_id is None else ""
+            verdict = "\n\n".join(filter(None, (like, words.of_reliability(reliability))))
         except EngineError as error:  # not recorded with the checkpoint, and no truths to measure it with
             curve, verdict = None, f"Not known: {words.literal(str(error))}."
         file = f"sigma-{subject.planet_id or 'upload'}"

@@ -118,7 +118,7 @@ def test_each_visit_is_given_the_population_that_it_belongs_to(tables: tuple[boo
 
 def test_a_visit_that_its_population_does_not_explain_says_so() -> None:
     physics, planet = layer(), torch.arange(len(fits().depth))
-    far = population(True)
+    far = replace(population(True), mean=population(True).mean.clone())
     far.mean[far.groups[far.index] == 2] += 20.0  # of the slow drift
     physics.set_population(far, True)
     found = physics.summarise(fits(), planet)

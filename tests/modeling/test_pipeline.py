@@ -217,13 +217,13 @@ def test_a_call_runs_on_one_thread_by_default_and_gives_the_others_back(
     chosen = {} if threads == 1 else {"threads": threads}
     pipeline = ArielPipeline.from_pretrained(folder, **chosen)
     seen: list[int] = []
-    run = pipeline.run
+    moments = pipeline.moments
 
-    def watched(inputs: Any) -> Any:
+    def watched(*given: Any) -> Any:
         seen.append(torch.get_num_threads())
-        return run(inputs)
+        return moments(*given)
 
-    monkeypatch.setattr(pipeline, "run", watched)
+    monkeypatch.setattr(pipeline, "moments", watched)
     with torch_threads(2):
         pipeline(ROWS[:1])
         assert seen == [while_it_runs]

@@ -26,8 +26,9 @@ from modeling_ariel.populations import (
 from modeling_ariel.retrieval import UNKNOWN_SIGMA, ClassicalFit
 from modeling_ariel.shared_parameters import (
     GROUPS,
+    LIMB,
+    SLOW,
     Shared,
-    combine_independent,
     combine_visits,
     shared_groups,
 )
@@ -35,6 +36,7 @@ from modeling_ariel.white_light import POPULATION_B2_SIGMA
 
 SHARED, CHANNELS = 6, 4
 OF = torch.tensor([-1, 0, 0, 1, 2, 3])  # a mid-time, orbit, limb darkening, slow and fast drift
+CERTAIN = 1e12  # degrees of freedom of a star table's errors: Gaussian
 NO_BOUND = -60.0  # in sigmas of the prior: a bound that nothing is near
 
 
@@ -46,6 +48,9 @@ def as_fits(depth: Tensor, covariance: Tensor, shared: Tensor, shared_covariance
     given |= {"status": ["ok"] * visits, "notes": [""] * visits}
     given |= {"depth": depth, "covariance": covariance, "shared": shared, "shared_covariance": shared_covariance}
     given |= {"cross_covariance": cross, "free_b2": free_b2, "table_known": torch.full((visits,), table)}
+    given |= {"prior_mean": torch.zeros_like(shared), "prior_sigma": torch.ones_like(shared)}
+    given["prior_mean"][:, B2] = -free_b2[:, 2]
+    given["table_trust"] = torch.tensor([1.0, CERTAIN], dtype=torch.float64).expand(visits, -1)
     return ClassicalFit(**given)
 
 
@@ -65,10 +70,11 @@ def linear_visits(truth: Tensor, precision: float, table: bool, seed: int = 0, l
     d, s = slice(None, CHANNELS), slice(CHANNELS, None)
     place = CHANNELS + B2
     free_b2 = torch.stack([mean[:, place], covariance[:, place, place], torch.full((visits,), low).double()], -1)
-    known = torch.full((visits,), table)
-    free = Shared(mean[:, d], covariance[:, d, d], mean[:, s], covariance[:, s, s], covariance[:, d, s],
-                  free_b2[:, 2], known)  # fmt: skip
-    heard = free if low == NO_BOUND and table else _bounded_plainly(free, low, table)
+    parts = (mean[:, d], covariance[:, d, d], mean[:, s], covariance[:, s, s], covariance[:, d, s])
+    fits = as_fits(*parts, free_b2, table)
+    if low == NO_BOUND and table:
+        return fits
+    heard = _bounded_plainly(Shared.of(fits), low, table)
     return as_fits(heard.depth, heard.covariance, heard.shared, heard.shared_covariance, heard.cross_covariance,
                    free_b2, table)  # fmt: skip
 
@@ -179,6 +185,19 @@ def test_the_order_of_visits_does_not_matter() -> None:
     one, two = learned(fits, 30), learned(fits.select(torch.randperm(80)), 30)
     torch.testing.assert_close(one.mean, two.mean, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(one.covariance, two.covariance, rtol=1e-9, atol=1e-9)
+
+
+def test_widened_limb_darkening_and_slow_drift_stay_within_the_fits_prior() -> None:
+    own = some_population()
+    wide = own.widened(2.0)
+    grew = (wide.covariance.diagonal() / own.covariance.diagonal()).sqrt()
+    sigma, free = own.covariance.diagonal().sqrt(), torch.isin(own.groups[own.index], torch.tensor([LIMB, SLOW]))
+    assert torch.equal(grew[~free], torch.ones(int((~free).sum())).double())
+    torch.testing.assert_close(grew[free], (1.0 / sigma[free]).clamp(1.0, 2.0))
+    correlation = [one.covariance / one.covariance.diagonal().sqrt().outer(one.covariance.diagonal().sqrt())
+                   for one in (own, wide)]  # fmt: skip
+    torch.testing.assert_close(*correlation)
+    assert torch.equal(own.widened(1.0).covariance, own.covariance)
 
 
 def test_learning_looks_at_no_depth() -> None:
@@ -490,7 +509,7 @@ def test_what_is_wrong_in_all_visits_does_not_average_out() -> None:
         shared = torch.zeros(visits, SHARED).double()
         fits = as_fits(seen, spread.expand(visits, -1, -1), shared, own, between, free_b2, table=True)
         together.append(planet_depths(Shared.free(fits), {}, OF))
-        apart.append(combine_independent(list(fits.depth), list(fits.covariance)))
+        apart.append((fits.depth.mean(0), spread / visits))
     spreads = []
     for found in (together, apart):
         depth, covariance = (torch.stack(part) for part in zip(*found, strict=True))
@@ -513,14 +532,72 @@ def test_one_visit_is_what_it_is_and_the_order_of_visits_does_not_matter() -> No
     torch.testing.assert_close(one[1], two[1], rtol=1e-9, atol=1e-12)
 
 
-def test_visits_whose_orbits_have_other_priors_combine_as_independent_ones() -> None:
+def under_another_prior(fits: ClassicalFit, visit: int, mean: Tensor, sigma: Tensor, table: bool) -> None:
+    """Fit ``visit`` again under a prior N(mean, sigma) (S,) instead of N(0, 1), in place."""
+    value, covariance = joint(fits, visit)
+    precision, s = torch.linalg.inv(covariance), slice(CHANNELS, None)
+    pull = precision @ value
+    precision[s, s] += torch.diag(sigma**-2 - 1.0)
+    pull[s] += mean / sigma**2
+    covariance = torch.linalg.inv(precision)
+    value = covariance @ pull
+    fits.depth[visit], fits.shared[visit] = value[:CHANNELS], (value[s] - mean) / sigma
+    fits.covariance[visit], fits.cross_covariance[visit] = (
+        covariance[:CHANNELS, :CHANNELS],
+        covariance[:CHANNELS, s] / sigma,
+    )
+    fits.shared_covariance[visit] = covariance[s, s] / (sigma[:, None] * sigma)
+    fits.free_b2[visit] = torch.stack(
+        [fits.shared[visit, B2], fits.shared_covariance[visit, B2, B2], -mean[B2] / sigma[B2]]
+    )
+    fits.prior_mean[visit] += mean
+    fits.prior_sigma[visit], fits.table_known[visit] = sigma, table
+
+
+def test_visits_combine_alike_whatever_prior_each_was_fitted_under() -> None:
+    """Wider where a visit's curve doubted its star table, elsewhere where it has none: what one saw holds for all."""
+    fits, other = one_planets_visits(3, 0.2, 1), one_planets_visits(3, 0.2, 1)
+    own = torch.ones(SHARED).double()
+    for visit, (place, mean, sigma) in enumerate([(1, 0.4, 1.7), (2, -0.8, 3.0)], 1):
+        means = torch.zeros(SHARED).double().index_fill(0, torch.tensor([place, 3]), mean)
+        sigmas = own.index_fill(0, torch.tensor([place, 3]), sigma)
+        under_another_prior(other, visit, means, sigmas, table=False)
+    expected = planet_depths(Shared.free(fits), {}, OF)
+    for order in ([0, 1, 2], [2, 0, 1]):
+        found = planet_depths(Shared.free(other.select(torch.tensor(order))), {}, OF)
+        torch.testing.assert_close(found[0], expected[0], rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(found[1], expected[1], rtol=1e-7, atol=1e-10)
+
+
+def test_a_table_that_is_far_off_is_trusted_less_by_all_visits_together_and_a_right_one_as_much() -> None:
+    """Each visit is hardly pulled; together they are, as one visit with all their data would be."""
+    rng, pulled = np.random.default_rng(5), {}
+    for off in (0.0, 6.0):
+        found = []
+        for seed in range(100):
+            truth = torch.as_tensor(rng.standard_normal((8, SHARED)))
+            truth[:, COMMON] = torch.tensor([off, 0.0, 0.0]).double()
+            fits = linear_visits(truth, 0.01, True, seed)
+            fits = replace(fits, table_trust=torch.tensor([[1.0, 3.0]]).double().expand(8, -1))
+            found.append(combine_visits(Shared.free(fits), COMMON))
+        together = Shared.join(found)
+        wider = together.table_trust[:, 0]
+        pulled[off] = (together.shared[:, B2] * together.prior_sigma[:, B2], wider)
+    assert float((pulled[0.0][1] > 1.0).double().mean()) < 0.1
+    assert float(pulled[6.0][1].mean()) > 2.0
+    assert float(pulled[6.0][0].mean()) > 4.0
+
+
+def test_a_lost_visit_counts_nothing() -> None:
     fits = one_planets_visits(3, 0.2, 1)
-    fits.free_b2[2, 2] += 1.0  # another table
-    two = planet_depths(Shared.free(fits.select(torch.tensor([0, 1]))), {}, OF)
-    expected = combine_independent([two[0], fits.depth[2]], [two[1], fits.covariance[2]])
-    depth, covariance = planet_depths(Shared.free(fits), {}, OF)
-    torch.testing.assert_close(depth, expected[0], rtol=1e-8, atol=1e-10)
-    torch.testing.assert_close(covariance, expected[1], rtol=1e-8, atol=1e-10)
+    fits.depth[1], fits.shared[1], fits.cross_covariance[1] = 0.0, 0.0, 0.0
+    fits.covariance[1] = 1e8 * UNKNOWN_SIGMA**2 * torch.eye(CHANNELS)  # depths of these tests know little
+    fits.shared_covariance[1], fits.free_b2[1] = torch.eye(SHARED), torch.tensor([0.0, 1.0, -1.0])
+    fits.table_known[1], fits.prior_mean[1] = False, 0.0
+    expected = planet_depths(Shared.free(fits.select(torch.tensor([0, 2]))), {}, OF)
+    found = planet_depths(Shared.free(fits), {}, OF)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-6, atol=1e-12)
 
 
 def test_a_visit_with_several_solutions_takes_no_information_away() -> None:
@@ -532,17 +609,6 @@ def test_a_visit_with_several_solutions_takes_no_information_away() -> None:
     low = torch.linalg.eigvalsh(alone.covariance[0] - both.covariance[0])
     assert float(low.min()) > -1e-12
     assert bool((both.shared_covariance[0].diagonal() <= alone.shared_covariance[0].diagonal() + 1e-9)[COMMON].all())
-
-
-def test_two_independent_depths_combine_to_half_the_variance_and_a_lost_visit_counts_nothing() -> None:
-    a, b = torch.full((5,), 1.0).double(), torch.full((5,), 3.0).double()
-    c = torch.eye(5).double() * 0.5 + 0.2
-    depth, covariance = combine_independent([a, b], [c, c])
-    torch.testing.assert_close(depth, torch.full((5,), 2.0).double())
-    torch.testing.assert_close(covariance, c / 2)
-    depth, covariance = combine_independent([a, 0 * a], [1e-8 * c, torch.eye(5).double() * UNKNOWN_SIGMA**2])
-    torch.testing.assert_close(depth, a, rtol=1e-4, atol=0)
-    torch.testing.assert_close(covariance, 1e-8 * c, rtol=1e-4, atol=0)
 
 
 def test_the_groups_are_those_of_the_fits_parameters() -> None:

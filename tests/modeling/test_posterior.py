@@ -8,7 +8,6 @@ from spectrum_scenes import CHANNELS, fits, prior
 from torch import Tensor
 
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior
-from modeling_ariel.shared_parameters import combine_independent
 from modeling_ariel.spectrum_prior import MIXTURE, PLAIN, PriorError, SpectrumPrior
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
@@ -106,13 +105,3 @@ def test_the_mixture_is_the_prior_that_it_was_made_of() -> None:
     torch.testing.assert_close(general.covariances, prior().covariances, rtol=1e-9, atol=1e-18)
     torch.testing.assert_close(general.mean, prior().mean)
     torch.testing.assert_close(general.weights, prior().weights)
-
-
-def test_visits_combine_by_inverse_covariance_in_any_order() -> None:
-    depth, covariance = fits().depth[:3], fits().covariance[:3]
-    mean, spread = combine_independent(list(depth), list(covariance))
-    precision = torch.linalg.inv(covariance)
-    torch.testing.assert_close(torch.linalg.inv(spread), precision.sum(0), rtol=1e-6, atol=1.0)
-    torch.testing.assert_close(precision.sum(0) @ mean, torch.einsum("vij,vj->i", precision, depth), rtol=1e-6, atol=1)
-    again, _ = combine_independent(list(depth.flip(0)), list(covariance.flip(0)))
-    torch.testing.assert_close(again, mean, rtol=1e-9, atol=0)

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from modeling_ariel.retrieval import UNKNOWN_SIGMA
-from modeling_ariel.shared_parameters import combine_independent
 from modeling_ariel.spectrum_prior import MIXTURE, PriorError, SpectrumPrior
 
 
@@ -77,14 +76,3 @@ def test_truths_with_nan_and_wrong_shapes_are_refused() -> None:
     prior = SpectrumPrior.fit(population(20, 9))
     with pytest.raises(PriorError, match="expected depth"):
         prior.posterior(torch.zeros(2, 59).double(), torch.zeros(2, 59, 59).double())
-
-
-def test_two_visits_combine_to_half_the_variance_and_a_lost_visit_counts_nothing() -> None:
-    a, b = torch.full((5,), 1.0).double(), torch.full((5,), 3.0).double()
-    c = torch.eye(5).double() * 0.5 + 0.2
-    depth, covariance = combine_independent([a, b], [c, c])
-    torch.testing.assert_close(depth, torch.full((5,), 2.0).double())
-    torch.testing.assert_close(covariance, c / 2)
-    depth, covariance = combine_independent([a, 0 * a], [1e-8 * c, torch.eye(5).double() * UNKNOWN_SIGMA**2])
-    torch.testing.assert_close(depth, a, rtol=1e-4, atol=0)
-    torch.testing.assert_close(covariance, 1e-8 * c, rtol=1e-4, atol=0)

@@ -17,7 +17,7 @@ from ariel_scripts.opening.provenance import ADAPTATION as RECORD
 from ariel_scripts.opening.provenance import CHALLENGE, OWN, licence_of
 from ariel_scripts.options.adapt import AdaptOptions
 from ariel_scripts.options.predict import PredictOptions
-from ariel_scripts.training.folds import learned_prior, simulated_spectra
+from ariel_scripts.training.folds import SimulatedSpectra, learned_prior
 from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
@@ -50,7 +50,7 @@ def curves(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = save_model(tmp_path_factory.mktemp("models") / "start")
     start = ArielForSpectrumPrediction.from_pretrained(folder)
-    start.physics.set_spectrum_prior(learned_prior(simulated_spectra(200, "2024", 0), None))
+    start.physics.set_spectrum_prior(learned_prior(SimulatedSpectra("2024").draw(200, 0), None))
     start.save_pretrained(folder)
     return folder
 

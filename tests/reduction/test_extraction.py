@@ -171,6 +171,50 @@ def test_point_jitter_is_recovered_in_both_directions() -> None:
     np.testing.assert_allclose(found, np.stack([dy, dx], axis=1), atol=1e-3)
 
 
+def shaken(n: int = 2000, noise: float = 2e-3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flux (exposure,) [e-] that answers the pointing, the same without the answer, and the pointing [px]."""
+    rng = np.random.default_rng(3)
+    pointing = 0.12 * rng.standard_normal((n, 2)) + [0.5, -0.2]
+    y, x = pointing.T
+    transit = np.where(np.abs(np.arange(n) - n / 2) < n / 6, 0.98, 1.0) * (1 + 1e-3 * np.linspace(-1, 1, n))
+    steady = 2e5 * (transit + noise * rng.standard_normal(n))
+    return steady + 2e5 * (0.01 * y - 0.03 * x - 0.1 * y**2 + 0.02 * y * x - 0.2 * x**2), steady, pointing
+
+
+def test_what_answers_the_pointing_is_taken_off_and_the_transit_stays() -> None:
+    flux, steady, pointing = shaken()
+    found, answer = extraction.remove_jitter(flux, pointing, np.ones(2000, bool))
+    assert (flux - steady).std() > 1000
+    left = found - steady
+    assert left.std() < 60  # the answer's own error
+    inside = steady < 1.98e5
+    assert abs(left[inside].mean() - left[~inside].mean()) < 20  # a depth of 4000 e-
+    expected = np.array([0.01 - 0.2 * 0.5 + 0.02 * -0.2, -0.03 + 0.02 * 0.5 - 0.4 * -0.2])  # at the mean pointing
+    np.testing.assert_allclose(answer[:2], expected * 2e5 / flux.mean(), atol=2e-3)
+
+
+def test_bad_exposures_do_not_tell_the_answer_to_the_pointing() -> None:
+    flux, _, pointing = shaken()
+    bad = np.random.default_rng(4).choice(2000, 100, replace=False)
+    good = np.ones(2000, bool)
+    good[bad] = False
+    clean, answer = extraction.remove_jitter(flux, pointing, good)
+    flux[bad], pointing[bad] = np.nan, 30.0
+    spoilt, same = extraction.remove_jitter(flux, pointing, good)
+    np.testing.assert_array_equal(same, answer)
+    np.testing.assert_array_equal(spoilt[good], clean[good])
+
+
+@pytest.mark.parametrize("n", [150, 2000])
+def test_few_exposures_and_a_steady_pointing_tell_no_answer(n: int) -> None:
+    flux, _, pointing = shaken(n)
+    if n == 2000:
+        pointing = np.full((n, 2), 0.3)
+    found, answer = extraction.remove_jitter(flux, pointing, np.ones(n, bool))
+    np.testing.assert_allclose(found, flux, rtol=1e-12)
+    assert not answer.any()
+
+
 def test_the_dispersion_shift_is_told_from_a_transit() -> None:
     x = np.arange(280)
     spectrum = 1e5 * (1 + 0.4 * np.sin(x / 9.0) + 0.2 * np.cos(x / 3.1))

@@ -126,6 +126,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
                                        settings=settings)  # fmt: skip
         visit = layouts.open_folder(root).visit("train", planet.planet_id, 0)
         found[name] = reduce_visit(visit, ReductionOptions(n_bins=150))[1]["quality"]
+        if name == "jitter":
+            kept = ReductionOptions(n_bins=150, fgs1_extraction="plain", fgs1_dejitter=False)
+            found["jitter kept"] = reduce_visit(visit, kept)[1]["quality"]
         plan = raw_folder.plan_visit(planet, 0, raw_folder.Cadence(FRAMES), 5, settings)
         if name == "healthy":  # its brightest pixels read some 17,000 counts
             low = ReductionOptions(n_bins=150, saturation=15_000.0)
@@ -146,7 +149,12 @@ def test_jitter_is_found_with_its_size_in_px(measured: dict[str, dict[str, Any]]
     assert measured["jitter"][AIRS]["jitter_rms_px"] == pytest.approx([0.10, 0.10], rel=0.25)
     assert measured["jitter"][FGS1]["jitter_rms_px"] == pytest.approx([0.4, 0.4], rel=0.2)
     assert measured["healthy"][AIRS]["jitter_rms_px"] == pytest.approx([0.013, 0.016], rel=0.35)
-    assert measured["jitter"][FGS1]["scatter_over_error"] > 4
+    assert measured["jitter kept"][FGS1]["scatter_over_error"] > 4
+
+
+def test_jitter_is_taken_off_fgs1_but_for_its_third_order(measured: dict[str, dict[str, Any]]) -> None:
+    assert measured["jitter"][FGS1]["scatter_over_error"] < 2  # of a jitter three times the telescope's
+    assert measured["healthy"][FGS1]["scatter_over_error"] < 1.2
 
 
 def test_hits_are_counted_at_the_rate_they_came(measured: dict[str, dict[str, Any]]) -> None:

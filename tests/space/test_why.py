@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from space_scenes import engine, planet
 from engine import sample
 from engine.explain import attribution
 from engine.inference import Engine
+from engine.reliability import of_uploads_like
 
 
 def test_hiding_ingress_and_egress_widens_sigma_most() -> None:
@@ -74,3 +76,18 @@ def test_visits_of_different_lengths_are_each_hidden_in_fifteenths() -> None:
     left = seen[0].sum(-1)  # (case, visit), times in threes
     np.testing.assert_array_equal(left[0], [40, 125])
     assert (left[1:16] < left[0]).all()  # every fifteenth hides some of both visits
+
+
+def test_an_upload_is_told_how_right_error_bars_were_on_curves_like_it(tmp_path: Path) -> None:
+    model = {"in_90": 0.85, "z": 1.1}
+    cases = {name: {"ok": 58, "model": model | {"in_90": held}} for name, held in
+             (("clean", 0.91), ("no_table", 0.87), ("red_1h", 0.8))}  # fmt: skip
+    (tmp_path / "away.json").write_text(json.dumps(cases))
+    shown = engine().spectrum(engine().visits(planet()))
+    without = replace(shown, star=dict.fromkeys(shown.star, float("nan")))
+    remembering = replace(shown, notes=("noise with memory, 100 ppm in the white curve",))
+    said = [of_uploads_like(one, str(tmp_path)) for one in (shown, without, remembering)]
+    assert [text.split("bands held ")[1][:3] for text in said] == ["91%", "87%", "80%"]
+    assert "without a star table. Of 58 planets" in said[1]
+    (tmp_path / "away.json").unlink()
+    assert of_uploads_like(shown, str(tmp_path)) == ""

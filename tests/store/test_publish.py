@@ -136,7 +136,7 @@ def test_one_row_of_the_challenge_gives_the_whole_dataset_its_licence(tmp_path: 
 
 def test_a_split_of_an_unknown_name_is_refused(folder: Path) -> None:
     (folder / "data/light_curves/dev-00000-of-00001.parquet").write_bytes(find_shards(folder)["test"][0].read_bytes())
-    with pytest.raises(ValueError, match="expected the splits train, validation, test, found dev"):
+    with pytest.raises(ValueError, match="expected the splits train, validation, test, unlike, found dev"):
         write_card(folder, WAVELENGTHS)
 
 

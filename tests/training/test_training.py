@@ -26,7 +26,7 @@ from ariel_scripts.options.fields import options_of, parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.training import finetuning
-from ariel_scripts.training.folds import learned_prior, make_folds, make_priors
+from ariel_scripts.training.folds import SimulatedSpectra, learned_prior, make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, MicroBatches, train
 from ariel_scripts.training.planets import Classical
 from hf_dataset.simulation import light_curves
@@ -247,11 +247,14 @@ def test_no_training_planet_meets_a_prior_or_a_partner_it_should_not() -> None:
     truths = dict(zip(range(100), planets(100).truths, strict=True))
     fold = make_folds(range(100), 5, "0", None, 0.2, 0)[0]
     kept = learned_prior(planets(20).truths, Surprise.of(torch.linspace(0.6, 4.0, planets(20).truths.shape[1])))
-    made = [make_priors("training", "training", given, fold, 4, kept, "2024", 0) for given in (truths, dict(truths))]
+    made = [
+        make_priors("training", "training", given, fold, 4, kept, SimulatedSpectra("2024"), 0)
+        for given in (truths, dict(truths))
+    ]
     assert len({id(prior) for prior in made[0].train}) == 4
     planet = fold.train[3]
     changed = truths | {planet: 2.0 * truths[planet]}
-    other = make_priors("training", "training", changed, fold, 4, kept, "2024", 0)
+    other = make_priors("training", "training", changed, fold, 4, kept, SimulatedSpectra("2024"), 0)
     assert all(prior.surprise is kept.surprise for prior in (*other.train, other.validation, other.final))
     torch.testing.assert_close(other.train[3].mean, made[0].train[3].mean, rtol=0, atol=0)
     assert not torch.equal(other.validation.mean, made[0].validation.mean)
@@ -265,7 +268,7 @@ def test_few_planets_keep_the_checkpoints_prior(caplog: pytest.LogCaptureFixture
     fold = make_folds(range(20), 2, "0", None, 0.2, 0)[0]
     kept = learned_prior(planets(20).truths, None)
     with caplog.at_level(logging.WARNING):
-        priors = make_priors("training", "training", truths, fold, 4, kept, "2024", 0)
+        priors = make_priors("training", "training", truths, fold, 4, kept, SimulatedSpectra("2024"), 0)
     assert priors.final is kept
     assert "too few for a prior over spectra" in caplog.text
 
@@ -284,7 +287,7 @@ def options(**changes: Any) -> FinetuneOptions:
 def one_fold(out: Path, table: Any, known: dict[int, np.ndarray], **changes: Any) -> Path:
     fold = make_folds(sorted(known), 3, "0", None, 0.2, 0)[0]
     extractor = ArielFeatureExtractor()
-    data = finetuning.LabelledPlanets(table, known, None, extractor, Origin({"layouts": ["simulated"]}))
+    data = finetuning.LabelledPlanets(table, known, None, extractor, Origin({"layouts": ["simulated"]}), [])
     finetuning.train_fold(options(**changes), fold, data, out)
     return out
 
@@ -317,7 +320,7 @@ def test_a_frozen_backbone_stays_and_the_head_moves(tmp_path: Path) -> None:
     first, last = (load_file(out / f"best/step-{step:06d}/model.safetensors") for step in (0, 4))
     moved = {name for name in first if not torch.equal(first[name], last[name])}
     assert moved
-    assert all(name.startswith("head.") for name in moved)
+    assert all(name.startswith(("head.", "familiarity.")) for name in moved)  # the latter learns the former's features
 
 
 @pytest.mark.parametrize("lost", ["no_transit", "doubtful"])

@@ -14,9 +14,11 @@ from ariel_scripts.opening.truths import read_truth_csv
 from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.run_record import Run, run_record
 from ariel_scripts.versions import DISTRIBUTION, git_commit
-from hf_dataset.simulation.dataset import Groups, Observation, write_dataset
+from hf_dataset.simulation.dataset import UNLIKE, Groups, Observation, write_dataset
+from hf_dataset.simulation.light_curves import visit_rng
 from hf_dataset.simulation.planets import planets_from_spectra, sample_layouts
 from hf_dataset.simulation.raw_folder import FULL_AIRS_FRAMES, Cadence, write_folder
+from hf_dataset.simulation.unlike import unlike_planet
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,11 @@ def draw_planets(options: SimulateOptions) -> tuple[Groups, Groups]:
         planets = planets_from_spectra(read_truth_csv(options.spectra), options.seed)
         return {"train": planets, "test": []}, {}
     labelled, hidden = options.planets, options.planets + options.test_planets
-    planets = sample_layouts(hidden + options.full, options.seed, options.layout)
-    groups = {"train": planets[:labelled], "test": planets[labelled:hidden]}
+    without = options.without or ()
+    planets = sample_layouts(hidden + options.full, options.seed, options.layout, without)
+    others = sample_layouts(options.unlike_planets, options.seed + 1_000_000, options.layout, without)
+    unlike = [unlike_planet(planet, visit_rng(options.seed, planet.planet_id, 0, purpose=5)) for planet in others]
+    groups = {"train": planets[:labelled], "test": planets[labelled:hidden], UNLIKE: unlike}
     return groups, {"train": planets[hidden:], "test": []}
 
 
@@ -120,7 +125,8 @@ def fast_command(options: SimulateOptions) -> str:
     values: dict[str, Any] = options.record()
     names = ["visits", "bins", "fewest_frames", "seed"]
     if options.spectra is None:  # else these follow from the spectra
-        names = ["layout", "planets", "test_planets", *names]
+        names = ["layout", "planets", "test_planets", *(["unlike_planets"] if options.unlike_planets else []), *names]
     words = [f"--{name.replace('_', '-')} {values[name]}" for name in names if values[name] is not None]
+    words += [f"--without {name}" for name in options.without or ()]
     spectra = [] if options.spectra is None else [f"--spectra {options.spectra.name}"]
     return " ".join(["ariel simulate OUT --fast", *words, *spectra])

@@ -30,6 +30,10 @@ class FinetuneOptions:
     dataset: Annotated[str | None, typer.Argument(help="Dataset folder or Hub id of labelled light curves.")] = None
     out: RunFolderOption = Path("finetuned")
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train"
+    beside: Annotated[
+        str | None,
+        typer.Option(help="Another split to train on, of planets that no prior or population is learned from."),
+    ] = None
     dataset_revision: DatasetRevision = None
     model: Annotated[
         str | None,
@@ -57,6 +61,16 @@ class FinetuneOptions:
     surprise: Annotated[float, typer.Option(min=0.0, help="Its share for spectra unlike what it learned.")] = 0.05
     spectra: Annotated[str, typer.Option(help="Spectra swapped in: training or simulated.")] = "training"
     population: Annotated[str, typer.Option(help="Of simulated spectra and planets: 2024, 2025 or both.")] = "2024"
+    population_width: Annotated[
+        float,
+        typer.Option(min=1.0, help="Times by which limb darkening and slow drift are less alike than the curves say."),
+    ] = 1.0
+    without: Annotated[
+        list[str] | None, typer.Option(help="A molecule that no simulated spectrum has; more by repeating.")
+    ] = None
+    unlike_spectra: Annotated[
+        float, typer.Option(help="Share of simulated spectra swapped in that are of other atmospheres.")
+    ] = 0.0
     groups: Annotated[
         int,
         typer.Option(min=0, help="Groups of training planets; each sees a prior learned from the others."),
@@ -88,6 +102,8 @@ class FinetuneOptions:
             raise typer.BadParameter(f"population: expected 2024, 2025 or both, found {self.population!r}")
         if (self.dataset is None) == (self.simulate is None):
             raise typer.BadParameter("expected a dataset or --simulate N, and not both")
+        if self.beside is not None and self.dataset is None:
+            raise typer.BadParameter("--beside names a split of a dataset: expected one")
         if self.draws > 1 and self.physics == "none":
             raise typer.BadParameter(
                 "--draws above 1 needs --physics residual: one light curve cannot show several spectra"

@@ -30,6 +30,11 @@ class SimulateOptions:
         int,
         typer.Option(min=0, help="Held-out planets (split test; raw folders hide their labels)."),
     ] = 0
+    unlike_planets: Annotated[
+        int,
+        typer.Option(min=0, help="With --fast: planets and telescopes unlike the population (split unlike)."),
+    ] = 0
+    without: Annotated[list[str] | None, typer.Option(help="A molecule that no planet has; more by repeating.")] = None
     visits: Annotated[int, typer.Option(min=1, help="Visits a planet (2025).")] = 1
     frames: Annotated[int, typer.Option(help="AIRS frames a visit, spread over 7.5 h; really 11250.")] = 750
     full: Annotated[int, typer.Option(min=0, help="Also this many planets with all frames, in OUT/full.")] = 0
@@ -53,8 +58,12 @@ class SimulateOptions:
         """Refuse what cannot be meant together."""
         if self.fast and self.full:
             raise typer.BadParameter("--full makes raw frames, --fast makes none: choose one")
-        if not self.fast and (self.fewest_frames or self.spectra or self.layout == "both"):
-            raise typer.BadParameter("--fewest-frames, --spectra and --layout both are for --fast light curves")
+        if not self.fast and (self.fewest_frames or self.unlike_planets or self.spectra or self.layout == "both"):
+            raise typer.BadParameter(
+                "--fewest-frames, --unlike-planets, --spectra and --layout both are for --fast light curves"
+            )
+        if self.spectra and (self.unlike_planets or self.without):
+            raise typer.BadParameter("--spectra gives the planets: without --unlike-planets and --without")
         if self.layout != "2025" and self.visits > 1:
             raise typer.BadParameter("only the 2025 layout has more than one visit a planet")
 

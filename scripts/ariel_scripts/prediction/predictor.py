@@ -18,6 +18,7 @@ from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
+from modeling_ariel.familiarity import with_distance_notes
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.pipeline_ariel import BATCH, ArielPipeline, classical_inputs, torch_threads
@@ -191,7 +192,10 @@ def _moments(
             classical = member.posterior(fits[settings], planet)
             status, notes = list(classical.status or status), list(classical.notes or notes)
             arguments = inputs | classical_inputs(classical)
-        found.append(member.moments(arguments, samples, str((*seed, place))))
+        moments, distance = member.moments(arguments, samples, str((*seed, place)))
+        if distance is not None and not place:  # members of an ensemble were trained alike
+            notes = with_distance_notes(notes, distance)
+        found.append(moments)
     return _ensemble(found), status, notes
 
 

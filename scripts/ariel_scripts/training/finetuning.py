@@ -26,7 +26,7 @@ from ariel_scripts.training.augmentation import Augmentation
 from ariel_scripts.training.checkpoints import RunFolder
 from ariel_scripts.training.examples import SimulatedCurves
 from ariel_scripts.training.fits import fitted
-from ariel_scripts.training.folds import Fold, make_folds, make_priors
+from ariel_scripts.training.folds import Fold, SimulatedSpectra, make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, seed_step, start_processes, train
 from ariel_scripts.training.planets import Planets, read_planets
 from ariel_scripts.training.run_setup import (
@@ -40,6 +40,7 @@ from ariel_scripts.training.spectrum_runs import (
     FoldData,
     FoldRun,
     fold_data,
+    learn_familiarity,
     learn_populations,
     prepare_fold,
     scores,
@@ -59,13 +60,17 @@ JUDGED = 64  # simulated light curves on which a model is judged
 
 @dataclass(frozen=True)
 class LabelledPlanets:
-    """Planets of all folds in memory, their true spectra (C,), the channels (C,) [um] and where all of it is from."""
+    """Planets of all folds in memory, their true spectra (C,), the channels (C,) [um] and where all of it is from.
+
+    ``beside`` are ids of planets that every fold is trained on too, and nothing else is learned from.
+    """
 
     table: Planets
     truths: dict[int, Array]
     wavelength: list[float] | None
     extractor: ArielFeatureExtractor
     origin: Origin
+    beside: list[int]
 
 
 def finetune(options: FinetuneOptions) -> None:
@@ -80,6 +85,7 @@ def finetune(options: FinetuneOptions) -> None:
 def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located | None) -> None:
     """A model for each fold, or one of all planets; predictions of all that were held out."""
     loop, augmentation = _loop_settings(options), _augmentation(options)
+    _simulated(options)  # checks its options
     curves = open_curves(dataset, options.split)
     wavelength = wavelengths_of(dataset, str(curves[0]["layout"])).tolist()
     truths = read_truths(dataset, options.split)
@@ -98,6 +104,10 @@ def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located |
     _log_plan(folds, model, loop)
     if options.loop.dry_run:
         return
+    others: dict[int, Array] = {}
+    if options.beside:
+        others = _beside(dataset, options.beside, truths)
+        curves = datasets.concatenate_datasets([curves, open_curves(dataset, options.beside)])
     out = options.out
     with training_record(out, "finetune", config_of(options), loop.seed) as run:
         with run.timed("fits"):
@@ -105,8 +115,8 @@ def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located |
             extractor = open_extractor(base, wavelength)
             if options.physics == "residual" or augmentation.changes:
                 curves = _with_fits(curves, wavelength, options.fit_workers, model.physics.fit_settings)
-            planets = read_planets(curves, extractor, _planets_of(folds))
-        data = LabelledPlanets(planets, truths, wavelength, extractor, origin)
+            planets = read_planets(curves, extractor, _planets_of(folds) | set(others))
+        data = LabelledPlanets(planets, truths, wavelength, extractor, origin, list(others))
         for fold in folds:
             folder = out if fold.number is None else out / fold.name
             with run.timed("training"):
@@ -124,6 +134,16 @@ def _log_plan(folds: list[Fold], model: ArielForSpectrumPrediction, loop: LoopSe
         )
     weights = sum(p.numel() for p in model.parameters())
     logger.info("%.2f million weights, %d steps", weights / 1e6, loop.steps)
+
+
+def _beside(dataset: Located, split: str, truths: dict[int, Array]) -> dict[int, Array]:
+    """Truths of another split's planets; ValueError where some are in both."""
+    found = read_truths(dataset, split)
+    if not found:
+        raise ValueError(f"beside: split {split!r}: expected labelled planets, found none")
+    if both := sorted(set(found) & set(truths)):
+        raise ValueError(f"beside: split {split!r}: expected other planets, found planet {both[0]} in both")
+    return found
 
 
 def _planets_of(folds: list[Fold]) -> set[int]:
@@ -150,7 +170,7 @@ def train_fold(
     truths = np.stack([data.truths[planet] for planet in fold.train])
     model = _open_model(options, data.origin.base, data.wavelength, truths)
     own = _fold_data(options, fold, data, model)
-    learned = learn_populations(model, own)
+    learned = learn_populations(model, own, options.population_width)
     run = prepare_fold(model, own, _augmentation(options), data.extractor.clip, loop.seed)
     physics = run.validation.of_physics()
     logger.info("%s: classical on validation: %s", fold.name, physics)
@@ -168,10 +188,11 @@ def train_fold(
                 "train": fold.train,
                 "validation": fold.validation,
                 "held out": fold.test,
-            },
+            }
+            | ({"beside": data.beside} if data.beside else {}),
             "classical on validation": physics,
         },
-        partial(save_model, extractor=data.extractor),
+        partial(_save, run=run, extractor=data.extractor),
         options.loop.processes,
     )
     result: dict[str, Any] = {
@@ -182,6 +203,14 @@ def train_fold(
     if is_main_process():
         result |= _predict_held_out(fold, own, run, out, record)
     return result
+
+
+def _save(model: ArielForSpectrumPrediction, folder: Path, run: FoldRun, extractor: ArielFeatureExtractor) -> None:
+    """Write a model that knows how far planets are from its training; in training itself nothing fades."""
+    if model.config.physics == "residual":
+        learn_familiarity(model, run)
+    save_model(model, folder, extractor=extractor)
+    model.familiarity.reset(torch.Tensor.zero_)
 
 
 def _fold_data(
@@ -198,10 +227,10 @@ def _fold_data(
         fold,
         options.groups,
         model.physics.spectrum_prior(),
-        options.population,
+        _simulated(options),
         options.loop.seed,
     )
-    return fold_data(data.table, fold, priors)
+    return fold_data(data.table, fold, priors, data.beside)
 
 
 def _predict_held_out(fold: Fold, data: FoldData, run: FoldRun, out: Path, record: Run | None) -> dict[str, Any]:
@@ -258,14 +287,14 @@ def train_on_simulation(options: FinetuneOptions, base: Located | None) -> None:
         for seed, size in ((loop.seed, options.simulate or None), (2**32 + loop.seed, None))
     )
     record = {"config": config, "seed": loop.seed, **origin.record()}
-    judge = SimulatedSpectra(held[list(range(JUDGED))])
+    judge = SimulationJudge(held[list(range(JUDGED))])
     save = partial(save_model, extractor=extractor)
     with training_record(out, "finetune", config, loop.seed) as run, run.timed("training"):
         progress = train(model, examples, judge, loop, out, record, save, options.loop.processes)
         run.metrics.update(best=progress.best[0], steps=progress.step)
 
 
-class SimulatedSpectra:
+class SimulationJudge:
     """Judges a model by the spectra that it finds in simulated light curves."""
 
     def __init__(self, batch: dict[str, Tensor]):
@@ -283,6 +312,10 @@ class SimulatedSpectra:
 
 def _loop_settings(options: FinetuneOptions) -> LoopSettings:
     return loop_settings(options.loop, options.objective, 1)
+
+
+def _simulated(options: FinetuneOptions) -> SimulatedSpectra:
+    return SimulatedSpectra(options.population, options.without or (), options.unlike_spectra)
 
 
 def _augmentation(options: FinetuneOptions) -> Augmentation:
@@ -303,6 +336,7 @@ def _open_model(
     seed_step(options.loop.seed, 0)
     model: ArielForSpectrumPrediction = open_model(ArielForSpectrumPrediction, base, wavelength, **changes)
     model.calibration.reset(lambda old, new: old.copy_(new))  # the calibration was another model's
+    model.familiarity.reset(torch.Tensor.zero_)
     if options.freeze_backbone:
         model.ariel.requires_grad_(False)
     return model

@@ -80,9 +80,10 @@ def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Features:
     """Features of the added columns.
 
     ``fit_depth`` (C,), ``fit_covariance`` (C, C), ``fit_shared`` (S,), ``fit_shared_covariance`` (S, S),
-    ``fit_cross_covariance`` (C, S), ``fit_free_b2`` (3,), ``fit_table_known``, ``fit_status``, ``fit_note``,
-    ``fit_jitter_rms`` as in :class:`ClassicalFit`; ``fit_residual`` (T, C) [sigma]; ``fit_transit`` (T, C), the light
-    that the transit hides over its depth.
+    ``fit_cross_covariance`` (C, S), ``fit_free_b2`` (3,), ``fit_prior_mean``, ``fit_prior_sigma`` (S,),
+    ``fit_table_known``, ``fit_table_trust`` (2,), ``fit_status``, ``fit_note``, ``fit_jitter_rms`` as in
+    :class:`ClassicalFit`; ``fit_residual`` (T, C) [sigma]; ``fit_transit`` (T, C), the light that the transit hides
+    over its depth.
     """
 
     def array(size: int) -> List:
@@ -96,7 +97,10 @@ def fit_features(n_bins: int, n_channels: int, n_shared: int) -> Features:
             "fit_shared_covariance": Array2D((n_shared, n_shared), "float64"),
             "fit_cross_covariance": Array2D((n_channels, n_shared), "float32"),
             "fit_free_b2": array(3),
+            "fit_prior_mean": array(n_shared),
+            "fit_prior_sigma": array(n_shared),
             "fit_table_known": Value("bool"),
+            "fit_table_trust": array(2),
             "fit_status": Value("string"),
             "fit_note": Value("string"),
             "fit_jitter_rms": Value("float64"),
@@ -130,7 +134,10 @@ def _fit_rows(
         "fit_shared_covariance": result.shared_covariance.numpy(),
         "fit_cross_covariance": result.cross_covariance.numpy().astype(np.float32),
         "fit_free_b2": result.free_b2.numpy(),
+        "fit_prior_mean": result.prior_mean.numpy(),
+        "fit_prior_sigma": result.prior_sigma.numpy(),
         "fit_table_known": result.table_known.numpy(),
+        "fit_table_trust": result.table_trust.numpy(),
         "fit_status": result.status,
         "fit_note": result.notes,
         "fit_jitter_rms": result.jitter_rms.numpy(),
@@ -150,6 +157,9 @@ def classical_fit(rows: Mapping[str, Any]) -> ClassicalFit:
         "shared_covariance": "fit_shared_covariance",
         "cross_covariance": "fit_cross_covariance",
         "free_b2": "fit_free_b2",
+        "prior_mean": "fit_prior_mean",
+        "prior_sigma": "fit_prior_sigma",
+        "table_trust": "fit_table_trust",
         "jitter_rms": "fit_jitter_rms",
     }
     return ClassicalFit(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ariel_scripts.training.augmentation import SpectrumPool
 from hf_dataset.simulation import planets as simulator
+from hf_dataset.simulation.unlike import unlike_spectra
 from hf_dataset.splits import fraction_of, grouped_folds
 from modeling_ariel.posterior import ScaleMixture
 from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
@@ -20,7 +21,7 @@ from modeling_ariel.surprise import Surprise
 logger = logging.getLogger(__name__)
 
 FEWEST_FOR_PRIOR = 16
-_ALL, _SOME, _VALIDATION, _INNER = range(4)  # purposes of hashes, kept apart
+_SOME, _VALIDATION, _INNER, _UNLIKE = range(1, 5)  # purposes of hashes, kept apart
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,38 @@ def _purpose(seed: int, purpose: int) -> int:
     return 1_000_000 * purpose + seed
 
 
+@dataclass(frozen=True)
+class SimulatedSpectra:
+    """What simulated spectra are drawn from.
+
+    Args:
+        population: "2024", "2025" or "both".
+        without: molecules that none has.
+        unlike: share that are of other atmospheres, where they are asked for.
+    """
+
+    population: str
+    without: Sequence[str] = ()
+    unlike: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot be meant."""
+        if self.population not in ("2024", "2025", "both"):
+            raise ValueError(f"population: expected 2024, 2025 or both, found {self.population!r}")
+        if not 0.0 <= self.unlike <= 1.0:
+            raise ValueError(f"unlike: expected a share of 0 to 1, found {self.unlike}")
+
+    def draw(self, count: int, seed: int, with_unlike: bool = False) -> NDArray[np.float64]:
+        """Spectra (count, C), and ``with_unlike`` their share of other atmospheres."""
+        layout = None if self.population == "both" else self.population
+        spectra = simulator.spectra(count, 7_700_000 + seed, layout, self.without)
+        others = round(self.unlike * count) if with_unlike else 0
+        if others:
+            rng = np.random.default_rng([seed, _UNLIKE])
+            spectra[:others] = unlike_spectra(spectra[:others], simulator.wavelengths_um(layout or "2025"), rng)
+        return spectra
+
+
 @dataclass
 class Priors:
     """Priors over spectra and spectra to swap in, so that no planet meets itself.
@@ -116,7 +149,7 @@ def make_priors(
     fold: Fold,
     groups: int,
     kept: ScaleMixture,
-    population: str,
+    simulated: SimulatedSpectra,
     seed: int,
 ) -> Priors:
     """Priors and spectra of a fold.
@@ -128,7 +161,7 @@ def make_priors(
         fold: see :class:`Fold`.
         groups: in which training planets are dealt; 0 or 1 for one prior that has seen all of them.
         kept: the checkpoint's prior; the others have its surprise.
-        population: "2024", "2025" or "both", of simulated spectra.
+        simulated: what simulated spectra are drawn from.
         seed: of groups and simulated spectra.
     """
     for name, value, allowed in (
@@ -141,13 +174,13 @@ def make_priors(
     group = _groups(fold.train, groups if prior == "training" else 0, seed)
     by_group = {g: [p for p, own in zip(fold.train, group, strict=True) if own == g] for g in sorted(set(group))}
     if spectra == "simulated":
-        one = SpectrumPool(simulated_spectra(20_000, population, seed))
+        one = SpectrumPool(simulated.draw(20_000, seed, with_unlike=True))
         pools = dict.fromkeys(by_group, one)
     else:
         pools = {g: SpectrumPool(np.stack([truths[p] for p in members])) for g, members in by_group.items()}
     swapped = [pools[g] for g in group]
     if prior == "simulated":
-        kept = learned_prior(simulated_spectra(2000, population, seed + 1), surprise)
+        kept = learned_prior(simulated.draw(2000, seed + 1), surprise)
     if prior != "training" or len(fold.train) < FEWEST_FOR_PRIOR:
         if prior == "training":
             logger.warning(
@@ -174,10 +207,3 @@ def _groups(planets: Sequence[int], groups: int, seed: int) -> list[int]:
 def learned_prior(spectra: NDArray[np.float64], surprise: Surprise | None) -> ScaleMixture:
     """Scale mixture learned from spectra (N, C), with ``surprise``."""
     return ScaleMixture.of(SpectrumPrior.fit(torch.as_tensor(spectra), MIXTURE, surprise), MIXTURE)
-
-
-def simulated_spectra(count: int, population: str, seed: int) -> NDArray[np.float64]:
-    """SpectrumPool (count, C) of the simulator's population."""
-    if population not in ("2024", "2025", "both"):
-        raise ValueError(f"population: expected 2024, 2025 or both, found {population!r}")
-    return simulator.spectra(count, 7_700_000 + seed, None if population == "both" else population)

@@ -27,21 +27,26 @@ from modeling_ariel.status import OK
 Array = NDArray[np.float64]
 _BATCH = 32
 _SIGMA_FLOOR = 1e-8
+_UNSEEN, _FEATURES_OF = 10**9, 768  # examples beyond those of training, and how many tell what it had
 
 
 @dataclass
 class FoldData:
-    """Everything of a fold that a run needs; places in ``planets`` of its parts."""
+    """Everything of a fold that a run needs; places in ``planets`` of its parts.
+
+    Those ``beside`` are trained on too; priors and populations are not learned from them.
+    """
 
     planets: Planets
     train: list[int]
+    beside: list[int]
     validation: list[int]
     test: list[int]
     priors: Priors
 
 
-def fold_data(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
-    """The fold's planets as places; those without a fit to trust are not trained or validated on."""
+def fold_data(planets: Planets, fold: Fold, priors: Priors, beside: Sequence[int] = ()) -> FoldData:
+    """The fold's planets and those ``beside`` as places; without a fit to trust none is trained or validated on."""
     usable, where = set(planets.labelled()), {identity: place for place, identity in enumerate(planets.ids)}
     train = [where[planet] for planet in fold.train]
     keep = [n for n, place in enumerate(train) if place in usable]
@@ -49,13 +54,21 @@ def fold_data(planets: Planets, fold: Fold, priors: Priors) -> FoldData:
     validation = [where[planet] for planet in fold.validation if where[planet] in usable]
     if not validation or not keep:
         raise ValueError("dataset: expected planets with a fit to trust, to train and validate on, found none")
-    return FoldData(planets, [train[n] for n in keep], validation, [where[planet] for planet in fold.test], kept)
+    return FoldData(
+        planets,
+        [train[n] for n in keep],
+        [where[planet] for planet in beside if where[planet] in usable],
+        validation,
+        [where[planet] for planet in fold.test],
+        kept,
+    )
 
 
-def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict[str, int]:
+def learn_populations(model: ArielForSpectrumPrediction, data: FoldData, width: float = 1.0) -> dict[str, int]:
     """Populations of orbit, limb darkening and drift from the curves of training and validation planets.
 
-    No label is used. Where there is no visit, that of the checkpoint stays. Returns the visits each was learned from.
+    They are taken ``width`` times as wide (:meth:`Population.widened`). No label is used. Where there is no visit, that
+    of the checkpoint stays. Returns the visits each was learned from.
     """
     fits = data.planets.fits
     if fits is None:
@@ -66,7 +79,7 @@ def learn_populations(model: ArielForSpectrumPrediction, data: FoldData) -> dict
         rows = [visit for visit in visits if bool(fits.table_known[visit]) == with_table]
         if rows:
             population = Population.fit(fits.select(torch.tensor(rows, dtype=torch.long)))
-            model.physics.set_population(population, with_table)
+            model.physics.set_population(population.widened(width), with_table)
             learned["with a star table" if with_table else "without a star table"] = len(rows)
     return learned
 
@@ -144,11 +157,12 @@ def prepare_fold(
     def classical(chosen: Sequence[int], own: Sequence[ScaleMixture], with_errors: bool) -> Classical | None:
         return Classical.of(planets, chosen, physics, own, with_errors) if fitted and chosen else None
 
+    train = [*data.train, *data.beside]
     examples = AugmentedPlanets(
         planets,
-        data.train,
-        classical(data.train, priors.train, True),
-        priors.spectra,
+        train,
+        classical(train, priors.train + [priors.validation] * len(data.beside), True),
+        priors.spectra + priors.spectra[:1] * len(data.beside),
         augmentation,
         clip,
         seed,
@@ -163,6 +177,25 @@ def prepare_fold(
     test = evaluator(data.test, priors.final) if data.test else None
     physics.set_spectrum_prior(priors.final)
     return FoldRun(examples, validation, test)
+
+
+@torch.no_grad()
+def learn_familiarity(model: ArielForSpectrumPrediction, run: FoldRun) -> None:
+    """Teach the model how far planets are from those of this run: its examples, and the planets that validate it."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    seen: list[torch.Tensor] = []
+    hook = model.familiarity.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        for start in range(_UNSEEN, _UNSEEN + _FEATURES_OF, _BATCH):
+            batch = run.examples[list(range(start, start + _BATCH))]
+            model(**{name: value.to(device) for name, value in batch.items()})
+        examples = len(seen)
+        run.validation.predict(model)
+    finally:
+        hook.remove()
+        model.train(training)
+    model.familiarity.learn(torch.cat(seen[:examples]), torch.cat(seen[examples:]))
 
 
 def write_spectra(
