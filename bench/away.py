@@ -28,6 +28,7 @@ from tqdm import tqdm
 from ariel_scripts.command_line import run_script
 from ariel_scripts.opening import sources
 from ariel_scripts.run_record import write_json
+from hf_dataset.schema import STAR_COLUMNS
 from hf_dataset.simulation import light_curves, telescope, unlike
 from hf_dataset.simulation.planets import Planet, planets_from_spectra, sample_layouts, sample_planets, wavelengths_um
 
@@ -35,7 +36,6 @@ ROOT = Path(__file__).resolve().parents[1]
 TRUTHS = ROOT.parent / "shared/real/challenge_2024/train_labels.csv"
 FIRST = 20_000  # number of the first foreign visit: those of bench/foreign.py begin at 0
 SEED = 909  # of the planets; the released model trained on another
-STAR = ("Rs", "Ms", "Ts", "Mp", "e", "P", "sma", "i")
 FOREIGN = ("clean", "twisted_100", "red_1h", "ramp", "limb_darkening", "table_b", "no_table", "errors_half", "night")
 
 Array = NDArray[np.float64]
@@ -113,7 +113,7 @@ def row_of(case: str, number: int, count: int, truths: Path) -> Row:
     if case in KINDS:
         visit = draw(FIRST + number, KINDS[case])
         flux, error, valid = foreign_light(visit)
-        star = dict.fromkeys(STAR, np.nan) | visit.table
+        star = dict.fromkeys(STAR_COLUMNS, np.nan) | visit.table
         curves = {"time": visit.time, "flux": flux, "flux_err": error, "valid": valid, "spectrum": visit.depth}
         return {"planet_id": number, "visit": 0, "layout": "2025", **curves, **star}
     if case == "label spectra":
@@ -122,7 +122,7 @@ def row_of(case: str, number: int, count: int, truths: Path) -> Row:
     change, settings = SIMULATED[case]
     row = light_curves.simulate_row(change(planets[number]), seed=SEED, settings=settings(planets[number]))
     if case.startswith("no star table"):
-        row |= dict.fromkeys(STAR, np.float32(np.nan))
+        row |= dict.fromkeys(STAR_COLUMNS, np.float32(np.nan))
     if case.startswith("star table of another"):
         row |= planets[(number + 1) % count].star_table()
     return row

@@ -280,8 +280,6 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
         mean, sigma = self._spectrum(classical, corrections.float(), level.float(), distance)
         loss = self._loss(mean, sigma, labels)
         sigma = self.calibration(sigma)
-        notes = None if classical is None else classical.notes
-        notes = None if notes is None else with_distance_notes(notes, distance)
         return ArielSpectrumOutput(
             loss=loss,
             mean=mean,
@@ -406,6 +404,13 @@ def _log_likelihood(mean: Tensor, sigma: Tensor, labels: Tensor | None) -> Tenso
     if labels is None:
         return None
     return -gaussian_nll(mean, sigma, labels) * (~torch.isnan(labels)).sum(-1)
+
+
+def _noted(classical: ClassicalPosterior | None, distance: Tensor) -> list[str] | None:
+    """What the fits note, where they were made here, and that a planet is far from training."""
+    if classical is None or classical.notes is None:
+        return None
+    return with_distance_notes(classical.notes, distance)
 
 
 def _repeated(x: Tensor, rows: int) -> Tensor:

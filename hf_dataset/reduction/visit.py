@@ -81,6 +81,9 @@ def extract_fgs1(exposures: Exposures, options: ReductionOptions) -> Series:
     profile = extraction.spatial_profile(e.mean, level, inside, axis=None)
     weights = extraction.sum_weights(options.fgs1_extraction, inside, e.usable, profile, e.variance, axis=None)
     sums = extraction.extract_point(e.cube, weights, e.variance, level)
+    plain = extraction.sum_weights("plain", inside, e.usable, profile, e.variance, axis=None)
+    # refused here where there is no star: a profile of noise finds one in it
+    _exposures_off(extraction.extract_point(e.cube, plain, e.variance, level).flux)
     # a pixel filled from others in the same sum has their noise, not its own
     measured = calibration.unfilled_weights(np.where(e.usable, weights, 0.0), e.fill_weights)
     sums = Sums(sums.flux, np.array([(measured**2 * np.where(measured != 0, e.variance, 0.0)).sum()]))

@@ -25,6 +25,7 @@ SIMULATED = "simulated"
 ON_THE_FLY = "simulated on the fly"
 OWN, CHALLENGE = "apache-2.0", "cc-by-nc-4.0"
 TRAINING, CALIBRATION, ADAPTATION, CARD = "training.json", "calibration.json", "adaptation.json", "README.md"
+AWAY = "away.json"  # how right error bars were elsewhere, by bench/away.py
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,10 @@ class SimulateOptions:
         """Refuse what cannot be meant together."""
         if self.fast and self.full:
             raise typer.BadParameter("--full makes raw frames, --fast makes none: choose one")
-        if not self.fast and (self.fewest_frames or self.unlike_planets or self.spectra or self.layout == "both"):
-            raise typer.BadParameter(
-                "--fewest-frames, --unlike-planets, --spectra and --layout both are for --fast light curves"
-            )
+        if not self.fast and (self.fewest_frames or self.spectra or self.layout == "both"):
+            raise typer.BadParameter("--fewest-frames, --spectra and --layout both are for --fast light curves")
+        if not self.fast and self.unlike_planets:
+            raise typer.BadParameter("--unlike-planets are for --fast light curves")
         if self.spectra and (self.unlike_planets or self.without):
             raise typer.BadParameter("--spectra gives the planets: without --unlike-planets and --without")
         if self.layout != "2025" and self.visits > 1:

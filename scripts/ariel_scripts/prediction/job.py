@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +39,6 @@ logger = logging.getLogger(__name__)
 # the true spectra are not even read
 COLUMNS = ("planet_id", "visit", "time", "flux", "flux_err", "valid", "centroid", *STAR_COLUMNS)
 AIRS_TOLERANCE_UM = 2e-3  # a quarter of a channel: a warning
-AT_ONCE = 2  # batches: the fits of one take as long as the rest of two
 OTHER_CHANNEL_UM = 5e-3  # the narrowest spacing: an error, as in training
 
 
@@ -170,26 +166,15 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
 
 
 def _predict_parts(prepared: Prepared, parts: Parts, pool: FitPool) -> Iterator[Part]:
-    """A part for each batch of planets that is not done yet; while one is worked on, the next one is fitted."""
+    """A part for each batch of planets that is not done yet."""
     job, done = prepared.job, set(parts.planets)
-    numbered = enumerate(planet_batches(prepared, done), start=parts.count)
-    with (
-        tqdm(total=len(prepared.index), initial=len(done), unit="planet", desc="predict") as bar,
-        ThreadPoolExecutor(AT_ONCE if pool.workers > 1 else 1) as threads,
-    ):
-
-        def submit() -> Iterator[Future[Part]]:
-            for number, planets in itertools.islice(numbered, 1):
-                yield threads.submit(predict_planets, prepared.members, planets, job.samples, (job.seed, number), pool)
-
-        waiting = deque(future for _ in range(AT_ONCE) for future in submit())
-        while waiting:
-            part = waiting.popleft().result()
-            waiting.extend(submit())
+    with tqdm(total=len(prepared.index), initial=len(done), unit="planet", desc="predict") as bar:
+        for number, planets in enumerate(planet_batches(prepared, done), start=parts.count):
+            part = predict_planets(prepared.members, planets, job.samples, (job.seed, number), pool)
             for planet, reason in part.refused.items():
                 logger.warning("planet %d refused: %s", planet, reason)
             yield part
-            bar.update(len(part.planet_id) + len(part.refused))
+            bar.update(len(planets))
 
 
 def planet_batches(prepared: Prepared, done: set[int]) -> Iterator[PlanetRows]:

@@ -21,7 +21,7 @@ import torch
 from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import checkpoint_path
 from ariel_scripts.opening.models import add_code, load_model
-from ariel_scripts.opening.provenance import ADAPTATION, CALIBRATION, CARD, TRAINING, read_record
+from ariel_scripts.opening.provenance import ADAPTATION, AWAY, CALIBRATION, CARD, TRAINING, read_record
 from ariel_scripts.publishing.model_card import model_card
 from ariel_scripts.publishing.predict_alone import predict
 from ariel_scripts.publishing.release import Release, without_machine
@@ -35,7 +35,7 @@ from modeling_ariel.pipeline_ariel import torch_threads
 logger = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
-RECORDS = (TRAINING, CALIBRATION, ADAPTATION)
+RECORDS = (TRAINING, CALIBRATION, ADAPTATION, AWAY)
 FIGURES = ("training.png", "coverage.png", "z.png")
 CODE = tuple(path.name for path in sources.needed_files(sources.MODEL))
 FORMER_CODE = "*_ariel.py"  # the names that all sources had once: an older push may have left them
