@@ -12,17 +12,17 @@ from collections.abc import Iterable
 import numpy as np
 
 
-def fraction_of(planet_id: int, seed: int = 0) -> float:
-    """A fixed number in [0, 1) for the planet, uniform over planets, another for another seed."""
-    digest = hashlib.sha256(f"{seed}:{int(planet_id)}".encode()).digest()
+def fraction_of(name: int | str, seed: int = 0) -> float:
+    """A fixed number in [0, 1) for a planet's id or an object's name, uniform over them, another for another seed."""
+    digest = hashlib.sha256(f"{seed}:{name if isinstance(name, str) else int(name)}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def fold_of(planet_id: int, n_folds: int, seed: int = 0) -> int:
-    """The fold 0 … n_folds−1 in which the planet is held out; folds are equal in size only on average."""
+def fold_of(name: int | str, n_folds: int, seed: int = 0) -> int:
+    """The fold 0 … n_folds−1 in which a planet or object is held out; folds are equal in size only on average."""
     if n_folds < 1:
         raise ValueError(f"n_folds: expected at least 1, found {n_folds}")
-    return int(fraction_of(planet_id, seed) * n_folds)
+    return int(fraction_of(name, seed) * n_folds)
 
 
 def is_validation(planet_id: int, fraction: float, seed: int = 0) -> bool:

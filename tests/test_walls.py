@@ -20,16 +20,19 @@ ROOMS = {
     f"{DATASET}.store": {DATASET, f"{DATASET}.raw"},
     f"{DATASET}.build": {DATASET, f"{DATASET}.raw", f"{DATASET}.reduction", f"{DATASET}.store"},
     f"{DATASET}.simulation": {DATASET, f"{DATASET}.store"},
+    f"{DATASET}.transients": {DATASET, f"{DATASET}.raw", f"{DATASET}.store"},
+    f"{DATASET}.transients.simulation": {DATASET, f"{DATASET}.transients"},
     "modeling_ariel": set(),
     "engine": set(),
     "uploads": {"engine"},
     "page": {"engine", "uploads"},
     "": {"engine", "uploads", "page"},  # space/app.py
-    SCRIPTS: {DATASET, f"{SCRIPTS}.options"},
+    SCRIPTS: {DATASET, f"{SCRIPTS}.options", f"{SCRIPTS}.options.transients"},
     **{
         f"{SCRIPTS}.{room}": {SCRIPTS, *(f"{SCRIPTS}.{other}" for other in others)}
         for room, others in {
             "options": [],
+            "options.transients": [],
             "opening": ["options"],
             "prediction": ["options", "opening"],
             "training": ["options", "opening", "prediction"],
@@ -49,6 +52,7 @@ ROOMS = {
                 "selftest",
                 "submission",
             ],
+            "commands.transients": ["options", "options.transients"],
         }.items()
     },
 }

@@ -1,8 +1,4 @@
-"""The text and the YAML of the dataset card, written from `dataset.json` and the shards; nothing reads them back.
-
-The YAML (`configs`, `dataset_info`) follows https://huggingface.co/docs/hub/datasets-manual-configuration: with it
-`datasets.load_dataset(FOLDER)` opens the folder, here or on the Hub, and refuses it where rows are missing.
-"""
+"""The text and the YAML of the dataset card, written from `dataset.json` and the shards; nothing reads them back."""
 
 from __future__ import annotations
 
@@ -10,15 +6,13 @@ import json
 from collections.abc import Mapping
 
 import numpy as np
-from datasets import DatasetInfo, SplitDict, SplitInfo
-from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from hf_dataset import schema
+from hf_dataset.store.card_data import card_data
 from hf_dataset.store.contents import CONFIG, CONFIG_DIRS, OPEN_LICENCE, SAMPLE, Contents, SplitContents
 from hf_dataset.store.record import Record
 
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 TAGS = ["astronomy", "exoplanets", "transit-spectroscopy", "time-series", "ariel"]
 
 CALIBRATED = """\
@@ -130,39 +124,14 @@ Waldmann, Ingo P.},
 
 def metadata(contents: Contents, title: str) -> DatasetCardData:
     """The card's YAML: what the Hub and `load_dataset` read."""
-    rows = sum(split.rows for split in contents.splits.values())
-    data = DatasetCardData(
+    return card_data(
+        contents.configs,
+        CONFIG_DIRS,
+        contents.features,
         pretty_name=title,
         license=contents.licence,
         task_categories=["tabular-regression"],
-        size_categories=[next((label for limit, label in SIZES if rows < limit), "1M<n<10M")],
         tags=TAGS,
-        configs=[
-            {
-                "config_name": config,
-                **({"default": True} if config == CONFIG else {}),
-                "data_files": [{"split": name, "path": f"{CONFIG_DIRS[config]}/{name}-*.parquet"} for name in splits],
-            }
-            for config, splits in contents.configs.items()
-        ],
-    )
-    infos = {config: _info(contents, config) for config in contents.configs}
-    DatasetInfosDict(infos).to_dataset_card_data(data)
-    return data
-
-
-def _info(contents: Contents, config: str) -> DatasetInfo:
-    """Columns, rows and sizes of a configuration."""
-    splits = SplitDict()
-    for name, part in contents.configs[config].items():
-        splits.add(SplitInfo(name, num_bytes=part.decoded, num_examples=part.rows))
-    parts = contents.configs[config].values()
-    return DatasetInfo(
-        config_name=config,
-        features=contents.features,
-        splits=splits,
-        dataset_size=sum(part.decoded for part in parts),
-        download_size=sum(part.stored for part in parts),
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from hf_dataset.digests import config_hash
 from hf_dataset.folders import Folder, read_json, remove_hidden, remove_tree, write_json
 from hf_dataset.raw.fingerprints import Fingerprint
-from hf_dataset.store.shards import DATA_DIR, SAMPLE_DIR, ShardName, Stored, find_shards
+from hf_dataset.store.parquet import Stored
+from hf_dataset.store.shards import DATA_DIR, SAMPLE_DIR, ShardName, find_shards
 
 MANIFEST_DIR = "manifest"
 STATE_DIR = ".build"  # lock, progress and logs of a running build

@@ -1,35 +1,27 @@
 """Parquet shards of light-curve rows: `OUT/data/light_curves/SPLIT-00000-of-00012.parquet`.
 
-Each file carries the schema's `datasets.Features` in its metadata, so it opens with the right types by itself. Floats
-are stored byte-stream-split under zstd (half the size of the default on noisy curves, as fast to read), cut by content
-so that an upload sends only what changed. A shard has its final name only when it is whole.
+Each file carries the schema's `datasets.Features` in its metadata, so it opens with the right types by itself.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, overload
 
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets.features.features import numpy_to_pyarrow_listarray
 
 from hf_dataset import schema
-from hf_dataset.folders import Folder, files, hidden, put, sha256
+from hf_dataset.folders import Folder
+from hf_dataset.store import parquet
+from hf_dataset.store.parquet import RowFormat, RowWriter, write_split
 
 DATA_DIR, SAMPLE_DIR = "data/light_curves", "data/sample"
 GROUP_BYTES = 16 << 20  # decoded bytes a row group: one fetch when streaming, far below the Hub viewer's 286 MiB
-_NAME = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class ShardName:
     count: int
 
     def __str__(self) -> str:
-        return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
+        return parquet.shard_name(self.split, self.index, self.count)
 
     @property
     def file(self) -> str:
@@ -59,11 +51,7 @@ def find_shards(out: Path, where: str = DATA_DIR) -> dict[str, list[Path]]: ...
 def find_shards(out: Folder, where: str = DATA_DIR) -> dict[str, list[Folder]]: ...
 def find_shards(out: Any, where: str = DATA_DIR) -> Any:
     """The shard files of the dataset folder `out` by split, in order; `where` is a folder in it."""
-    found: dict[str, list[Folder]] = {}
-    for path in files(out / where, ".parquet"):
-        if match := _NAME.fullmatch(path.name):
-            found.setdefault(match["split"], []).append(path)
-    return found
+    return parquet.find_shards(out, where)
 
 
 def rows_per_group(n_bins: int) -> int:
@@ -77,7 +65,18 @@ def _float_arrays() -> list[str]:
     return [column.name + ".list.element" * len(column.shape) for column in arrays]
 
 
-def to_table(rows: list[Mapping[str, Any]], n_bins: int) -> pa.Table:
+def light_curves(n_bins: int) -> RowFormat:
+    """How rows of `n_bins` time bins are checked and stored."""
+    return RowFormat(
+        schema=schema.features(n_bins).arrow_schema,
+        check=lambda row: schema.check_row(row, n_bins),
+        to_table=lambda rows: to_table(rows, n_bins),
+        rows_per_group=rows_per_group(n_bins),
+        floats=tuple(_float_arrays()),
+    )
+
+
+def to_table(rows: Sequence[Mapping[str, Any]], n_bins: int) -> pa.Table:
     """Rows of the schema as an Arrow table with the schema's features."""
     features = schema.features(n_bins)
     target = features.arrow_schema
@@ -92,71 +91,11 @@ def to_table(rows: list[Mapping[str, Any]], n_bins: int) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=target)
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A finished shard's size [byte] and SHA-256 (hex)."""
-
-    bytes: int
-    sha256: str
-
-
-class ShardWriter:
-    """Writes rows to a hidden file beside `path` and gives it its name when the `with` block ends well.
-
-    At most one row group of rows is held in memory. On an exception nothing is left behind; a killed process leaves
-    the hidden file, which `lineage.remove_unfinished` deletes. For a URL the file is in a temporary folder of this
-    machine, and uploaded. `stored` is there once the block has ended.
-    """
-
-    stored: Stored
+class ShardWriter(RowWriter):
+    """Writes light curves of `n_bins` time bins to a shard; see :class:`RowWriter`."""
 
     def __init__(self, path: Folder, n_bins: int) -> None:
-        self.path, self.n_bins, self.n_rows = path, n_bins, 0
-        self._rows: list[Mapping[str, Any]] = []
-        if isinstance(path, Path):
-            self._temporary = hidden(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-        else:
-            self._temporary = hidden(Path(tempfile.gettempdir()) / path.name)
-        self._writer = pq.ParquetWriter(
-            self._temporary,
-            schema.features(n_bins).arrow_schema,
-            compression="zstd",
-            use_dictionary=False,
-            use_byte_stream_split=_float_arrays(),
-            use_content_defined_chunking=True,
-            write_page_index=True,
-        )
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Add one row, refused with a ValueError naming planet and column where it breaks the schema."""
-        schema.check_row(row, self.n_bins)
-        self._rows.append(row)
-        self.n_rows += 1
-        if len(self._rows) == rows_per_group(self.n_bins):
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(to_table(self._rows, self.n_bins))
-            self._rows = []
-
-    def __enter__(self) -> ShardWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._flush()
-            self._writer.close()
-            if kind is None:
-                with self._temporary.open("rb") as file:
-                    self.stored = Stored(self._temporary.stat().st_size, sha256(file))
-                put(self._temporary, self.path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        super().__init__(path, light_curves(n_bins))
 
 
 def write_rows(
@@ -171,21 +110,4 @@ def write_rows(
     Memory is bounded whatever the number of rows. The split appears when all rows are written: a failing iterator
     leaves an earlier one as it was. Follow it with `card.write_card`.
     """
-    stage = out / DATA_DIR / f".{split}.{os.getpid()}"
-    written: list[Path] = []
-    iterator = iter(rows)
-    try:
-        for first in iterator:
-            path = stage / f"{len(written):05d}.parquet"
-            with ShardWriter(path, n_bins) as writer:
-                for row in chain([first], islice(iterator, rows_per_shard - 1)):
-                    writer.write(row)
-            written.append(path)
-        for path in find_shards(out).get(split, []):
-            path.unlink()
-        final = [out / ShardName(split, index, len(written)).file for index in range(len(written))]
-        for source, target in zip(written, final, strict=True):
-            os.replace(source, target)
-        return final
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    return write_split(out, DATA_DIR, split, rows, light_curves(n_bins), rows_per_shard)

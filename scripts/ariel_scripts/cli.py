@@ -29,6 +29,9 @@ from ariel_scripts.options.score_table import ScoreTableOptions
 from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.options.transients.build import BuildOptions as TransientsBuildOptions
+from ariel_scripts.options.transients.download import DownloadOptions as TransientsDownloadOptions
+from ariel_scripts.options.transients.simulate import SimulateOptions as TransientsSimulateOptions
 from ariel_scripts.options.verify import VerifyOptions
 from ariel_scripts.versions import DISTRIBUTION, git_commit, lock_hash, versions
 from hf_dataset.digests import config_hash
@@ -36,7 +39,7 @@ from hf_dataset.digests import config_hash
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-# `build-dataset` is run by `main` of commands/build_dataset.py
+# `build-dataset` is run by `main` of commands/build_dataset.py, `transients build` of commands/transients/build.py
 COMMANDS: dict[str, type[DataclassInstance]] = {
     "build-dataset": BuildDatasetOptions,
     "adapt": AdaptOptions,
@@ -56,8 +59,13 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "selftest": SelftestOptions,
     "simulate": SimulateOptions,
     "submit": SubmitOptions,
+    "transients build": TransientsBuildOptions,
+    "transients download": TransientsDownloadOptions,
+    "transients simulate": TransientsSimulateOptions,
     "verify": VerifyOptions,
 }
+
+GROUPS = {"transients": "Light curves of transients: raw survey tables → dataset; which are tidal disruption events?"}
 
 app = typer.Typer(
     name="ariel",
@@ -67,9 +75,14 @@ app = typer.Typer(
 )
 
 
+def module_of(name: str) -> str:
+    """A command's module in commands/, its options' in options/: `transients.build` of `transients build`."""
+    return name.replace("-", "_").replace(" ", ".")
+
+
 def main_of(name: str) -> Callable[[DataclassInstance], object]:
     """What runs a command; only now its module and the libraries that it needs are imported."""
-    module = importlib.import_module(f"ariel_scripts.commands.{name.replace('-', '_')}")
+    module = importlib.import_module(f"ariel_scripts.commands.{module_of(name)}")
     main: Callable[[DataclassInstance], object] = module.main
     return main
 
@@ -117,9 +130,13 @@ def _add_command(name: str, options: type[DataclassInstance]) -> None:
     def main(values: DataclassInstance) -> None:
         main_of(name)(values)
 
-    app.command(name)(command_of(options, main))
+    group, _, last = name.rpartition(" ")
+    (_groups[group] if group else app).command(last)(command_of(options, main))
 
 
+_groups = {name: typer.Typer(no_args_is_help=True, help=text) for name, text in GROUPS.items()}
+for _name, _group in _groups.items():
+    app.add_typer(_group, name=_name)
 for _name, _of_command in COMMANDS.items():
     _add_command(_name, _of_command)
 

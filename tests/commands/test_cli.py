@@ -18,7 +18,7 @@ import warm_python
 from typer.testing import CliRunner
 
 from ariel_scripts import versions
-from ariel_scripts.cli import COMMANDS, app, main_of
+from ariel_scripts.cli import COMMANDS, app, main_of, module_of
 from ariel_scripts.commands import selftest
 from ariel_scripts.commands.selftest import CHECKS
 from ariel_scripts.machine import machine
@@ -177,7 +177,7 @@ LIGHT = """
 import os, sys
 from ariel_scripts import cli
 
-for words in (["--help"], ["--version"], *([name, "--help"] for name in cli.COMMANDS)):
+for words in (["--help"], ["--version"], *([*name.split(), "--help"] for name in cli.COMMANDS)):
     cli.call(*words)
 os.environ |= {"_ARIEL_COMPLETE": "complete_bash", "COMP_WORDS": "ariel finetune --weight", "COMP_CWORD": "2"}
 try:
@@ -197,11 +197,12 @@ def test_help_version_and_completion_come_without_the_libraries_that_commands_ru
 
 def test_every_command_has_options_and_a_main_that_takes_them(repository: Path) -> None:
     package = repository / "scripts/ariel_scripts"
-    files = {path.stem.replace("_", "-") for path in (package / "commands").glob("[a-z]*.py")}
-    assert files == set(COMMANDS)
+    commands = package / "commands"
+    files = {path.relative_to(commands).with_suffix("").parts for path in commands.rglob("[a-z]*.py")}
+    assert files == {tuple(module_of(name).split(".")) for name in COMMANDS}
     for name, options in COMMANDS.items():
         assert get_type_hints(main_of(name)) == {"options": options, "return": type(None)}
-        assert options.__module__ == f"ariel_scripts.options.{name.replace('-', '_')}"
+        assert options.__module__ == f"ariel_scripts.options.{module_of(name)}"
 
 
 def test_options_and_their_values_are_told_by_the_same_names() -> None:
@@ -217,7 +218,7 @@ def test_options_and_their_values_are_told_by_the_same_names() -> None:
 
 def test_every_command_has_a_help_text_with_an_example() -> None:
     for name, options in COMMANDS.items():
-        done = CliRunner().invoke(app, [name, "--help"])
+        done = CliRunner().invoke(app, [*name.split(), "--help"])
         assert done.exit_code == 0, done.output
         assert f"ariel {name}" in (options.__doc__ or ""), f"{name}: the help has no example"
 

@@ -1,21 +1,15 @@
 """Fetch challenge data with the Kaggle CLI, whole or planet by planet: `ariel download OUT`.
 
-Wraps https://github.com/Kaggle/kaggle-api (pip install kaggle): it needs an account, an API token and the competition's
-rules accepted on its page. Files that exist are not fetched again.
+Files that exist are not fetched again.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shlex
-import shutil
-import subprocess
-import zipfile
 from pathlib import Path
 
-import typer
-
+from ariel_scripts.kaggle_cli import check_kaggle, fetch_all, run_kaggle, unpack
 from ariel_scripts.options.download import COMPETITIONS, DownloadOptions
 from hf_dataset.raw.layouts import CALIBRATION_FILES, INSTRUMENTS
 
@@ -40,12 +34,13 @@ def main(options: DownloadOptions) -> None:
     plan = None
     if options.planet:
         plan = file_plan(year, options.split, options.planet, options.visits)
+    competition = COMPETITIONS[year]
     if not dry_run:
-        check_kaggle(year)
+        check_kaggle(competition)
     if plan is None:
-        fetch_all(year, out, dry_run)
+        fetch_all(competition, out, dry_run)
     else:
-        fetch_files(year, plan, out, dry_run)
+        fetch_files(competition, plan, out, dry_run)
 
 
 def file_plan(year: str, split: str, planets: list[int], visits: int) -> list[str]:
@@ -61,35 +56,7 @@ def file_plan(year: str, split: str, planets: list[int], visits: int) -> list[st
     return paths
 
 
-def check_kaggle(year: str) -> None:
-    """Raise with what to do where the Kaggle CLI or its credentials are absent."""
-    if shutil.which("kaggle") is None:
-        raise RuntimeError("the Kaggle CLI: expected the command `kaggle`, found none; install it: pip install kaggle")
-    folder = Path(os.environ.get("KAGGLE_CONFIG_DIR", Path.home() / ".kaggle"))
-    in_environment = {"KAGGLE_USERNAME", "KAGGLE_KEY"} <= set(os.environ) or "KAGGLE_API_TOKEN" in os.environ
-    if not in_environment and not any((folder / name).exists() for name in ("kaggle.json", "access_token")):
-        raise RuntimeError(
-            f"Kaggle credentials: expected {folder}/kaggle.json, or KAGGLE_USERNAME and KAGGLE_KEY in the environment, "
-            f"found neither; make a token at https://www.kaggle.com/settings, and accept the rules at {page(year)}"
-        )
-
-
-def page(year: str) -> str:
-    """The competition's page."""
-    return f"https://www.kaggle.com/competitions/{COMPETITIONS[year]}"
-
-
-def fetch_all(year: str, out: Path, dry_run: bool) -> None:
-    """The whole competition, one archive."""
-    run_kaggle(year, ["-p", str(out)], dry_run)
-    archive = out / f"{COMPETITIONS[year]}.zip"
-    if dry_run:
-        typer.echo(f"unpack {archive}")
-        return
-    unpack(archive, out)
-
-
-def fetch_files(year: str, paths: list[str], out: Path, dry_run: bool) -> None:
+def fetch_files(competition: str, paths: list[str], out: Path, dry_run: bool) -> None:
     """Download file by file, skipping those that exist."""
     failed = []
     for path in paths:
@@ -99,7 +66,7 @@ def fetch_files(year: str, paths: list[str], out: Path, dry_run: bool) -> None:
             continue
         incoming = out / ".incoming"
         try:
-            run_kaggle(year, ["-f", path, "-p", str(incoming)], dry_run)
+            run_kaggle(competition, ["-f", path, "-p", str(incoming)], dry_run)
         except RuntimeError as error:
             logger.warning("%s", error)
             failed.append(path)
@@ -121,28 +88,3 @@ def place(incoming: Path, target: Path) -> None:
         raise RuntimeError(f"{target}: expected {found} from the Kaggle CLI, found {names or 'nothing'}")
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(found, target)
-
-
-def unpack(archive: Path, out: Path) -> None:
-    """Unpack an archive into `out`, and remove it."""
-    if not archive.exists():
-        raise RuntimeError(f"{archive}: expected the archive that the Kaggle CLI was to fetch, found none")
-    with zipfile.ZipFile(archive) as file:
-        file.extractall(out)
-    archive.unlink()
-
-
-def run_kaggle(year: str, options: list[str], dry_run: bool) -> None:
-    """Run (or print) `kaggle competitions download`."""
-    command = ["kaggle", "competitions", "download", COMPETITIONS[year], *options]
-    if dry_run:
-        typer.echo(shlex.join(command))
-        return
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        forbidden = any("403" in line for line in said)
-        hint = f"; accept the rules at {page(year)}" if forbidden else ""
-        raise RuntimeError(
-            f"{shlex.join(command)}: status {done.returncode}: {said[-1] if said else 'no message'}{hint}"
-        )

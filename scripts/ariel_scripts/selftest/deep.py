@@ -154,7 +154,7 @@ def _printed(command: str, config: Path | None = None) -> str:
     words = () if config is None else ("--config", config)
     with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.redirect_stderr(io.StringIO()):
         try:
-            cli.call(command, *words, "--print-config")
+            cli.call(*command.split(), *words, "--print-config")
         except typer.BadParameter as error:
             raise ValueError(error.message) from None
     return text.getvalue()

@@ -1,0 +1,1 @@
+"""Multi-band light curves of transients, in the layout of the MALLORN challenge → a Hugging Face dataset."""

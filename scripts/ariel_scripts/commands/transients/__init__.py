@@ -1,0 +1,1 @@
+"""`ariel transients COMMAND`: one file a command, as in the folder above."""
