@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
 FOLDS = 5
 FOLDS_OF_CURVE = (0, 1)  # two of the five, for time
+NIGHTS = 300  # visits without labels that a checkpoint is adapted to
 SIMULATED = (
     "--fast",
     "--layout",
@@ -63,7 +64,7 @@ def main(
             for name in (
                 "physics residual",
                 "physics residual, masked pretraining",
-                "fine-tuned, without masked pretraining",
+                "adapted and fine-tuned, without masked pretraining",
             ):
                 curve[f"all planets, {name}"] = bench.of_curve(rows[name])
             rows |= curve
@@ -108,10 +109,12 @@ class Bench:
         rows = {"physics alone": rows["physics residual"]["classical"], **rows}
         for name, checkpoint in started.items():
             folder = checkpoint.parent.name
+            adapted = self.adapted(folder, checkpoint)
             rows[f"zero-shot, {name}"] = self.zero_shot(folder, checkpoint)
+            rows[f"adapted, {name}"] = self.zero_shot(f"{folder}-adapted", adapted)
             count = seeds if name.startswith("without") else 1
-            runs = [self.folds(f"{folder}-tuned-{seed}", checkpoint, "--seed", seed) for seed in range(count)]
-            rows[f"fine-tuned, {name}"] = merged(runs)
+            runs = [self.folds(f"{folder}-tuned-{seed}", adapted, "--seed", seed) for seed in range(count)]
+            rows[f"adapted and fine-tuned, {name}"] = merged(runs)
         rows["limit, free drift, with the fine-tuned prior and network"] = self.limit(self.out / "simulated-tuned-0")
         return rows
 
@@ -122,7 +125,7 @@ class Bench:
     def learning_curve(self, few: list[int]) -> dict[str, Any]:
         """Rows with fewer labelled planets to learn from."""
         rows = {}
-        starts = {"none": None, "masked": self.out / "masked/model", "simulated": self.out / "simulated/model"}
+        starts = {"none": None, "masked": self.out / "masked/model", "simulated": self.out / "simulated-adapted"}
         for planets in few:
             for name, checkpoint in starts.items():
                 runs = [
@@ -160,6 +163,13 @@ class Bench:
         options = ("--config", CONFIGS / "simulated.yaml", "--fit-workers", 2)
         return self.trained(name, "finetune", self.simulated, *options, *start)
 
+    def adapted(self, name: str, checkpoint: Path) -> Path:
+        """A checkpoint adapted to light curves without labels, of other planets by the same telescope."""
+        nights, folder = self.out / "nights", self.out / f"{name}-adapted"
+        self.once(nights, "simulate", nights, "--fast", "--layout", "2024", "--planets", NIGHTS, "--seed", 4242)
+        self.once(folder, "adapt", nights, "--split", "train", "--model", checkpoint, "--out", folder, "--workers", 2)
+        return folder
+
     def folds(self, name: str, checkpoint: Path | None, *options: Any) -> dict[str, Any]:
         """Scores of planets that were held out, by fold; with what physics alone has for the same."""
         start = () if checkpoint is None else ("--model", checkpoint)
@@ -190,7 +200,7 @@ class Bench:
         return {"folds": each, "predictions": [str(path)]}
 
     def from_fits(self, checkpoint: Path) -> tuple[Any, np.ndarray, np.ndarray]:
-        """The given spectra's planets with a checkpoint's mean and sigma (P, C)."""
+        """The given spectra's planets with a checkpoint's mean and sigma (P, C), fitted as it takes its telescope."""
         from ariel_scripts.training.spectrum_runs import SpectrumEvaluator
 
         planets, extractor = self.fitted_planets(checkpoint)
@@ -207,7 +217,8 @@ class Bench:
 
         wavelength = wavelengths_of(str(self.labelled), "2024")
         extractor = open_extractor(str(checkpoint), wavelength)
-        return read_planets(fitted(open_curves(str(self.labelled), "train"), wavelength), extractor), extractor
+        curves, settings = open_curves(str(self.labelled), "train"), self.opened(checkpoint).physics.fit_settings
+        return read_planets(fitted(curves, wavelength, 2, settings), extractor), extractor
 
     @staticmethod
     def opened(checkpoint: Path) -> Any:

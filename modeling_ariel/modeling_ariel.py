@@ -204,7 +204,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
     the light curve alone.
     """
 
-    _keys_to_ignore_on_load_missing = [r"familiarity\."]  # noqa: RUF012, or a list: older checkpoints have none
+    # newer than some checkpoints
+    _keys_to_ignore_on_load_missing = [r"familiarity\.", "population_shares"]  # noqa: RUF012, or a list
 
     def __init__(self, config: ArielConfig):
         super().__init__(config)

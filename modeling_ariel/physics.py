@@ -16,10 +16,10 @@ from transformers import initialization as init
 from .columns import STAR_COLUMNS, STAR_IN_FIT
 from .configuration_ariel import ArielConfig
 from .joint_fit import FitSettings
-from .populations import Population, planet_depths, unlike_note, visit_posteriors
+from .populations import DOUBT, Population, doubted, planet_depths, unlike_note, visit_posteriors
 from .posterior import ScaleMixture, VisitPosterior
 from .retrieval import ClassicalFit, fit
-from .shared_parameters import Shared, shared_groups
+from .shared_parameters import GROUPS, Shared, shared_groups
 from .status import DOUBTFUL, OK, best_status, counted, planet_note
 from .surprise import Surprise
 from .telescope import Telescope
@@ -90,6 +90,7 @@ class ArielPhysics(nn.Module):
     population_covariance: Tensor
     population_used: Tensor
     population_b_sigma: Tensor
+    population_shares: Tensor
 
     def __init__(self, config: ArielConfig):
         super().__init__()
@@ -107,6 +108,7 @@ class ArielPhysics(nn.Module):
             "population_covariance": (2, shared, shared),
             "population_used": (2, shared),
             "population_b_sigma": (2,),
+            "population_shares": (2, len(GROUPS), len(DOUBT)),
         }
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -136,6 +138,7 @@ class ArielPhysics(nn.Module):
             init.copy_(self.population_covariance, torch.eye(self.config.n_shared).expand(2, -1, -1))
             init.zeros_(self.population_used)
             init.constant_(self.population_b_sigma, math.inf)
+            init.copy_(self.population_shares, doubted().expand(2, -1, -1).float())
 
     def spectrum_prior(self) -> ScaleMixture:
         """The prior over spectra, float64, with as much room for surprise as the config says."""
@@ -172,7 +175,8 @@ class ArielPhysics(nn.Module):
         covariance = self.population_covariance[row].double()[index][:, index]
         mean = self.population_mean[row].double()[index]
         groups = shared_groups(self.config.n_shared).to(index.device)
-        return Population(index, mean, covariance, float(self.population_b_sigma[row]), groups)
+        shares = self.population_shares[row].double()
+        return Population(index, mean, covariance, float(self.population_b_sigma[row]), groups, shares)
 
     @torch.no_grad()
     def set_population(self, population: Population, with_table: bool) -> None:
@@ -185,6 +189,7 @@ class ArielPhysics(nn.Module):
         covariance[index[:, None], index[None, :]] = population.covariance.to(covariance)
         self.population_covariance[row] = covariance
         self.population_b_sigma[row] = population.b_sigma
+        self.population_shares[row] = population.shares.to(self.population_shares)
 
     def populations(self) -> dict[bool, Population]:
         """Those that were learned: of visits without a star table (False) and with one (True)."""

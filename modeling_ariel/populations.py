@@ -7,7 +7,7 @@ and sizes are pulled towards the fit's own priors, so that few visits say little
 
 A population need not hold for a visit. Each group of parameters may be as the population, three times as scattered,
 or as the fit's own prior says, and each visit's evidence decides. Evidence of one group is none for another: who has
-the same drift need not have central transits.
+the same drift need not have central transits. How often each is so, is learned from the same visits.
 
 The impact parameter's population is half-normal in b, which in b^2 is the fit's 1 / sqrt(b^2) times exp(-b^2 / 2 s^2).
 """
@@ -15,7 +15,7 @@ The impact parameter's population is half-normal in b, which in b^2 is the fit's
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -36,19 +36,26 @@ from .shared_parameters import (
 )
 from .white_light import POPULATION_B2_SIGMA
 
-# How likely, before its light curve is seen, a group of a visit's parameters is of the population, of one with so many
-# times its covariance, or only of the fit's prior. A visit from elsewhere needs evidence of 10 : 1 to be believed.
-_LIKE, _UNLIKE, _WIDE = 0.7, 0.2, 0.1
-_UNLIKE_COVARIANCE = 9.0
+# How likely, before any visit is seen, a group of a visit's parameters is of the population, of one with so many times
+# its covariance, or only of the fit's prior. A visit from elsewhere needs evidence of 10 : 1 to be believed.
+DOUBT = (0.7, 0.2, 0.1)
+_TIMES_COVARIANCE = (1.0, 9.0, math.inf)
+_DOUBT_VISITS = 20.0  # that it counts as, where shares are learned
 _SIZE_SIGMA = 1.0  # prior of the ln of a population's sigma, about that of the fit's prior
 _B_VISITS = 1.0  # visits that the fit's prior of b counts as
 _FLOOR = 1e-3  # of a population's sigma, in sigmas of the fit's prior
+_SHARE_ROUNDS = 200
 _NOTED = 0.9  # share of the fit's prior from which a visit's note says so
 _OF_VISIT, _OF_PLANET = (SLOW, FAST), (ORBIT, LIMB)
 
 
 class PopulationError(ValueError):
     """No visits to learn a population from, or visits that cannot be of one."""
+
+
+def doubted() -> Tensor:
+    """``shares`` (4, 3) of a population of which no visit has been seen."""
+    return torch.tensor([DOUBT] * len(GROUPS), dtype=torch.float64)
 
 
 @dataclass
@@ -70,7 +77,8 @@ class Population:
 
     ``index`` (J,) which parameters; ``mean`` (J,) and ``covariance`` (J, J) of them; ``b_sigma`` of the half-normal
     population of impact parameters [stellar radii], infinity where a star table tells them or nothing is known;
-    ``groups`` (S,) of all shared parameters, as in :func:`shared_groups`.
+    ``groups`` (S,) of all shared parameters, as in :func:`shared_groups`; ``shares`` (4, 3) of visits that, in each of
+    GROUPS, are as the population, more scattered, or as the fit's prior says; ``DOUBT`` where left out.
     """
 
     index: Tensor
@@ -78,24 +86,27 @@ class Population:
     covariance: Tensor
     b_sigma: float
     groups: Tensor
+    shares: Tensor = field(default_factory=doubted)
 
     def widened(self, times: float) -> "Population":
         """So many times as wide in limb darkening and slow drift: for stars and telescopes that no visit was of.
 
         One simulator's stars have the limb darkening of one grid of stellar models, and its drift one law. None gets
-        wider than the fit's prior.
+        wider than the fit's prior, and how many of them are like the visits learned from is not known: ``DOUBT``.
         """
+        if times == 1.0:
+            return self
         size = (1.0 / self.covariance.diagonal().sqrt()).clamp(1.0, times)
         size = torch.where(_is_of(self.groups[self.index], (LIMB, SLOW)), size, 1.0)
-        return replace(self, covariance=self.covariance * size[:, None] * size)
+        return replace(self, covariance=self.covariance * size[:, None] * size, shares=doubted().to(self.covariance))
 
     @classmethod
     def fit(cls, fits: ClassicalFit, rounds: int = 1000, groups: Tensor | None = None) -> "Population":
         """Learn from visits (N,) that all have a star table, or all have none.
 
         The fit's prior counts as one visit that tells each mean, and as the ln of each sigma known to 1; correlations
-        count as N / (N + J) of what is found, and those between drift and the rest as none. ``groups`` are by default
-        those of :class:`FitSettings`.
+        count as N / (N + J) of what is found, and those between drift and the rest as none; ``DOUBT`` counts as 20
+        visits. ``groups`` are by default those of :class:`FitSettings`.
         """
         known = fits.table_known
         if not len(known) or bool(known.any()) != bool(known.all()):
@@ -113,7 +124,12 @@ class Population:
             cross_covariance=free.cross_covariance[:, :0],
         )
         now = cls(
-            index, torch.zeros(len(index)).to(free.shared), torch.eye(len(index)).to(free.shared), math.inf, groups
+            index,
+            torch.zeros(len(index)).to(free.shared),
+            torch.eye(len(index)).to(free.shared),
+            math.inf,
+            groups,
+            doubted().to(free.shared),
         )
         for _ in range(rounds):
             better = now._maximised(free)
@@ -121,7 +137,24 @@ class Population:
             now = better
             if float(moved) < 1e-6:
                 break
-        return now
+        return replace(now, shares=now._learned_shares(free))
+
+    def _learned_shares(self, free: Shared) -> Tensor:
+        """Most probable ``shares`` by the evidence of visits before their bound, the drift's first."""
+        shares = self.shares.clone()
+        for about in (_OF_VISIT, _OF_PLANET):
+            last = about == _OF_PLANET
+            mixture = replace(self, shares=shares)._mixture(about)
+            free, found = free.believing(mixture.beliefs, bounded=last)
+            own = shares[list(about)]
+            likelihood = found.reshape(-1, *[len(DOUBT)] * 2) / (own[0][:, None] * own[1])
+            for _ in range(_SHARE_ROUNDS):
+                share = likelihood * (own[0][:, None] * own[1])
+                share = share / share.sum((1, 2), keepdim=True)
+                counted = torch.stack([share.sum((0, 2)), share.sum((0, 1))])
+                own = (counted + _DOUBT_VISITS * doubted()[list(about)].to(own)) / (len(share) + _DOUBT_VISITS)
+            shares[list(about)] = own
+        return shares
 
     def _maximised(self, free: Shared) -> "Population":
         """One round of expectation and maximisation."""
@@ -165,15 +198,14 @@ class Population:
         return self._mixture(_OF_PLANET)
 
     def _mixture(self, about: Sequence[int]) -> Mixture:
-        kin = [(1.0, _LIKE), (_UNLIKE_COVARIANCE, _UNLIKE), (math.inf, _WIDE)]
         places = [self.index[self.groups[self.index] == group] for group in about]
         parts, wide = [], []
-        for chosen in itertools.product(kin, repeat=len(about)):
-            factors = [factor for factor, _ in chosen]
+        for chosen in itertools.product(range(len(DOUBT)), repeat=len(about)):
+            factors = [_TIMES_COVARIANCE[kind] for kind in chosen]
             b_factor = factors[0] if about[0] == ORBIT else math.inf
             finite = [(place, factor) for place, factor in zip(places, factors, strict=True) if factor < math.inf]
             precision, pull, log_weight = self._beliefs(finite, b_factor)
-            parts.append((precision, pull, log_weight + math.log(math.prod(share for _, share in chosen))))
+            parts.append((precision, pull, log_weight + self.shares[list(about), list(chosen)].log().sum()))
             alone = {group for group, factor in zip(about, factors, strict=True) if factor == math.inf}
             wide.append([float(group in alone) for group in range(len(GROUPS))])
         beliefs = Beliefs(*(torch.stack(column) for column in zip(*parts, strict=True)))

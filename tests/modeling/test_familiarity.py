@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from spectrum_scenes import features, fits, prepared, spectrum_model
+from spectrum_scenes import features, fits, population, prepared, spectrum_model
 from torch import Tensor
 
 from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.familiarity import Familiarity, kept_share, with_distance_notes
+from modeling_ariel.populations import doubted
 
 RELEASED = Path(__file__).resolve().parents[2] / "modeling_ariel/released"
 ON_A_PLANE = 3  # of the axes along which training varies
@@ -84,15 +85,18 @@ def test_notes_say_how_far_and_what_is_kept() -> None:
     assert all("unlike the network's training" in note for note in direct.notes)
 
 
-def test_older_checkpoints_load_and_find_all_familiar(tmp_path: Path) -> None:
+def test_older_checkpoints_load_find_all_familiar_and_doubt_their_populations(tmp_path: Path) -> None:
     model = corrected(limit=torch.tensor(3.0))
+    model.physics.set_population(population(True), True)
     model.save_pretrained(tmp_path)
-    state = load_file(tmp_path / "model.safetensors")
-    save_file({name: value for name, value in state.items() if "familiarity" not in name},
+    state, newer = load_file(tmp_path / "model.safetensors"), ("familiarity", "population_shares")
+    save_file({name: value for name, value in state.items() if not any(part in name for part in newer)},
               tmp_path / "model.safetensors", {"format": "pt"})  # fmt: skip
     loaded, info = ArielForSpectrumPrediction.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
     assert float(loaded.familiarity.limit) == 0.0
+    torch.testing.assert_close(loaded.physics.population_shares, doubted().float().expand(2, -1, -1))
+    assert torch.equal(loaded.physics.population_mean, model.physics.population_mean)
 
 
 # --- errors that are too small --------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_a_prior_of_other_channels_or_components_is_refused() -> None:
 
 @pytest.mark.parametrize("table", [True, False], ids=["star table", "no star table"])
 def test_a_population_comes_back_as_it_went_in_and_the_other_stays_away(table: bool) -> None:
-    physics, given = layer(), population(table)
+    physics, given = layer(), replace(population(table), shares=torch.full((4, 3), 0.25).double())
     physics.set_population(given, table)
     found = physics.population(table)
     assert found is not None
@@ -77,6 +77,7 @@ def test_a_population_comes_back_as_it_went_in_and_the_other_stays_away(table: b
     torch.testing.assert_close(found.mean, given.mean, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(found.covariance, given.covariance, rtol=1e-6, atol=1e-7)
     assert found.b_sigma == pytest.approx(given.b_sigma)
+    assert torch.equal(found.shares, given.shares)
     assert physics.population(not table) is None
     groups = shared_groups(SHARED)
     few = Population(torch.tensor([20, 22]), torch.zeros(2).double(), torch.eye(2).double(), math.inf, groups)

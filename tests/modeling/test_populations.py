@@ -19,6 +19,7 @@ from modeling_ariel.light_curve_model import B2
 from modeling_ariel.populations import (
     Population,
     PopulationError,
+    doubted,
     planet_depths,
     unlike_note,
     visit_posteriors,
@@ -198,6 +199,9 @@ def test_widened_limb_darkening_and_slow_drift_stay_within_the_fits_prior() -> N
                    for one in (own, wide)]  # fmt: skip
     torch.testing.assert_close(*correlation)
     assert torch.equal(own.widened(1.0).covariance, own.covariance)
+    learned_here = replace(own, shares=own.shares.flip(-1))
+    assert torch.equal(learned_here.widened(1.0).shares, learned_here.shares)
+    assert torch.equal(learned_here.widened(2.0).shares, doubted())
 
 
 def test_learning_looks_at_no_depth() -> None:
@@ -270,6 +274,30 @@ def test_depths_follow_as_in_the_joint_gaussian() -> None:
             torch.testing.assert_close(getattr(after, name)[visit], value, rtol=1e-8, atol=1e-10)
     narrower = fits.covariance.diagonal(dim1=1, dim2=2) - after.covariance.diagonal(dim1=1, dim2=2)
     assert bool((narrower > 0).all())
+
+
+def test_how_often_visits_are_unlike_is_learned_from_them() -> None:
+    population = some_population(scale=0.05)
+    truth = drawn(population, 400)
+    home = learned(linear_visits(truth, 20.0, table=True))
+    assert bool((home.shares[1:, 0] > 0.9).all())
+    torch.testing.assert_close(home.shares.sum(-1), torch.ones(len(GROUPS)).double())
+    torch.testing.assert_close(home.shares[0], doubted()[0])  # a star table tells the orbit: it has no population
+    shares = torch.tensor([0.6, 0.1, 0.3], dtype=torch.float64)
+    kind = np.random.default_rng(3).choice(3, 400, p=shares.numpy())
+    spread = torch.as_tensor(np.where(kind == 1, 3.0, 1.0))
+    column = int((population.index == 5).nonzero())
+    mean, sigma = population.mean[column], population.covariance[column, column].sqrt()
+    fast = torch.where(torch.as_tensor(kind == 2), truth[:, 0], mean + spread * (truth[:, 5] - mean))
+    fits = linear_visits(torch.cat([truth[:, :5], fast[:, None]], 1), 20.0 / float(sigma) ** 2, table=True)
+    found = population._learned_shares(Shared.free(fits))
+    torch.testing.assert_close(found[3], shares, atol=0.08, rtol=0)
+    assert float(found[2, 0]) > 0.9
+
+
+def test_a_few_visits_hardly_change_how_often_visits_are_unlike() -> None:
+    few = learned(linear_visits(drawn(some_population(), 3), 20.0, table=True))
+    torch.testing.assert_close(few.shares, doubted(), atol=0.06, rtol=0)
 
 
 @pytest.mark.parametrize("table", [True, False], ids=["star table", "no star table"])
