@@ -36,7 +36,18 @@ ROOT = Path(__file__).resolve().parents[1]
 TRUTHS = ROOT.parent / "shared/real/challenge_2024/train_labels.csv"
 FIRST = 20_000  # number of the first foreign visit: those of bench/foreign.py begin at 0
 SEED = 909  # of the planets; the released model trained on another
-FOREIGN = ("clean", "twisted_100", "red_1h", "ramp", "limb_darkening", "table_b", "no_table", "errors_half", "night")
+FOREIGN = (
+    "clean",
+    "twisted_100",
+    "red_1h",
+    "ramp",
+    "limb_darkening",
+    "table_b",
+    "no_table",
+    "errors_half",
+    "wasp39b",
+    "night",
+)
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]

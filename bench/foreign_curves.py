@@ -25,6 +25,19 @@ LIMB = np.array(
     [(0.7, 0.38, 0.25, -0.09), (1.65, 0.14, 0.30, -0.03), (2.16, 0.12, 0.26, -0.025), (4.5, 0.07, 0.16, -0.01)]
 )
 
+# WASP-39b by JWST NIRISS, rounded means over three of their points at R = 100: wavelength [um], depth [10 ppm] (order 1
+# of the reduction by Feinstein et al. 2023, Nature 614, 670); and its depth at 0.7 um
+# fmt: off
+NIRISS = np.array([
+    (0.89, 2122), (0.92, 2133), (0.95, 2134), (0.99, 2114), (1.02, 2106), (1.06, 2102), (1.09, 2118), (1.13, 2136),
+    (1.17, 2129), (1.21, 2120), (1.25, 2107), (1.29, 2108), (1.34, 2146), (1.38, 2162), (1.43, 2167), (1.47, 2148),
+    (1.52, 2127), (1.57, 2116), (1.63, 2107), (1.68, 2095), (1.74, 2109), (1.79, 2132), (1.85, 2155), (1.92, 2134),
+    (1.98, 2134), (2.05, 2113), (2.12, 2085), (2.19, 2073), (2.26, 2077), (2.35, 2116), (2.43, 2127), (2.50, 2136),
+    (2.59, 2141), (2.68, 2178), (2.77, 2157),
+])
+# fmt: on
+NIRISS_VISIBLE = 2100
+
 
 @dataclass
 class Visit:
@@ -336,6 +349,13 @@ def night(visit: Visit) -> None:
     visit.drift += (-3e-3 * x**2 + 1e-3 * x)[:, None] * (1 - 0.2 * visit.airs)
 
 
+def wasp39b(visit: Visit) -> None:
+    """WASP-39b's depths, of the near infrared moved to AIRS's channels; the usual noise is much like NIRISS's."""
+    low, high = NIRISS[0, 0], NIRISS[-1, 0]
+    visit.depth = 1e-5 * np.interp(low + 0.5 * (visit.airs + 1) * (high - low), *NIRISS.T)
+    visit.depth[0] = 1e-5 * NIRISS_VISIBLE
+
+
 KINDS = {
     "clean": Kind("nothing", nothing),
     "twisted_30": Kind("drift's shape changes with wavelength, 30 ppm/um", twisted(30)),
@@ -365,5 +385,6 @@ KINDS = {
     "long": Kind("600 bins in 12 h", nothing, bins=600, hours=12.0),
     "errors_half": Kind("errors half of the true ones", errors(0.5)),
     "errors_more": Kind("errors 1.6 times the true ones", errors(1.6)),
+    "wasp39b": Kind("WASP-39b's spectrum by JWST", wasp39b),
     "night": Kind("a night on the ground: red noise of 300 ppm, airmass", night),
 }

@@ -6,6 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from .feature_extraction_ariel import ariel_wavelength
+from .surprise import LENGTHS, SIZES
 
 
 @strict
@@ -29,6 +30,7 @@ class ArielConfig(PreTrainedConfig):
         depth_mean, depth_scale: depths that physics="none" starts from: their mean and 1 sigma.
         prior_components: scales of features in the prior over spectra.
         prior_surprise: share of that prior for spectra unlike what it learned, 0 for none, as in older checkpoints.
+        prior_surprise_weights: how often its residuals have each length and size, rows of lengths; None for all alike.
         telescope: what is usual for its visits, as `Telescope.to_dict` has it; None for the fit's defaults.
         n_shared: parameters that the fit shares between channels.
         n_star_features: numbers that describe the star.
@@ -63,6 +65,7 @@ class ArielConfig(PreTrainedConfig):
     depth_scale: float = 1.73e-3
     prior_components: int = 5
     prior_surprise: float = 0.0
+    prior_surprise_weights: list[list[float]] | None = None
     telescope: dict | None = None
     n_shared: int = 23
     n_star_features: int = 16
@@ -111,6 +114,12 @@ class ArielConfig(PreTrainedConfig):
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "prior_surprise"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
+        if (rows := self.prior_surprise_weights) is not None:
+            shape = len(LENGTHS), len(SIZES)
+            if len(rows) != shape[0] or any(len(row) != shape[1] or min(row) <= 0.0 for row in rows):
+                raise ValueError(
+                    f"prior_surprise_weights: expected {shape[0]} x {shape[1]} numbers above 0, found {rows}"
+                )
         if not 0.0 < self.mask_ratio < 1.0:
             raise ValueError(f"mask_ratio: expected between 0 and 1, found {self.mask_ratio}")
         wavelength = self.wavelength or []

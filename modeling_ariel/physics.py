@@ -142,14 +142,14 @@ class ArielPhysics(nn.Module):
 
     def spectrum_prior(self) -> ScaleMixture:
         """The prior over spectra, float64, with as much room for surprise as the config says."""
-        share = self.config.prior_surprise
+        share, weights = self.config.prior_surprise, self.config.prior_surprise_weights
         return ScaleMixture(
             self.prior_mean.double(),
             self.prior_common.double() + self.prior_common_rest.double(),
             self.prior_features.double() + self.prior_features_rest.double(),
             self.prior_scales.double(),
             self.prior_weights.double(),
-            Surprise.of(self.wavelength, share) if share else None,
+            Surprise.of(self.wavelength, share, weights) if share else None,
         )
 
     @torch.no_grad()

@@ -134,29 +134,42 @@ class VisitPosterior:
         if depth.ndim == 2:
             mean, sigma, share = self(depth[:, None])
             return mean[:, 0], sigma[:, 0], share[:, 0]
-        innovation = ((depth.double() - self.mean[:, None]) / _UNIT).to(self.basis)
-        along = innovation @ self.basis  # (P, D, C)
-        scales2 = self.scales2[..., None]
-        spread = (1.0 + scales2 * self.eigenvalues[:, None])[:, None]  # (P, 1, K, C)
-        scaled = along[:, :, None] / spread
+        scaled, shift, share = self._weigh(depth)
         means = scaled @ self.common.transpose(-1, -2)[:, None]
-        means = means + scales2[:, None] * (scaled @ self.features.transpose(-1, -2)[:, None])
-        evidence = -0.5 * spread.log().sum(-1) - 0.5 * (along[:, :, None] * scaled).sum(-1)
+        means = means + self.scales2[:, None, :, None] * (scaled @ self.features.transpose(-1, -2)[:, None])
         components = means.shape[2]
         beside = self._beside(components)
-        shift, extra = self.residuals(innovation)
         means = torch.cat([means, (means[:, :, beside, None] + shift).flatten(2, 3)], 2)
         variance = torch.cat(
             [self.variance, (self.variance[:, beside, None] + self.residuals.variance).flatten(1, 2)], 1
         )
-        log_weight = torch.cat(
-            [self.log_weights[:, None] + evidence, (evidence[:, :, beside, None] + extra).flatten(2)], 2
-        )
-        share = torch.softmax(log_weight, -1)  # (P, D, N)
         mean = (share[:, :, None] @ means)[:, :, 0]
         variance = share @ variance + (share[:, :, None] @ (means - mean[:, :, None]) ** 2)[:, :, 0]
         sigma = _UNIT * variance.double().clamp_min(1e-12).sqrt()
         return self.mean[:, None] + _UNIT * mean.double(), sigma, share[..., :components].double()
+
+    def shares(self, depth: Tensor) -> tuple[Tensor, Tensor]:
+        """Share (P, K) of each component given measured depths (P, C), and (P, L, J) of residuals beside any of them.
+
+        L lengths and J sizes of :class:`Surprise`; together they are 1.
+        """
+        share = self._weigh(depth[:, None])[2][:, 0].double()
+        components, sizes = self.scales2.shape[1], self.residuals.log_weight.shape[-1]
+        own, others = share[:, :components], share[:, components:]
+        beside = len(Surprise.scales(components))
+        return own, others.reshape(len(share), beside, -1, sizes).sum(1)
+
+    def _weigh(self, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of depths (P, D, C): what makes components' means (P, D, K, C), residuals' part of them, shares (P, D, N)."""
+        innovation = ((depth.double() - self.mean[:, None]) / _UNIT).to(self.basis)
+        along = innovation @ self.basis  # (P, D, C)
+        spread = (1.0 + self.scales2[..., None] * self.eigenvalues[:, None])[:, None]  # (P, 1, K, C)
+        scaled = along[:, :, None] / spread
+        evidence = -0.5 * spread.log().sum(-1) - 0.5 * (along[:, :, None] * scaled).sum(-1)
+        shift, extra = self.residuals(innovation)
+        beside = evidence[:, :, self._beside(evidence.shape[-1]), None] + extra
+        log_weight = torch.cat([self.log_weights[:, None] + evidence, beside.flatten(2)], 2)
+        return scaled, shift, torch.softmax(log_weight, -1)
 
     def misfit(self, depth: Tensor) -> Tensor:
         """Chi^2 a channel (P,) of measured depths (P, C) under the component, or residual beside it, nearest to them.

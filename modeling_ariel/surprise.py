@@ -21,22 +21,26 @@ _MODES = 48  # 97 % of the shortest length's variance over the 283 channels
 
 @dataclass
 class Surprise:
-    """``share`` of the prior's weight, evenly over L lengths, of correlation ``roots`` roots^T (L, C, R), and J sizes.
+    """``share`` of the prior's weight, over L lengths, of correlation ``roots`` roots^T (L, C, R), and J sizes.
 
-    ``variances`` (J,) are r^2 [depth^2].
+    ``variances`` (J,) are r^2 [depth^2]; ``weights`` (L, J) of them all, summing to 1, are alike where left out.
     """
 
     roots: Tensor
     variances: Tensor
     share: float
+    weights: Tensor | None = None
 
     @classmethod
-    def of(cls, wavelength: Tensor, share: float = SHARE) -> "Surprise":
+    def of(
+        cls, wavelength: Tensor, share: float = SHARE, weights: Sequence[Sequence[float]] | None = None
+    ) -> "Surprise":
         """For channels at ``wavelength`` (C,) [um]; ValueError for a ``share`` that is not between 0 and 1."""
         if not 0.0 < share < 1.0:
             raise ValueError(f"share: expected between 0 and 1, found {share}")
         roots = _roots(tuple(wavelength.double().tolist())).to(wavelength.device)
-        return cls(roots, torch.tensor(SIZES, dtype=torch.float64, device=roots.device) ** 2, share)
+        variances = torch.tensor(SIZES, dtype=torch.float64, device=roots.device) ** 2
+        return cls(roots, variances, share, None if weights is None else variances.new_tensor(weights))
 
     @classmethod
     def none(cls, mean: Tensor) -> "Surprise":
@@ -50,10 +54,19 @@ class Surprise:
 
     def beside(self, weights: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Roots, all or none, and log weights (L, J) of the residuals beside each of the components of ``weights``."""
-        chosen, count = self.scales(len(weights)), len(self.roots) * len(self.variances)
-        log_weights = (self.share * weights / weights[list(chosen)].sum() / max(count, 1)).log()
-        roots = [self.roots if k in chosen else self.roots[:0] for k in range(len(weights))]
-        return [(r, one.expand(len(r), len(self.variances))) for r, one in zip(roots, log_weights, strict=True)]
+        chosen = self.scales(len(weights))
+        log_weights = (self.share * weights / weights[list(chosen)].sum()).log()
+        own = self.every_weight().log()
+        return [
+            (self.roots, one + own) if k in chosen else (self.roots[:0], own[:0]) for k, one in enumerate(log_weights)
+        ]
+
+    def every_weight(self) -> Tensor:
+        """``weights`` (L, J), also where they are alike."""
+        if self.weights is not None:
+            return self.weights
+        shape = len(self.roots), len(self.variances)
+        return self.variances.new_full(shape, 1.0 / max(shape[0] * shape[1], 1))
 
 
 @dataclass

@@ -13,6 +13,7 @@ from spectrum_scenes import CHANNELS, WAVELENGTH, config, features, fits, prepar
 from torch import Tensor
 
 from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.prediction.adaptation import _learn_weights
 from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior
 from modeling_ariel.spectrum_prior import MIXTURE, SpectrumPrior
@@ -27,6 +28,13 @@ def surprised(known: SpectrumPrior | None = None, wavelength: Tensor | None = No
     return replace(known or prior(), surprise=Surprise.of(axis))
 
 
+def uneven() -> SpectrumPrior:
+    """Residuals of which some lengths and sizes are more usual."""
+    weights = torch.arange(1.0, 1.0 + len(LENGTHS) * len(SIZES)).reshape(len(LENGTHS), len(SIZES))
+    surprise = Surprise.of(torch.as_tensor(WAVELENGTH), SHARE, (weights / weights.sum()).tolist())
+    return replace(prior(), surprise=surprise)
+
+
 def spelled_out(known: SpectrumPrior) -> SpectrumPrior:
     """The same mixture, a covariance for each component."""
     surprise = known.surprise
@@ -34,10 +42,10 @@ def spelled_out(known: SpectrumPrior) -> SpectrumPrior:
     weights, covariances = [*(known.weights * (1 - SHARE))], [*known.covariances]
     chosen = [k for k in range(len(known.weights)) if k in Surprise.scales(len(known.weights))]
     for k in chosen:
-        for root in surprise.roots:
-            for size in SIZES:
+        for root, of_length in zip(surprise.roots, surprise.every_weight(), strict=True):
+            for size, of_size in zip(SIZES, of_length, strict=True):
                 share = SHARE * known.weights[k] / known.weights[chosen].sum()
-                weights.append(share / (len(SIZES) * len(LENGTHS)))
+                weights.append(share * of_size)
                 covariances.append(known.covariances[k] + size**2 * root @ root.T)
     return SpectrumPrior(known.mean, torch.stack(covariances), torch.stack(weights))
 
@@ -73,16 +81,21 @@ def inside(z: Tensor) -> float:
     return float((z.abs() < 1.6449).double().mean())
 
 
-def test_all_posteriors_are_those_of_the_mixture_spelled_out() -> None:
+@pytest.mark.parametrize("known", [surprised(), uneven()], ids=["all alike", "some more usual"])
+def test_all_posteriors_are_those_of_the_mixture_spelled_out(known: SpectrumPrior) -> None:
     depth, covariance = measured()
-    expected, spread = spelled_out(surprised()).posterior(depth, covariance)
+    expected, spread = spelled_out(known).posterior(depth, covariance)
     sigma = spread.diagonal(dim1=1, dim2=2).sqrt()
-    mean, found = surprised().posterior(depth, covariance)
+    mean, found = known.posterior(depth, covariance)
     torch.testing.assert_close(mean, expected, rtol=1e-7, atol=0)
     assert float(((found - spread) / (sigma[:, :, None] * sigma[:, None])).abs().max()) < 1e-6
     for dtype, tolerance in ((torch.float64, 1e-6), (torch.float32, 1e-3)):
-        quick = VisitPosterior.prepare(ScaleMixture.of(surprised(), MIXTURE), covariance).to(dtype)
+        quick = VisitPosterior.prepare(ScaleMixture.of(known, MIXTURE), covariance).to(dtype)
         mean, found, share = quick(depth)
+        own, others = quick.shares(depth)
+        torch.testing.assert_close(own, share)
+        assert others.shape == (4, len(LENGTHS), len(SIZES))
+        torch.testing.assert_close(own.sum(1) + others.sum((1, 2)), torch.ones(4).double())
         assert float(((mean - expected) / sigma).abs().max()) < tolerance
         torch.testing.assert_close(found, sigma, rtol=tolerance, atol=0)
         assert share.shape == (4, len(MIXTURE))
@@ -134,13 +147,15 @@ def test_residuals_correlate_as_matern_says_and_the_photometers_is_its_own_over_
 
 def test_it_is_saved_with_a_prior_and_older_files_know_of_none(tmp_path: Path) -> None:
     depth, covariance = measured()
-    surprised().save(tmp_path / "prior.safetensors")
+    uneven().save(tmp_path / "prior.safetensors")
     loaded = SpectrumPrior.load(tmp_path / "prior.safetensors")
-    for found, expected in zip(
-        loaded.posterior(depth, covariance), surprised().posterior(depth, covariance), strict=True
-    ):
+    for found, expected in zip(loaded.posterior(depth, covariance), uneven().posterior(depth, covariance), strict=True):
         assert torch.equal(found, expected)
     tensors = load_file(tmp_path / "prior.safetensors")
+    older = {name: tensor for name, tensor in tensors.items() if name != "surprise_weights"}
+    save_file(older, tmp_path / "alike.safetensors")
+    found = SpectrumPrior.load(tmp_path / "alike.safetensors").posterior(depth, covariance)[0]
+    assert torch.equal(found, surprised().posterior(depth, covariance)[0])
     older = {name: tensor for name, tensor in tensors.items() if not name.startswith("surprise")}
     save_file(older, tmp_path / "older.safetensors")
     assert SpectrumPrior.load(tmp_path / "older.safetensors").surprise is None
@@ -161,7 +176,7 @@ def test_a_model_has_as_much_as_its_config_says_and_keeps_it(tmp_path: Path) -> 
 
 def test_the_released_checkpoint_has_it_and_a_config_of_before_has_none() -> None:
     model = ArielForSpectrumPrediction.from_pretrained(RELEASED)
-    assert model.config.prior_surprise == SHARE
+    assert model.config.prior_surprise == 0.2  # it is made for elsewhere
     older = {name: value for name, value in model.config.to_dict().items() if name != "prior_surprise"}
     assert type(model.config).from_dict(older).prior_surprise == 0.0
 
@@ -189,3 +204,33 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
         Surprise.of(GRID, share)
     with pytest.raises(Exception, match="prior_surprise: expected 0 to 1"):
         config(prior_surprise=share)
+
+
+@pytest.mark.parametrize(("size", "low", "high"), [(0.0, 0.0, 0.1), (6e-4, 0.5, 1.0)], ids=["home", "elsewhere"])
+def test_how_often_spectra_surprise_is_learned_without_their_truth(size: float, low: float, high: float) -> None:
+    draw = torch.Generator().manual_seed(4)
+    model = spectrum_model(stirred=0.0, prior_surprise=SHARE)
+    surprise, covariance = model.physics.spectrum_prior().surprise, fits().covariance[0]
+    assert surprise is not None
+    known, planets = model.physics.spectrum_prior().prior(), []
+    for _ in range(60):
+        normal = torch.randn(CHANNELS, generator=draw, dtype=torch.float64)
+        spectrum = known.mean + torch.linalg.cholesky(known.covariances[2]) @ normal
+        normal = torch.randn(surprise.roots.shape[-1], generator=draw, dtype=torch.float64)
+        spectrum = spectrum + size * surprise.roots[1] @ normal
+        error = torch.linalg.cholesky(covariance) @ torch.randn(CHANNELS, generator=draw, dtype=torch.float64)
+        planets.append(replace(fits().select(torch.tensor([0])), depth=(spectrum + error)[None]))
+    found = _learn_weights(model.physics, planets)
+    assert low < model.config.prior_surprise < high
+    assert found["surprise"] == model.config.prior_surprise
+    weights = torch.tensor(found["surprise_weights"])
+    torch.testing.assert_close(weights.sum(), torch.tensor(1.0))
+    if size:
+        assert divmod(int(weights.argmax()), len(SIZES)) == (1, SIZES.index(size))
+    assert float(model.physics.prior_weights.sum()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_weights_of_other_lengths_or_sizes_are_refused() -> None:
+    for rows in ([[0.5, 0.5]], [[0.0] * len(SIZES)] * len(LENGTHS)):
+        with pytest.raises(Exception, match="prior_surprise_weights: expected 3 x 4 numbers above 0"):
+            config(prior_surprise_weights=rows)

@@ -30,6 +30,7 @@ from modeling_ariel.physics import ArielPhysics, fit_inputs
 from modeling_ariel.populations import Population
 from modeling_ariel.retrieval import ClassicalFit, concatenate, without_curves
 from modeling_ariel.status import OK, TRUSTED, counted
+from modeling_ariel.surprise import Surprise
 from modeling_ariel.telescope import Telescope
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def learn(
         "status": {state: states.count(state) for state in sorted(set(states))},
         "telescope": telescope.to_dict(),
         "populations": populations,
-        "prior_weights": weights,
+        **weights,
     }
 
 
@@ -171,18 +172,35 @@ def _learn_populations(physics: ArielPhysics, fits: ClassicalFit) -> dict[str, i
     return learned
 
 
-def _learn_weights(physics: ArielPhysics, planets: list[ClassicalFit]) -> list[float]:
-    """Weights of the prior's scales, by expectation and maximisation on the planets' evidence."""
-    before = physics.prior_weights.double()
+def _learn_weights(physics: ArielPhysics, planets: list[ClassicalFit]) -> dict[str, Any]:
+    """How often spectra are of each of the prior's scales, or surprise it, by expectation and maximisation.
+
+    By the planets' evidence; what the checkpoint says counts as some planets more. Returns what is in its config and
+    buffers then.
+    """
+    prior = physics.spectrum_prior()
+    surprise = prior.surprise or Surprise.none(prior.mean)
+    before = torch.cat([(1.0 - surprise.share) * prior.weights, (surprise.share * surprise.every_weight()).flatten()])
     if planets:
-        populations, shares = physics.populations(), []
+        populations, likelihoods = physics.populations(), []
         for fits in planets:
             found = physics.of_planet(fits.select(torch.tensor(counted(fits.status))), populations)
-            shares.append(physics.posterior(found.covariance[None])(found.depth[None])[2][0])
-        likelihood, weights = torch.stack(shares) / before, before
+            own, others = physics.posterior(found.covariance[None]).shares(found.depth[None])
+            likelihoods.append(torch.cat([own[0], others.flatten()]) / before)
+        likelihood, weights = torch.stack(likelihoods), before
         for _ in range(_ROUNDS):
             share = likelihood * weights
             share = share / share.sum(-1, keepdim=True)
             weights = (share.sum(0) + _PLANETS_BEFORE * before) / (len(share) + _PLANETS_BEFORE)
-        physics.prior_weights.copy_(weights)
-    return [float(weight) for weight in physics.prior_weights]
+        own, others = weights[: len(prior.weights)], weights[len(prior.weights) :]
+        physics.prior_weights.copy_(own / own.sum())
+        if len(others):
+            physics.config.prior_surprise = float(others.sum())
+            physics.config.prior_surprise_weights = (
+                (others / others.sum()).reshape(surprise.every_weight().shape).tolist()
+            )
+    return {
+        "prior_weights": physics.prior_weights.tolist(),
+        "surprise": physics.config.prior_surprise,
+        "surprise_weights": physics.config.prior_surprise_weights,
+    }

@@ -330,6 +330,8 @@ def _open_model(
 ) -> ArielForSpectrumPrediction:
     """The model that training starts from; a new one's scale of depths is that of ``truths`` (P, C)."""
     changes: dict[str, Any] = {"physics": options.physics, "loss": options.loss, "prior_surprise": options.surprise}
+    if options.prior != "checkpoint":
+        changes["prior_surprise_weights"] = None  # were learned beside another prior
     if truths is not None and base is None:
         changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
     changes |= settings_of(options.settings or ())
