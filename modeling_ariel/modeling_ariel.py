@@ -372,7 +372,8 @@ class ArielForSpectrumPrediction(ArielPreTrainedModel):
             return mean, (config.depth_scale * torch.exp(limit * torch.tanh(log_scale / limit))).clamp_min(floor)
         lost = classical.depth_sigma.amin(-1, keepdim=True) > _LOST  # training shows no such planet
         shift, log_scale = shift.masked_fill(lost, 0.0), log_scale.masked_fill(lost, 0.0)
-        kept = kept_share(distance)[:, None] * classical.share.sum(-1, keepdim=True)  # less of what surprises the prior
+        usual = (classical.share.sum(-1, keepdim=True) / (1.0 - config.prior_surprise)).clamp_max(1.0)
+        kept = kept_share(distance)[:, None] * usual  # less where evidence makes surprise likelier than it was
         shift, log_scale = shift * kept, log_scale * kept
         limit = config.max_log_scale
         sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))

@@ -176,7 +176,7 @@ def test_a_model_has_as_much_as_its_config_says_and_keeps_it(tmp_path: Path) -> 
 
 def test_the_released_checkpoint_has_it_and_a_config_of_before_has_none() -> None:
     model = ArielForSpectrumPrediction.from_pretrained(RELEASED)
-    assert model.config.prior_surprise == 0.2  # it is made for elsewhere
+    assert model.config.prior_surprise == 0.5  # it is made for elsewhere
     older = {name: value for name, value in model.config.to_dict().items() if name != "prior_surprise"}
     assert type(model.config).from_dict(older).prior_surprise == 0.0
 
@@ -191,6 +191,10 @@ def test_a_network_corrects_as_much_as_the_prior_is_not_surprised() -> None:
         return float(moved.abs().max() + (found.sigma / batch["classical_sigma"]).log().abs().max())
 
     assert shift(1.0) > 0.01
+    assert shift(1e-6) < 1e-4
+    half = shift(0.5)
+    model.config.prior_surprise = 0.5
+    assert shift(0.5) == pytest.approx(2.0 * half, rel=0.05)  # as much surprise as there was before any evidence
     assert shift(1e-6) < 1e-4
 
 
