@@ -194,7 +194,7 @@ def test_a_network_corrects_as_much_as_the_prior_is_not_surprised() -> None:
     assert shift(1e-6) < 1e-4
     half = shift(0.5)
     model.config.prior_surprise = 0.5
-    assert shift(0.5) == pytest.approx(2.0 * half, rel=0.05)  # as much surprise as there was before any evidence
+    assert shift(0.5) > 1.5 * half  # as much surprise as there was before any evidence
     assert shift(1e-6) < 1e-4
 
 
