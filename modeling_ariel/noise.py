@@ -14,7 +14,7 @@ it on bins: a fit that trusts what is fast more than it is worth takes a slow sw
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -35,6 +35,8 @@ _DRIFT_ORDERS = (1.0, 0.6, 0.25, 0.1, 0.1)  # the others over it, as in real whi
 WIDE_ORDERS = 3  # of the fit's own drift: their prior is wide, and they are as they are
 _SMALL = 1e-14  # variance, relative flux squared: keeps covariances invertible
 _NO_SHAPE = 1e-3  # of d ln F / d channel: less is the noise of levels in a flux that was divided by the star's
+_SOME = 3.0  # ln likelihood by which slow noise of the best size fits better than none
+_SHARED = 5.0  # ln odds from which slow noise of photometer and spectrograph is one series
 _MANY_CHANNELS, _SOME_CHANNELS = 30, 8  # from which responses to the stellar spectrum, and to wavelength, are told
 
 
@@ -139,7 +141,7 @@ def estimate_noise(
         high: (1, C, T) drift beyond WIDE_ORDERS that the fit has found under its prior ``drift_sigma`` (P,).
         prior: of slow noise, for each of KINDS.
     """
-    time, found = data.time[0], list[Series]()
+    time, found, parts = data.time[0], list[Series](), dict[str, _Slow]()
     drift = legendre(scaled_time(time[None])[0], len(_DRIFT_ORDERS))[1:].T * time.new_tensor(_DRIFT_ORDERS)
     told = torch.zeros_like(drift[0, WIDE_ORDERS:])  # in units of the drift's columns
     told[: max(len(drift_sigma) - WIDE_ORDERS, 0)] = drift_sigma[WIDE_ORDERS : len(_DRIFT_ORDERS)]
@@ -164,12 +166,13 @@ def estimate_noise(
         seen = _Projection(time, values, informed, white, taken, own, usual, cosines)
         jitter = _jitter(seen, None) if response.jitters else None
         before = prior[KINDS.index(response.kind)]
-        slow, evidence = _slow_noise(seen, jitter, before)
+        slow = _slow_noise(seen, jitter, before)
         if response.jitters:  # each again, now that the other is known
-            jitter = _jitter(seen, slow)
-            slow, evidence = _slow_noise(seen, jitter, before)
-        found.append(Series(shape, *_both(cosines, slow, jitter), response.kind, evidence))
-    return found
+            jitter = _jitter(seen, slow.covariance)
+            slow = _slow_noise(seen, jitter, before)
+        parts[response.kind] = slow
+        found.append(Series(shape, *_both(cosines, slow.covariance, jitter), response.kind, slow.told))
+    return _with_shared(found, parts, prior)
 
 
 def _with_bands(
@@ -193,6 +196,79 @@ def _both(cosines: Tensor, slow: Tensor, jitter: Tensor | None) -> tuple[Tensor 
         variance = covariance.diagonal()
     precision = torch.linalg.inv(covariance + _SMALL * torch.eye(len(covariance)).to(covariance))
     return basis, 0.5 * (precision + precision.T), float(variance.mean().sqrt())
+
+
+# --- what both detectors see ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Slow:
+    """Slow noise of a response: what it was ``seen`` in, beside which ``jitter``; its ``covariance`` (R, R), what the
+    visit ``told`` of it, and the ln ``evidence`` of what was seen.
+    """
+
+    seen: _Projection
+    jitter: Tensor | None
+    covariance: Tensor
+    told: Evidence
+    evidence: float
+
+    @property
+    def some(self) -> bool:
+        """Whether a visit says that there is any, rather than none."""
+        return float(self.told.log_likelihood[:, 0].max()) < -_SOME
+
+    def series(self, values: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
+        """Most probable slow noise (T,) in ``values`` (T,), and how much of columns ``beside`` (T, X) is in them."""
+        seen, informed = self.seen, self.seen.informed
+        root = torch.linalg.cholesky(self.covariance + _SMALL * torch.eye(len(self.covariance)).to(self.covariance))
+        noise = seen.white * torch.eye(int(informed.sum())).to(root)
+        if self.jitter is not None:
+            noise = noise + self.jitter[informed][:, informed]
+        columns = torch.cat([seen.taken, beside, seen.cosines @ root], -1)[informed]
+        weighted, own = torch.linalg.solve(noise, columns), root.shape[-1]
+        information = columns.T @ weighted
+        information[-own:, -own:] += torch.eye(own).to(root)
+        found = torch.linalg.pinv(information, hermitian=True) @ (weighted.T @ values[informed])
+        return seen.cosines @ (root @ found[-own:]), found[seen.taken.shape[-1] : -own]
+
+
+def _with_shared(found: list[Series], parts: dict[str, _Slow], prior: tuple[SlowNoise, ...]) -> list[Series]:
+    """The same where photometer and spectrograph have noise of their own; else one slow series that both answer.
+
+    An atmosphere dims all light. Two series in its place would let the detectors' depths confirm each other.
+    """
+    if not {"common", "photometer"} <= set(parts):
+        return found
+    common, photometer = parts["common"], parts["photometer"]
+    if not (common.some and photometer.some):
+        return found
+    seen, before = photometer.seen, prior[KINDS.index("photometer")]
+    series, _ = common.series(common.seen.values, seen.drift[:, :0])
+    drift, usual = torch.cat([seen.drift, series[:, None]], -1), torch.cat([seen.usual, seen.usual.new_ones(1)])
+    alike = _slow_noise(replace(seen, drift=drift, usual=usual), None, before)
+    if alike.evidence - photometer.evidence < _SHARED:
+        return found
+    gain = float(alike.series(seen.values, series[:, None])[1])
+    left = replace(
+        seen,
+        values=seen.values - gain * common.seen.values,
+        informed=seen.informed & common.seen.informed,
+        white=seen.white + gain**2 * common.seen.white,
+    )
+    own = _both(left.cosines, _slow_noise(left, None, before).covariance, None)
+    shared, result = _both(common.seen.cosines, common.covariance, None), list[Series]()
+    for one in found:
+        if one.kind == "common":
+            answer = one.response.clone()
+            answer[0] = gain
+            result.append(Series(answer, *shared, one.kind, one.evidence))
+            if common.jitter is not None:  # the spectrograph's own
+                fast = _both(common.seen.cosines, torch.zeros_like(common.covariance), common.jitter)
+                result.append(Series(one.response, *fast, one.kind, one.evidence))
+        else:
+            result.append(Series(one.response, *own, one.kind, one.evidence) if one.kind == "photometer" else one)
+    return result
 
 
 def _informed(information: Tensor) -> Tensor:
@@ -301,10 +377,8 @@ def _slow_covariances(size: int, device: torch.device) -> Tensor:
     return inverse @ torch.cat([rough, smooth]) @ inverse.T
 
 
-def _slow_noise(seen: _Projection, jitter: Tensor | None, prior: SlowNoise) -> tuple[Tensor, Evidence]:
-    """Mean covariance (R, R) of the cosines' coefficients over sizes and correlation times, and sizes of drift; and the
-    evidence that it is weighed by.
-    """
+def _slow_noise(seen: _Projection, jitter: Tensor | None, prior: SlowNoise) -> _Slow:
+    """Mean covariance of the cosines' coefficients over sizes and correlation times, and sizes of drift."""
     cosines, informed, white = seen.cosines, seen.informed, seen.white
     size, device = cosines.shape[-1], cosines.device
     frame, scale = torch.linalg.qr(cosines[informed])
@@ -326,4 +400,5 @@ def _slow_noise(seen: _Projection, jitter: Tensor | None, prior: SlowNoise) -> t
     noise = torch.einsum("srl,r,lij->ij", weight, sizes**2, slow)
     along = torch.linalg.pinv(cosines) @ seen.drift
     covariance = noise + (weight.sum((1, 2)) * drifts**2).sum() * along @ along.T
-    return covariance, Evidence((log_likelihood - log_likelihood.max()).float().cpu().numpy(), first)
+    told = Evidence((log_likelihood - log_likelihood.max()).float().cpu().numpy(), first)
+    return _Slow(seen, jitter, covariance, told, float(torch.logsumexp(log_weight.flatten(), 0)))

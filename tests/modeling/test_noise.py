@@ -74,6 +74,30 @@ def test_errors_know_slow_noise_wherever_it_is(
     assert 0.4 < spread(aware, direction) < 1.5
 
 
+def in_both(rng: np.random.Generator) -> np.ndarray:
+    """Of an atmosphere: one series in all channels."""
+    return np.outer(5e-4 * slow_series(rng, 0.5), np.r_[0.9, np.ones(40)])
+
+
+def in_each(rng: np.random.Generator) -> np.ndarray:
+    """As large, but of each detector by itself."""
+    airs, fgs1 = (5e-4 * slow_series(rng, 0.5) for _ in range(2))
+    return np.outer(airs, np.r_[0.0, np.ones(40)]) + np.outer(fgs1, np.r_[0.9, np.zeros(40)])
+
+
+@pytest.mark.parametrize(("spoil", "shared"), [(in_both, True), (in_each, False)], ids=["one series", "two series"])
+def test_noise_that_both_detectors_see_makes_their_depths_no_two_witnesses(
+    spoil: Callable[[np.random.Generator], np.ndarray], shared: bool
+) -> None:
+    found = fit(spoiled(spoil), SCENE.wavelength)
+    covariance = found.covariance.numpy()
+    together = covariance[:, 0] @ MEAN
+    apart = np.sqrt(covariance[:, 0, 0] * np.einsum("c,bcd,d->b", MEAN, covariance, MEAN))
+    assert np.median(together / apart) > 0.6 if shared else np.median(together / apart) < 0.3
+    for direction in (MEAN, FGS1, MEAN + FGS1, MEAN - FGS1):
+        assert 0.4 < spread(found, direction) < 1.5
+
+
 def test_quiet_visits_pay_little_for_the_doubt() -> None:
     batch = SCENE.batch(VISITS)
     unaware, aware = fit(batch, SCENE.wavelength, FitSettings(jitter=False)), fit(batch, SCENE.wavelength)
