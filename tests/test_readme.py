@@ -35,7 +35,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 README, LOADING = REPOSITORY / "README.md", REPOSITORY / "docs/loading.md"
 BLOCKS = code_blocks(README.read_text())
 SMALL = {
-    "ariel simulate curves": "--planets 10 --bins 60",
+    "ariel simulate curves": "--planets 10 --test-planets 2 --bins 60",
+    "ariel adapt curves": "--workers 1",
     "accelerate launch scripts/finetune.py": "--steps 2 --batch-size 2 --draws 1 --fold 0 --validation 0.7 "
     "--prior checkpoint --tracker none",
 }
