@@ -114,6 +114,7 @@ class Bench:
             rows[f"adapted, {name}"] = self.zero_shot(f"{folder}-adapted", adapted)
             count = seeds if name.startswith("without") else 1
             runs = [self.folds(f"{folder}-tuned-{seed}", adapted, "--seed", seed) for seed in range(count)]
+            rows[f"physics alone, telescope adapted, {name}"] = runs[0]["classical"]
             rows[f"adapted and fine-tuned, {name}"] = merged(runs)
         rows["limit, free drift, with the fine-tuned prior and network"] = self.limit(self.out / "simulated-tuned-0")
         return rows

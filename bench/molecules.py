@@ -18,6 +18,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+import yaml
 from models import CONFIGS, REPOSITORY, Bench, finished
 from numpy.typing import NDArray
 
@@ -39,7 +40,6 @@ Array = NDArray[np.float64]
 # rms [um].
 BANDS = {"CH4": (3.15, 3.55), "H2O": (2.50, 2.90), "CO2": (2.65, 2.86), "CO": (2.30, 2.45), "NH3": (2.90, 3.10)}
 USUAL, FEW = ("CH4", "H2O", "CO2"), (10, 50, 400)  # molecules; numbers of labels
-SURPRISE = 0.5  # of the classical prior, as in configs/simulated.yaml
 TRAINED_SEED, JUDGED_SEED, PRIOR_SEED = 2026, 5_000_000, 1
 _DRAWN, _MOST_DRAWN = 1000, 100_000  # planets drawn at a time, and before it is given up
 
@@ -144,7 +144,8 @@ class HeldOut:
         """Predictions of the fit with a prior of the ``known`` spectra (N, C), which lack the molecule."""
         prior, path = self.folder / "prior.safetensors", self.folder / "classical.parquet"
         if not prior.exists():
-            surprise = Surprise.of(torch.as_tensor(wavelengths_um()), SURPRISE)
+            share = yaml.safe_load((CONFIGS / "simulated.yaml").read_text(encoding="utf-8"))["surprise"]
+            surprise = Surprise.of(torch.as_tensor(wavelengths_um()), share)
             SpectrumPrior.fit(torch.as_tensor(known), MIXTURE, surprise).save(prior)
         self.bench.once(path, "retrieve", self.curves, "--split", "test", "--prior", prior, "--out", path)
         return path

@@ -218,8 +218,8 @@ class _Slow:
         """Whether a visit says that there is any, rather than none."""
         return float(self.told.log_likelihood[:, 0].max()) < -_SOME
 
-    def series(self, values: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
-        """Most probable slow noise (T,) in ``values`` (T,), and how much of columns ``beside`` (T, X) is in them."""
+    def series(self, beside: Tensor) -> tuple[Tensor, Tensor]:
+        """Most probable slow noise (T,), and how much of columns ``beside`` (T, X) there is in what was seen."""
         seen, informed = self.seen, self.seen.informed
         root = torch.linalg.cholesky(self.covariance + _SMALL * torch.eye(len(self.covariance)).to(self.covariance))
         noise = seen.white * torch.eye(int(informed.sum())).to(root)
@@ -229,7 +229,7 @@ class _Slow:
         weighted, own = torch.linalg.solve(noise, columns), root.shape[-1]
         information = columns.T @ weighted
         information[-own:, -own:] += torch.eye(own).to(root)
-        found = torch.linalg.pinv(information, hermitian=True) @ (weighted.T @ values[informed])
+        found = torch.linalg.pinv(information, hermitian=True) @ (weighted.T @ seen.values[informed])
         return seen.cosines @ (root @ found[-own:]), found[seen.taken.shape[-1] : -own]
 
 
@@ -244,12 +244,12 @@ def _with_shared(found: list[Series], parts: dict[str, _Slow], prior: tuple[Slow
     if not (common.some and photometer.some):
         return found
     seen, before = photometer.seen, prior[KINDS.index("photometer")]
-    series, _ = common.series(common.seen.values, seen.drift[:, :0])
+    series, _ = common.series(seen.drift[:, :0])
     drift, usual = torch.cat([seen.drift, series[:, None]], -1), torch.cat([seen.usual, seen.usual.new_ones(1)])
     alike = _slow_noise(replace(seen, drift=drift, usual=usual), None, before)
     if alike.evidence - photometer.evidence < _SHARED:
         return found
-    gain = float(alike.series(seen.values, series[:, None])[1])
+    gain = float(alike.series(series[:, None])[1])
     left = replace(
         seen,
         values=seen.values - gain * common.seen.values,

@@ -110,7 +110,7 @@ class SpectrumPrior:
         if self.surprise is not None:
             scalar["surprise_share"] = self.surprise.share
             tensors |= {"surprise_roots": self.surprise.roots, "surprise_variances": self.surprise.variances}
-            tensors["surprise_weights"] = self.surprise.every_weight()
+            tensors["surprise_weights"] = self.surprise.weights
         tensors |= {name: torch.tensor([value], dtype=torch.float64) for name, value in scalar.items()}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path))
 
@@ -122,9 +122,9 @@ class SpectrumPrior:
             surprise = None
             if "surprise_share" in tensors:
                 share = float(tensors["surprise_share"])
-                surprise = Surprise(
-                    tensors["surprise_roots"], tensors["surprise_variances"], share, tensors.get("surprise_weights")
-                )
+                roots, variances = tensors["surprise_roots"], tensors["surprise_variances"]
+                weights = tensors.get("surprise_weights", Surprise.alike(roots, variances))  # older files have none
+                surprise = Surprise(roots, variances, share, weights)
             mean, covariances, weights = (tensors[name] for name in ("mean", "covariances", "weights"))
             return cls(mean, covariances, weights, float(tensors["sigma_factor"]), surprise)
         except (SafetensorError, KeyError) as error:

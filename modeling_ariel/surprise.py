@@ -23,29 +23,38 @@ _MODES = 48  # 97 % of the shortest length's variance over the 283 channels
 class Surprise:
     """``share`` of the prior's weight, over L lengths, of correlation ``roots`` roots^T (L, C, R), and J sizes.
 
-    ``variances`` (J,) are r^2 [depth^2]; ``weights`` (L, J) of them all, summing to 1, are alike where left out.
+    ``variances`` (J,) are r^2 [depth^2]; ``weights`` (L, J) of them all sum to 1.
     """
 
     roots: Tensor
     variances: Tensor
     share: float
-    weights: Tensor | None = None
+    weights: Tensor
 
     @classmethod
     def of(
         cls, wavelength: Tensor, share: float = SHARE, weights: Sequence[Sequence[float]] | None = None
     ) -> "Surprise":
-        """For channels at ``wavelength`` (C,) [um]; ValueError for a ``share`` that is not between 0 and 1."""
+        """For channels at ``wavelength`` (C,) [um], without ``weights`` all of them alike.
+
+        ValueError for a ``share`` that is not between 0 and 1.
+        """
         if not 0.0 < share < 1.0:
             raise ValueError(f"share: expected between 0 and 1, found {share}")
         roots = _roots(tuple(wavelength.double().tolist())).to(wavelength.device)
         variances = torch.tensor(SIZES, dtype=torch.float64, device=roots.device) ** 2
-        return cls(roots, variances, share, None if weights is None else variances.new_tensor(weights))
+        alike = cls.alike(roots, variances)
+        return cls(roots, variances, share, alike if weights is None else alike.new_tensor(weights))
 
     @classmethod
     def none(cls, mean: Tensor) -> "Surprise":
         """No residuals about spectra ``mean`` (C,)."""
-        return cls(mean.new_zeros(0, len(mean), 1), mean.new_zeros(1), 0.0)
+        return cls(mean.new_zeros(0, len(mean), 1), mean.new_zeros(1), 0.0, mean.new_zeros(0, 1))
+
+    @staticmethod
+    def alike(roots: Tensor, variances: Tensor) -> Tensor:
+        """``weights`` where no length or size is likelier than another."""
+        return variances.new_full((len(roots), len(variances)), 1.0 / (len(roots) * len(variances)))
 
     @staticmethod
     def scales(components: int) -> range:
@@ -56,17 +65,10 @@ class Surprise:
         """Roots, all or none, and log weights (L, J) of the residuals beside each of the components of ``weights``."""
         chosen = self.scales(len(weights))
         log_weights = (self.share * weights / weights[list(chosen)].sum()).log()
-        own = self.every_weight().log()
+        own = self.weights.log()
         return [
             (self.roots, one + own) if k in chosen else (self.roots[:0], own[:0]) for k, one in enumerate(log_weights)
         ]
-
-    def every_weight(self) -> Tensor:
-        """``weights`` (L, J), also where they are alike."""
-        if self.weights is not None:
-            return self.weights
-        shape = len(self.roots), len(self.variances)
-        return self.variances.new_full(shape, 1.0 / max(shape[0] * shape[1], 1))
 
 
 @dataclass

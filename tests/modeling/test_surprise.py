@@ -42,7 +42,7 @@ def spelled_out(known: SpectrumPrior) -> SpectrumPrior:
     weights, covariances = [*(known.weights * (1 - SHARE))], [*known.covariances]
     chosen = [k for k in range(len(known.weights)) if k in Surprise.scales(len(known.weights))]
     for k in chosen:
-        for root, of_length in zip(surprise.roots, surprise.every_weight(), strict=True):
+        for root, of_length in zip(surprise.roots, surprise.weights, strict=True):
             for size, of_size in zip(SIZES, of_length, strict=True):
                 share = SHARE * known.weights[k] / known.weights[chosen].sum()
                 weights.append(share * of_size)

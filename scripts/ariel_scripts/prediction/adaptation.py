@@ -180,7 +180,7 @@ def _learn_weights(physics: ArielPhysics, planets: list[ClassicalFit]) -> dict[s
     """
     prior = physics.spectrum_prior()
     surprise = prior.surprise or Surprise.none(prior.mean)
-    before = torch.cat([(1.0 - surprise.share) * prior.weights, (surprise.share * surprise.every_weight()).flatten()])
+    before = torch.cat([(1.0 - surprise.share) * prior.weights, (surprise.share * surprise.weights).flatten()])
     if planets:
         populations, likelihoods = physics.populations(), []
         for fits in planets:
@@ -196,9 +196,7 @@ def _learn_weights(physics: ArielPhysics, planets: list[ClassicalFit]) -> dict[s
         physics.prior_weights.copy_(own / own.sum())
         if len(others):
             physics.config.prior_surprise = float(others.sum())
-            physics.config.prior_surprise_weights = (
-                (others / others.sum()).reshape(surprise.every_weight().shape).tolist()
-            )
+            physics.config.prior_surprise_weights = (others / others.sum()).reshape(surprise.weights.shape).tolist()
     return {
         "prior_weights": physics.prior_weights.tolist(),
         "surprise": physics.config.prior_surprise,
