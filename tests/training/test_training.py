@@ -16,11 +16,12 @@ import torch
 import typer
 from labelled_planets import SMALL, Line, Points, judge, planets, save_line
 from safetensors.torch import load_file
+from tiny_models import save_model
 from typer.testing import CliRunner, Result
 
 from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands import finetune, pretrain
-from ariel_scripts.opening.hub import Located
+from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.opening.provenance import Origin, fingerprint
 from ariel_scripts.options.fields import options_of, parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
@@ -36,7 +37,7 @@ from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.predictions import read_predictions
-from modeling_ariel.surprise import Surprise
+from modeling_ariel.surprise import LENGTHS, SIZES, Surprise
 
 LOOP = LoopSettings(
     steps=12, batch_size=8, learning_rate=0.05, evaluate_every=4, objective="error", sign=-1, tracker="none", keep=2
@@ -271,6 +272,26 @@ def test_few_planets_keep_the_checkpoints_prior(caplog: pytest.LogCaptureFixture
         priors = make_priors("training", "training", truths, fold, 4, kept, SimulatedSpectra("2024"), 0)
     assert priors.final is kept
     assert "too few for a prior over spectra" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("count", "changes", "share", "weights"),
+    [
+        (20, {}, 0.3, "learned"),
+        (60, {}, 0.05, None),
+        (60, {"prior": "checkpoint"}, 0.3, "learned"),
+        (20, {"surprise": 0.2}, 0.2, "learned"),
+    ],
+)
+def test_a_prior_that_is_kept_keeps_its_share_for_surprise(
+    tmp_path: Path, count: int, changes: dict[str, Any], share: float, weights: str | None
+) -> None:
+    learned = [[float(1 + row + column) for column in range(len(SIZES))] for row in range(len(LENGTHS))]
+    save_model(tmp_path, prior_surprise=0.3, prior_surprise_weights=learned)
+    fold = make_folds(range(count), 2, "0", None, 0.2, 0)[0]
+    opened = finetuning._open_model(options(settings=None, **changes), locate_model(str(tmp_path)), None, fold)
+    assert opened.config.prior_surprise == share
+    assert opened.config.prior_surprise_weights == (learned if weights else None)
 
 
 # --- fine-tuning ---------------------------------------------------------------------------------------------------

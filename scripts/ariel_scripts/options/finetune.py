@@ -58,7 +58,10 @@ class FinetuneOptions:
         0.15
     )
     prior: Annotated[str, typer.Option(help="Over spectra: training, simulated, or checkpoint.")] = "training"
-    surprise: Annotated[float, typer.Option(min=0.0, help="Its share for spectra unlike what it learned.")] = 0.05
+    surprise: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Its share for spectra unlike what it learned; else 0.05, or the checkpoint's own."),
+    ] = None
     spectra: Annotated[str, typer.Option(help="Spectra swapped in: training or simulated.")] = "training"
     population: Annotated[str, typer.Option(help="Of simulated spectra and planets: 2024, 2025 or both.")] = "2024"
     population_width: Annotated[

@@ -26,7 +26,7 @@ from ariel_scripts.training.augmentation import Augmentation
 from ariel_scripts.training.checkpoints import RunFolder
 from ariel_scripts.training.examples import SimulatedCurves
 from ariel_scripts.training.fits import fitted
-from ariel_scripts.training.folds import Fold, SimulatedSpectra, make_folds, make_priors
+from ariel_scripts.training.folds import Fold, SimulatedSpectra, keeps_prior, make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, seed_step, start_processes, train
 from ariel_scripts.training.planets import Planets, read_planets
 from ariel_scripts.training.run_setup import (
@@ -55,6 +55,7 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 SHARE_2025 = {"2024": 0.0, "2025": 1.0, "both": 0.5}
+SURPRISE = 0.05  # of a learned prior, for spectra unlike those that it learned from
 JUDGED = 64  # simulated light curves on which a model is judged
 
 
@@ -100,7 +101,7 @@ def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located |
         options.fold_seed,
     )
     origin = Origin.of_dataset(dataset, options.split, curves.unique("layout"), base)
-    model = _open_model(options, base, wavelength)  # checks its options
+    model = _open_model(options, base, wavelength, folds[0])  # checks its options
     _log_plan(folds, model, loop)
     if options.loop.dry_run:
         return
@@ -168,7 +169,7 @@ def train_fold(
     if options.loop.restart and is_main_process():
         RunFolder(out).clear()
     truths = np.stack([data.truths[planet] for planet in fold.train])
-    model = _open_model(options, data.origin.base, data.wavelength, truths)
+    model = _open_model(options, data.origin.base, data.wavelength, fold, truths)
     own = _fold_data(options, fold, data, model)
     learned = learn_populations(model, own, options.population_width)
     run = prepare_fold(model, own, _augmentation(options), data.extractor.clip, loop.seed)
@@ -326,12 +327,16 @@ def _open_model(
     options: FinetuneOptions,
     base: Located | None,
     wavelength: list[float] | None,
+    fold: Fold | None = None,
     truths: Array | None = None,
 ) -> ArielForSpectrumPrediction:
     """The model that training starts from; a new one's scale of depths is that of ``truths`` (P, C)."""
-    changes: dict[str, Any] = {"physics": options.physics, "loss": options.loss, "prior_surprise": options.surprise}
-    if options.prior != "checkpoint":
+    changes: dict[str, Any] = {"physics": options.physics, "loss": options.loss}
+    kept = base is not None and fold is not None and keeps_prior(options.prior, fold)
+    if not kept:
         changes["prior_surprise_weights"] = None  # were learned beside another prior
+    if options.surprise is not None or not kept:
+        changes["prior_surprise"] = SURPRISE if options.surprise is None else options.surprise
     if truths is not None and base is None:
         changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
     changes |= settings_of(options.settings or ())

@@ -170,7 +170,6 @@ def make_priors(
     ):
         if value not in allowed:
             raise ValueError(f"{name}: expected one of {', '.join(allowed)}, found {value!r}")
-    surprise = kept.surprise
     group = _groups(fold.train, groups if prior == "training" else 0, seed)
     by_group = {g: [p for p, own in zip(fold.train, group, strict=True) if own == g] for g in sorted(set(group))}
     if spectra == "simulated":
@@ -180,8 +179,8 @@ def make_priors(
         pools = {g: SpectrumPool(np.stack([truths[p] for p in members])) for g, members in by_group.items()}
     swapped = [pools[g] for g in group]
     if prior == "simulated":
-        kept = learned_prior(simulated.draw(2000, seed + 1), surprise)
-    if prior != "training" or len(fold.train) < FEWEST_FOR_PRIOR:
+        kept = learned_prior(simulated.draw(2000, seed + 1), kept.surprise)
+    if prior != "training" or keeps_prior(prior, fold):
         if prior == "training":
             logger.warning(
                 "%d planets are too few for a prior over spectra (%d): the checkpoint's is kept",
@@ -191,10 +190,15 @@ def make_priors(
         return Priors([kept] * len(fold.train), kept, kept, swapped)
 
     def learn(planets: Sequence[int]) -> ScaleMixture:
-        return learned_prior(np.stack([truths[planet] for planet in planets]), surprise)
+        return learned_prior(np.stack([truths[planet] for planet in planets]), kept.surprise)
 
     without = {g: learn([p for p in fold.train if p not in set(by_group[g])] or fold.train) for g in by_group}
     return Priors([without[g] for g in group], learn(fold.train), learn([*fold.train, *fold.validation]), swapped)
+
+
+def keeps_prior(prior: str, fold: Fold) -> bool:
+    """Whether the checkpoint's prior stays: it is asked for, or there are too few planets to learn one."""
+    return prior == "checkpoint" or (prior == "training" and len(fold.train) < FEWEST_FOR_PRIOR)
 
 
 def _groups(planets: Sequence[int], groups: int, seed: int) -> list[int]:
