@@ -34,7 +34,7 @@ class ArielSpectrumOutput(ModelOutput):
     ``mean``, ``sigma`` (P, C) transit depth (Rp/Rs)^2 and its 1 sigma; ``log_likelihood`` (P,) of the labels, summed
     over channels; ``covariance_factor`` (P, C, R), so that F F' is near the covariance; ``classical_mean``,
     ``classical_sigma`` (P, C) before the network; ``distance`` (P,) from training, 1 at its edge;
-    ``status`` of each planet's fit, and ``notes`` that say why.
+    ``status`` of each planet's fit, and ``notes`` that say why; ``maps``, what a network shows of how it came about.
     """
 
     loss: Tensor | None = None
@@ -47,5 +47,6 @@ class ArielSpectrumOutput(ModelOutput):
     distance: Tensor | None = None
     status: list[str] | None = None
     notes: list[str] | None = None
+    maps: dict[str, Tensor] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

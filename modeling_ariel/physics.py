@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from .columns import STAR_COLUMNS, STAR_IN_FIT
-from .configuration_ariel import ArielConfig
 from .joint_fit import FitSettings
 from .populations import DOUBT, Population, doubted, planet_depths, unlike_note, visit_posteriors
 from .posterior import ScaleMixture, VisitPosterior
 from .retrieval import ClassicalFit, fit
 from .shared_parameters import GROUPS, Shared, shared_groups
+from .spectrum_config import ArielSpectrumConfig
 from .status import DOUBTFUL, OK, best_status, counted, planet_note
 from .surprise import Surprise
 from .telescope import Telescope
@@ -92,7 +92,7 @@ class ArielPhysics(nn.Module):
     population_b_sigma: Tensor
     population_shares: Tensor
 
-    def __init__(self, config: ArielConfig):
+    def __init__(self, config: ArielSpectrumConfig):
         super().__init__()
         channels, shared, components = config.n_channels, config.n_shared, config.prior_components
         shapes = {

@@ -42,10 +42,10 @@ PIPELINE = {"frames.py", "pipeline_ariel.py"}  # what no auto class needs
 SOURCES = PIPELINE | {
     f"{name}.py"
     for name in ("arrays", "bands", "columns", "configuration_ariel", "familiarity", "feature_extraction_ariel",
-                 "fit_batch", "heads", "joint_fit", "layers", "least_squares", "light_curve_model",
-                 "limb_darkening", "losses", "masking", "modeling_ariel", "noise", "noise_prior", "outputs",
-                 "physics", "planet_groups", "populations", "posterior", "residuals", "retrieval",
-                 "shared_parameters", "spectrum_prior", "status", "surprise", "telescope", "transit",
+                 "fit_batch", "heads", "joint_fit", "layers", "least_squares", "light_curve_model", "limb_darkening",
+                 "losses", "masking", "modeling_ariel", "noise", "noise_prior", "outputs", "physics",
+                 "planet_groups", "populations", "posterior", "residuals", "retrieval", "shared_parameters",
+                 "spectrum_config", "spectrum_model", "spectrum_prior", "status", "surprise", "telescope", "transit",
                  "transit_search", "uncertainty", "verdict", "visit_data", "visits", "white_light", "white_stage")
 }  # fmt: skip
 

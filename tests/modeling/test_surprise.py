@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 from spectrum_scenes import CHANNELS, WAVELENGTH, config, features, fits, prepared, prior, spectrum_model
 from torch import Tensor
 
-from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.prediction.adaptation import _learn_weights
 from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior
@@ -150,12 +149,12 @@ def test_it_is_saved_with_a_prior_and_older_files_know_of_none(tmp_path: Path) -
     uneven().save(tmp_path / "prior.safetensors")
     loaded = SpectrumPrior.load(tmp_path / "prior.safetensors")
     for found, expected in zip(loaded.posterior(depth, covariance), uneven().posterior(depth, covariance), strict=True):
-        assert torch.equal(found, expected)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)  # sums depend on where tensors lie in memory
     tensors = load_file(tmp_path / "prior.safetensors")
     older = {name: tensor for name, tensor in tensors.items() if name != "surprise_weights"}
     save_file(older, tmp_path / "alike.safetensors")
     found = SpectrumPrior.load(tmp_path / "alike.safetensors").posterior(depth, covariance)[0]
-    assert torch.equal(found, surprised().posterior(depth, covariance)[0])
+    torch.testing.assert_close(found, surprised().posterior(depth, covariance)[0], rtol=1e-9, atol=0)
     older = {name: tensor for name, tensor in tensors.items() if not name.startswith("surprise")}
     save_file(older, tmp_path / "older.safetensors")
     assert SpectrumPrior.load(tmp_path / "older.safetensors").surprise is None
@@ -196,10 +195,6 @@ def test_a_network_corrects_as_much_as_the_prior_is_not_surprised() -> None:
     model.config.prior_surprise = 0.5
     assert shift(0.5) > 1.5 * half  # as much surprise as there was before any evidence
     assert shift(1e-6) < 1e-4
-
-
-def test_training_gives_it_the_share_that_retrieval_has() -> None:
-    assert FinetuneOptions.surprise == SHARE
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])

@@ -37,7 +37,7 @@ from modeling_ariel.configuration_ariel import ArielConfig
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.predictions import read_predictions
-from modeling_ariel.surprise import LENGTHS, SIZES, Surprise
+from modeling_ariel.surprise import LENGTHS, SHARE, SIZES, Surprise
 
 LOOP = LoopSettings(
     steps=12, batch_size=8, learning_rate=0.05, evaluate_every=4, objective="error", sign=-1, tracker="none", keep=2
@@ -278,7 +278,7 @@ def test_few_planets_keep_the_checkpoints_prior(caplog: pytest.LogCaptureFixture
     ("count", "changes", "share", "weights"),
     [
         (20, {}, 0.3, "learned"),
-        (60, {}, 0.05, None),
+        (60, {}, SHARE, None),  # as retrieval has
         (60, {"prior": "checkpoint"}, 0.3, "learned"),
         (20, {"surprise": 0.2}, 0.2, "learned"),
     ],

@@ -116,7 +116,7 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
     """
     with torch_threads(1):
         model = load_complete(stage, kind, folder)
-        curves = light_curves(model.config.wavelength)
+        curves = light_curves(model.config.wavelength or [])
         expected = predict(model, ArielFeatureExtractor.from_pretrained(stage), curves)
     check_answer(expected, folder)
     found = predicted_alone(stage, kind, curves, folder)

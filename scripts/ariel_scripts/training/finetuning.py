@@ -50,12 +50,12 @@ from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.predictions import TEXTS, Predictions, read_predictions, write_predictions
+from modeling_ariel.surprise import SHARE
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 SHARE_2025 = {"2024": 0.0, "2025": 1.0, "both": 0.5}
-SURPRISE = 0.05  # of a learned prior, for spectra unlike those that it learned from
 JUDGED = 64  # simulated light curves on which a model is judged
 
 
@@ -336,7 +336,7 @@ def _open_model(
     if not kept:
         changes["prior_surprise_weights"] = None  # were learned beside another prior
     if options.surprise is not None or not kept:
-        changes["prior_surprise"] = SURPRISE if options.surprise is None else options.surprise
+        changes["prior_surprise"] = SHARE if options.surprise is None else options.surprise
     if truths is not None and base is None:
         changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
     changes |= settings_of(options.settings or ())
