@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from .retrieval import fit as fit
     from .scoring import score_2024 as score_2024
     from .scoring import score_2025 as score_2025
+    from .spectrum_config import ArielSpectrumConfig as ArielSpectrumConfig
+    from .spectrum_model import ArielSpectrumModel as ArielSpectrumModel
     from .spectrum_prior import SpectrumPrior as SpectrumPrior
     from .telescope import Telescope as Telescope
+    from .transit_cnn import TransitCnn as TransitCnn
+    from .transit_cnn import TransitCnnConfig as TransitCnnConfig
 else:
     _HOMES = {
         "modeling_ariel": (  # which makes the classes known to transformers, also those that it only imports
@@ -42,7 +46,10 @@ else:
         "retrieval": ("ClassicalFit", "fit"),
         "scoring": ("score_2024", "score_2025"),
         "spectrum_prior": ("SpectrumPrior",),
+        "spectrum_config": ("ArielSpectrumConfig",),
+        "spectrum_model": ("ArielSpectrumModel",),
         "telescope": ("Telescope",),
+        "transit_cnn": ("TransitCnn", "TransitCnnConfig"),
     }
     _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -22,13 +22,15 @@ from torch import Tensor
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging as transformers_logging
 
+from .architectures import checkpoint_class
 from .arrays import Array, FeatureError, plain
 from .familiarity import with_distance_notes
 from .feature_extraction_ariel import ArielFeatureExtractor
 from .frames import unframed
-from .modeling_ariel import ArielForSpectrumPrediction
+from .modeling_ariel import ArielForSpectrumPrediction as ArielForSpectrumPrediction  # travels with the pipeline
 from .physics import ClassicalPosterior, fit_inputs
 from .retrieval import ClassicalFit, fit
+from .spectrum_model import ArielSpectrumModel
 from .status import OK
 from .uncertainty import Moments, mixture_moments
 from .visits import planet_of, read_rows
@@ -108,7 +110,7 @@ class ArielPipeline:
 
     def __init__(
         self,
-        model: ArielForSpectrumPrediction,
+        model: ArielSpectrumModel,
         extractor: ArielFeatureExtractor,
         *,
         source: str = "model",
@@ -133,7 +135,13 @@ class ArielPipeline:
 
     @classmethod
     def from_pretrained(
-        cls, id_or_folder: str | Path, revision: str | None = None, *, source: str | None = None, **settings: Any
+        cls,
+        id_or_folder: str | Path,
+        revision: str | None = None,
+        *,
+        source: str | None = None,
+        architecture: str | None = None,
+        **settings: Any,
     ) -> Self:
         """The pipeline of "released" (the package's checkpoint), a folder or a Hub id.
 
@@ -142,6 +150,7 @@ class ArielPipeline:
         Args:
             revision: branch, tag or commit of a Hub id.
             source: what errors call it, default ``id_or_folder``.
+            architecture: "package.module.Class" of a model whose class is not in this package.
             settings: device, samples, seed, threads; see the class.
 
         Raises:
@@ -154,7 +163,8 @@ class ArielPipeline:
         where: dict[str, Any] = {} if revision is None else {"revision": revision}
         try:
             with quiet():
-                loaded: Any = ArielForSpectrumPrediction.from_pretrained(folder, output_loading_info=True, **where)
+                kind = checkpoint_class(folder, architecture, **where)
+                loaded: Any = kind.from_pretrained(folder, output_loading_info=True, **where)
             model, info = loaded
             extractor = ArielFeatureExtractor.from_pretrained(folder, **where)
         except (OSError, ValueError) as error:
@@ -374,7 +384,7 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _digest(model: ArielForSpectrumPrediction, extractor: ArielFeatureExtractor) -> str:
+def _digest(model: ArielSpectrumModel, extractor: ArielFeatureExtractor) -> str:
     """Hash of weights, buffers, configuration and the extractor's statistics."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

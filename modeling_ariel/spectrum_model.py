@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .columns import STAR_COLUMNS
+from .correction_head import ZeroLinear
 from .familiarity import Familiarity, kept_share, with_distance_notes
 from .losses import gaussian_nll, score_loss
 from .outputs import ArielSpectrumOutput
@@ -26,6 +27,8 @@ _FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none"
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept
 _WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
 
+_DEPTH, _MOST = 1e-3, 50.0  # depth: the unit of light curves that networks read without a fit, and the most of it
+
 Answer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -34,9 +37,9 @@ class VisitBatch:
     """What a network reads of B visits: T bins, C channels.
 
     ``light_curve`` (B, T, C) [sigma] and where it is ``valid``; ``time`` (B, T) [h]; ``centroid`` (B, T, 4) and
-    ``star_features`` (B, 16), scaled, zeros where unknown; ``residual`` (B, T, C) of the classical fit [sigma], None
-    with physics="none"; ``planet`` (B,), None where each visit is its own; ``rows`` R of the answer, planets times
-    draws.
+    ``star_features`` (B, 16), scaled, zeros where unknown; ``noise`` (B, C), that sigma in relative flux, where known;
+    ``residual`` (B, T, C) of the classical fit [sigma], None with physics="none"; ``planet`` (B,), None where each
+    visit is its own; ``rows`` R of the answer, planets times draws.
     """
 
     light_curve: Tensor
@@ -44,6 +47,7 @@ class VisitBatch:
     time: Tensor
     centroid: Tensor
     star_features: Tensor
+    noise: Tensor | None
     residual: Tensor | None
     planet: Tensor | None
     rows: int
@@ -54,9 +58,15 @@ class VisitBatch:
 
     @property
     def light(self) -> Tensor:
-        """What convolutions read (B, T, C): the residuals of the fit where there is one, else the light curve."""
+        """What convolutions read (B, T, C), 0 where not valid.
+
+        The residuals of the fit [sigma] where there is one; else the light curve about its median, in typical depths
+        where the noise is known: in sigma alone no depth can be seen.
+        """
         seen = self.light_curve if self.residual is None else self.residual
-        return torch.where(self.valid, seen, torch.zeros_like(seen))
+        if self.residual is None and self.noise is not None:
+            seen = (seen * self.noise[:, None] / _DEPTH).clamp(-_MOST, _MOST)
+        return torch.where(self.valid, seen, torch.zeros_like(seen)).to(self.light_curve)
 
 
 @dataclass
@@ -94,7 +104,10 @@ class ArielPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         std = self.config.initializer_range
-        if isinstance(module, nn.Linear):
+        if isinstance(module, ZeroLinear):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
             init.trunc_normal_(module.weight, mean=0.0, std=std)
             if module.bias is not None:
                 init.zeros_(module.bias)
@@ -175,6 +188,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         classical_shared: Tensor | None = None,
         classical_shared_sigma: Tensor | None = None,
         residual: Tensor | None = None,
+        noise: Tensor | None = None,
         output_covariance_factor: int = 0,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
@@ -190,6 +204,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             labels: (P, C) true depths, NaN where unknown.
             classical_mean ... residual: a :class:`ClassicalPosterior` computed before; then no fit is run. Its tensors
                 and the labels may have D rows for each planet, one after the other: as many draws of its errors.
+            noise: (B, C) 1 sigma of a bin in relative flux, what light_curve is counted in; else of flux and flux_err.
             output_covariance_factor: rank R of the covariance factor to return, 0 for none.
         """
         if star is not None:
@@ -201,6 +216,11 @@ class ArielSpectrumModel(ArielPreTrainedModel):
                 check_stars(star, planet)
         visits = checked_visits(self.config, light_curve, valid, time, centroid, star_features)
         visits.planet = planet
+        if noise is not None:
+            check_shape("noise", noise, (len(light_curve), self.config.n_channels))
+        elif flux is not None and flux_err is not None:
+            noise = relative_noise(flux, flux_err, valid)
+        visits.noise = noise
         classical = None
         if self.config.physics == "residual":
             given = {"mean": classical_mean, "sigma": classical_sigma, "depth": classical_depth,
@@ -369,7 +389,15 @@ def checked_visits(
         star_features = light_curve.new_zeros(len(light_curve), config.n_star_features)
     check_shape("centroid", centroid, (*light_curve.shape[:2], 4))
     check_shape("star_features", star_features, (len(light_curve), config.n_star_features))
-    return VisitBatch(light_curve, valid, time, centroid, star_features, None, None, len(light_curve))
+    return VisitBatch(light_curve, valid, time, centroid, star_features, None, None, None, len(light_curve))
+
+
+def relative_noise(flux: Tensor, flux_err: Tensor, valid: Tensor) -> Tensor:
+    """1 sigma (B, C) of a bin in relative flux, from (B, T, C) in any unit; 0 where nothing is valid."""
+    unknown = torch.full_like(flux, float("nan"))
+    level = torch.where(valid, flux, unknown).nanmedian(1).values
+    error = torch.where(valid, flux_err, unknown).nanmedian(1).values
+    return (error / level.clamp_min(1e-30)).nan_to_num(0.0)
 
 
 def check_shape(name: str, tensor: Tensor, expected: Sequence[int]) -> None:

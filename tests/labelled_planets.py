@@ -68,6 +68,7 @@ def planets(n: int, seed: int = 0, two_visits: int = 0) -> Planets:
         time=np.tile(np.linspace(0, 7.5, BINS, dtype=np.float32), (size, 1)),
         light=light.astype(np.float16),
         inverse_error=np.full(light.shape, 1 / error, np.float16),
+        noise=np.full((size, CHANNELS), error, np.float32),
         valid=np.ones(light.shape, bool),
         centroid=np.zeros((size, BINS, 4), np.float32),
         star_features=np.zeros((size, 16), np.float32),

@@ -17,13 +17,14 @@ import typer
 from labelled_planets import SMALL, Line, Points, judge, planets, save_line
 from safetensors.torch import load_file
 from tiny_models import save_model
+from training_scenes import one_fold, options
 from typer.testing import CliRunner, Result
 
 from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands import finetune, pretrain
 from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.opening.provenance import Origin, fingerprint
-from ariel_scripts.options.fields import options_of, parameters_of
+from ariel_scripts.options.fields import parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.training import finetuning
@@ -34,7 +35,6 @@ from hf_dataset.simulation import light_curves
 from hf_dataset.simulation.planets import sample_planets
 from hf_dataset.store import shards
 from modeling_ariel.configuration_ariel import ArielConfig
-from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.predictions import read_predictions
 from modeling_ariel.surprise import LENGTHS, SHARE, SIZES, Surprise
@@ -295,22 +295,6 @@ def test_a_prior_that_is_kept_keeps_its_share_for_surprise(
 
 
 # --- fine-tuning ---------------------------------------------------------------------------------------------------
-
-
-def options(**changes: Any) -> FinetuneOptions:
-    """Options of `ariel finetune`, small."""
-    values = {p.name: p.default for p in parameters_of(FinetuneOptions)}
-    small = {"dataset": "made up", "settings": list(SMALL), "steps": 4, "batch_size": 4, "evaluate_every": 2}
-    others = {"tracker": "none", "validation": 0.2, "groups": 2}
-    return options_of(FinetuneOptions, {**values, **small, **others, **changes})
-
-
-def one_fold(out: Path, table: Any, known: dict[int, np.ndarray], **changes: Any) -> Path:
-    fold = make_folds(sorted(known), 3, "0", None, 0.2, 0)[0]
-    extractor = ArielFeatureExtractor()
-    data = finetuning.LabelledPlanets(table, known, None, extractor, Origin({"layouts": ["simulated"]}), [])
-    finetuning.train_fold(options(**changes), fold, data, out)
-    return out
 
 
 @pytest.mark.parametrize("physics", ["residual", "none"])

@@ -14,12 +14,14 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
 
 from ariel_scripts.opening.hub import Located, locate_model
+from ariel_scripts.opening.provenance import read_record
 from ariel_scripts.options.yaml_values import read_yaml
-from modeling_ariel.configuration_ariel import ArielConfig
+from modeling_ariel.architectures import ARCHITECTURES, DEFAULT, model_class
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.pipeline_ariel import ArielPipeline, quiet
+from modeling_ariel.spectrum_config import ArielSpectrumConfig
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +49,15 @@ def open_model(
     ``wavelength`` (C,) [um] of the data; a checkpoint's must be near them, and takes them.
     """
     axis = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
+    of_kind: Any = kind.config_class
     if checkpoint is None:
-        return kind(_config(axis, changes))
+        return kind(_config(of_kind, axis, changes))
     where = locate_model(checkpoint)
-    base = ArielConfig.from_pretrained(where.location)
+    base = of_kind.from_pretrained(where.location)
     known = np.asarray(base.wavelength)
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):
         raise ValueError(f"{where.name}: expected the dataset's channels, found {len(known)} others")
-    config = _config({**base.to_dict(), **axis}, changes)
+    config = _config(of_kind, {**base.to_dict(), **axis}, changes)
     model, found = load_model(kind, where.location, config)
     if found["mismatched_keys"]:
         raise ValueError(
@@ -69,7 +72,7 @@ def open_model(
 
 
 def load_model(
-    kind: type[Model], folder: str | Path, config: ArielConfig | None = None
+    kind: type[Model], folder: str | Path, config: ArielSpectrumConfig | None = None
 ) -> tuple[Model, Mapping[str, Collection[Any]]]:
     """The model of a folder, and which weights were missing, unexpected or mismatched (`missing_keys`, …)."""
     with quiet():
@@ -78,14 +81,14 @@ def load_model(
     return model, found
 
 
-def _config(values: dict[str, Any], changes: dict[str, Any]) -> ArielConfig:
+def _config(kind: type[ArielSpectrumConfig], values: dict[str, Any], changes: dict[str, Any]) -> ArielSpectrumConfig:
     """A config of ``values`` with ``changes``, which may only be of names that it has."""
-    known = set(ArielConfig().to_dict())
+    known = set(kind().to_dict())
     if unknown := sorted(set(changes) - known):
         raise ValueError(f"--set: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     drop = {"auto_map", "architectures", "model_type", "transformers_version", "_name_or_path"}
     try:
-        return ArielConfig(**{name: value for name, value in {**values, **changes}.items() if name not in drop})
+        return kind(**{name: value for name, value in {**values, **changes}.items() if name not in drop})
     except (TypeError, ValueError) as error:
         raise ValueError(f"model: {error}") from error
     except Exception as error:  # huggingface_hub's own classes of validation errors
@@ -116,13 +119,19 @@ def add_code(folder: Path) -> None:
     """Put the source files beside the weights, and name every auto class in the JSON files.
 
     Maps are written whole and older sources removed: a checkpoint's own may be stale or point to another repository.
+    With the transformer goes the pipeline, and so all that it needs; what an architecture of anybody's own needs is
+    left as it was saved.
     """
+    name = read_record(folder / CONFIG_NAME).get("model_type")
+    if name not in ARCHITECTURES:
+        return
     for path in folder.glob("*.py"):
         path.unlink()
-    custom_object_save(ArielPipeline, folder)  # and all that it imports: model and extractor too
-    maps = {CONFIG_NAME: AUTO_MAP, FEATURE_EXTRACTOR_NAME: extractor_map()}
-    for name, auto_map in maps.items():
-        path = folder / name
+    kind: Any = model_class(name)
+    custom_object_save(ArielPipeline if name == DEFAULT else kind, folder)
+    maps = {CONFIG_NAME: kind.auto_map, FEATURE_EXTRACTOR_NAME: extractor_map()}
+    for file, auto_map in maps.items():
+        path = folder / file
         if not path.is_file():  # an extractor that was never saved
             continue
         content = json.loads(path.read_text(encoding="utf-8")) | {"auto_map": auto_map}

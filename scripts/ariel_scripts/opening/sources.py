@@ -13,10 +13,12 @@ from pathlib import Path
 from transformers.dynamic_module_utils import get_relative_import_files
 
 import modeling_ariel
+from modeling_ariel.architectures import ARCHITECTURES
 
 FOLDER = Path(str(modeling_ariel.__file__)).parent
 FIT = ("retrieval.py",)  # the classical fit of a visit
-MODEL = ("pipeline_ariel.py",)  # and so model and feature extractor: all that travels with a checkpoint
+MODEL = ("pipeline_ariel.py",)  # and so the transformer and the feature extractor: all that travels with it
+NETWORKS = (*MODEL, *(f"{home}.py" for home, _ in ARCHITECTURES.values()))  # those of all architectures
 
 
 def needed_files(names: Iterable[str], folder: Path = FOLDER) -> list[Path]:

@@ -40,6 +40,10 @@ class FinetuneOptions:
         typer.Option(help="Checkpoint to start from (folder, Hub id or released); else a new model."),
     ] = None
     revision: ModelRevision = None
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Name (docs/architectures.md) or package.Class of the network; else the checkpoint's."),
+    ] = None
     physics: Annotated[
         str,
         typer.Option(help="residual: correct the classical posterior; none: light curves alone."),

@@ -62,7 +62,7 @@ def load_member(source: str, revision: str | None, device: torch.device, samples
 def code_digest(folder: Path = sources.FOLDER) -> str:
     """Hash of the sources that decide a prediction: this room's, and the model's, which ``folder`` has."""
     room = sorted(Path(__file__).parent.glob("*.py"))
-    return sources.digest(sources.MODEL, [path.read_bytes() for path in room], folder)
+    return sources.digest(sources.NETWORKS, [path.read_bytes() for path in room], folder)
 
 
 def check_sampling(source: Located, samples: int) -> None:

@@ -57,7 +57,7 @@ def model_card(folder: Path, repo_id: str, names: Collection[str]) -> str:
 
 def usage(repo_id: str, kind: str) -> str:
     """How to load a published model, with this package and without."""
-    return _rendered("usage.md.j2", repo_id=repo_id, pretrained=kind == PRETRAINED)
+    return _rendered("usage.md.j2", repo_id=repo_id, kind=kind, pretrained=kind == PRETRAINED)
 
 
 def _rendered(template: str, **values: Any) -> str:

@@ -27,24 +27,23 @@ from ariel_scripts.publishing.predict_alone import predict
 from ariel_scripts.publishing.release import Release, without_machine
 from hf_dataset.simulation.light_curves import simulate_row
 from hf_dataset.simulation.planets import sample_planets, wavelengths_um
+from modeling_ariel.architectures import ARCHITECTURES, DEFAULT, model_class
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.modeling_ariel import ArielForPreTraining, ArielForSpectrumPrediction
+from modeling_ariel.modeling_ariel import ArielForPreTraining
 from modeling_ariel.pipeline_ariel import torch_threads
+from modeling_ariel.spectrum_model import ArielPreTrainedModel
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
 RECORDS = (TRAINING, CALIBRATION, ADAPTATION, AWAY)
 FIGURES = ("training.png", "coverage.png", "z.png")
-CODE = tuple(path.name for path in sources.needed_files(sources.MODEL))
+CODE = tuple(path.name for path in sources.needed_files(sources.NETWORKS))
 FORMER_CODE = "*_ariel.py"  # the names that all sources had once: an older push may have left them
 ALLOWED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, *CODE, FORMER_CODE)
-AUTO_CLASS = {"ArielForSpectrumPrediction": "AutoModel", "ArielForPreTraining": "AutoModelForPreTraining"}
-MODELS: dict[str, type[ArielForSpectrumPrediction] | type[ArielForPreTraining]] = {
-    "ArielForSpectrumPrediction": ArielForSpectrumPrediction,
-    "ArielForPreTraining": ArielForPreTraining,
-}
+PRETRAINED = ArielForPreTraining.__name__
+PUBLISHED = (PRETRAINED, *(name for _, name in ARCHITECTURES.values()))  # classes
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 BINS = 60  # of the light curves that it must answer to
 PATIENCE_S = 600
@@ -93,12 +92,25 @@ def architecture(folder: Path) -> str:
             raise ValueError(f"{folder}: expected {name}, found none")
     config = read_record(folder / CONFIG)
     named = config.get("architectures") or []
-    if config.get("model_type") != "ariel" or len(named) != 1 or named[0] not in AUTO_CLASS:
+    kind = config.get("model_type")
+    own = ARCHITECTURES.get(str(kind), ("", ""))[1]
+    if len(named) != 1 or named[0] not in ((own, PRETRAINED) if kind == DEFAULT else (own,)):
         raise ValueError(
-            f"{folder / CONFIG}: expected model_type ariel and architectures one of {', '.join(AUTO_CLASS)}, found "
-            f"{config.get('model_type')} and {named}"
+            f"{folder / CONFIG}: expected a model_type of {', '.join(ARCHITECTURES)} and its class in architectures "
+            f"({', '.join(PUBLISHED)}), found {kind} and {named}"
         )
     return str(named[0])
+
+
+def _class_of(kind: str) -> type[ArielPreTrainedModel]:
+    """The class of that name."""
+    names = {name: model_type for model_type, (_, name) in ARCHITECTURES.items()}
+    return ArielForPreTraining if kind == PRETRAINED else model_class(names[kind])
+
+
+def _auto_class(kind: str) -> str:
+    """The auto class that loads it."""
+    return "AutoModelForPreTraining" if kind == PRETRAINED else "AutoModel"
 
 
 def plain_json(path: Path) -> str:
@@ -128,9 +140,9 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
             )
 
 
-def load_complete(stage: Path, kind: str, folder: Path) -> ArielForSpectrumPrediction | ArielForPreTraining:
+def load_complete(stage: Path, kind: str, folder: Path) -> ArielPreTrainedModel:
     """The model; ValueError where its file lacks weights, has others, or some are not finite."""
-    model, info = load_model(MODELS[kind], stage)
+    model, info = load_model(_class_of(kind), stage)
     for what in ("missing", "unexpected", "mismatched"):
         if names := sorted(map(str, info[f"{what}_keys"])):
             raise ValueError(
@@ -172,7 +184,7 @@ def predicted_alone(stage: Path, kind: str, curves: dict[str, np.ndarray], folde
     np.savez(work / "curves.npz", **curves)  # type: ignore[arg-type]
     paths = [str(Path(path).resolve()) for path in sys.path if path]
     program = Path(__file__).with_name("predict_alone.py").resolve()
-    command = [sys.executable, "-I", program, stage, work / "curves.npz", work / "answer.npz", AUTO_CLASS[kind], 1]
+    command = [sys.executable, "-I", program, stage, work / "curves.npz", work / "answer.npz", _auto_class(kind), 1]
     environment = {
         **os.environ,
         "HF_HOME": str(work / "home"),

@@ -33,6 +33,7 @@ from hf_dataset.simulation import light_curves, telescope
 from hf_dataset.simulation.planets import Planet, sample_planets
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.spectrum_model import relative_noise
 
 _ORDER, _EXAMPLE, _PLANETS, _LIGHT, _MASK = range(5)  # purposes of random numbers, kept apart
 _BLOCK = 64  # simulated planets drawn together
@@ -142,6 +143,7 @@ class Collator:
             "time": curves.time[visits],
             "centroid": curves.centroid[visits],
             "star_features": curves.star_features[visits],
+            "noise": curves.noise[visits],
             "planet": np.asarray(numbers, np.int64),
         }
         if with_residual and curves.residual is not None:
@@ -226,7 +228,10 @@ class SimulatedCurves(Dataset):
     def _features(self, numbers: Sequence[int]) -> dict[str, Tensor]:
         features = self.extractor([self.row(number) for number in numbers])
         batch = {name: features[name] for name in INPUTS}
-        return {**batch, "labels": features["labels"].double()} if self.labels else batch
+        if not self.labels:
+            return batch
+        noise = relative_noise(features["flux"], features["flux_err"], features["valid"])
+        return {**batch, "noise": noise, "labels": features["labels"].double()}
 
     def _kept_features(self, number: int) -> dict[str, Tensor]:
         """Of one light curve that comes again: made once, kept in half precision where there are not too many."""

@@ -46,10 +46,11 @@ from ariel_scripts.training.spectrum_runs import (
     scores,
     write_spectra,
 )
+from modeling_ariel.architectures import DEFAULT, checkpoint_class, model_class
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.joint_fit import FitSettings
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.predictions import TEXTS, Predictions, read_predictions, write_predictions
+from modeling_ariel.spectrum_model import ArielSpectrumModel
 from modeling_ariel.surprise import SHARE
 
 logger = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located |
             run.metrics["held out"] = _merge_predictions(out, folds, truths, run)
 
 
-def _log_plan(folds: list[Fold], model: ArielForSpectrumPrediction, loop: LoopSettings) -> None:
+def _log_plan(folds: list[Fold], model: ArielSpectrumModel, loop: LoopSettings) -> None:
     for fold in folds:
         logger.info(
             "%s: %d planets trained on, %d validated on, %d held out",
@@ -202,11 +203,11 @@ def train_fold(
         "classical on validation": physics,
     }
     if is_main_process():
-        result |= _predict_held_out(fold, own, run, out, record)
+        result |= _predict_held_out(fold, own, run, type(model), out, record)
     return result
 
 
-def _save(model: ArielForSpectrumPrediction, folder: Path, run: FoldRun, extractor: ArielFeatureExtractor) -> None:
+def _save(model: ArielSpectrumModel, folder: Path, run: FoldRun, extractor: ArielFeatureExtractor) -> None:
     """Write a model that knows how far planets are from its training; in training itself nothing fades."""
     if model.config.physics == "residual":
         learn_familiarity(model, run)
@@ -218,7 +219,7 @@ def _fold_data(
     options: FinetuneOptions,
     fold: Fold,
     data: LabelledPlanets,
-    model: ArielForSpectrumPrediction,
+    model: ArielSpectrumModel,
 ) -> FoldData:
     """The fold's planets in the table, and priors over spectra that none of them meets itself in."""
     priors = make_priors(
@@ -234,11 +235,13 @@ def _fold_data(
     return fold_data(data.table, fold, priors, data.beside)
 
 
-def _predict_held_out(fold: Fold, data: FoldData, run: FoldRun, out: Path, record: Run | None) -> dict[str, Any]:
+def _predict_held_out(
+    fold: Fold, data: FoldData, run: FoldRun, kind: type[ArielSpectrumModel], out: Path, record: Run | None
+) -> dict[str, Any]:
     """Predictions of the fold's held-out planets by its best model, written; their scores, if there are any."""
     if run.test is None:
         return {}
-    best = open_model(ArielForSpectrumPrediction, str(out / "model"), None).eval()
+    best = open_model(kind, str(out / "model"), None).eval()
     mean, sigma = run.test.predict(best)
     known = None if record is None else record.record()
     write_spectra(out / "predictions.parquet", data.planets, data.test, mean, sigma, known)
@@ -302,7 +305,7 @@ class SimulationJudge:
         self.truth = batch.pop("labels").numpy()
         self.batch = batch
 
-    def __call__(self, model: ArielForSpectrumPrediction, accelerator: Accelerator) -> dict[str, float]:
+    def __call__(self, model: ArielSpectrumModel, accelerator: Accelerator) -> dict[str, float]:
         """Scores of the spectra."""
         with torch.no_grad():
             batch = {name: value.to(accelerator.device) for name, value in self.batch.items()}
@@ -323,13 +326,23 @@ def _augmentation(options: FinetuneOptions) -> Augmentation:
     return taken(Augmentation, options)
 
 
+def _architecture(options: FinetuneOptions, base: Located | None) -> type[ArielSpectrumModel]:
+    """The class of the model: as asked for, or that of the checkpoint it starts from."""
+    if base is None:
+        return model_class(options.architecture or DEFAULT)
+    try:
+        return checkpoint_class(base.location, options.architecture)
+    except ValueError as error:
+        raise ValueError(f"{base.name}: {error}") from error
+
+
 def _open_model(
     options: FinetuneOptions,
     base: Located | None,
     wavelength: list[float] | None,
     fold: Fold | None = None,
     truths: Array | None = None,
-) -> ArielForSpectrumPrediction:
+) -> ArielSpectrumModel:
     """The model that training starts from; a new one's scale of depths is that of ``truths`` (P, C)."""
     changes: dict[str, Any] = {"physics": options.physics, "loss": options.loss}
     kept = base is not None and fold is not None and keeps_prior(options.prior, fold)
@@ -341,7 +354,7 @@ def _open_model(
         changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
     changes |= settings_of(options.settings or ())
     seed_step(options.loop.seed, 0)
-    model: ArielForSpectrumPrediction = open_model(ArielForSpectrumPrediction, base, wavelength, **changes)
+    model = open_model(_architecture(options, base), base, wavelength, **changes)
     model.calibration.reset(lambda old, new: old.copy_(new))  # the calibration was another model's
     model.familiarity.reset(torch.Tensor.zero_)
     if options.freeze_backbone:

@@ -19,6 +19,7 @@ from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics, PopulatedPlanet
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior
 from modeling_ariel.retrieval import ClassicalFit, concatenate
+from modeling_ariel.spectrum_model import relative_noise
 from modeling_ariel.status import OK, TRUSTED, best_status, counted, planet_note
 
 Array = NDArray[np.floating[Any]]
@@ -33,13 +34,14 @@ class Curves:
     """Light curves of V visits, small enough to keep: T bins, C channels.
 
     ``time`` (V, T) [h]; ``light`` (V, T, C) float16, flux about its median [sigma]; ``inverse_error`` (V, T, C)
-    float16, of relative flux; ``valid`` (V, T, C); ``centroid`` (V, T, 4) and ``star_features`` (V, F), scaled;
-    ``residual`` and ``transit`` (V, T, C) float16 of the fit, where there is one.
+    float16, of relative flux, and ``noise`` (V, C) their typical error; ``valid`` (V, T, C); ``centroid`` (V, T, 4) and
+    ``star_features`` (V, F), scaled; ``residual`` and ``transit`` (V, T, C) float16 of the fit, where there is one.
     """
 
     time: NDArray[np.float32]
     light: NDArray[np.float16]
     inverse_error: NDArray[np.float16]
+    noise: NDArray[np.float32]
     valid: NDArray[np.bool_]
     centroid: NDArray[np.float32]
     star_features: NDArray[np.float32]
@@ -125,6 +127,7 @@ def _part(rows: Mapping[str, Any], extractor: ArielFeatureExtractor, fitted: boo
         "time": np.asarray(features["time"], np.float32),
         "light": light.astype(np.float16),
         "inverse_error": inverse.astype(np.float16),
+        "noise": relative_noise(*map(torch.from_numpy, (flux / level, 1.0 / inverse, valid))).float().numpy(),
         "valid": valid,
         "centroid": np.asarray(features["centroid"], np.float32),
         "star_features": np.asarray(features["star_features"], np.float32),

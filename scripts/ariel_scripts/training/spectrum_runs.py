@@ -17,11 +17,11 @@ from ariel_scripts.training.augmentation import Augmentation
 from ariel_scripts.training.examples import AugmentedPlanets, Collator
 from ariel_scripts.training.folds import Fold, Priors
 from ariel_scripts.training.planets import Classical, Planets
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.populations import Population
 from modeling_ariel.posterior import ScaleMixture
 from modeling_ariel.predictions import Predictions, write_predictions
 from modeling_ariel.scoring import log_likelihood, rmse, score_2024, score_2025
+from modeling_ariel.spectrum_model import ArielSpectrumModel
 from modeling_ariel.status import OK
 
 Array = NDArray[np.float64]
@@ -64,7 +64,7 @@ def fold_data(planets: Planets, fold: Fold, priors: Priors, beside: Sequence[int
     )
 
 
-def learn_populations(model: ArielForSpectrumPrediction, data: FoldData, width: float = 1.0) -> dict[str, int]:
+def learn_populations(model: ArielSpectrumModel, data: FoldData, width: float = 1.0) -> dict[str, int]:
     """Populations of orbit, limb darkening and drift from the curves of training and validation planets.
 
     They are taken ``width`` times as wide (:meth:`Population.widened`). No label is used. Where there is no visit, that
@@ -93,7 +93,7 @@ class SpectrumEvaluator:
         self.planets, self.chosen, self.classical, self.physics = planets, list(chosen), classical, physics
         self.collate = Collator(planets, clip)
 
-    def predict(self, model: ArielForSpectrumPrediction, accelerator: Accelerator | None = None) -> tuple[Array, Array]:
+    def predict(self, model: ArielSpectrumModel, accelerator: Accelerator | None = None) -> tuple[Array, Array]:
         """Mean and sigma (n, C) of the chosen planets, shared among processes where there is an Accelerator."""
         rank, world = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
         device = next(model.parameters()).device
@@ -112,7 +112,7 @@ class SpectrumEvaluator:
         found.sort(key=lambda part: part[0])
         return np.concatenate([part[1] for part in found]), np.concatenate([part[2] for part in found])
 
-    def __call__(self, model: ArielForSpectrumPrediction, accelerator: Accelerator) -> dict[str, float]:
+    def __call__(self, model: ArielSpectrumModel, accelerator: Accelerator) -> dict[str, float]:
         """Scores of the chosen planets."""
         mean, sigma = self.predict(model, accelerator)
         return scores(self.planets.truths[self.chosen], mean, sigma)
@@ -148,7 +148,7 @@ class FoldRun:
 
 
 def prepare_fold(
-    model: ArielForSpectrumPrediction, data: FoldData, augmentation: Augmentation, clip: float, seed: int
+    model: ArielSpectrumModel, data: FoldData, augmentation: Augmentation, clip: float, seed: int
 ) -> FoldRun:
     """What training needs, under the priors of the fold; the model is left with the final one."""
     planets, priors, physics = data.planets, data.priors, model.physics
@@ -180,7 +180,7 @@ def prepare_fold(
 
 
 @torch.no_grad()
-def learn_familiarity(model: ArielForSpectrumPrediction, run: FoldRun) -> None:
+def learn_familiarity(model: ArielSpectrumModel, run: FoldRun) -> None:
     """Teach the model how far planets are from those of this run: its examples, and the planets that validate it."""
     training, device = model.training, next(model.parameters()).device
     model.eval()

@@ -1,0 +1,57 @@
+"""Which architectures there are: a name, as configs have it in model_type, and the class of the model."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from .spectrum_model import ArielSpectrumModel
+
+DEFAULT = "ariel"
+ARCHITECTURES = {  # module beside this one, class
+    DEFAULT: ("modeling_ariel", "ArielForSpectrumPrediction"),
+    "transit_cnn": ("transit_cnn", "TransitCnn"),
+}
+
+
+def model_class(name: str) -> type[ArielSpectrumModel]:
+    """The class of a name in ARCHITECTURES, or of anybody's own: "package.module.Class".
+
+    Raises:
+        ValueError: no such name, or a class that is not an :class:`ArielSpectrumModel`.
+    """
+    if name in ARCHITECTURES:
+        home, kind = ARCHITECTURES[name]
+        found: Any = getattr(import_module(f".{home}", __package__), kind)
+        return found
+    module, dot, kind = name.rpartition(".")
+    if not dot:
+        raise ValueError(f"architecture: expected {', '.join(ARCHITECTURES)} or package.Class, found {name!r}")
+    try:
+        found = getattr(import_module(module), kind)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"architecture: expected a package.Class to import, found {name!r}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, ArielSpectrumModel)):
+        raise ValueError(f"architecture: expected a class that inherits ArielSpectrumModel, found {name!r}")
+    if getattr(found.config_class, "model_type", "") in ("", DEFAULT):
+        raise ValueError(f"architecture: {name}: expected a config_class with a model_type of its own, found none")
+    return found
+
+
+def checkpoint_class(folder: str | Path, name: str | None = None, **where: Any) -> type[ArielSpectrumModel]:
+    """The class of a checkpoint (folder or Hub id), by its config; ``name`` says it where that is anybody's own.
+
+    Raises:
+        ValueError: another architecture than ``name``, or one that is not known here.
+        OSError: no checkpoint.
+    """
+    kind = PreTrainedConfig.get_config_dict(folder, **where)[0].get("model_type") or DEFAULT
+    if name is None and kind not in ARCHITECTURES:
+        raise ValueError(
+            f"expected an architecture of {', '.join(ARCHITECTURES)}, found {kind!r}: name its class (--architecture)"
+        )
+    found = model_class(name or kind)
+    if found.config_class.model_type != kind:
+        raise ValueError(f"expected the architecture {found.config_class.model_type}, found {kind}")
+    return found

@@ -1,0 +1,33 @@
+"""Every architecture as a small model on the scenes of :mod:`spectrum_scenes`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from spectrum_scenes import WAVELENGTH, prior
+
+from modeling_ariel.architectures import ARCHITECTURES, DEFAULT, model_class
+from modeling_ariel.posterior import ScaleMixture
+from modeling_ariel.spectrum_model import ArielSpectrumModel
+from modeling_ariel.spectrum_prior import MIXTURE
+
+SMALL: dict[str, dict[str, Any]] = {
+    "transit_cnn": {"conv_sizes": [16, 16], "conv_kernels": [5, 3], "fusion_sizes": [48, 32]},
+}
+OTHERS = sorted(set(ARCHITECTURES) - {DEFAULT})  # the transformer has tests of its own
+
+
+def small_model(name: str, stirred: float = 0.0, **changes: Any) -> ArielSpectrumModel:
+    """A model in evaluation mode with a learned prior; ``stirred``: 1 sigma of what its last layers start with."""
+    torch.manual_seed(0)
+    kind: Any = model_class(name)
+    config = kind.config_class(wavelength=WAVELENGTH.tolist(), **(SMALL[name] | changes))
+    model: ArielSpectrumModel = kind(config)
+    model.physics.set_spectrum_prior(ScaleMixture.of(prior(), MIXTURE))
+    if stirred:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim == 2 and not parameter.any():
+                    parameter.normal_(std=stirred)
+    return model.eval()

@@ -1,0 +1,33 @@
+"""Every architecture through `ariel finetune`: folds, records, and what a checkpoint of it is opened as."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from architecture_scenes import OTHERS, SMALL
+from labelled_planets import planets
+from training_scenes import one_fold
+
+from ariel_scripts.opening.hub import locate_model
+from ariel_scripts.training import finetuning
+from modeling_ariel.predictions import read_predictions
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("physics", ["residual", "none"])
+def test_it_is_trained_in_folds_and_predicts_who_is_held_out(tmp_path: Path, name: str, physics: str) -> None:
+    table = planets(30, two_visits=2)
+    known = dict(zip(table.ids, table.truths, strict=True))
+    settings = [f"{key}={value}" for key, value in SMALL[name].items()]
+    one_fold(tmp_path, table, known, physics=physics, architecture=name, settings=settings)
+    found = read_predictions(tmp_path / "predictions.parquet")
+    assert len(found.planet_id) == 10
+    assert np.isfinite(found.mu).all()
+    record = json.loads((tmp_path / "model/training.json").read_text())
+    assert record["config"]["architecture"] == name
+    assert json.loads((tmp_path / "model/config.json").read_text())["model_type"] == name
+    again = finetuning._architecture(finetuning.FinetuneOptions(dataset="x"), locate_model(str(tmp_path / "model")))
+    assert again.config_class.model_type == name
