@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ariel_scripts.command_line import command_of
+from ariel_scripts.options.ablate import AblateOptions
 from ariel_scripts.options.adapt import AdaptOptions
 from ariel_scripts.options.build_dataset import BuildDatasetOptions
 from ariel_scripts.options.calibrate import CalibrateOptions
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 # `build-dataset` is run by `main` of commands/build_dataset.py, `transients build` of commands/transients/build.py
 COMMANDS: dict[str, type[DataclassInstance]] = {
     "build-dataset": BuildDatasetOptions,
+    "ablate": AblateOptions,
     "adapt": AdaptOptions,
     "calibrate": CalibrateOptions,
     "download": DownloadOptions,

@@ -38,6 +38,7 @@ class LoopOptions:
         int,
         typer.Option(min=0, help="Evaluations without a better one before it stops; 0: never."),
     ] = 0
+    minutes: Annotated[float, typer.Option(min=0.0, help="End after so many minutes of training; 0: never.")] = 0.0
     keep: Annotated[int, typer.Option(min=1, help="Best models kept under best/.")] = 1
     tracker: Annotated[
         str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -174,7 +175,7 @@ def train_fold(
     own = _fold_data(options, fold, data, model)
     learned = learn_populations(model, own, options.population_width)
     run = prepare_fold(model, own, _augmentation(options), data.extractor.clip, loop.seed)
-    physics = run.validation.of_physics()
+    physics, started = run.validation.of_physics(), time.process_time()
     logger.info("%s: classical on validation: %s", fold.name, physics)
     progress = train(
         model,
@@ -200,10 +201,13 @@ def train_fold(
     result: dict[str, Any] = {
         "best": progress.best[0],
         "steps": progress.step,
+        "parameters": sum(p.numel() for p in model.parameters()),
         "classical on validation": physics,
     }
+    trained = time.process_time()
     if is_main_process():
         result |= _predict_held_out(fold, own, run, type(model), out, record)
+    result["cpu_seconds"] = {"training": trained - started, "prediction": time.process_time() - trained}
     return result
 
 

@@ -50,6 +50,7 @@ class LoopSettings:
         precision: "no", "bf16" or "fp16".
         evaluate_every: steps between evaluations, each followed by a checkpoint.
         patience: evaluations without a better result before it ends; 0 for never.
+        minutes: after which it ends, with an evaluation; 0 for never. The schedule is that of ``steps``.
         keep: best models that are kept.
         objective: name of the evaluation's number that decides; ``sign`` -1 where less is better.
         tracker: "tensorboard", "none", or another that accelerate supports.
@@ -67,6 +68,7 @@ class LoopSettings:
     precision: str = "no"
     evaluate_every: int = 100
     patience: int = 0
+    minutes: float = 0.0
     keep: int = 1
     objective: str = "score_2024"
     sign: int = 1
@@ -79,7 +81,7 @@ class LoopSettings:
         for name in ("steps", "batch_size", "accumulation", "evaluate_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
-        for name in ("weight_decay", "patience", "workers"):
+        for name in ("weight_decay", "patience", "minutes", "workers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name)}")
         for name in ("learning_rate", "clip"):
@@ -253,6 +255,8 @@ class Loop(Generic[Model]):
         self.start = digest_of(model)
         self.examples, self.evaluate, self.save = examples, evaluate, save
         self.accelerator = make_accelerator(settings, self.folder.path, processes)
+        if settings.minutes and self.accelerator.num_processes > 1:
+            raise ValueError("minutes: expected one process, as several do not end at the same step: give steps")
         self.batches = MicroBatches(settings, self.accelerator.process_index, self.accelerator.num_processes)
         optimizer = optimizer_of(model, settings)
         self.scheduler = get_cosine_schedule_with_warmup(
@@ -272,11 +276,11 @@ class Loop(Generic[Model]):
         self.model.train()
         progress, settings, started = self.progress, self.settings, time.perf_counter() - self.progress.seconds
         batches = self._loader()
-        while progress.step < settings.steps and not self._exhausted():
+        while progress.step < settings.steps and not self._exhausted() and not self._late():
             norm = self._step(batches)
             progress.step += 1
             progress.seconds = time.perf_counter() - started
-            ended = progress.step == settings.steps
+            ended = progress.step == settings.steps or self._late()
             if ended or progress.step % settings.evaluate_every == 0:
                 self._evaluate(norm)
             elif progress.step % max(settings.evaluate_every // 5, 1) == 0:
@@ -384,6 +388,10 @@ class Loop(Generic[Model]):
             self.folder.keep_model(model, self.save, self._record(), [entry["step"] for entry in self.progress.best])
         if self.progress.step:
             self.folder.checkpoint(self.accelerator, self._identity(), asdict(self.progress))
+
+    def _late(self) -> bool:
+        """Whether its time is over."""
+        return bool(self.settings.minutes) and self.progress.seconds >= 60.0 * self.settings.minutes
 
     def _exhausted(self) -> bool:
         """Whether patience is at its end."""

@@ -1,0 +1,177 @@
+"""Variants of a training run: which there are, which go on, and the runs themselves.
+
+Every run is `ariel finetune` with a configuration file of its own, so that anybody can repeat it by hand. Successive
+halving follows Jamieson & Talwalkar 2016 (AISTATS, arXiv:1502.07943).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ariel_scripts.config_files import config_text, merged, read_config
+from ariel_scripts.options.ablate import AblateOptions
+from ariel_scripts.options.fields import parameters_of
+from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.options.yaml_values import read_yaml
+from hf_dataset.digests import config_hash
+
+logger = logging.getLogger(__name__)
+
+THIRD = 3  # of a round's variants one in so many goes on, with as many times the steps
+_KEYS = {"options", "variants", "vary"}
+Finetune = Callable[[Path, Path], int]  # configuration and folder of a run; its exit code
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A ``name`` and the options of `ariel finetune` by which it is told apart."""
+
+    name: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all variants share, without their ``options``, and the variants."""
+
+    options: dict[str, Any]
+    variants: list[Variant]
+
+
+@dataclass
+class Trained:
+    """A variant's runs: the record of each fold's, by its number, and the ``steps`` they were given."""
+
+    variant: Variant
+    steps: int
+    folds: dict[int, dict[str, Any]] = field(default_factory=dict)
+    folders: dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def validation(self) -> float:
+        """Mean of what validation planets gave the best models."""
+        return float(np.mean([record["best"]["value"] for record in self.folds.values()]))
+
+
+def read_plan(path: Path, dataset: str | None) -> Plan:
+    """The plan of a YAML file, its ``config`` files below its options.
+
+    Raises:
+        ValueError: what the file says is no plan; names the file, what was expected and found.
+    """
+    try:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected a YAML file: {error}") from error
+    if not isinstance(content, Mapping) or not set(content) <= _KEYS:
+        found = sorted(content) if isinstance(content, Mapping) else type(content).__name__
+        raise ValueError(f"{path}: expected a mapping of {', '.join(sorted(_KEYS))}, found {found}")
+    shared = dict(content.get("options") or {})
+    options: dict[str, Any] = {}
+    for name in shared.pop("config", None) or ():
+        options = merged(options, read_config(path.parent / name, parameters_of(FinetuneOptions)))
+    options |= shared | ({} if dataset is None else {"dataset": dataset})
+    named = content.get("variants") or {"": {}}
+    vary = content.get("vary") or {}
+    if wrong := [key for key, values in vary.items() if not isinstance(values, list) or not values]:
+        raise ValueError(f"{path}: vary: {wrong[0]}: expected a list of values, found {vary[wrong[0]]!r}")
+    variants = []
+    for (name, own), *chosen in itertools.product(named.items(), *([(k, v) for v in vary[k]] for k in vary)):
+        words = [name, *(f"{key} {value}" for key, value in chosen)]
+        variants.append(Variant(", ".join(filter(None, words)) or "as it is", {**(own or {}), **dict(chosen)}))
+    if len({variant.name for variant in variants}) < len(variants):
+        raise ValueError(f"{path}: expected variants that differ, found some twice")
+    plan = Plan(options, variants)
+    _check(plan, path)
+    return plan
+
+
+def _check(plan: Plan, path: Path) -> None:
+    known = {parameter.name for parameter in parameters_of(FinetuneOptions)} - {"out", "fold", "restart", "dry_run"}
+    for options in (plan.options, *(variant.options for variant in plan.variants)):
+        if unknown := sorted(set(options) - known):
+            raise ValueError(
+                f"{path}: {unknown[0]}: expected an option of `ariel finetune`: {', '.join(sorted(known))}"
+            )
+    if plan.options.get("dataset") is None:
+        raise ValueError(f"{path}: expected a dataset in options, or --dataset, found none")
+    if int(plan.options.get("folds") or 0) < 2:
+        raise ValueError(f"{path}: folds: expected 2 or more in options, found {plan.options.get('folds')}")
+
+
+def drawn(plan: Plan, options: AblateOptions) -> list[Variant]:
+    """The variants that are looked at: all, or ``trials`` drawn by the seed."""
+    if options.search != "random" or options.trials >= len(plan.variants):
+        return plan.variants
+    order = np.random.default_rng(options.seed).permutation(len(plan.variants))
+    return [plan.variants[place] for place in sorted(order[: options.trials])]
+
+
+def ablate(plan: Plan, options: AblateOptions, finetune: Finetune) -> list[Trained]:
+    """Train the variants, the best of them longer or on more folds; best on validation first."""
+    folds = list(range(int(plan.options["folds"])))
+    first = folds if options.first == "all" else [int(part) for part in options.first.split(",")]
+    if not set(first) <= set(folds):
+        raise ValueError(f"first: expected folds 0 to {folds[-1]}, found {options.first}")
+    steps = int(plan.options.get("steps") or FinetuneOptions().loop.steps)
+    standing: dict[str, Trained] = {}
+    left = drawn(plan, options)
+    for given in rounds(len(left), steps) if options.search == "halving" else [steps]:
+        done = [_trained(plan, variant, given, first, options.out, finetune) for variant in left]
+        standing |= {one.variant.name: one for one in done}
+        done.sort(key=lambda one: -one.validation)
+        left = [one.variant for one in done[: max(len(done) // THIRD, 1)]]
+    found = sorted(standing.values(), key=lambda one: (-one.steps, -one.validation))
+    for one in found[: options.finalists]:
+        rest = [fold for fold in folds if fold not in one.folds]
+        more = _trained(plan, one.variant, one.steps, rest, options.out, finetune)
+        one.folds |= more.folds
+        one.folders |= more.folders
+    return found
+
+
+def rounds(variants: int, steps: int) -> list[int]:
+    """Steps of each round of successive halving, which ends with one variant or few and all ``steps``."""
+    number = 1
+    while variants >= THIRD ** (number + 1):
+        number += 1
+    return [max(steps // THIRD ** (number - place), 1) for place in range(number + 1)] if variants > 1 else [steps]
+
+
+def _trained(plan: Plan, variant: Variant, steps: int, folds: Sequence[int], out: Path, finetune: Finetune) -> Trained:
+    """Train a variant on these folds, where that was not done before."""
+    found = Trained(variant, steps)
+    for fold in folds:
+        options = {**plan.options, **variant.options, "steps": steps}
+        folder = out / "runs" / f"{slug(variant.name)}-{config_hash(options)[:8]}" / f"{fold}"
+        found.folds[fold] = _run(folder, {**options, "fold": str(fold)}, finetune)
+        found.folders[fold] = folder / f"fold-{fold}"
+    return found
+
+
+def _run(folder: Path, options: Mapping[str, Any], finetune: Finetune) -> dict[str, Any]:
+    """What the run of one fold recorded of it, run now if it is not there."""
+    record = folder / "run.json"
+    if not (record.is_file() and json.loads(record.read_text())["status"] == "done"):
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "config.yaml"
+        config.write_text(config_text(options), encoding="utf-8")
+        logger.info("%s", folder)
+        if code := finetune(config, folder):
+            raise RuntimeError(f"{folder}: ariel finetune ended with exit code {code}")
+    metrics: dict[str, Any] = json.loads(record.read_text())["metrics"]
+    return dict(metrics[f"fold-{options['fold']}"])
+
+
+def slug(name: str) -> str:
+    """A name as that of a folder."""
+    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")

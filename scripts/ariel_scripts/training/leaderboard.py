@@ -1,0 +1,127 @@
+"""The leaderboard of an ablation: one row a variant, as Markdown, HTML, CSV and JSON, and the best as a zip."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import html
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ariel_scripts.run_record import write_json
+from ariel_scripts.training.ablation import Trained, slug
+from modeling_ariel.predictions import read_predictions
+from modeling_ariel.scoring import align, summary
+
+COLUMNS = {  # of a row: title, format
+    "folds": ("folds", "d"),
+    "score_2024": ("2024 score", ".3f"),
+    "score_spread": ("± over folds", ".3f"),
+    "score_2025": ("2025 score", ".3f"),
+    "log_likelihood": ("mean ln likelihood", ".3f"),
+    "rmse_ppm": ("RMSE ppm", ".1f"),
+    "mae_ppm": ("MAE ppm", ".1f"),
+    "coverage_90": ("in 90", ".1%"),
+    "coverage_change": ("its change", "+.1%"),
+    "z_spread": ("z spread", ".2f"),
+    "entropy": ("entropy of σ", ".2f"),
+    "validation": ("validation", ".3f"),
+    "steps": ("steps", "d"),
+    "parameters": ("weights", "d"),
+    "train_seconds": ("CPU s to train", ".0f"),
+    "predict_seconds": ("ms a planet", ".1f"),
+}
+_HALF_LOG = 0.5 * np.log(2.0 * np.pi * np.e)
+Row = dict[str, Any]
+
+
+def rows_of(trained: Sequence[Trained], truths: Mapping[int, NDArray[np.float64]]) -> list[Row]:
+    """A row for each variant, by its held-out planets; coverage changes against the first variant of the list."""
+    rows = [_row(one, truths) for one in trained]
+    for row in rows:
+        row["coverage_change"] = row["coverage_90"] - rows[0]["coverage_90"]
+    return rows
+
+
+def _row(one: Trained, truths: Mapping[int, NDArray[np.float64]]) -> Row:
+    parts = [read_predictions(folder / "predictions.parquet") for folder in one.folders.values()]
+    ids = np.concatenate([part.planet_id for part in parts])
+    mu, sigma = (np.concatenate([getattr(part, name) for part in parts]) for name in ("mu", "sigma"))
+    _, y, mean, width = align(truths, ids, mu, sigma)
+    records = list(one.folds.values())
+    scores = [record["held out"]["score_2024"] for record in records]
+    cost = [record["cpu_seconds"] for record in records]
+    return {
+        "variant": one.variant.name,
+        "options": dict(one.variant.options),
+        "folds": len(records),
+        **summary(y, mean, width),
+        "score_spread": float(np.std(scores, ddof=1)) if len(scores) > 1 else float("nan"),
+        "entropy": float(_HALF_LOG + np.log(1e6 * width).mean()),  # nats, of σ in ppm
+        "validation": one.validation,
+        "steps": max(record["steps"] for record in records),
+        "parameters": records[0]["parameters"],
+        "train_seconds": float(np.mean([part["training"] for part in cost])),
+        "predict_seconds": 1e3 * sum(part["prediction"] for part in cost) / len(ids),
+    }
+
+
+def write_leaderboard(out: Path, rows: Sequence[Row]) -> str:
+    """Write leaderboard.md, .html, .csv and .json; the Markdown."""
+    cells = [_cells(row) for row in rows]
+    heads = ["variant", *(title for title, _ in COLUMNS.values())]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *cells)) + "\n"
+    (out / "leaderboard.md").write_text(text, encoding="utf-8")
+    (out / "leaderboard.html").write_text(_page(heads, cells), encoding="utf-8")
+    with (out / "leaderboard.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["variant", *COLUMNS])
+        writer.writerows([row["variant"], *(row[name] for name in COLUMNS)] for row in rows)
+    write_json(out / "leaderboard.json", list(rows))
+    return text
+
+
+def _cells(row: Row) -> list[str]:
+    values = (format(row[name], shown) for name, (_, shown) in COLUMNS.items())
+    return [row["variant"], *("–" if value == "nan" else value for value in values)]
+
+
+def _page(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """A page by itself."""
+    style = "body{font:15px system-ui;margin:2em}td,th{padding:.3em .7em;text-align:right;border-bottom:1px solid #ccc}"
+    style += "td:first-child,th:first-child{text-align:left}"
+    lines = [f"<tr>{''.join(f'<th scope=col>{html.escape(head)}</th>' for head in heads)}</tr>"]
+    lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in cells]
+    title = "Ablation: held-out planets, best on validation first"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{style}</style>'
+        f"<h1>{title}</h1><table>{''.join(lines)}</table></html>\n"
+    )
+
+
+def write_top(out: Path, trained: Sequence[Trained], count: int) -> Path | None:
+    """The first ``count`` variants in top.zip: a model for each fold, and manifest.json with every file's SHA-256."""
+    if not count:
+        return None
+    path, manifest = out / "top.zip", dict[str, Any]()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place, one in enumerate(trained[:count], 1):
+            base, files = f"{place}-{slug(one.variant.name)}", dict[str, str]()
+            for fold, folder in sorted(one.folders.items()):
+                for file in sorted((folder / "model").iterdir()):
+                    name = f"{base}/fold-{fold}/{file.name}"
+                    content = file.read_bytes()
+                    archive.writestr(name, content)
+                    files[name] = hashlib.sha256(content).hexdigest()
+            manifest[base] = {"variant": one.variant.name, "options": dict(one.variant.options), "files": files}
+        stream = io.StringIO()
+        json.dump(manifest, stream, indent=2, default=str)
+        archive.writestr("manifest.json", stream.getvalue())
+    return path
