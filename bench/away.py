@@ -174,9 +174,11 @@ def judge(model: Any, files: list[Path]) -> dict[str, Any]:
             states += classical.status
             if classical.status != ["ok"]:
                 continue
-            answer = model(**features, **classical_inputs(classical))
+            given = classical_inputs(classical) if model.config.physics == "residual" else {}
+            answer = model(**features, **given)
         parts = (answer.mean, answer.sigma, classical.mean, classical.sigma)
-        found.append([truth, *(part[0].double().numpy() for part in parts), np.full(1, float(answer.distance))])
+        distance = 0.0 if answer.distance is None else float(answer.distance)
+        found.append([truth, *(part[0].double().numpy() for part in parts), np.full(1, distance)])
     said: dict[str, Any] = {"planets": len(files), "ok": states.count("ok")}
     if not found:
         return said
@@ -240,9 +242,10 @@ def fits(cases: list[str], planets: int, workers: int, truths: Path, out: Path) 
 def judged(name: str, files: dict[str, list[Path]]) -> dict[str, dict[str, Any]]:
     """Numbers of a checkpoint in every case, and what the case is."""
     from ariel_scripts.opening.hub import locate_model
-    from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
+    from modeling_ariel.architectures import checkpoint_class
 
-    model = ArielForSpectrumPrediction.from_pretrained(locate_model(name, None).location).eval()
+    folder = locate_model(name, None).location
+    model = checkpoint_class(folder).from_pretrained(folder).eval()
     rows = tqdm(files.items(), unit="case", desc=name)
     return {case: {"what": KINDS[case].what if case in KINDS else case} | judge(model, paths) for case, paths in rows}
 

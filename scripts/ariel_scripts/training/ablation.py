@@ -21,6 +21,7 @@ from ariel_scripts.config_files import config_text, merged, read_config
 from ariel_scripts.options.ablate import AblateOptions
 from ariel_scripts.options.fields import parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.options.training_loop import LoopOptions
 from ariel_scripts.options.yaml_values import read_yaml
 from hf_dataset.digests import config_hash
 
@@ -49,10 +50,10 @@ class Plan:
 
 @dataclass
 class Trained:
-    """A variant's runs: the record of each fold's, by its number, and the ``steps`` they were given."""
+    """A variant's runs: the record of each fold's, by its number, and the ``share`` of its steps they were given."""
 
     variant: Variant
-    steps: int
+    share: float
     folds: dict[int, dict[str, Any]] = field(default_factory=dict)
     folders: dict[int, Path] = field(default_factory=dict)
 
@@ -79,6 +80,7 @@ def read_plan(path: Path, dataset: str | None) -> Plan:
     options: dict[str, Any] = {}
     for name in shared.pop("config", None) or ():
         options = merged(options, read_config(path.parent / name, parameters_of(FinetuneOptions)))
+    options.pop("fold", None)  # the ablation's to say
     options |= shared | ({} if dataset is None else {"dataset": dataset})
     named = content.get("variants") or {"": {}}
     vary = content.get("vary") or {}
@@ -122,36 +124,36 @@ def ablate(plan: Plan, options: AblateOptions, finetune: Finetune) -> list[Train
     first = folds if options.first == "all" else [int(part) for part in options.first.split(",")]
     if not set(first) <= set(folds):
         raise ValueError(f"first: expected folds 0 to {folds[-1]}, found {options.first}")
-    steps = int(plan.options.get("steps") or FinetuneOptions().loop.steps)
     standing: dict[str, Trained] = {}
     left = drawn(plan, options)
-    for given in rounds(len(left), steps) if options.search == "halving" else [steps]:
-        done = [_trained(plan, variant, given, first, options.out, finetune) for variant in left]
+    for share in rounds(len(left)) if options.search == "halving" else [1.0]:
+        done = [_trained(plan, variant, share, first, options.out, finetune) for variant in left]
         standing |= {one.variant.name: one for one in done}
         done.sort(key=lambda one: -one.validation)
         left = [one.variant for one in done[: max(len(done) // THIRD, 1)]]
-    found = sorted(standing.values(), key=lambda one: (-one.steps, -one.validation))
+    found = sorted(standing.values(), key=lambda one: (-one.share, -one.validation))
     for one in found[: options.finalists]:
         rest = [fold for fold in folds if fold not in one.folds]
-        more = _trained(plan, one.variant, one.steps, rest, options.out, finetune)
+        more = _trained(plan, one.variant, one.share, rest, options.out, finetune)
         one.folds |= more.folds
         one.folders |= more.folders
     return found
 
 
-def rounds(variants: int, steps: int) -> list[int]:
-    """Steps of each round of successive halving, which ends with one variant or few and all ``steps``."""
-    number = 1
-    while variants >= THIRD ** (number + 1):
-        number += 1
-    return [max(steps // THIRD ** (number - place), 1) for place in range(number + 1)] if variants > 1 else [steps]
+def rounds(variants: int) -> list[float]:
+    """Shares of the steps in each round of successive halving, which ends with few variants and all steps."""
+    number = int(np.floor(np.log(max(variants, 1)) / np.log(THIRD) + 1e-9))
+    return [THIRD ** float(place - number) for place in range(number + 1)]
 
 
-def _trained(plan: Plan, variant: Variant, steps: int, folds: Sequence[int], out: Path, finetune: Finetune) -> Trained:
+def _trained(
+    plan: Plan, variant: Variant, share: float, folds: Sequence[int], out: Path, finetune: Finetune
+) -> Trained:
     """Train a variant on these folds, where that was not done before."""
-    found = Trained(variant, steps)
+    found = Trained(variant, share)
     for fold in folds:
-        options = {**plan.options, **variant.options, "steps": steps}
+        options = {**plan.options, **variant.options}
+        options["steps"] = max(round(share * int(options.get("steps", LoopOptions.steps))), 1)
         folder = out / "runs" / f"{slug(variant.name)}-{config_hash(options)[:8]}" / f"{fold}"
         found.folds[fold] = _run(folder, {**options, "fold": str(fold)}, finetune)
         found.folders[fold] = folder / f"fold-{fold}"

@@ -54,13 +54,14 @@ def _row(one: Trained, truths: Mapping[int, NDArray[np.float64]]) -> Row:
     parts = [read_predictions(folder / "predictions.parquet") for folder in one.folders.values()]
     ids = np.concatenate([part.planet_id for part in parts])
     mu, sigma = (np.concatenate([getattr(part, name) for part in parts]) for name in ("mu", "sigma"))
-    _, y, mean, width = align(truths, ids, mu, sigma)
+    _, y, mean, width = align({planet: truths[planet] for planet in ids.tolist()}, ids, mu, sigma)
     records = list(one.folds.values())
     scores = [record["held out"]["score_2024"] for record in records]
     cost = [record["cpu_seconds"] for record in records]
     return {
         "variant": one.variant.name,
         "options": dict(one.variant.options),
+        "folder": str(next(iter(one.folders.values()))),
         "folds": len(records),
         **summary(y, mean, width),
         "score_spread": float(np.std(scores, ddof=1)) if len(scores) > 1 else float("nan"),
