@@ -39,14 +39,22 @@ def model_class(name: str) -> type[ArielSpectrumModel]:
     return found
 
 
+def model_type(folder: str | Path, **where: Any) -> str:
+    """What the config of a checkpoint (folder or Hub id) calls its architecture; ValueError where it has no config."""
+    kind = PreTrainedConfig.get_config_dict(folder, **where)[0].get("model_type")
+    if not kind:  # transformers takes a missing file for one of defaults
+        raise ValueError("expected config.json with a model_type, found none")
+    return str(kind)
+
+
 def checkpoint_class(folder: str | Path, name: str | None = None, **where: Any) -> type[ArielSpectrumModel]:
     """The class of a checkpoint (folder or Hub id), by its config; ``name`` says it where that is anybody's own.
 
     Raises:
-        ValueError: another architecture than ``name``, or one that is not known here.
+        ValueError: no configuration, another architecture than ``name``, or one that is not known here.
         OSError: no checkpoint.
     """
-    kind = PreTrainedConfig.get_config_dict(folder, **where)[0].get("model_type") or DEFAULT
+    kind = model_type(folder, **where)
     if name is None and kind not in ARCHITECTURES:
         raise ValueError(
             f"expected an architecture of {', '.join(ARCHITECTURES)}, found {kind!r}: name its class (--architecture)"

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import logging as transformers_logging
@@ -126,7 +127,7 @@ class ArielPipeline:
             raise ValueError(f"device: expected one of this machine, found {device}: {error}") from error
         self.extractor: Any = extractor  # or what answers like it, with features made before
         self.source, self.samples, self.seed, self.threads = source, samples, seed, threads
-        self.digest = _digest(model, extractor)
+        self.digest = checkpoint_digest(model, extractor)
         config = model.config
         self.has_fit = config.physics == "residual"  # the network corrects a classical fit
         self.has_dropout = max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) > 0
@@ -167,7 +168,7 @@ class ArielPipeline:
                 loaded: Any = kind.from_pretrained(folder, output_loading_info=True, **where)
             model, info = loaded
             extractor = ArielFeatureExtractor.from_pretrained(folder, **where)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"{source}: expected a checkpoint, found: {error}") from error
         if missing := sorted(info["missing_keys"]):
             raise ValueError(
@@ -384,7 +385,7 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _digest(model: ArielSpectrumModel, extractor: ArielFeatureExtractor) -> str:
+def checkpoint_digest(model: ArielSpectrumModel, extractor: ArielFeatureExtractor) -> str:
     """Hash of weights, buffers, configuration and the extractor's statistics."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

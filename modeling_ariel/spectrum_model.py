@@ -4,8 +4,10 @@ A network gives a correction of the mean in units of the posterior's sigma, and 
 something is learned. With physics="none" there is no posterior, and the correction is the answer.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -127,6 +129,9 @@ class ArielPreTrainedModel(PreTrainedModel):
         """With the code, and every auto class named: what was loaded may name one, or another repository."""
         self.config.auto_map = dict(self.auto_map)
         super().save_pretrained(*args, **kwargs)
+        folder = Path(args[0] if args else kwargs["save_directory"])
+        for weights in folder.glob("*.safetensors"):  # which safetensors writes for its owner alone
+            shutil.copymode(folder / "config.json", weights)
 
 
 class ArielSpectrumModel(ArielPreTrainedModel):

@@ -142,3 +142,75 @@ def test_what_cannot_be_adapted_is_refused(curves: Path, model: Path, tmp_path: 
         )
     assert not (tmp_path / "out").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_record_names_model_dataset_code_and_earlier_adaptations(
+    adapted: Path, curves: Path, model: Path, tmp_path: Path
+) -> None:
+    record = json.loads((adapted / RECORD).read_text())
+    assert record["of_model"] == {"name": str(model)}
+    assert record["of_dataset"] == {"name": str(curves)}
+    assert {"created", "git_commit", "versions"} <= set(record)
+    with pytest.raises(ValueError, match="expected light curves it was not adapted to, found the same again"):
+        adapt.main(AdaptOptions(str(curves), tmp_path / "again", str(adapted), workers=1))
+    others = write_dataset(tmp_path / "others", with_spectra=False)
+    adapt.main(AdaptOptions(str(others), tmp_path / "twice", str(adapted), limit=2, workers=1))
+    assert json.loads((tmp_path / "twice" / RECORD).read_text())["before"] == record
+
+
+def test_what_cannot_be_read_is_left_out_and_the_number_of_visits_does_not_depend_on_the_batch(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = simulated(4)
+    rows[1]["valid"] = np.zeros_like(rows[1]["valid"])
+    shards.write_rows(tmp_path / "curves", "test", rows, n_bins=BINS)
+    write_card(tmp_path / "curves", planets.wavelengths_um("2025"), "Simulated.", {})
+    adapt.main(AdaptOptions(str(tmp_path / "curves"), tmp_path / "all", str(model), workers=1))
+    assert json.loads((tmp_path / "all" / RECORD).read_text())["fitted_visits"] == 3
+    assert f"planet {rows[1]['planet_id']}: left out" in caplog.text
+    adapt.main(AdaptOptions(str(tmp_path / "curves"), tmp_path / "one", str(model), visits=1, workers=1))
+    assert json.loads((tmp_path / "one" / RECORD).read_text())["fitted_visits"] == 1
+
+
+def test_a_calibration_of_another_sigma_goes(model: Path, curves: Path, tmp_path: Path) -> None:
+    start = ArielForSpectrumPrediction.from_pretrained(model)
+    start.calibration.scale.fill_(0.7)
+    shutil.copytree(model, tmp_path / "calibrated")
+    start.save_pretrained(tmp_path / "calibrated")
+    adapt.main(AdaptOptions(str(curves), tmp_path / "out", str(tmp_path / "calibrated"), limit=1, workers=1))
+    found = ArielForSpectrumPrediction.from_pretrained(tmp_path / "out").calibration
+    assert bool((found.scale == 1.0).all())
+
+
+def test_a_checkpoint_without_its_config_or_with_half_its_weights_is_refused(
+    model: Path, curves: Path, tmp_path: Path
+) -> None:
+    for name in ("config.json", "model.safetensors"):
+        folder = tmp_path / name
+        shutil.copytree(model, folder)
+        content = (folder / name).read_bytes()
+        (folder / name).unlink() if name == "config.json" else (folder / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(ValueError, match=rf"{folder}: expected (a checkpoint|config\.json)"):
+            adapt.main(AdaptOptions(str(curves), tmp_path / "out", str(folder), workers=1))
+        with pytest.raises(ValueError, match=rf"{folder}: expected (a checkpoint|config\.json)"):
+            predict.main(PredictOptions(str(curves), tmp_path / "p.parquet", [str(folder)], split="test", workers=1))
+
+
+def test_an_adapted_model_that_was_changed_is_not_used_again(curves: Path, model: Path, tmp_path: Path) -> None:
+    chosen = PredictOptions(
+        str(curves), tmp_path / "p.parquet", [str(model)], split="test", adapt=True, limit=2, workers=1
+    )
+    predict.main(chosen)
+    config = tmp_path / "p.adapted/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"prior_surprise": 0.4}))
+    with pytest.raises(ValueError, match="expected the model as it was adapted, found it changed"):
+        predict.main(chosen)
+
+
+def test_rows_that_the_card_misses_are_not_lost_in_silence(curves: Path, model: Path, tmp_path: Path) -> None:
+    shutil.copytree(curves, tmp_path / "curves")
+    for shard in (tmp_path / "curves/data").glob("*.parquet"):
+        shard.unlink()
+    shards.write_rows(tmp_path / "curves", "test", simulated(3), n_bins=BINS)
+    with pytest.raises(ValueError, match=f"split 'test': expected the {VISITS} rows that its card states, found 3"):
+        adapt.main(AdaptOptions(str(tmp_path / "curves"), tmp_path / "out", str(model), workers=1))

@@ -91,7 +91,19 @@ def count_visits(dataset: str | Located, split: str, limit: int | None) -> dict[
     index = _count(where.name, open_split(where, split, ["planet_id", "visit"]))
     if not index:
         raise ValueError(f"{where.name}: split {split!r} has no rows")
+    stated, found = _stated_rows(where, split), sum(index.values())
+    if stated is not None and stated != found:
+        raise ValueError(
+            f"{where.name}: split {split!r}: expected the {stated} rows that its card states, found {found}"
+        )
     return dict(list(index.items())[:limit])
+
+
+def _stated_rows(where: Located, split: str) -> int | None:
+    """Rows of a split by the dataset's card; None where it does not say."""
+    with _split_errors(where, split):
+        stated = datasets.load_dataset_builder(**load_arguments(where)).info.splits or {}
+    return stated[split].num_examples if split in stated else None
 
 
 def _count(name: str, rows: Iterable[Any]) -> dict[int, int]:

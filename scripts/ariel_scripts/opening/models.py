@@ -16,7 +16,7 @@ from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
 from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.opening.provenance import read_record
 from ariel_scripts.options.yaml_values import read_yaml
-from modeling_ariel.architectures import ARCHITECTURES, DEFAULT, model_class
+from modeling_ariel.architectures import ARCHITECTURES, DEFAULT, model_class, model_type
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP
 from modeling_ariel.physics import ArielPhysics
@@ -53,6 +53,10 @@ def open_model(
     if checkpoint is None:
         return kind(_config(of_kind, axis, changes))
     where = locate_model(checkpoint)
+    try:
+        model_type(where.location)
+    except ValueError as error:
+        raise ValueError(f"{where.name}: {error}") from error
     base = of_kind.from_pretrained(where.location)
     known = np.asarray(base.wavelength)
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):

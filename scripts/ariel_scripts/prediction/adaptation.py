@@ -5,11 +5,14 @@ No true spectrum is read, so that a test split may adapt the model that then pre
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +21,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ariel_scripts.opening.datasets import read_layouts
-from ariel_scripts.opening.provenance import ADAPTATION, TRAINING, adapted_layouts
+from ariel_scripts.opening.provenance import ADAPTATION, TRAINING, adapted_layouts, read_record
 from ariel_scripts.prediction.fit_pool import FitPool
 from ariel_scripts.prediction.job import Job, Prepared, dataset_fingerprint, planet_batches
-from ariel_scripts.prediction.predictor import PlanetRows
+from ariel_scripts.prediction.predictor import Member, PlanetRows, load_member, readable
 from ariel_scripts.run_record import run_record, write_json
+from ariel_scripts.versions import git_commit, versions
 from hf_dataset.words import number_of
 from modeling_ariel.joint_fit import FitSettings
-from modeling_ariel.modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.physics import ArielPhysics, fit_inputs
+from modeling_ariel.pipeline_ariel import checkpoint_digest
 from modeling_ariel.populations import Population
 from modeling_ariel.retrieval import ClassicalFit, concatenate, without_curves
+from modeling_ariel.spectrum_model import ArielSpectrumModel
 from modeling_ariel.status import OK, TRUSTED, counted
 from modeling_ariel.surprise import Surprise
 from modeling_ariel.telescope import Telescope
@@ -52,22 +57,25 @@ def adapt(job: Job, out: Path, visits: int = ENOUGH) -> None:
     if len(job.models) != 1:
         raise ValueError(f"expected one model to adapt, found {len(job.models)}")
     config = {**job.__dict__, "out": str(out), "visits": visits, "models": list(job.models), "only": None}
+    out = out.absolute()
     stage = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(stage, ignore_errors=True)
     try:
+        stage.mkdir(parents=True)  # before hours of fits
         with run_record(stage, "adapt", config, job.seed) as run:
             prepared = job.prepare()
             member = prepared.members[0]
             if not member.has_fit:
                 raise ValueError(f"{member.source}: expected a model with a fit, found physics='none'")
+            source = Path(member.located.location)
+            record = settings_of(prepared, visits) | origin_of(prepared)
             about = _adapted(prepared, visits)
             run.metrics.update(about, dataset=prepared.curves.record(), source=member.located.record())
             member.save_pretrained(stage)
-            source = Path(member.located.location)
             if (source / TRAINING).is_file():  # which planets it has seen
                 shutil.copyfile(source / TRAINING, stage / TRAINING)
-            layouts = adapted_layouts(source, read_layouts(prepared.curves, job.split))
-            write_json(stage / ADAPTATION, settings_of(prepared, visits) | {"layouts": layouts} | about)
+            digest = checkpoint_digest(member.model, member.extractor)
+            write_json(stage / ADAPTATION, record | {"adapted": digest} | about)
         if out.is_dir():
             out.rmdir()  # empty: checked before
         os.replace(stage, out)
@@ -92,6 +100,9 @@ def adapted(job: Job, restart: bool) -> Path:
     except (OSError, ValueError):
         known = {}
     if wanted.items() <= known.items():
+        digest = load_member(str(folder), None, torch.device("cpu")).digest
+        if digest != known.get("adapted"):
+            raise ValueError(f"{folder}: expected the model as it was adapted, found it changed: --restart")
         return folder
     raise ValueError(f"{folder}: expected this model adapted to this split, found another: --restart makes it anew")
 
@@ -107,16 +118,39 @@ def settings_of(prepared: Prepared, visits: int) -> dict[str, Any]:
     }
 
 
+def origin_of(prepared: Prepared) -> dict[str, Any]:
+    """What anybody can tell an adapted model's origin by, earlier adaptations included.
+
+    ValueError where it was adapted to the same light curves before: they would count twice.
+    """
+    job, located = prepared.job, prepared.members[0].located
+    folder = Path(located.location)
+    before = read_record(folder / ADAPTATION)
+    own, one = dataset_fingerprint(prepared.curves, job.split, prepared.index), before
+    while one:
+        if one.get("dataset") == own:
+            raise ValueError(f"{located.name}: expected light curves it was not adapted to, found the same again")
+        one = one.get("before") or {}
+    return {
+        "of_model": located.record(),
+        "of_dataset": prepared.curves.record(),
+        "layouts": adapted_layouts(folder, read_layouts(prepared.curves, job.split)),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": git_commit(),
+        "versions": versions(),
+        **({"before": before} if before else {}),
+    }
+
+
 def _adapted(prepared: Prepared, visits: int) -> dict[str, Any]:
-    """Adapt the model in place; what it was adapted with."""
+    """Adapt the model in place; what it was adapted with. A calibration was another sigma's, and goes."""
+    prepared.members[0].model.calibration.reset(lambda old, new: old.copy_(new))
     with FitPool(prepared.job.workers, 2 * visits) as pool:
         return learn(prepared.members[0].model, lambda settings: _fitted(prepared, visits, pool, settings))
 
 
 @torch.no_grad()
-def learn(
-    model: ArielForSpectrumPrediction, fit_planets: Callable[[FitSettings], list[ClassicalFit]]
-) -> dict[str, Any]:
+def learn(model: ArielSpectrumModel, fit_planets: Callable[[FitSettings], list[ClassicalFit]]) -> dict[str, Any]:
     """Adapt a model in place; what was learned.
 
     ``fit_planets`` gives the fits of each planet's visits under some settings, and is called twice.
@@ -129,6 +163,8 @@ def learn(
     populations = _learn_populations(model.physics, concatenate(planets))
     weights = _learn_weights(model.physics, [fits for fits in planets if not {*TRUSTED}.isdisjoint(fits.status)])
     states = [state for fits in planets for state in fits.status]
+    if not {OK} & set(states):
+        logger.warning("no visit has a transit that the fit trusts: next to nothing was learned")
     logger.info("adapted to %s of %s", number_of(len(states), "visit"), number_of(len(planets), "planet"))
     return {
         "fitted_visits": len(states),
@@ -145,14 +181,32 @@ def _fitted(prepared: Prepared, visits: int, pool: FitPool, settings: FitSetting
     member, found = prepared.members[0], list[ClassicalFit]()
     total = min(sum(prepared.index.values()), visits)
     with tqdm(total=total, unit="visit", desc="fit") as bar, torch.no_grad():
-        for planets in planet_batches(prepared, set()):
-            features = member.features([row for _, rows in planets for row in rows])
+        for batch in planet_batches(prepared, set()):
+            planets, features = _features(member, batch, visits - sum(len(one.status) for one in found))
+            if not planets:
+                continue
             fits = without_curves(pool.fit(fit_inputs(features), member.fit_wavelength, settings))
             found += _by_planet(fits, features["planet"], planets)
             bar.update(len(fits.status))
             if sum(len(one.status) for one in found) >= visits:
                 break
     return found
+
+
+def _features(member: Member, batch: PlanetRows, visits: int) -> tuple[PlanetRows, dict[str, Tensor]]:
+    """Planets of a batch until there are ``visits``, and their features; what can't be read is left out with a warning.
+
+    How many planets a batch has depends on the memory; which are fitted must not.
+    """
+    ends = list(itertools.accumulate(len(rows) for _, rows in batch))
+    planets = batch[: bisect.bisect_left(ends, visits) + 1]
+    try:
+        return planets, member.features([row for _, rows in planets for row in rows])
+    except ValueError:
+        planets, refused, _ = readable([member], planets)
+    for planet, why in refused.items():
+        logger.warning("planet %d: left out: %s", planet, why)
+    return planets, member.features([row for _, rows in planets for row in rows]) if planets else {}
 
 
 def _by_planet(fits: ClassicalFit, planet: Tensor, planets: PlanetRows) -> Iterator[ClassicalFit]:

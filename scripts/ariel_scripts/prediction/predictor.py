@@ -116,7 +116,7 @@ def predict_planets(
     try:
         features = [member.features(_visits(planets)) for member in members]
     except ValueError:
-        accepted, refused, left_out = _readable(members, planets)
+        accepted, refused, left_out = readable(members, planets)
         if not accepted:
             return Part(refused=refused)
         features = [member.features(_visits(accepted)) for member in members]
@@ -146,7 +146,7 @@ def _visits(planets: PlanetRows) -> list[dict[str, Any]]:
     return [row for _, rows in planets for row in rows]
 
 
-def _readable(members: list[Member], planets: PlanetRows) -> tuple[PlanetRows, dict[int, str], dict[int, str]]:
+def readable(members: list[Member], planets: PlanetRows) -> tuple[PlanetRows, dict[int, str], dict[int, str]]:
     """Planets with the visits that every extractor takes; why others have none, and why visits are left out."""
     accepted: PlanetRows = []
     refused: dict[int, str] = {}
