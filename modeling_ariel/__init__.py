@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .retrieval import fit as fit
     from .scoring import score_2024 as score_2024
     from .scoring import score_2025 as score_2025
+    from .spectre import Spectre as Spectre
+    from .spectre import SpectreConfig as SpectreConfig
+    from .spectre import SpectreForPreTraining as SpectreForPreTraining
     from .spectrum_config import ArielSpectrumConfig as ArielSpectrumConfig
     from .spectrum_model import ArielSpectrumModel as ArielSpectrumModel
     from .spectrum_prior import SpectrumPrior as SpectrumPrior
@@ -45,6 +48,7 @@ else:
         "predictions": ("Predictions", "read_predictions", "read_run", "write_predictions"),
         "retrieval": ("ClassicalFit", "fit"),
         "scoring": ("score_2024", "score_2025"),
+        "spectre": ("Spectre", "SpectreConfig", "SpectreForPreTraining"),
         "spectrum_prior": ("SpectrumPrior",),
         "spectrum_config": ("ArielSpectrumConfig",),
         "spectrum_model": ("ArielSpectrumModel",),

@@ -12,6 +12,7 @@ DEFAULT = "ariel"
 ARCHITECTURES = {  # module beside this one, class
     DEFAULT: ("modeling_ariel", "ArielForSpectrumPrediction"),
     "transit_cnn": ("transit_cnn", "TransitCnn"),
+    "spectre": ("spectre", "Spectre"),
 }
 
 

@@ -13,6 +13,20 @@ from modeling_ariel.spectrum_model import ArielSpectrumModel
 from modeling_ariel.spectrum_prior import MIXTURE
 
 SMALL: dict[str, dict[str, Any]] = {
+    "spectre": {
+        "psf_templates": 3,
+        "psf_size": 5,
+        "jitter_width": 8,
+        "jitter_blocks": 2,
+        "jitter_series": 2,
+        "image_sizes": [6, 8, 12],
+        "fourier_modes": [2, 2],
+        "image_heads": 2,
+        "time_pools": 4,
+        "spectrum_width": 12,
+        "spectrum_dilations": [1, 2],
+        "spectrum_features": 32,
+    },
     "transit_cnn": {"conv_sizes": [16, 16], "conv_kernels": [5, 3], "fusion_sizes": [48, 32]},
 }
 OTHERS = sorted(set(ARCHITECTURES) - {DEFAULT})  # the transformer has tests of its own

@@ -15,7 +15,7 @@ import pytest
 import warm_python
 
 import modeling_ariel
-from ariel_scripts.opening.sources import FIT, FOLDER, MODEL, needed_files
+from ariel_scripts.opening.sources import FIT, FOLDER, MODEL, NETWORKS, needed_files
 from ariel_scripts.prediction.predictor import code_digest
 from ariel_scripts.training.fits import code_hash
 from hf_dataset import schema
@@ -127,7 +127,7 @@ def test_a_changed_file_changes_the_digests_of_what_depends_on_it_and_no_other(n
     with (folder / name).open("a") as file:
         file.write("\n# another\n")
     changed = code_hash(folder) != before[0], code_digest(folder) != before[1]
-    needed = tuple(name in {path.name for path in needed_files(roots)} for roots in (FIT, MODEL))
+    needed = tuple(name in {path.name for path in needed_files(roots)} for roots in (FIT, NETWORKS))
     assert changed == needed
 
 
