@@ -18,7 +18,7 @@ from .depth_estimates import DepthAutoencoder, DepthFactors, WavelengthProcess, 
 from .light_curve_depths import depths
 from .planet_groups import planet_mean
 from .spectrum_config import ArielSpectrumConfig
-from .spectrum_model import DEPTH, FEATURE, ArielSpectrumModel, Correction, VisitBatch, repeated
+from .spectrum_model import DEPTH, FEATURE, Answer, ArielSpectrumModel, Correction, VisitBatch, repeated
 
 _NAMES = ("gaussian_process", "autoencoder", "nmf")
 _LEAST_ERROR, _MOST_ERROR = 0.01, 1000.0  # 100 ppm: 1 ppm, and what no depth is known with
@@ -170,7 +170,7 @@ class DepthMix(ArielSpectrumModel):
         maps = dict(zip(_NAMES, estimates, strict=True))
         return Correction(by_channel, self.level(features), features, {"estimates": estimates}, maps)
 
-    def auxiliary_loss(self, found: Correction, answer: object, labels: Tensor) -> Tensor | None:
+    def auxiliary_loss(self, found: Correction, answer: Answer, labels: Tensor) -> Tensor | None:
         """Each estimate's own likelihood, under the sigma that suits a planet's errors best."""
         if not self.config.estimates_weight or found.parts is None:
             return None
