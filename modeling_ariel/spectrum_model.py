@@ -145,7 +145,11 @@ class ArielSpectrumModel(ArielPreTrainedModel):
     """
 
     # newer than some checkpoints
-    _keys_to_ignore_on_load_missing = [r"familiarity\.", "population_shares"]  # noqa: RUF012, or a list
+    _keys_to_ignore_on_load_missing = [  # noqa: RUF012, or a list
+        r"familiarity\.",
+        "population_shares",
+        r"calibration\.(usual|slopes)",
+    ]
 
     def __init__(self, config: ArielSpectrumConfig, features: int):
         super().__init__(config)
