@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .configuration_ariel import ArielConfig as ArielConfig
+    from .depth_mix import DepthMix as DepthMix
+    from .depth_mix import DepthMixConfig as DepthMixConfig
     from .feature_extraction_ariel import ArielFeatureExtractor as ArielFeatureExtractor
     from .joint_fit import FitSettings as FitSettings
     from .modeling_ariel import ArielForPreTraining as ArielForPreTraining
@@ -42,6 +44,7 @@ else:
             "ArielForSpectrumPrediction",
             "ArielModel",
         ),
+        "depth_mix": ("DepthMix", "DepthMixConfig"),
         "joint_fit": ("FitSettings",),
         "pipeline_ariel": ("ArielPipeline",),
         "populations": ("Population",),

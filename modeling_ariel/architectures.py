@@ -11,6 +11,7 @@ from .spectrum_model import ArielSpectrumModel
 DEFAULT = "ariel"
 ARCHITECTURES = {  # module beside this one, class
     DEFAULT: ("modeling_ariel", "ArielForSpectrumPrediction"),
+    "gp_autoencoder_nmf": ("depth_mix", "DepthMix"),
     "transit_cnn": ("transit_cnn", "TransitCnn"),
     "spectre": ("spectre", "Spectre"),
 }

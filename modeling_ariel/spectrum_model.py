@@ -25,11 +25,11 @@ from .planet_groups import check_planet, check_stars, planet_mean
 from .spectrum_config import ArielSpectrumConfig
 from .uncertainty import SigmaCalibration
 
-_FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
+FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept
 _WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
 
-_DEPTH, _MOST = 1e-3, 50.0  # depth: the unit of light curves that networks read without a fit, and the most of it
+DEPTH, _MOST = 1e-3, 50.0  # depth: the unit of light curves that networks read without a fit, and the most of it
 
 Answer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -41,7 +41,8 @@ class VisitBatch:
     ``light_curve`` (B, T, C) [sigma] and where it is ``valid``; ``time`` (B, T) [h]; ``centroid`` (B, T, 4) and
     ``star_features`` (B, 16), scaled, zeros where unknown; ``noise`` (B, C), that sigma in relative flux, where known;
     ``residual`` (B, T, C) of the classical fit [sigma], None with physics="none"; ``planet`` (B,), None where each
-    visit is its own; ``rows`` R of the answer, planets times draws.
+    visit is its own; ``rows`` R of the answer, planets times draws; ``classical`` their posterior, as it is, None with
+    physics="none".
     """
 
     light_curve: Tensor
@@ -53,6 +54,7 @@ class VisitBatch:
     residual: Tensor | None
     planet: Tensor | None
     rows: int
+    classical: ClassicalPosterior | None = None
 
     def by_row(self, values: Tensor) -> Tensor:
         """Values (B, F) of visits as rows (R, F) of the answer: the mean of a planet's visits, for each draw."""
@@ -67,7 +69,7 @@ class VisitBatch:
         """
         seen = self.light_curve if self.residual is None else self.residual
         if self.residual is None and self.noise is not None:
-            seen = (seen * self.noise[:, None] / _DEPTH).clamp(-_MOST, _MOST)
+            seen = (seen * self.noise[:, None] / DEPTH).clamp(-_MOST, _MOST)
         return torch.where(self.valid, seen, torch.zeros_like(seen)).to(self.light_curve)
 
 
@@ -148,7 +150,11 @@ class ArielSpectrumModel(ArielPreTrainedModel):
     """
 
     # newer than some checkpoints
-    _keys_to_ignore_on_load_missing = [r"familiarity\.", "population_shares"]  # noqa: RUF012, or a list
+    _keys_to_ignore_on_load_missing = [  # noqa: RUF012, or a list
+        r"familiarity\.",
+        "population_shares",
+        r"calibration\.(usual|slopes)",
+    ]
 
     def __init__(self, config: ArielSpectrumConfig, features: int):
         super().__init__(config)
@@ -168,6 +174,9 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             wanted: output_hidden_states, output_attentions.
         """
         raise NotImplementedError(f"{type(self).__name__}: expected a method network")
+
+    def prepare(self, truths: Tensor) -> None:
+        """Start a new model from the true spectra (N, C) that it will be trained on; most need nothing."""
 
     def auxiliary_loss(self, found: Correction, answer: Answer, labels: Tensor) -> Tensor | None:
         """What is trained beside the answer; ``answer`` makes mean and sigma (R, C) of corrections and their level."""
@@ -232,7 +241,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
                      "depth_sigma": classical_depth_sigma, "share": classical_share, "shared": classical_shared,
                      "shared_sigma": classical_shared_sigma}  # fmt: skip
             classical = self._classical(given, residual, time, flux, flux_err, valid, star, planet)
-            visits.residual = classical.residual
+            visits.classical, visits.residual = classical, classical.residual
             if classical.residual is not None:
                 check_shape("residual", classical.residual, light_curve.shape)
         planets = len(light_curve) if planet is None else int(planet.max()) + 1
@@ -311,12 +320,12 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             empty = star.new_zeros(len(star), 2 * config.n_shared + config.prior_components + 2)
             return star.new_zeros(len(star), config.n_channels, 3), torch.cat([empty, star], -1)
         level = classical.mean.mean(-1, keepdim=True)
-        size = (classical.mean - level).std(-1, keepdim=True) + 0.1 * _FEATURE
+        size = (classical.mean - level).std(-1, keepdim=True) + 0.1 * FEATURE
         channels = torch.stack(
             [
                 (classical.mean - level) / size,
                 ((classical.depth - classical.mean) / classical.depth_sigma).clamp(-5.0, 5.0),
-                (classical.sigma / _FEATURE).log(),
+                (classical.sigma / FEATURE).log(),
             ],
             -1,
         )
@@ -326,7 +335,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
                 classical.shared_sigma.clamp_min(1e-4).log().clamp(-6.0, 2.0),
                 classical.share,
                 (level - config.depth_mean) / config.depth_scale,
-                (size / _FEATURE).log(),
+                (size / FEATURE).log(),
                 star.to(classical.mean),
             ],
             -1,
@@ -341,7 +350,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         floor = 1e-6 * config.sigma_floor_ppm
         shift, log_scale = by_channel[..., 0] + level[:, :1], by_channel[..., 1] + level[:, 1:]
         if classical is None:
-            mean = config.depth_mean + config.depth_scale * level[:, :1] + _FEATURE * by_channel[..., 0]
+            mean = config.depth_mean + config.depth_scale * level[:, :1] + FEATURE * by_channel[..., 0]
             limit = _WIDEST_LOG_SCALE
             return mean, (config.depth_scale * torch.exp(limit * torch.tanh(log_scale / limit))).clamp_min(floor)
         lost = classical.depth_sigma.amin(-1, keepdim=True) > _LOST  # training shows no such planet

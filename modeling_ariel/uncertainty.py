@@ -20,6 +20,8 @@ from transformers import initialization as init
 Array = NDArray[np.float64]
 
 LEVELS = (0.5, 0.68, 0.9, 0.95)
+REACH = 4  # channels on each side that a channel's neighbourhood in the spectrum's graph has
+_FARTHEST = 2.0  # in ln: how far from usual a sigma is believed to be for its interval
 ELSEWHERE = "elsewhere"  # the group of channels that no band holds
 
 
@@ -32,20 +34,46 @@ def gaussian_half_width(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + 0.5 * level)
 
 
+def neighbours(channels: int, reach: int = REACH) -> Tensor:
+    """Which channels (C, C) are neighbours in the spectrum's graph, each its own too: 1 or 0, float64.
+
+    FGS1, the first, is far from the others in wavelength: it has none.
+    """
+    at = torch.arange(channels)
+    near = (at[:, None] - at).abs() <= reach
+    near[0, 1:], near[1:, 0] = False, False
+    return near.double()
+
+
+def sigma_features(sigma: Tensor, usual: Tensor) -> Tensor:
+    """What is learned to stretch intervals by (P, C, 2): ln of how much wider than ``usual`` (C,), ln of sigma, the
+    neighbours' sigma (P, C) is, and how much wider than that the channel's own.
+    """
+    near = neighbours(len(usual)).to(sigma)
+    own = sigma.log() - usual
+    around = own @ (near / near.sum(-1, keepdim=True)).mT
+    return torch.stack([around, own - around], -1).clamp(-_FARTHEST, _FARTHEST)
+
+
 class SigmaCalibration(nn.Module):
     """What calibration adds to a model: ``scale`` (C,) multiplies sigma; ``quantiles`` (L, C) are the half-widths of
-    intervals of probability ``levels`` (L,), in calibrated sigmas. At the start nothing changes: 1 and the Gaussian's.
+    intervals of probability ``levels`` (L,), in calibrated sigmas. They are stretched where sigma is not as ``usual``
+    (C,), ln of it, by ``slopes`` (2,). At the start nothing changes: 1, the Gaussian's, and no slope.
     """
 
     scale: Tensor
     levels: Tensor
     quantiles: Tensor
+    usual: Tensor
+    slopes: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("scale", torch.empty(channels))
         self.register_buffer("levels", torch.empty(len(LEVELS)))
         self.register_buffer("quantiles", torch.empty(len(LEVELS), channels))
+        self.register_buffer("usual", torch.empty(channels))
+        self.register_buffer("slopes", torch.empty(2))
         self.reset()
 
     @torch.no_grad()
@@ -55,6 +83,8 @@ class SigmaCalibration(nn.Module):
         copy(self.scale, torch.ones_like(self.scale))
         copy(self.levels, start[:, 0])
         copy(self.quantiles, start[:, 1:].expand_as(self.quantiles))
+        for name in ("usual", "slopes"):
+            copy(getattr(self, name), torch.zeros_like(getattr(self, name)))
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "SigmaCalibration":
         """Move, but keep float32: bfloat16 would round a level of 0.95 and a factor on sigma."""
@@ -73,7 +103,8 @@ class SigmaCalibration(nn.Module):
         place = min(range(len(known)), key=lambda i: abs(known[i] - level))
         if abs(known[place] - level) > 1e-3:
             raise UncertaintyError(f"level: expected one of {', '.join(f'{x:.3g}' for x in known)}, found {level}")
-        half = sigma * self.quantiles[place].to(sigma.dtype)
+        stretch = (sigma_features(sigma.float(), self.usual) @ self.slopes).exp()
+        half = sigma * (self.quantiles[place] * stretch).to(sigma.dtype)
         return mean - half, mean + half
 
 

@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "spectrum_dilations": [1, 2],
         "spectrum_features": 32,
     },
+    "gp_autoencoder_nmf": {"bottleneck": 6, "hidden": 32, "components": 5, "updates": 30, "features": 32},
     "transit_cnn": {"conv_sizes": [16, 16], "conv_kernels": [5, 3], "fusion_sizes": [48, 32]},
 }
 OTHERS = sorted(set(ARCHITECTURES) - {DEFAULT})  # the transformer has tests of its own

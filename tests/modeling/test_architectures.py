@@ -196,7 +196,7 @@ def test_an_architecture_of_ones_own_is_named_by_its_class(own: str, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cnn", "expected ariel, transit_cnn"),
+        ("cnn", "expected ariel, gp_autoencoder_nmf, transit_cnn"),
         ("nowhere.Model", "expected a package.Class to import, found 'nowhere.Model'"),
         ("torch.nn.Linear", "expected a class that inherits ArielSpectrumModel"),
         ("modeling_ariel.spectrum_model.ArielSpectrumModel", "a model_type of its own"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +63,7 @@ def test_calibration_survives_saving_and_loading(tmp_path: Path) -> None:
     module, other = SigmaCalibration(4), SigmaCalibration(4)
     module.scale.mul_(torch.tensor([1.0, 2.0, 0.5, 3.0]))
     module.quantiles.mul_(1.1)
-    assert set(module.state_dict()) == {"scale", "levels", "quantiles"}
+    assert set(module.state_dict()) == {"scale", "levels", "quantiles", "usual", "slopes"}
     save_model(module, str(tmp_path / "calibration.safetensors"))
     load_model(other, str(tmp_path / "calibration.safetensors"))
     for name, value in module.state_dict().items():
@@ -146,6 +148,30 @@ def test_conformal_half_widths_are_the_stated_order_statistics() -> None:
     quantiles, pooled = conformal_quantiles(truth, mean, sigma)
     assert quantiles[:, 0].tolist() == [10.0, 14.0, 18.0, 19.0]
     assert pooled.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("n", [19, 20, 47])
+def test_conformal_half_widths_are_order_statistics_of_each_channel(n: int) -> None:
+    truth, mean, sigma = planets(n, 6, 1.3)
+    quantiles, _ = conformal_quantiles(truth, mean, sigma)
+    score = np.sort(np.abs((mean - truth) / sigma), axis=0)
+    for row, level in enumerate(("0.5", "0.68", "0.9", "0.95")):
+        rank = math.ceil(Fraction(level) * (n + 1))  # exact
+        np.testing.assert_array_equal(quantiles[row], score[rank - 1])
+
+
+def test_conformal_half_widths_are_mapies() -> None:
+    regression = pytest.importorskip("mapie.regression")
+    from sklearn.dummy import DummyRegressor
+
+    truth, mean, sigma = planets(40, 5, 1.3)
+    quantiles, _ = conformal_quantiles(truth, mean, sigma)
+    rows = np.arange(40.0)[:, None]
+    for channel, z in enumerate(((truth - mean) / sigma).T):
+        nothing = DummyRegressor(strategy="constant", constant=0.0).fit(rows, z)
+        split = regression.SplitConformalRegressor(nothing, confidence_level=list(LEVELS), prefit=True)
+        _, ends = split.conformalize(rows, z).predict_interval(rows[:1])  # (1, 2, L)
+        np.testing.assert_allclose(ends[0, 1], quantiles[:, channel], rtol=1e-9)
 
 
 def test_conformal_intervals_cover_new_planets_as_promised_whatever_the_error_is_like() -> None:

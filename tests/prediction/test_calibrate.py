@@ -89,6 +89,31 @@ def test_conformal_calibration_leaves_sigma_alone_and_finds_half_widths(
     assert np.median(calibration.quantiles[2]) == pytest.approx(1.6 * 1.7, abs=0.25)
 
 
+def test_graph_calibration_is_compared_with_each_channels_own_and_forgotten_by_another(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset, truths = validation
+    given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(model))
+    found = call_calibrate(model, dataset, tmp_path / "out", predictions=given, method="graph")
+    about = found["graph"]
+    assert (about["learned_from"], about["calibrated_on"]) == (10, 20)
+    assert set(about["widths"]["0.9"]) == set(found["conformal"]["coverage"])
+    ratio, low, high = about["widths"]["0.9"]["overall"]["ratio"]
+    assert low <= ratio <= high
+    assert ratio == pytest.approx(1.0, abs=0.1)
+    assert about["widths"]["narrower"] == (high < 1.0)
+    verdict = "are narrower than" if about["widths"]["narrower"] else "are not shown to be narrower than"
+    assert f"intervals learned over the graph {verdict} those of each channel by itself" in capsys.readouterr().out
+    assert 0.9 < found["conformal"]["coverage"]["overall"]["0.9"][0] < 0.98  # 16 of 24 others calibrate: 0.956
+    first = ArielForSpectrumPrediction.from_pretrained(tmp_path / "out")
+    assert torch.equal(first.calibration.scale, torch.ones(283))
+    assert first.calibration.slopes.any()
+    assert np.median(first.calibration.quantiles[2]) == pytest.approx(1.6 * 1.92, abs=0.2)  # of 20 planets: 0.945
+    again = made_up(tmp_path / "q.parquet", truths, 1.6, digest_of(tmp_path / "out"))
+    call_calibrate(tmp_path / "out", dataset, tmp_path / "plain", predictions=again, method="conformal")
+    assert not ArielForSpectrumPrediction.from_pretrained(tmp_path / "plain").calibration.slopes.any()
+
+
 @pytest.mark.parametrize("method", ["temperature", "groups"])
 def test_calibration_finds_the_factor_and_changes_nothing_but_its_buffers(
     model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path, method: str
@@ -196,7 +221,9 @@ def test_lost_and_doubtful_fits_are_not_calibrated_on_and_other_models_predictio
     few = made_up(tmp_path / "few.parquet", dict(list(truths.items())[:4]), 1.2, digest_of(model))
     with pytest.raises(ValueError, match="expected 5 or more validation planets with a good fit, found 4"):
         call_calibrate(model, dataset, tmp_path / "new", predictions=few)
-    with pytest.raises(ValueError, match="--method: expected one of temperature, groups, conformal, found 'magic'"):
+    with pytest.raises(
+        ValueError, match="--method: expected one of temperature, groups, conformal, graph, found 'magic'"
+    ):
         call_calibrate(model, dataset, tmp_path / "new", method="magic")
 
 

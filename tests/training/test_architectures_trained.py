@@ -13,6 +13,7 @@ from training_scenes import one_fold
 
 from ariel_scripts.opening.hub import locate_model
 from ariel_scripts.training import finetuning
+from modeling_ariel import DepthMix
 from modeling_ariel.predictions import read_predictions
 
 
@@ -31,3 +32,16 @@ def test_it_is_trained_in_folds_and_predicts_who_is_held_out(tmp_path: Path, nam
     assert json.loads((tmp_path / "model/config.json").read_text())["model_type"] == name
     again = finetuning._architecture(finetuning.FinetuneOptions(dataset="x"), locate_model(str(tmp_path / "model")))
     assert again.config_class.model_type == name
+
+
+def test_a_new_model_is_prepared_by_the_spectra_it_is_trained_on_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, seen = planets(30), list[np.ndarray]()
+    known = dict(zip(table.ids, table.truths, strict=True))
+    monkeypatch.setattr(DepthMix, "prepare", lambda model, truths: seen.append(truths.numpy()))
+    settings = [f"{key}={value}" for key, value in SMALL["gp_autoencoder_nmf"].items()]
+    one_fold(tmp_path, table, known, architecture="gp_autoencoder_nmf", settings=settings)
+    trained = json.loads((tmp_path / "model/training.json").read_text())["planets"]["train"]
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0], [known[planet] for planet in trained])

@@ -29,6 +29,7 @@ from ariel_scripts.prediction.calibration import (
 from ariel_scripts.prediction.job import Job, predict
 from ariel_scripts.prediction.predictor import choose_device, load_member
 from ariel_scripts.prediction.reliability import as_text
+from ariel_scripts.prediction.widths import widths_as_text
 from ariel_scripts.versions import git_commit, versions
 from modeling_ariel.predictions import Predictions, read_predictions, read_run
 from modeling_ariel.spectrum_config import ArielSpectrumConfig
@@ -70,6 +71,8 @@ def main(options: CalibrateOptions) -> None:
     }
     save_calibrated(folder, out, fitted, record)
     typer.echo(as_text(fitted.record))
+    if fitted.graph is not None:
+        typer.echo(widths_as_text(fitted.record["graph"]["widths"]))
     logger.info("%s: calibrated on %d planets, %s", out, len(planets), RECORD)
 
 

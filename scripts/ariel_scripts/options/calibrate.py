@@ -10,7 +10,7 @@ import typer
 
 from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
 
-METHODS = ("temperature", "groups", "conformal")
+METHODS = ("temperature", "groups", "conformal", "graph")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class CalibrateOptions:
         str,
         typer.Option(
             help="temperature: one factor on sigma; groups: one for each group of channels; "
-            "conformal: sigma as it is, intervals' half-widths alone."
+            "conformal: sigma as it is, intervals' half-widths alone; graph: so too, half-widths learned over "
+            "neighbouring channels and compared with conformal's."
         ),
     ] = "temperature"
     n_groups: Annotated[

@@ -22,14 +22,17 @@ from ariel_scripts.opening.datasets import read_truths
 from ariel_scripts.opening.hub import Located
 from ariel_scripts.opening.models import add_code
 from ariel_scripts.prediction.reliability import (
+    Intervals,
     Judged,
     coverage_figure,
     cross_fitted,
     numbers,
     z_figure,
 )
+from ariel_scripts.prediction.widths import compared_widths
 from ariel_scripts.run_record import write_json
 from hf_dataset.splits import grouped_folds
+from modeling_ariel.graph_conformal import GraphIntervals
 from modeling_ariel.predictions import Predictions
 from modeling_ariel.scoring import BANDS
 from modeling_ariel.status import OK, TRUSTED
@@ -136,12 +139,16 @@ def usable(
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted calibration: ``factor`` (C,), ``quantiles`` (L, C), the planets as ``judged`` and the ``record``."""
+    """A fitted calibration: ``factor`` (C,), ``quantiles`` (L, C), the planets as ``judged`` and the ``record``.
+
+    ``graph``: what stretches the quantiles, where they were learned over the spectrum's graph.
+    """
 
     factor: Array
     quantiles: Array
     judged: Judged
     record: dict[str, Any]
+    graph: GraphIntervals | None = None
 
 
 def fit_calibration(
@@ -159,31 +166,51 @@ def fit_calibration(
         wavelength: (C,) [um].
         arrays: truth, mean and sigma (P, C) of the ``planets``.
         planets: ids.
-        method: "temperature", "groups" or "conformal".
+        method: "temperature", "groups", "conformal" or "graph".
         n_groups: of AIRS channels; 0 for the molecular bands.
         folds: by planet, in which they are judged.
-        seed: of the folds.
+        seed: of the folds, and of which planets teach sizes of errors over the graph.
     """
     truth, mean, sigma = arrays
     labels, names = np.zeros(len(wavelength), int), ["all"]
     if method == "groups":
         labels, names = equal_groups(len(wavelength), n_groups) if n_groups else band_groups(wavelength, BANDS)
     fit: Fit = partial(temperature, groups=labels, cap=CAP)
-    if method == "conformal":
+    if method in ("conformal", "graph"):
         fit = _unchanged
     factor = fit(truth, mean, sigma)
-    quantiles, pooled = conformal_quantiles(truth, mean, sigma * factor)
-    _warn_of_pooling(len(planets), pooled.tolist())
     number = grouped_folds(planets, min(folds, len(planets)), seed)
     judged = cross_fitted(truth, mean, sigma, wavelength, number, fit)
+    graph, compared = None, {}
+    if method == "graph":
+        graph = GraphIntervals.fit(truth, mean, sigma, seed=seed)
+        quantiles, pooled = graph.quantiles, graph.pooled
+        plain, judged = judged, cross_fitted(truth, mean, sigma, wavelength, number, fit, partial(_over_graph, seed))
+        compared = {"graph": _about_graph(graph) | {"widths": compared_widths(judged, plain.half_widths)}}
+    else:
+        quantiles, pooled = conformal_quantiles(truth, mean, sigma * factor)
+    _warn_of_pooling(len(planets) if graph is None else graph.calibrated_on, pooled.tolist())
     record = {
         "groups": _groups(factor, labels, names),
         "outlying": _outlying(planets, (truth - mean) / (sigma * factor)),
         "levels": list(LEVELS),
         "pooled_neighbours": pooled.tolist(),
         **numbers(judged),
+        **compared,
     }
-    return Fitted(factor, quantiles, judged, record)
+    return Fitted(factor, quantiles, judged, record, graph)
+
+
+def _over_graph(seed: int, truth: Array, mean: Array, sigma: Array) -> Intervals:
+    """Conformal intervals learned over the spectrum's graph."""
+    return GraphIntervals.fit(truth, mean, sigma, seed=seed).half_widths
+
+
+def _about_graph(graph: GraphIntervals) -> dict[str, Any]:
+    """How many planets taught and calibrated, and how half-widths follow sigma of the neighbours and of the channel."""
+    names = ("neighbours", "own")
+    slopes = {name: round(float(slope), 4) for name, slope in zip(names, graph.slopes, strict=True)}
+    return {"learned_from": graph.learned_from, "calibrated_on": graph.calibrated_on, "slopes": slopes}
 
 
 def _unchanged(truth: Array, mean: Array, sigma: Array) -> Array:
@@ -250,7 +277,7 @@ def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, A
 
 
 def _write_weights(old: Path, new: Path, fitted: Fitted) -> None:
-    """The weights with another calibration: its factor times the one there was, and its half-widths."""
+    """The weights with another calibration: its factor times the one there was, its half-widths and their slopes."""
     with safe_open(old, "pt") as file:
         about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for name in ("calibration.scale", "calibration.quantiles"):
@@ -259,4 +286,11 @@ def _write_weights(old: Path, new: Path, fitted: Fitted) -> None:
     scale = tensors["calibration.scale"].double() * torch.as_tensor(fitted.factor)
     tensors["calibration.scale"] = scale.float()
     tensors["calibration.quantiles"] = torch.as_tensor(fitted.quantiles).float()
+    usual, slopes = (
+        (np.zeros(len(scale)), np.zeros(2)) if fitted.graph is None else (fitted.graph.usual, fitted.graph.slopes)
+    )
+    tensors |= {
+        "calibration.usual": torch.as_tensor(usual).float(),
+        "calibration.slopes": torch.as_tensor(slopes).float(),
+    }
     save_file(tensors, new, metadata=about)

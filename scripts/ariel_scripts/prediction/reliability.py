@@ -25,6 +25,7 @@ from modeling_ariel.uncertainty import (
 
 Array = NDArray[np.float64]
 N_SCORE_DRAWS = 300
+Intervals = Callable[[Array], Array]  # sigma (P, C) → half-widths (L, P, C) [sigma]
 
 
 @dataclass
@@ -61,6 +62,12 @@ def molecular_bands(wavelength: Array) -> dict[str, NDArray[np.bool_]]:
     return {name: which for name, which in inside.items() if which.any()}
 
 
+def by_channel(truth: Array, mean: Array, sigma: Array) -> Intervals:
+    """Conformal intervals with half-widths of each channel, the same for all planets."""
+    quantiles, _ = conformal_quantiles(truth, mean, sigma)
+    return lambda own: np.broadcast_to(quantiles[:, None], (len(quantiles), *own.shape))
+
+
 def cross_fitted(
     truth: Array,
     mean: Array,
@@ -68,6 +75,7 @@ def cross_fitted(
     wavelength: Array,
     fold: Array,
     fit: Callable[[Array, Array, Array], Array],
+    intervals: Callable[[Array, Array, Array], Intervals] = by_channel,
 ) -> Judged:
     """Each planet calibrated by the planets of the other folds: what calibration does to planets it hasn't seen."""
     factor = np.empty_like(sigma)
@@ -75,8 +83,8 @@ def cross_fitted(
     for number in np.unique(fold):
         others, own = fold != number, fold == number
         found = fit(truth[others], mean[others], sigma[others])
-        quantiles, _ = conformal_quantiles(truth[others], mean[others], sigma[others] * found)
-        factor[own], half_widths[:, own] = found, quantiles[:, None]
+        factor[own] = found
+        half_widths[:, own] = intervals(truth[others], mean[others], sigma[others] * found)(sigma[own] * found)
     return Judged(truth, mean, sigma, factor, half_widths, wavelength)
 
 

@@ -347,7 +347,7 @@ def _open_model(
     fold: Fold | None = None,
     truths: Array | None = None,
 ) -> ArielSpectrumModel:
-    """The model that training starts from; a new one's scale of depths is that of ``truths`` (P, C)."""
+    """The model that training starts from; a new one is prepared by ``truths`` (P, C), and has their scale."""
     changes: dict[str, Any] = {"physics": options.physics, "loss": options.loss}
     kept = base is not None and fold is not None and keeps_prior(options.prior, fold)
     if not kept:
@@ -359,6 +359,8 @@ def _open_model(
     changes |= settings_of(options.settings or ())
     seed_step(options.loop.seed, 0)
     model = open_model(_architecture(options, base), base, wavelength, **changes)
+    if truths is not None and base is None:
+        model.prepare(torch.from_numpy(truths))
     model.calibration.reset(lambda old, new: old.copy_(new))  # the calibration was another model's
     model.familiarity.reset(torch.Tensor.zero_)
     if options.freeze_backbone:
