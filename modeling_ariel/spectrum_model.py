@@ -232,7 +232,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         visits.planet = planet
         if noise is not None:
             check_shape("noise", noise, (len(light_curve), self.config.n_channels))
-        elif flux is not None and flux_err is not None:
+        elif flux is not None and flux_err is not None and flux.shape == flux_err.shape == valid.shape:
             noise = relative_noise(flux, flux_err, valid)
         visits.noise = noise
         classical = None

@@ -38,11 +38,11 @@ from modeling_ariel.modeling_ariel import AUTO_MAP
 
 NOT_INSTALLED = ("modeling_ariel", "hf_dataset", "ariel_scripts", "datasets", "scipy", "pyarrow", "accelerate",
                  "pandas", "matplotlib", "typer_config", "exoplanet_core")  # fmt: skip
-PIPELINE = {"frames.py", "pipeline_ariel.py"}  # what no auto class needs
+PIPELINE = {"architectures.py", "frames.py", "pipeline_ariel.py"}  # what no auto class needs
 SOURCES = PIPELINE | {
     f"{name}.py"
-    for name in ("arrays", "bands", "columns", "configuration_ariel", "familiarity", "feature_extraction_ariel",
-                 "fit_batch", "heads", "joint_fit", "layers", "least_squares", "light_curve_model", "limb_darkening",
+    for name in ("arrays", "bands", "columns", "configuration_ariel", "correction_head", "familiarity",
+                 "feature_extraction_ariel", "fit_batch", "heads", "joint_fit", "layers", "least_squares", "light_curve_model", "limb_darkening",
                  "losses", "masking", "modeling_ariel", "noise", "noise_prior", "outputs", "physics",
                  "planet_groups", "populations", "posterior", "residuals", "retrieval", "shared_parameters",
                  "spectrum_config", "spectrum_model", "spectrum_prior", "status", "surprise", "telescope", "transit",

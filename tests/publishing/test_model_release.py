@@ -10,17 +10,20 @@ from typing import Any
 
 import pytest
 import torch
+from architecture_scenes import OTHERS, SMALL
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from saved_models import TRAINING, saved
 
-from ariel_scripts.opening.models import add_code
+from ariel_scripts.opening.models import add_code, save_model
 from ariel_scripts.opening.provenance import calibrated_layouts, layouts_of, licence_of
 from ariel_scripts.publishing import model_release as _model_release
 from ariel_scripts.publishing.model_card import GENERATED, model_card, usage
 from ariel_scripts.publishing.model_release import ALLOWED, model_release
 from ariel_scripts.publishing.release import Release
-from modeling_ariel import ArielForPreTraining
+from modeling_ariel import ArielFeatureExtractor, ArielForPreTraining
+from modeling_ariel.architectures import ARCHITECTURES, model_class
+from modeling_ariel.feature_extraction_ariel import ariel_wavelength
 from modeling_ariel.modeling_ariel import AUTO_MAP
 
 REPO = "observer/ariel-tiny"
@@ -96,7 +99,24 @@ def test_a_stale_auto_map_and_foreign_code_are_replaced_and_other_files_left_out
     assert not {"old_ariel.py", "optimizer.bin"} & set(sent)
     assert "*_ariel.py" in ALLOWED  # so that what an older push left there goes
     code = {name for name in sent if name.endswith(".py")}
-    assert code | {"*_ariel.py"} == {name for name in ALLOWED if name.endswith(".py")}
+    allowed = {name for name in ALLOWED if name.endswith(".py")}
+    assert code | {"*_ariel.py"} < allowed  # what is left there of another architecture goes too
+    assert {f"{home}.py" for home, _ in ARCHITECTURES.values()} <= allowed
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_architecture_goes_with_its_own_code_alone_and_answers_by_it(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    kind: Any = model_class(name)
+    wavelength = ariel_wavelength()
+    model = kind(kind.config_class(wavelength=wavelength, **SMALL[name]))
+    save_model(model, tmp_path / "model", ArielFeatureExtractor(wavelength=wavelength))
+    (tmp_path / "model/training.json").write_text(json.dumps(TRAINING))
+    sent = contents(model_release(tmp_path / "model", REPO))  # asks a process without this package too
+    code = {path for path in sent if path.endswith(".py")}
+    assert f"{ARCHITECTURES[name][0]}.py" in code
+    assert not {"modeling_ariel.py", "layers.py", "pipeline_ariel.py"} & code
+    assert kind.__name__ in sent["README.md"].decode()
 
 
 def test_records_go_without_this_machines_folders(model: Path, unchecked: None) -> None:
@@ -126,7 +146,9 @@ def test_folders_that_are_no_checkpoint_are_refused_by_name(model: Path, tmp_pat
     with pytest.raises(ValueError, match="nowhere: expected the folder of a model, found none"):
         model_release(tmp_path / "nowhere", REPO)
     rewrite(model / "config.json", architectures=["ArielModel"])
-    with pytest.raises(ValueError, match=r"config.json: expected model_type ariel and architectures one of"):
+    with pytest.raises(
+        ValueError, match=r"config.json: expected a model_type of ariel, .* and its class in architectures"
+    ):
         model_release(model, REPO)
     (model / "preprocessor_config.json").unlink()
     with pytest.raises(ValueError, match=r"expected preprocessor_config.json, found none"):
