@@ -17,34 +17,8 @@ from ariel_scripts.opening.models import save_model
 from modeling_ariel import ArielPipeline
 from modeling_ariel.architectures import ARCHITECTURES, checkpoint_class, model_class
 
-OWN = """
-from huggingface_hub.dataclasses import strict
-from torch import nn
-
-from modeling_ariel import ArielSpectrumConfig, ArielSpectrumModel
-from modeling_ariel.correction_head import CorrectionHead
-from modeling_ariel.spectrum_model import Correction
-
-
-@strict
-class MyConfig(ArielSpectrumConfig):
-    model_type = "my_model"
-    width: int = 32
-
-
-class MyModel(ArielSpectrumModel):
-    config_class = MyConfig
-
-    def __init__(self, config):
-        super().__init__(config, config.width)
-        self.read = nn.Linear(3 * config.n_channels + config.n_context, config.width)
-        self.head = CorrectionHead(config.width, config.n_channels)
-        self.post_init()
-
-    def network(self, visits, channels, context, **wanted):
-        features = self.read(__import__("torch").cat([channels.flatten(1), context], -1)).relu()
-        return Correction(*self.head(features), features)
-"""
+DOCS = Path(__file__).resolve().parents[2] / "docs/architectures.md"
+OWN = DOCS.read_text().split("```python\n")[1].split("```")[0]  # what docs tell
 
 
 def predict(model: Any, batch: dict[str, Tensor]) -> Any:

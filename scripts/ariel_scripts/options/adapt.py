@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
+from ariel_scripts.options.revisions import DatasetRevision, ModelClass, ModelRevision
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class AdaptOptions:
     out: Annotated[Path, typer.Option(help="Folder for the adapted model; new.")]
     model: Annotated[str, typer.Option(help="Model folder or Hub id, or released.")] = "released"
     revision: ModelRevision = None
+    architecture: ModelClass = None
     split: Annotated[str, typer.Option(help="Split to adapt to.")] = "test"
     dataset_revision: DatasetRevision = None
     visits: Annotated[int, typer.Option(help="Visits from which on no more planets are fitted.", min=1)] = 300

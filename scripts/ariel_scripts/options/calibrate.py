@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
+from ariel_scripts.options.revisions import DatasetRevision, ModelClass, ModelRevision
 
 METHODS = ("temperature", "groups", "conformal", "graph")
 
@@ -55,6 +55,7 @@ class CalibrateOptions:
     folds: Annotated[int, typer.Option(help="Folds by planet for the numbers after calibration.", min=2)] = 5
     samples: Annotated[int, typer.Option(help="Dropout samples, as in later predictions.", min=0)] = 0
     revision: ModelRevision = None
+    architecture: ModelClass = None
     batch: Annotated[str, typer.Option(help="Planets at a time, or auto.")] = "auto"
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto"
     workers: Annotated[int, typer.Option(help="Processes for the classical fits; 0: one a core.", min=0)] = 0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
+from ariel_scripts.options.revisions import DatasetRevision, ModelClass, ModelRevision
 from ariel_scripts.options.training_loop import Deterministic
 
 
@@ -31,6 +31,7 @@ class PredictOptions:
         typer.Option(help="Model folder or Hub id, or released; several times for an ensemble."),
     ] = field(default_factory=lambda: ["released"])
     revision: ModelRevision = None
+    architecture: ModelClass = None
     split: Annotated[str, typer.Option(help="Split to predict.")] = "train"
     dataset_revision: DatasetRevision = None
     batch: Annotated[

@@ -100,7 +100,7 @@ def adapted(job: Job, restart: bool) -> Path:
     except (OSError, ValueError):
         known = {}
     if wanted.items() <= known.items():
-        digest = load_member(str(folder), None, torch.device("cpu")).digest
+        digest = load_member(str(folder), None, torch.device("cpu"), 0, job.architecture).digest
         if digest != known.get("adapted"):
             raise ValueError(f"{folder}: expected the model as it was adapted, found it changed: --restart")
         return folder

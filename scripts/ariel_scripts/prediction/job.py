@@ -60,6 +60,7 @@ class Job:
     only: frozenset[int] | None = None  # planets to predict; None for all
     dataset_revision: str | None = None
     deterministic: bool = False
+    architecture: str | None = None
 
     def prepare(self) -> Prepared:
         """Models and the list of planets; ValueError where something doesn't fit together."""
@@ -73,7 +74,7 @@ class Job:
                     f"{self.dataset}: split {self.split!r} has none of the {len(self.only)} planets wanted"
                 )
         device = choose_device(self.device)
-        members = load_members(self.models, self.revision, device, self.samples)
+        members = load_members(self.models, self.revision, device, self.samples, self.architecture)
         row = next(iter(stream_rows(curves, self.split, ("layout", "time"))))
         _check_wavelengths(members[0].model.config.wavelength, wavelengths_of(curves, str(row["layout"])))
         visits = max(index.values())

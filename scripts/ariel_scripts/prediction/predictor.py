@@ -41,9 +41,11 @@ class Member(ArielPipeline):
     located: Located
 
 
-def load_members(sources: Sequence[str], revision: str | None, device: torch.device, samples: int) -> list[Member]:
+def load_members(
+    sources: Sequence[str], revision: str | None, device: torch.device, samples: int, architecture: str | None = None
+) -> list[Member]:
     """The models of an ensemble; ValueError where they don't fit together or can't be sampled."""
-    members = [load_member(source, revision, device, samples) for source in sources]
+    members = [load_member(source, revision, device, samples, architecture) for source in sources]
     for member in members:
         if member.model.config.wavelength != members[0].model.config.wavelength:
             raise ValueError(f"{member.source}: expected the channels of {members[0].source}, found others")
@@ -51,10 +53,14 @@ def load_members(sources: Sequence[str], revision: str | None, device: torch.dev
     return members
 
 
-def load_member(source: str, revision: str | None, device: torch.device, samples: int = 0) -> Member:
-    """The pipeline of a folder or Hub id."""
+def load_member(
+    source: str, revision: str | None, device: torch.device, samples: int = 0, architecture: str | None = None
+) -> Member:
+    """The pipeline of a folder or Hub id; ``architecture``: the class of a model that is not this package's."""
     located = locate_model(source, revision)
-    member = Member.from_pretrained(located.location, source=located.name, device=device, samples=samples)
+    member = Member.from_pretrained(
+        located.location, source=located.name, architecture=architecture, device=device, samples=samples
+    )
     member.located = located
     return member
 
