@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .retrieval import fit as fit
     from .scoring import score_2024 as score_2024
     from .scoring import score_2025 as score_2025
+    from .spectramind import SpectraMind as SpectraMind
+    from .spectramind import SpectraMindConfig as SpectraMindConfig
     from .spectre import Spectre as Spectre
     from .spectre import SpectreConfig as SpectreConfig
     from .spectre import SpectreForPreTraining as SpectreForPreTraining
@@ -52,6 +54,7 @@ else:
         "retrieval": ("ClassicalFit", "fit"),
         "scoring": ("score_2024", "score_2025"),
         "spectre": ("Spectre", "SpectreConfig", "SpectreForPreTraining"),
+        "spectramind": ("SpectraMind", "SpectraMindConfig"),
         "spectrum_prior": ("SpectrumPrior",),
         "spectrum_config": ("ArielSpectrumConfig",),
         "spectrum_model": ("ArielSpectrumModel",),

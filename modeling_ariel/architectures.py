@@ -14,6 +14,7 @@ ARCHITECTURES = {  # module beside this one, class
     "gp_autoencoder_nmf": ("depth_mix", "DepthMix"),
     "transit_cnn": ("transit_cnn", "TransitCnn"),
     "spectre": ("spectre", "Spectre"),
+    "spectramind": ("spectramind", "SpectraMind"),
 }
 
 

@@ -28,6 +28,10 @@ SMALL: dict[str, dict[str, Any]] = {
         "spectrum_features": 32,
     },
     "gp_autoencoder_nmf": {"bottleneck": 6, "hidden": 32, "components": 5, "updates": 30, "features": 32},
+    "spectramind": {
+        **{"hidden_size": 16, "num_attention_heads": 2, "fgs1_layers": 1, "state_size": 8, "airs_layers": 1},
+        **{"segments": 6, "neighbours": 4, "molecule_neighbours": 2, "decoder_size": 32},
+    },
     "transit_cnn": {"conv_sizes": [16, 16], "conv_kernels": [5, 3], "fusion_sizes": [48, 32]},
 }
 OTHERS = sorted(set(ARCHITECTURES) - {DEFAULT})  # the transformer has tests of its own
