@@ -6,6 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from .feature_extraction_ariel import ariel_wavelength
+from .objective import Objective
 from .surprise import LENGTHS, SIZES
 
 
@@ -18,6 +19,7 @@ class ArielSpectrumConfig(PreTrainedConfig):
         physics: "residual", the classical posterior corrected by the network, or "none", light curves alone.
         hidden_dropout_prob, attention_probs_dropout_prob: dropout, also that of Monte Carlo samples.
         loss: "gaussian", the log-likelihood, or the challenge's score itself, "score_2024" or "score_2025".
+        penalties: physics rules added to the loss, as penalty_rules.py has them; None for none.
         max_log_scale: how far the network may move ln sigma from the classical posterior's.
         sigma_floor_ppm: smallest sigma that is ever answered [ppm].
         depth_mean, depth_scale: depths that physics="none" starts from: their mean and 1 sigma.
@@ -38,6 +40,7 @@ class ArielSpectrumConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
     loss: str = "gaussian"
+    penalties: dict | None = None
     max_log_scale: float = 2.0
     sigma_floor_ppm: float = 1.0
     depth_mean: float = 2.55e-3
@@ -96,6 +99,14 @@ class ArielSpectrumConfig(PreTrainedConfig):
         airs = wavelength[1:]
         if not all(math.isfinite(w) and 0.1 < w < 30.0 for w in wavelength) or airs != sorted(airs):
             raise ValueError("wavelength: expected um, FGS1 first and then AIRS ascending, found other values")
+
+    def validate_penalties(self) -> None:
+        """Reject rules that there are not, or that these channels or this loss cannot have."""
+        if self.penalties is None:
+            return
+        objective = Objective(self.penalties, self.wavelength or [])
+        if objective.rules.reweight and self.loss != "gaussian":
+            raise ValueError(f"penalties: reweight: expected loss gaussian, which planets add to, found {self.loss}")
 
     @property
     def n_channels(self) -> int:

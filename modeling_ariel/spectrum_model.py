@@ -18,7 +18,8 @@ from transformers import initialization as init
 from .columns import STAR_COLUMNS
 from .correction_head import ZeroLinear
 from .familiarity import Familiarity, kept_share, with_distance_notes
-from .losses import gaussian_nll, score_loss
+from .losses import gaussian_nll
+from .objective import Answered, Objective, spectrum_loss
 from .outputs import ArielSpectrumOutput
 from .physics import ArielPhysics, ClassicalPosterior
 from .planet_groups import check_planet, check_stars, planet_mean
@@ -79,8 +80,8 @@ class Correction:
 
     ``channels`` (R, C, 2) and ``level`` (R, 2), of mean and ln sigma, in units of the posterior's sigma (with
     physics="none", of the mean: features of 100 ppm, and a level in ``depth_scale``); ``features`` (R, W), by which it
-    is told how far from training a planet is; ``parts``, what :meth:`ArielSpectrumModel.auxiliary_loss` looks at;
-    ``maps``, what is shown of how it came about.
+    is told how far from training a planet is; ``parts``, what :meth:`ArielSpectrumModel.auxiliary_loss` and penalties
+    look at: "quantiles" and "transit" as :class:`Answered` has them; ``maps``, what is shown of how it came about.
     """
 
     channels: Tensor
@@ -158,6 +159,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
 
     def __init__(self, config: ArielSpectrumConfig, features: int):
         super().__init__(config)
+        self.objective = None if config.penalties is None else Objective(config.penalties, config.wavelength or [])
         self.physics = ArielPhysics(config)
         self.familiarity = Familiarity(features)
         self.calibration = SigmaCalibration(config.n_channels)
@@ -255,7 +257,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             return self._spectrum(classical, by_channel.float(), level.float(), distance)
 
         mean, sigma = answer(found.channels, found.level)
-        loss = self._loss(mean, sigma, labels)
+        loss = self._loss(mean, sigma, labels, found.parts or {})
         if (
             loss is not None
             and labels is not None
@@ -362,15 +364,13 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))
         return classical.mean + shift * classical.sigma, sigma.clamp_min(floor)
 
-    def _loss(self, mean: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor | None:
-        """Training's loss, of the sigma before calibration."""
+    def _loss(self, mean: Tensor, sigma: Tensor, labels: Tensor | None, parts: dict[str, Tensor]) -> Tensor | None:
+        """Training's loss, of the sigma before calibration, with what the config's penalties cost."""
         if labels is None:
             return None
         check_shape("labels", labels, mean.shape)
-        if self.config.loss == "gaussian":
-            known = (~torch.isnan(labels)).any(-1)
-            return gaussian_nll(mean, sigma, labels).sum() / known.sum().clamp_min(1)
-        return score_loss(mean, sigma, labels, self.config.loss.removeprefix("score_"))
+        answered = Answered(mean, sigma, parts.get("quantiles"), parts.get("transit"))
+        return spectrum_loss(answered, labels, self.config.loss, self.objective)
 
     def _factor(self, classical: ClassicalPosterior | None, sigma: Tensor, rank: int) -> Tensor | None:
         """Low-rank factor (P, C, R) of the classical posterior's correlations, with this sigma."""

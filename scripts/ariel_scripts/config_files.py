@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
-import yaml
 
-from ariel_scripts.options.yaml_values import read_yaml, write_yaml
+from ariel_scripts.options.yaml_values import read_mapping, shown, write_yaml
 
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", Path: "a path"}
 _ACCEPTED: dict[Any, tuple[type, ...]] = {  # 2024 may be a name
@@ -31,20 +30,29 @@ def read_config(path: Path, options: Iterable[Parameter]) -> dict[str, Any]:
         typer.BadParameter: it is no readable mapping, or a key or a value is none of ``options``. The message names
             file, key, expected and found.
     """
+    try:
+        values = read_mapping(path, "option values", "option names to values")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return typed_values(values, options, str(path))
+
+
+def typed_values(values: Mapping[Any, Any], options: Iterable[Parameter], where: str) -> dict[str, Any]:
+    """Values of options by name, each as its option has it; typer.BadParameter that begins with ``where`` else."""
     known = {option.name: option.annotation for option in options}
     found: dict[str, Any] = {}
-    for key, value in _mapping(path).items():
+    for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in known:
-            raise typer.BadParameter(f"{path}: unknown option {key}; known: {', '.join(sorted(known))}")
+            raise typer.BadParameter(f"{where}: unknown option {key}; known: {', '.join(sorted(known))}")
         if name in found:
-            raise typer.BadParameter(f"{path}: {name}: expected once, found also as {key}")
+            raise typer.BadParameter(f"{where}: {name}: expected once, found also as {key}")
         try:
             found[name] = _typed(known[name], value)
         except ValueError as error:
-            raise typer.BadParameter(f"{path}: {key}: {error}") from None
+            raise typer.BadParameter(f"{where}: {key}: {error}") from None
         except typer.BadParameter as error:
-            raise typer.BadParameter(f"{path}: {key}: {error.message}") from None
+            raise typer.BadParameter(f"{where}: {key}: {error.message}") from None
     return found
 
 
@@ -60,32 +68,6 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def config_text(values: Mapping[str, Any]) -> str:
     """Values of options as YAML that :func:`read_config` reads back."""
     return write_yaml({name: _plain(value) for name, value in values.items()})
-
-
-def _mapping(path: Path) -> dict[Any, Any]:
-    """The mapping in a YAML file."""
-    try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            raise typer.BadParameter(f"{path}: expected YAML, found a gzip file: unpack it")
-        found = read_yaml(content.decode("utf-8-sig"))
-    except OSError as error:
-        raise typer.BadParameter(f"{path}: expected a YAML file of option values, found: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise typer.BadParameter(f"{path}: expected YAML as UTF-8 text, found other bytes") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"{path}: expected YAML, found: {_problem(error)}") from error
-    if not isinstance(found, dict):
-        what = "nothing" if found is None else _shown(found)
-        raise typer.BadParameter(f"{path}: expected a mapping of option names to values, found {what}")
-    return found
-
-
-def _problem(error: Exception) -> str:
-    """What is wrong with the YAML, and in which line."""
-    mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return what if mark is None else f"{what}, line {mark.line + 1}"
 
 
 def _typed(hint: Any, value: Any) -> Any:
@@ -108,19 +90,8 @@ def _typed(hint: Any, value: Any) -> Any:
     wrong = isinstance(value, bool) is not (hint is bool) or not isinstance(value, _ACCEPTED[hint])
     if wrong or (isinstance(value, float) and not math.isfinite(value)):
         quotes = "; in quotes it is text" if isinstance(value, bool) and hint is str else ""
-        raise ValueError(f"expected {_EXPECTED[hint]}, found {_shown(value)}{quotes}")
+        raise ValueError(f"expected {_EXPECTED[hint]}, found {shown(value)}{quotes}")
     return str(value) if hint in (str, Path) else hint(value)
-
-
-def _shown(value: Any) -> str:
-    """A value in a message, as YAML has it."""
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    if isinstance(value, str):
-        return repr(value[:80])
-    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -44,10 +44,10 @@ SOURCES = PIPELINE | {
     for name in ("arrays", "bands", "columns", "configuration_ariel", "correction_head", "familiarity",
                  "feature_extraction_ariel", "fit_batch", "heads", "joint_fit", "layers", "least_squares",
                  "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
-                 "noise_prior", "outputs", "physics", "planet_groups", "populations", "posterior", "residuals",
-                 "retrieval", "shared_parameters", "spectrum_config", "spectrum_model", "spectrum_prior", "status",
-                 "surprise", "telescope", "transit", "transit_search", "uncertainty", "verdict", "visit_data",
-                 "visits", "white_light", "white_stage")
+                 "noise_prior", "objective", "outputs", "penalties", "penalty_rules", "physics", "planet_groups",
+                 "populations", "posterior", "residuals", "retrieval", "shared_parameters", "spectrum_config",
+                 "spectrum_model", "spectrum_prior", "status", "surprise", "telescope", "transit", "transit_search",
+                 "uncertainty", "verdict", "visit_data", "visits", "white_light", "white_stage")
 }  # fmt: skip
 
 

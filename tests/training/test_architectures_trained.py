@@ -12,6 +12,7 @@ from labelled_planets import planets
 from training_scenes import one_fold
 
 from ariel_scripts.opening.hub import locate_model
+from ariel_scripts.opening.penalties import model_penalties, read_penalties
 from ariel_scripts.training import finetuning
 from modeling_ariel import DepthMix
 from modeling_ariel.predictions import read_predictions
@@ -45,3 +46,21 @@ def test_a_new_model_is_prepared_by_the_spectra_it_is_trained_on_and_no_others(
     trained = json.loads((tmp_path / "model/training.json").read_text())["planets"]["train"]
     assert len(seen) == 1
     np.testing.assert_array_equal(seen[0], [known[planet] for planet in trained])
+
+
+def test_rules_of_physics_are_trained_by_and_travel_with_the_model(tmp_path: Path, repository: Path) -> None:
+    table = planets(30)
+    known = dict(zip(table.ids, table.truths, strict=True))
+    path = tmp_path / "rules.yaml"
+    path.write_text((repository / "configs/objective.yaml").read_text())
+    one_fold(tmp_path / "run", table, known, penalties=path)
+    expected = read_penalties(path)
+    record = json.loads((tmp_path / "run/model/training.json").read_text())
+    assert record["config"]["penalties"] == expected
+    assert model_penalties(str(tmp_path / "run/model"), None) == expected
+    path.write_text(path.read_text().replace("reweight: 0.0", "reweight: 1.0"))
+    with pytest.raises(ValueError, match="found one with other settings"):
+        one_fold(tmp_path / "run", table, known, penalties=path)
+    path.write_text("rules: {smothness: {}}")
+    with pytest.raises(ValueError, match=r"rules.yaml: penalties: rules: expected smoothness, .*found smothness"):
+        one_fold(tmp_path / "other", table, known, penalties=path)

@@ -49,6 +49,10 @@ class FinetuneOptions:
         typer.Option(help="residual: correct the classical posterior; none: light curves alone."),
     ] = "residual"
     loss: Annotated[str, typer.Option(help="gaussian, score_2024 or score_2025.")] = "gaussian"
+    penalties: Annotated[
+        Path | None,
+        typer.Option(help="YAML of physics rules added to the loss (configs/objective.yaml); else the checkpoint's."),
+    ] = None
     objective: Annotated[
         str,
         typer.Option(help="Validation's number that picks the best model: log_likelihood, score_2024, score_2025."),

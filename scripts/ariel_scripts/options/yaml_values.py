@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -42,6 +43,44 @@ _Loader.yaml_implicit_resolvers = _Dumper.yaml_implicit_resolvers = _RESOLVERS
 def read_yaml(text: str) -> Any:
     """Plain values of a YAML text; yaml.YAMLError where it is none."""
     return yaml.load(text, _Loader)
+
+
+def read_mapping(path: Path, what: str, entries: str) -> dict[Any, Any]:
+    """The mapping of ``entries`` in a YAML file of ``what``; ValueError with file, what was expected and found."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: expected a YAML file of {what}, found: {error.strerror}") from error
+    if content[:2] == b"\x1f\x8b":
+        raise ValueError(f"{path}: expected YAML, found a gzip file: unpack it")
+    try:
+        found = read_yaml(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected YAML as UTF-8 text, found other bytes") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected YAML, found: {_problem(error)}") from error
+    if not isinstance(found, dict):
+        found = "nothing" if found is None else shown(found)
+        raise ValueError(f"{path}: expected a mapping of {entries}, found {found}")
+    return found
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong with the YAML, and in which line."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return what if mark is None else f"{what}, line {mark.line + 1}"
+
+
+def shown(value: Any) -> str:
+    """A value in a message, as YAML has it."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, str):
+        return repr(value[:80])
+    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
 def write_yaml(values: Any) -> str:

@@ -18,6 +18,7 @@ import typer
 
 from ariel_scripts import cli
 from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.options.yaml_values import read_mapping
 
 if TYPE_CHECKING:
     from hf_dataset.simulation.planets import Planet
@@ -69,6 +70,8 @@ def check_checkpoint(folder: Path) -> str:
 
 def check_configs(folder: Path) -> str:
     """Every configuration of the checkout has options of its command; defaults print and read back the same."""
+    from modeling_ariel.penalty_rules import Rules
+
     for name in cli.COMMANDS:
         printed = _printed(name)
         path = folder / f"{name}.yaml"
@@ -77,7 +80,10 @@ def check_configs(folder: Path) -> str:
             raise ValueError(f"ariel {name}: expected its defaults read back, found {again}")
     files = sorted(CONFIGS.glob("*.yaml"))
     for path in files:
-        _printed(_command_of(path.stem), path)
+        if path.stem == "objective":
+            Rules.of(read_mapping(path, "penalties", "rules"))
+        else:
+            _printed(_command_of(path.stem), path)
     return f"defaults of {len(cli.COMMANDS)} commands, {len(files)} files of configs/"
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from ariel_scripts.opening.datasets import open_curves, read_truths, wavelengths_of
 from ariel_scripts.opening.hub import Located
 from ariel_scripts.opening.models import open_extractor, open_model, save_model, settings_of
+from ariel_scripts.opening.penalties import read_penalties
 from ariel_scripts.opening.provenance import Origin
 from ariel_scripts.options.fields import taken
 from ariel_scripts.options.finetune import FinetuneOptions
@@ -356,6 +357,8 @@ def _open_model(
         changes["prior_surprise"] = SHARE if options.surprise is None else options.surprise
     if truths is not None and base is None:
         changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
+    if options.penalties is not None:
+        changes["penalties"] = read_penalties(options.penalties)
     changes |= settings_of(options.settings or ())
     seed_step(options.loop.seed, 0)
     model = open_model(_architecture(options, base), base, wavelength, **changes)

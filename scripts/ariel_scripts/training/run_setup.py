@@ -12,6 +12,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 
 from ariel_scripts.opening.hub import OPTION, Located, locate_dataset, locate_model
+from ariel_scripts.opening.penalties import read_penalties
 from ariel_scripts.options.fields import taken, values_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.pretrain import PretrainOptions
@@ -31,6 +32,8 @@ def loop_settings(options: LoopOptions, objective: str, sign: int) -> LoopSettin
 def config_of(options: TrainingOptions) -> dict[str, Any]:
     """Options that decide a result, for records and for resuming a run."""
     values = {name: value for name, value in values_of(options).items() if name not in _FREE}
+    if values.get("penalties") is not None:
+        values["penalties"] = read_penalties(values["penalties"])  # the rules decide, not where they are read
     return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
 
