@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+import yaml
 from local_hub import LocalHub
 from tiny_models import BINS, IDS, POPULATION, save_model
 
@@ -34,6 +35,7 @@ from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import scoring
+from modeling_ariel.objective import violations
 from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
 
 CHANNELS = 283
@@ -273,6 +275,30 @@ def test_models_and_files_are_compared_in_pairs(written: Callable[..., Seen], tm
     assert "has no prediction for 1 planet," in about
     assert "Only 6 planets with known spectra" in about
     assert [entry["name"] for entry in seen.data["planets"]["entries"]] == ["plain", "&lt;b&gt;wide"]
+
+
+def test_rules_of_physics_say_which_planets_break_them_and_where_they_pull(
+    written: Callable[..., Seen], tmp_path: Path, repository: Path
+) -> None:
+    rules = yaml.safe_load((repository / "configs/objective.yaml").read_text())
+    rules["rules"]["transit_asymmetry"] = {}
+    bound = save_model(tmp_path / "bound", physics="none", penalties=rules)
+    seen = written(model=[str(bound)], attributions=0, skip=["embeddings"])
+    assert "rules" in sections_of(seen)
+    made = read_predictions(tmp_path / "out/report.predictions/bound.parquet")
+    spectra = (torch.as_tensor(values).double() for values in (made.mu, made.sigma))
+    found = violations(*spectra, planets.wavelengths_um("2025").tolist(), rules)
+    rough = found.names.index("smoothness")
+    cells = [text.strip() for text in seen.text]
+    place = cells.index("smoothness")
+    expected = [f"{float(found.value[:, rough].mean()):.3g}", str(int(found.broken[:, rough].sum()))]
+    assert [cell for cell in cells[place + 1 : place + 8] if cell][1:3] == expected
+    assert "–" in cells[cells.index("transit asymmetry") :][:8]  # of a spectrum alone nobody can say
+    assert "Where rules pull" in cells
+    other = tmp_path / "rules.yaml"
+    other.write_text("rules: {total_variation: {limit: 99}}")
+    again = written(model=[str(bound)], attributions=0, skip=["embeddings"], penalties=other)
+    assert "No planet breaks a rule." in [text.strip() for text in again.text]
 
 
 def test_a_page_without_its_table_of_planets_leads_to_none(written: Callable[..., Seen]) -> None:

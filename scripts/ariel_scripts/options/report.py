@@ -18,6 +18,7 @@ SECTIONS = (
     "coverage",
     "likelihood",
     "shapes",
+    "rules",
     "embeddings",
     "attributions",
     "calibration",
@@ -50,6 +51,10 @@ class ReportOptions:
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "train"
     revision: ModelRevision = None
     dataset_revision: DatasetRevision = None
+    penalties: Annotated[
+        Path | None,
+        typer.Option(help="YAML of physics rules that the spectra are held to; else those of a model's training."),
+    ] = None
     limit: Annotated[int | None, typer.Option(help="At most this many planets.", min=1)] = None
     skip: Annotated[list[str] | None, typer.Option(help=f"Section to leave out: {', '.join(SECTIONS)}.")] = None
     embed: Annotated[str, typer.Option(help="Pictures of the latents, with commas: pca, umap, tsne.")] = "pca"
@@ -96,6 +101,7 @@ class ReportOptions:
             "split": self.split,
             "revision": self.revision,
             "dataset_revision": self.dataset_revision,
+            "penalties": self.penalties,
             "limit": self.limit,
             "skip": sorted(self.skipped),
             "embed": self.embeddings,

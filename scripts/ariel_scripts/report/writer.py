@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ariel_scripts.opening.hub import Located, locate_dataset
 from ariel_scripts.options.report import SECTIONS, ReportOptions
-from ariel_scripts.report import network
+from ariel_scripts.report import network, rules
 from ariel_scripts.report import planets as single
 from ariel_scripts.report import sections as kinds
 from ariel_scripts.report.attributions import example_attributions
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 def write_report(options: ReportOptions, run: Run) -> None:
     """Write the page of ``options``; metrics go into the ``run`` record."""
     _check_plotly()
+    penalties = rules.asked(options)
     where = locate_dataset(options.dataset, options.dataset_revision)
     with run.timed("dataset"):
         study = read_study(where, options.split, options.limit)
@@ -43,7 +44,7 @@ def write_report(options: ReportOptions, run: Run) -> None:
     add_entries(study, predictions)
     study.listed = "planets" not in options.skipped
     with run.timed("sections"):
-        sections, failed = make_sections(study, options, where)
+        sections, failed = make_sections(study, options, where, penalties)
     run.metrics.update(
         planets=len(study.planets),
         labelled=len(study.labelled),
@@ -100,8 +101,13 @@ def _about(study: Study) -> str:
     )
 
 
-def make_sections(study: Study, options: ReportOptions, where: Located) -> tuple[list[Section], dict[str, str]]:
-    """The sections of the page that options do not skip, and why some of them failed."""
+def make_sections(
+    study: Study, options: ReportOptions, where: Located, penalties: dict[str, Any] | None = None
+) -> tuple[list[Section], dict[str, str]]:
+    """The sections of the page that options do not skip, and why some of them failed.
+
+    ``penalties``: physics rules that the spectra are held to.
+    """
     truth = bool(len(study.labelled))
     seed = options.seed
     makers: dict[str, Callable[[], Section]] = {
@@ -113,6 +119,8 @@ def make_sections(study: Study, options: ReportOptions, where: Located) -> tuple
         "attributions": lambda: network.attributions(study, example_attributions(study, options, where)),
         "calibration": lambda: single.calibration(study),
     }
+    if penalties is not None:
+        makers["rules"] = lambda: rules.section(study, penalties)
     if truth:
         makers |= {
             "coverage": lambda: kinds.honesty(study),
