@@ -17,6 +17,7 @@ class ArielConfig(ArielSpectrumConfig):
         decoder_hidden_size, decoder_num_hidden_layers: of the decoder that pretraining throws away.
         mask_ratio: share of patches (or of channels) that pretraining hides.
         mask_strategy: "random" or "block" in time, "band" or "snr" over channels.
+        contrastive_size, contrastive_temperature: of the vectors that contrastive pretraining compares.
     """
 
     model_type = "ariel"
@@ -34,6 +35,8 @@ class ArielConfig(ArielSpectrumConfig):
     hidden_act: str = "gelu"
     mask_ratio: float = 0.6
     mask_strategy: str = "random"
+    contrastive_size: int = 32
+    contrastive_temperature: float = 0.1
 
     def choices(self) -> dict[str, tuple[str, ...]]:
         """The values that each field of words may have."""
@@ -42,7 +45,7 @@ class ArielConfig(ArielSpectrumConfig):
     def counts(self) -> tuple[str, ...]:
         """Fields that are whole numbers of 1 or more."""
         sizes = ("patch_bins", "hidden_size", "num_attention_heads", "intermediate_size", "pooling_queries")
-        return (*super().counts(), *sizes, "spectral_hidden_size", "decoder_hidden_size")
+        return (*super().counts(), *sizes, "spectral_hidden_size", "decoder_hidden_size", "contrastive_size")
 
     def validate_transformer(self) -> None:
         """Reject sizes that do not go together."""
@@ -52,5 +55,7 @@ class ArielConfig(ArielSpectrumConfig):
                     f"{name}: expected a multiple of num_attention_heads = {self.num_attention_heads}, found "
                     f"{getattr(self, name)}"
                 )
+        if not self.contrastive_temperature > 0.0:
+            raise ValueError(f"contrastive_temperature: expected above 0, found {self.contrastive_temperature}")
         if not 0.0 < self.mask_ratio < 1.0:
             raise ValueError(f"mask_ratio: expected between 0 and 1, found {self.mask_ratio}")

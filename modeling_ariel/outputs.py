@@ -28,6 +28,15 @@ class ArielForPreTrainingOutput(ModelOutput):
 
 
 @dataclass
+class ArielContrastiveOutput(ModelOutput):
+    """``embeddings`` (B, N, E), unit vectors of the first view's patches; ``side`` (B, N): 1 in transit, 0 out, -1."""
+
+    loss: Tensor | None = None
+    embeddings: Tensor | None = None
+    side: Tensor | None = None
+
+
+@dataclass
 class ArielSpectrumOutput(ModelOutput):
     """Spectra of P planets.
 

@@ -1,4 +1,4 @@
-"""`ariel pretrain`: a masked autoencoder over light curves, stored or simulated on the fly; no label is looked at."""
+"""`ariel pretrain`: masked or contrastive, over light curves stored or simulated on the fly; no label is looked at."""
 
 from __future__ import annotations
 

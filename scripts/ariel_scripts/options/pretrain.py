@@ -11,13 +11,16 @@ import typer
 from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
 from ariel_scripts.options.training_loop import LoopOptions, ModelSettings, RunFolderOption
 
+TASKS = ("masked", "contrastive")
+
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """Hide parts of light curves and learn to rebuild them; labels are not used.
+    """Hide parts of light curves and learn to rebuild them, or to tell transits in them; labels are not used.
 
-    The loss is the mean squared error of hidden points in their own sigmas: 1 where all but the noise is known. A
-    stopped run continues when the command is run again.
+    The loss is the mean squared error of hidden points in their own sigmas: 1 where all but the noise is known. With
+    --task contrastive it is InfoNCE between patches in and out of transit, under two views with other channels hidden.
+    A stopped run continues when the command is run again.
 
     Example: accelerate launch scripts/pretrain.py --config configs/pretrain.yaml
 
@@ -56,12 +59,18 @@ class PretrainOptions:
         typer.Option(help="Checkpoint to start from: a folder, a Hub id or released."),
     ] = None
     revision: ModelRevision = None
-    mask_strategy: Annotated[str, typer.Option(help="random or block in time; band or snr over channels.")] = "random"
-    mask_ratio: Annotated[float, typer.Option(help="Share hidden.")] = 0.6
+    task: Annotated[str, typer.Option(help="masked or contrastive.")] = "masked"
+    temperature: Annotated[float, typer.Option(help="Of InfoNCE: less looks at the hardest pairs alone.")] = 0.1
+    mask_strategy: Annotated[
+        str, typer.Option(help="Of masked: random or block in time; band or snr over channels.")
+    ] = "random"
+    mask_ratio: Annotated[float, typer.Option(help="Share hidden; of channels in each view, if contrastive.")] = 0.6
     settings: ModelSettings = None
     loop: LoopOptions = field(default_factory=lambda: LoopOptions(weight_decay=0.05, evaluate_every=200))
 
     def __post_init__(self) -> None:
-        """Refuse both sources of light curves, or none."""
+        """Refuse both sources of light curves, or none, and a task that there is not."""
+        if self.task not in TASKS:
+            raise typer.BadParameter(f"task: expected {' or '.join(TASKS)}, found {self.task!r}")
         if (self.dataset is None) == (self.simulate is None):
             raise typer.BadParameter("expected a dataset or --simulate N, and not both")

@@ -1,4 +1,4 @@
-"""Pretraining: a masked autoencoder over light curves, stored or simulated on the fly; no label is looked at."""
+"""Pretraining over light curves, stored or simulated on the fly: masked or contrastive; no label is looked at."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ariel_scripts.training.examples import (
     StreamedCurves,
     mask_noise,
 )
-from ariel_scripts.training.loop import seed_step, train
+from ariel_scripts.training.loop import Progress, seed_step, train
 from ariel_scripts.training.run_setup import (
     config_of,
     is_main_process,
@@ -31,7 +31,9 @@ from ariel_scripts.training.run_setup import (
     loop_settings,
     training_record,
 )
+from ariel_scripts.training.separation import Separation
 from hf_dataset.splits import is_validation
+from modeling_ariel.contrastive import ArielForContrastive
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.masking import noise_shape
 from modeling_ariel.modeling_ariel import ArielForPreTraining
@@ -39,18 +41,21 @@ from modeling_ariel.modeling_ariel import ArielForPreTraining
 logger = logging.getLogger(__name__)
 
 BINS, MOST_EXPOSURES = 375, 5625  # of a simulated visit
+Pretrained = ArielForPreTraining | ArielForContrastive
 HELD_OUT = 0.1  # share of a dataset's planets that are not trained on
 
 
 def pretrain(options: PretrainOptions) -> None:
     """Train on a dataset or on light curves simulated on the fly."""
     loop, config = loop_settings(options.loop, "validation_loss", -1), config_of(options)
-    changes = {"mask_strategy": options.mask_strategy, "mask_ratio": options.mask_ratio}
+    changes: dict[str, Any] = {"mask_strategy": options.mask_strategy, "mask_ratio": options.mask_ratio}
+    changes |= {"contrastive_temperature": options.temperature} if options.task == "contrastive" else {}
     changes |= settings_of(options.settings or ())
     dataset, base = locate(options)
     wavelength = _wavelength(dataset, options.split)
     seed_step(loop.seed, 0)
-    model: ArielForPreTraining = open_model(ArielForPreTraining, base, wavelength, **changes)
+    kind, judge = KINDS[options.task]
+    model: Pretrained = open_model(kind, base, wavelength, **changes)
     extractor = open_extractor(base, wavelength)
     source = options.dataset or ON_THE_FLY
     logger.info(
@@ -72,7 +77,7 @@ def pretrain(options: PretrainOptions) -> None:
             progress = train(
                 model,
                 examples,
-                Reconstruction(held_out, loop.batch_size),
+                judge(held_out, loop.batch_size),
                 loop,
                 out,
                 {"config": config, "seed": loop.seed, **origin},
@@ -80,9 +85,18 @@ def pretrain(options: PretrainOptions) -> None:
                 options.loop.processes,
             )
         run.metrics.update(best=progress.best[0], steps=progress.step)
+        if options.task == "contrastive":
+            run.metrics["separation"] = _separation(progress)
     if is_main_process():
         best = progress.best[0]
         logger.info("%s: validation loss %.4f at step %d", out / "model", best["value"], best["step"])
+
+
+def _separation(progress: Progress) -> dict[str, Any]:
+    """How the sides of transits are told apart on held-out curves, before training and by the best model."""
+    rows = {row["step"]: row for row in progress.history if "auc" in row}
+    steps = {"before": 0, "best": progress.best[0]["step"]}
+    return {name: {key: rows[step][key] for key in ("auc", "silhouette")} for name, step in steps.items()}
 
 
 def _wavelength(dataset: Located | None, split: str) -> list[float] | None:
@@ -103,7 +117,7 @@ def _origin(dataset: Located | None, split: str, base: Located | None) -> Origin
 def _data(
     options: PretrainOptions,
     dataset: Located | None,
-    model: ArielForPreTraining,
+    model: Pretrained,
     extractor: ArielFeatureExtractor,
 ) -> tuple[SimulatedCurves | StreamedCurves, dict[str, Any]]:
     """Training examples, and held-out light curves as one batch on which masks are always the same."""
@@ -124,7 +138,7 @@ def _data(
 
 
 def _simulated(
-    options: PretrainOptions, model: ArielForPreTraining, extractor: ArielFeatureExtractor
+    options: PretrainOptions, model: Pretrained, extractor: ArielFeatureExtractor
 ) -> tuple[SimulatedCurves, dict[str, Any]]:
     """Simulated examples, and others held out."""
     exposures = (options.fewest_exposures, MOST_EXPOSURES)
@@ -139,9 +153,11 @@ def _simulated(
     return train, held[list(range(options.validation))]
 
 
-def _mask_numbers(model: ArielForPreTraining, bins: int) -> int:
-    """Random numbers that one light curve's mask needs."""
+def _mask_numbers(model: Pretrained, bins: int) -> int:
+    """Random numbers that decide what is hidden of one light curve."""
     config = model.config
+    if isinstance(model, ArielForContrastive):
+        return config.n_channels
     patches = -(-bins // config.patch_bins)
     return noise_shape(config.mask_strategy, 1, patches, config.n_channels)[1]
 
@@ -165,3 +181,9 @@ class Reconstruction:
             total += torch.tensor([float(model(**part).loss) * size, size], device=device)
         total = accelerator.reduce(total, "sum")
         return {"validation_loss": float(total[0] / total[1])}
+
+
+KINDS: dict[str, tuple[type[Any], type[Any]]] = {  # by task: the model, and who judges it
+    "masked": (ArielForPreTraining, Reconstruction),
+    "contrastive": (ArielForContrastive, Separation),
+}
