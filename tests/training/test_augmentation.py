@@ -194,6 +194,8 @@ def test_a_stream_that_goes_on_reads_what_comes_next_and_processes_share_it() ->
     after = list(curves.stream(MicroBatches(settings, 0, 1, start=3)))
     assert torch.equal(after[0]["light_curve"], whole[3]["light_curve"])
     assert torch.equal(after[0]["noise"], whole[3]["noise"])
+    longer = list(curves.stream(MicroBatches(replace(settings, steps=2, batch_size=9), 0, 1)))  # each has both epochs
+    assert [len(batch["time"]) for batch in longer] == [9, 9]
     epoch = replace(settings, steps=3)
     shared = [b["light_curve"] for rank in (0, 1) for b in curves.stream(MicroBatches(epoch, rank, 2))]
     assert len({curve.numpy().tobytes() for batch in shared for curve in batch}) == 6

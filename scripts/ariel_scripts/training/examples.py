@@ -295,6 +295,6 @@ class StreamedCurves:
             for row in rows:
                 empty = False
                 # a batch may hold the end of an epoch and the beginning of the next
-                yield row | {"visit": f"{row['visit']} of epoch {epoch}"}
+                yield row | {"planet_id": f"{row['planet_id']} of epoch {epoch}"}
             if empty:
                 raise ValueError("dataset: expected rows for every process, found none")
