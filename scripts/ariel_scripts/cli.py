@@ -14,6 +14,7 @@ from ariel_scripts.options.ablate import AblateOptions
 from ariel_scripts.options.adapt import AdaptOptions
 from ariel_scripts.options.build_dataset import BuildDatasetOptions
 from ariel_scripts.options.calibrate import CalibrateOptions
+from ariel_scripts.options.curriculum import CurriculumOptions
 from ariel_scripts.options.download import DownloadOptions
 from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.options.explore import ExploreOptions
@@ -46,6 +47,7 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "ablate": AblateOptions,
     "adapt": AdaptOptions,
     "calibrate": CalibrateOptions,
+    "curriculum": CurriculumOptions,
     "download": DownloadOptions,
     "evaluate": EvaluateOptions,
     "explore": ExploreOptions,

@@ -71,7 +71,7 @@ def _config_parameters(options: Sequence[inspect.Parameter]) -> list[inspect.Par
             values = read_config(path, options)
             for option in context.command.params:
                 if values.get(str(option.name)) is not None:
-                    _check(option, context, values[str(option.name)], path)
+                    check_value(option, context, values[str(option.name)], str(path))
             context.default_map = merged(context.default_map or {}, values)
         return paths
 
@@ -91,12 +91,12 @@ def _config_parameters(options: Sequence[inspect.Parameter]) -> list[inspect.Par
     ]
 
 
-def _check(option: Any, context: typer.Context, value: Any, path: Path) -> None:
+def check_value(option: Any, context: typer.Context, value: Any, where: str) -> None:
     """Refuse a value of a file that the option would not take on the command line, such as one out of its range."""
     try:
         option.process_value(context, value)
     except typer.BadParameter as error:
-        raise typer.BadParameter(f"{path}: {option.name}: found {value}: {error.message}") from None
+        raise typer.BadParameter(f"{where}: {option.name}: found {value}: {error.message}") from None
 
 
 def _print_config(

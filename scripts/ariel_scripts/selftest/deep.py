@@ -70,6 +70,7 @@ def check_checkpoint(folder: Path) -> str:
 
 def check_configs(folder: Path) -> str:
     """Every configuration of the checkout has options of its command; defaults print and read back the same."""
+    from ariel_scripts.curriculum import read_stages
     from modeling_ariel.penalty_rules import Rules
 
     for name in cli.COMMANDS:
@@ -82,6 +83,8 @@ def check_configs(folder: Path) -> str:
     for path in files:
         if path.stem == "objective":
             Rules.of(read_mapping(path, "penalties", "rules"))
+        elif path.stem == "curriculum":
+            read_stages(path, folder)
         else:
             _printed(_command_of(path.stem), path)
     return f"defaults of {len(cli.COMMANDS)} commands, {len(files)} files of configs/"
