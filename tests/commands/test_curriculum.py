@@ -134,7 +134,7 @@ BAD: dict[str, tuple[Any, str]] = {
         [STAGES[1], STAGES[2] | {"options": {"dataset": "masked"}}],
         "dataset: expected a stage that leaves a dataset, found masked",
     ),
-    "a method": ([*STAGES[:3], STAGES[3] | {"options": {"dataset": "curves", "method": "graph"}}], "found 'graph'"),
+    "a method": ([*STAGES[:3], STAGES[3] | {"options": {"dataset": "curves", "method": "wish"}}], "found 'wish'"),
 }
 
 

@@ -85,6 +85,8 @@ def check_configs(folder: Path) -> str:
             Rules.of(read_mapping(path, "penalties", "rules"))
         elif path.stem == "curriculum":
             read_stages(path, folder)
+        elif path.stem == "architectures":
+            read_mapping(path, "variants", "options and variants")  # checked by `ariel ablate`
         else:
             _printed(_command_of(path.stem), path)
     return f"defaults of {len(cli.COMMANDS)} commands, {len(files)} files of configs/"
