@@ -38,7 +38,7 @@ ROOMS = {
             "training": ["options", "opening", "prediction"],
             "publishing": ["options", "opening"],
             "pages": ["options", "opening"],
-            "selftest": ["options"],
+            "selftest": ["options", "training"],
             "report": ["options", "opening", "prediction"],
             "submission": [],
             "commands": [

@@ -71,6 +71,7 @@ def check_checkpoint(folder: Path) -> str:
 def check_configs(folder: Path) -> str:
     """Every configuration of the checkout has options of its command; defaults print and read back the same."""
     from ariel_scripts.curriculum import read_stages
+    from ariel_scripts.training.ablation import read_plan
     from modeling_ariel.penalty_rules import Rules
 
     for name in cli.COMMANDS:
@@ -85,6 +86,8 @@ def check_configs(folder: Path) -> str:
             Rules.of(read_mapping(path, "penalties", "rules"))
         elif path.stem == "curriculum":
             read_stages(path, folder)
+        elif path.stem == "architectures":
+            read_plan(path, "light-curves")
         elif path.stem == "architectures":
             read_mapping(path, "variants", "options and variants")  # checked by `ariel ablate`
         else:
