@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import platform
@@ -255,6 +256,7 @@ def test_the_deep_selftest_finds_what_does_not_fit(monkeypatch: pytest.MonkeyPat
     (tmp_path / "configs/build-here.yaml").write_text("wokers: 3\n")
     with pytest.raises(ValueError, match=r"build-here.yaml: unknown option wokers"):
         deep.check_configs(tmp_path)
+    importlib.import_module("hf_dataset.simulation.dataset")  # with the true columns
     monkeypatch.setattr("hf_dataset.schema.STAR_COLUMNS", ("Rs",))
     with pytest.raises(ValueError, match="the model's star columns: expected"):
         deep.check_schemas(tmp_path)
