@@ -115,7 +115,7 @@ def test_another_architecture_goes_with_its_own_code_alone_and_answers_by_it(nam
     sent = contents(model_release(tmp_path / "model", REPO))  # asks a process without this package too
     code = {path for path in sent if path.endswith(".py")}
     assert f"{ARCHITECTURES[name][0]}.py" in code
-    assert not {"modeling_ariel.py", "layers.py", "pipeline_ariel.py"} & code
+    assert not {"modeling_ariel.py", "pipeline_ariel.py"} & code
     assert kind.__name__ in sent["README.md"].decode()
 
 
