@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from spectrum_scenes import WAVELENGTH, prior
 
@@ -35,6 +36,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "transit_cnn": {"conv_sizes": [16, 16], "conv_kernels": [5, 3], "fusion_sizes": [48, 32]},
 }
 OTHERS = sorted(set(ARCHITECTURES) - {DEFAULT})  # the transformer has tests of its own
+FIRST = "transit_cnn"
+FIRST_OF_OTHERS = [name if name == FIRST else pytest.param(name, marks=pytest.mark.slow) for name in OTHERS]
 
 
 def small_model(name: str, stirred: float = 0.0, **changes: Any) -> ArielSpectrumModel:

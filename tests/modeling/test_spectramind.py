@@ -333,7 +333,7 @@ def test_a_state_space_knows_the_past_and_read_both_ways_also_the_future(kind: s
     assert bool((moved[:20] > 1e-6).any()) == before
 
 
-@pytest.mark.parametrize("kind", ["mamba", "both ways", "transformer"])
+@pytest.mark.parametrize("kind", ["mamba", pytest.param("both ways", marks=pytest.mark.slow), "transformer"])
 def test_fgs1_encoder_finds_the_depth_of_a_dip_of_unknown_time(kind: str) -> None:
     encoder, pool = step_encoder(kind)
     last = nn.Linear(16, 1)
@@ -355,7 +355,9 @@ def test_fgs1_encoder_finds_the_depth_of_a_dip_of_unknown_time(kind: str) -> Non
     assert np.mean(errors[-20:]) < 0.06 * 9.0 / 12.0  # of the variance of depths; curves are new at every step
 
 
-@pytest.mark.parametrize("kind", ["gat", "nnconv", "rgcn", "none"])
+@pytest.mark.parametrize(
+    "kind", ["gat", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("nnconv", "rgcn")), "none"]
+)
 def test_airs_encoder_finds_which_molecules_band_is_bright(kind: str) -> None:
     """A channel alone is too noisy to tell whether its molecule shines; with the others it is not."""
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from architecture_scenes import OTHERS, SMALL
+from architecture_scenes import FIRST_OF_OTHERS, SMALL
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from saved_models import TRAINING, saved
@@ -104,7 +104,7 @@ def test_a_stale_auto_map_and_foreign_code_are_replaced_and_other_files_left_out
     assert {f"{home}.py" for home, _ in ARCHITECTURES.values()} <= allowed
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", FIRST_OF_OTHERS)
 def test_another_architecture_goes_with_its_own_code_alone_and_answers_by_it(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     kind: Any = model_class(name)

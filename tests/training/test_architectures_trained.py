@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from architecture_scenes import OTHERS, SMALL
+from architecture_scenes import FIRST, OTHERS, SMALL
 from labelled_planets import planets
 from training_scenes import one_fold
 
@@ -18,8 +18,11 @@ from modeling_ariel import DepthMix
 from modeling_ariel.predictions import read_predictions
 
 
-@pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("physics", ["residual", "none"])
+@pytest.mark.parametrize(
+    ("name", "physics"),
+    [(name, "none") for name in OTHERS]
+    + [pytest.param(name, "residual", marks=() if name == FIRST else pytest.mark.slow) for name in OTHERS],
+)
 def test_it_is_trained_in_folds_and_predicts_who_is_held_out(tmp_path: Path, name: str, physics: str) -> None:
     table = planets(30, two_visits=2)
     known = dict(zip(table.ids, table.truths, strict=True))
