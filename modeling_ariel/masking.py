@@ -7,6 +7,7 @@ same mask. What holds no valid data is never chosen.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -148,6 +149,30 @@ def snr_mask(usable: Tensor, snr: Tensor, ratio: float, noise: Tensor) -> Tensor
     weight = weight / weight.amax(-1, keepdim=True).clamp_min(1e-300)
     waiting = -torch.log1p(-noise.double()) / weight.clamp_min(1e-3)  # exponential waiting times: soonest are hidden
     return _lowest(waiting, usable, _counts(usable, ratio))
+
+
+def hidden_patches(
+    config: Any, light_curve: Tensor, valid: Tensor, mask: Tensor | None, noise: Tensor | None
+) -> Tensor:
+    """What pretraining hides of ``light_curve`` (B, T, C): (B, N, C) bool, by the config's patches and mask strategy.
+
+    Args:
+        config: has ``patch_bins``, ``mask_strategy``, ``mask_ratio`` and ``wavelength``.
+        mask: (B, N) or (B, N, C) bool, what to hide; None to draw it.
+        noise: uniform numbers that decide the draw, of shape `noise_shape`; None for torch's global generator.
+    """
+    strategy, usable = config.mask_strategy, patch_valid(valid, config.patch_bins)
+    if mask is None:
+        if noise is None:
+            noise = torch.rand(noise_shape(strategy, *usable.shape), device=usable.device)
+        wavelength = torch.tensor(config.wavelength, device=usable.device) if strategy == "band" else None
+        snr = channel_snr(light_curve, valid, config.patch_bins) if strategy == "snr" else None
+        mask = make_mask(strategy, usable, config.mask_ratio, noise=noise, wavelength=wavelength, snr=snr)
+    if mask.shape not in (usable.shape, usable.shape[:2]):
+        raise ValueError(
+            f"mask: expected {tuple(usable.shape[:2])} or {tuple(usable.shape)}, found {tuple(mask.shape)}"
+        )
+    return mask if mask.ndim == 3 else mask[..., None].expand_as(usable)
 
 
 def noise_shape(strategy: str, batch: int, patches: int, channels: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from .feature_extraction_ariel import ArielFeatureExtractor
 from .heads import ArielDecoder, ArielSpectrumHead
 from .layers import ArielEncoder, ArielPatchEmbedding
 from .losses import masked_patch_loss
-from .masking import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
+from .masking import expand_mask, hidden_patches
 from .outputs import ArielForPreTrainingOutput, ArielModelOutput
 from .planet_groups import by_planet
 from .spectrum_model import (
@@ -133,29 +133,13 @@ class ArielForPreTraining(ArielTransformer):
             noise: uniform numbers that decide the draw, of shape `noise_shape`: (B, N) for patches in time.
         """
         checked_visits(self.config, light_curve, valid, time, centroid, star_features)
-        seen = patch_valid(valid, self.config.patch_bins)
-        if mask is None:
-            mask = self._draw_mask(seen, light_curve, valid, noise)
-        if mask.shape not in (seen.shape, seen.shape[:2]):
-            raise ValueError(
-                f"mask: expected {tuple(seen.shape[:2])} or {tuple(seen.shape)}, found {tuple(mask.shape)}"
-            )
-        hidden = mask if mask.ndim == 3 else mask[..., None].expand_as(seen)
+        hidden = hidden_patches(self.config, light_curve, valid, mask, noise)
         wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
         encoded = self.ariel(light_curve, valid, time, centroid, star_features, hidden=hidden, **wanted)
         rebuilt = self.decoder(encoded.last_hidden_state, encoded.used, time)[:, : light_curve.shape[1]]
         by_bin = expand_mask(hidden, self.config.patch_bins, light_curve.shape[1])
         loss = masked_patch_loss(rebuilt, light_curve, valid, by_bin)
         return ArielForPreTrainingOutput(loss, rebuilt, hidden, encoded.hidden_states, encoded.attentions)
-
-    def _draw_mask(self, seen: Tensor, light_curve: Tensor, valid: Tensor, noise: Tensor | None) -> Tensor:
-        """Mask (B, N, C) by the config's strategy; without ``noise`` from torch's global generator."""
-        strategy = self.config.mask_strategy
-        if noise is None:
-            noise = torch.rand(noise_shape(strategy, *seen.shape), device=seen.device)
-        wavelength = torch.tensor(self.config.wavelength, device=seen.device) if strategy == "band" else None
-        snr = channel_snr(light_curve, valid, self.config.patch_bins) if strategy == "snr" else None
-        return make_mask(strategy, seen, self.config.mask_ratio, noise=noise, wavelength=wavelength, snr=snr)
 
 
 class ArielForSpectrumPrediction(ArielTransformer, ArielSpectrumModel):

@@ -10,15 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# Where molecules absorb [um] at 1000 K: a copy of the Space's list, because a checkpoint's files need no Space; a test
-# holds the two equal.
-MOLECULES: dict[str, tuple[tuple[float, float], ...]] = {
-    "H2O": ((2.47, 2.96),),
-    "CO2": ((1.95, 2.08), (2.65, 2.86)),
-    "CH4": ((2.15, 2.45), (3.12, 3.59)),
-    "CO": ((2.30, 2.44),),
-    "NH3": ((1.95, 2.03), (2.17, 2.35), (2.75, 3.29)),
-}
+from .molecules import MOLECULES
+
 SEAMS = (1.0, 3.95)  # um: from FGS1 to AIRS-CH0, and from there to AIRS-CH1
 RELATIONS = ("near", "molecule", "seam")
 EDGE_FEATURES = 2 + len(MOLECULES) + len(RELATIONS)

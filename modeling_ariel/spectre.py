@@ -18,7 +18,7 @@ from .curve_reader import CurveReader
 from .denoising_network import Denoised, DenoisingNetwork, bin_channels, bin_times, rebuilding_loss
 from .image_layers import FourierConv2d, GlobalResponseNorm, TemplateAttention
 from .jitter_network import Jitter, JitterNetwork, jitter_losses
-from .masking import channel_snr, expand_mask, make_mask, noise_shape, patch_valid
+from .masking import expand_mask, hidden_patches
 from .outputs import ArielForPreTrainingOutput
 from .psf_templates import PsfTemplates, normalised
 from .spectrum_config import ArielSpectrumConfig
@@ -357,19 +357,7 @@ class SpectreForPreTraining(SpectrePreTrainedModel):
         config = self.config
         visits = checked_visits(config, light_curve, valid, time, centroid, star_features)
         visits.residual = residual
-        usable = patch_valid(valid, config.patch_bins)
-        if mask is None:
-            if noise is None:
-                noise = torch.rand(noise_shape(config.mask_strategy, *usable.shape), device=usable.device)
-            wavelength = torch.tensor(config.wavelength, device=usable.device)
-            snr = channel_snr(visits.light, valid, config.patch_bins) if config.mask_strategy == "snr" else None
-            kind = config.mask_strategy
-            mask = make_mask(kind, usable, config.mask_ratio, noise=noise, wavelength=wavelength, snr=snr)
-        if mask.shape not in (usable.shape, usable.shape[:2]):
-            raise ValueError(
-                f"mask: expected {tuple(usable.shape[:2])} or {tuple(usable.shape)}, found {tuple(mask.shape)}"
-            )
-        hidden = mask if mask.ndim == 3 else mask[..., None].expand_as(usable)
+        hidden = hidden_patches(config, visits.light, valid, mask, noise)
         curves = self.encoder(visits, expand_mask(hidden, config.patch_bins, valid.shape[1]))
         losses = self.encoder.losses(visits, curves)
         loss = losses.pop("rebuilding")

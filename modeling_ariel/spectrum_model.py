@@ -223,20 +223,9 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             noise: (B, C) 1 sigma of a bin in relative flux, what light_curve is counted in; else of flux and flux_err.
             output_covariance_factor: rank R of the covariance factor to return, 0 for none.
         """
-        if star is not None:
-            check_shape("star", star, (len(light_curve), len(STAR_COLUMNS)))
-        if planet is not None:
-            check_shape("planet", planet, (len(light_curve),))
-            check_planet(planet)
-            if star is not None:
-                check_stars(star, planet)
         visits = checked_visits(self.config, light_curve, valid, time, centroid, star_features)
-        visits.planet = planet
-        if noise is not None:
-            check_shape("noise", noise, (len(light_curve), self.config.n_channels))
-        elif flux is not None and flux_err is not None and flux.shape == flux_err.shape == valid.shape:
-            noise = relative_noise(flux, flux_err, valid)
-        visits.noise = noise
+        visits.planet = _checked_planet(planet, star, len(light_curve))
+        visits.noise = _noise(noise, flux, flux_err, valid)
         classical = None
         if self.config.physics == "residual":
             given = {"mean": classical_mean, "sigma": classical_sigma, "depth": classical_depth,
@@ -257,13 +246,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             return self._spectrum(classical, by_channel.float(), level.float(), distance)
 
         mean, sigma = answer(found.channels, found.level)
-        loss = self._loss(mean, sigma, labels, found.parts or {})
-        if (
-            loss is not None
-            and labels is not None
-            and (beside := self.auxiliary_loss(found, answer, labels)) is not None
-        ):
-            loss = loss + beside
+        loss = self._loss(found, answer, mean, sigma, labels)
         sigma = self.calibration(sigma)
         return ArielSpectrumOutput(
             loss=loss,
@@ -364,13 +347,18 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))
         return classical.mean + shift * classical.sigma, sigma.clamp_min(floor)
 
-    def _loss(self, mean: Tensor, sigma: Tensor, labels: Tensor | None, parts: dict[str, Tensor]) -> Tensor | None:
-        """Training's loss, of the sigma before calibration, with what the config's penalties cost."""
+    def _loss(
+        self, found: Correction, answer: Answer, mean: Tensor, sigma: Tensor, labels: Tensor | None
+    ) -> Tensor | None:
+        """Training's loss, of the sigma before calibration, with what penalties cost and what is trained beside."""
         if labels is None:
             return None
         check_shape("labels", labels, mean.shape)
+        parts = found.parts or {}
         answered = Answered(mean, sigma, parts.get("quantiles"), parts.get("transit"))
-        return spectrum_loss(answered, labels, self.config.loss, self.objective)
+        loss = spectrum_loss(answered, labels, self.config.loss, self.objective)
+        beside = self.auxiliary_loss(found, answer, labels)
+        return loss if beside is None else loss + beside
 
     def _factor(self, classical: ClassicalPosterior | None, sigma: Tensor, rank: int) -> Tensor | None:
         """Low-rank factor (P, C, R) of the classical posterior's correlations, with this sigma."""
@@ -404,6 +392,27 @@ def checked_visits(
     check_shape("centroid", centroid, (*light_curve.shape[:2], 4))
     check_shape("star_features", star_features, (len(light_curve), config.n_star_features))
     return VisitBatch(light_curve, valid, time, centroid, star_features, None, None, None, len(light_curve))
+
+
+def _checked_planet(planet: Tensor | None, star: Tensor | None, visits: int) -> Tensor | None:
+    """The planet of each of so many visits; ValueError where it, or a star table, cannot be meant."""
+    if star is not None:
+        check_shape("star", star, (visits, len(STAR_COLUMNS)))
+    if planet is not None:
+        check_shape("planet", planet, (visits,))
+        check_planet(planet)
+        if star is not None:
+            check_stars(star, planet)
+    return planet
+
+
+def _noise(noise: Tensor | None, flux: Tensor | None, flux_err: Tensor | None, valid: Tensor) -> Tensor | None:
+    """The noise (B, C) as given, or of the flux; None where neither tells."""
+    if noise is not None:
+        check_shape("noise", noise, (len(valid), valid.shape[-1]))
+    elif flux is not None and flux_err is not None and flux.shape == flux_err.shape == valid.shape:
+        noise = relative_noise(flux, flux_err, valid)
+    return noise
 
 
 def relative_noise(flux: Tensor, flux_err: Tensor, valid: Tensor) -> Tensor:

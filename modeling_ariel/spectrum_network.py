@@ -12,24 +12,21 @@ from torch import Tensor, nn
 
 from .correction_head import CorrectionHead, ZeroLinear
 from .masking import BANDS
+from .molecules import MOLECULES
 
-# band centres and half-widths at half depth [um] within AIRS-CH0 (HITRAN 2020: Gordon et al. 2022, JQSRT 277, 107949)
-MOLECULES: dict[str, tuple[tuple[float, float], ...]] = {
-    "H2O": ((1.88, 0.08), (2.68, 0.15)),
-    "CO2": ((2.01, 0.06), (2.75, 0.06)),
-    "CH4": ((2.35, 0.12), (3.32, 0.14)),
-    "NH3": ((1.99, 0.06), (2.25, 0.08), (2.96, 0.10)),
-    "CO": ((2.33, 0.04),),
-}
 _FGS1 = 1.0  # um: below are the photometer's channels
 
 
 def band_templates(wavelength: Tensor) -> Tensor:
-    """Shapes (1 + M, C), largest 1, over channels (C,) [um]: the photometer, then each molecule's bands."""
+    """Shapes (1 + M, C), largest 1, over channels (C,) [um]: the photometer, then each molecule's bands.
+
+    A band is a Gaussian that is half as high at the band's edges.
+    """
     airs = wavelength >= _FGS1
     made = [(~airs).to(wavelength)]
     for bands in MOLECULES.values():
-        shape = sum(torch.exp(-math.log(2.0) * ((wavelength - centre) / half) ** 2) for centre, half in bands)
+        places = [((2.0 * wavelength - low - high) / (high - low)) ** 2 for low, high in bands]
+        shape = sum(torch.exp(-math.log(2.0) * place) for place in places)
         made.append(torch.as_tensor(shape) * airs)
     return torch.stack([shape / shape.max().clamp_min(1e-3) for shape in made])
 

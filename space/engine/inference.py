@@ -33,13 +33,12 @@ from engine.network import Answer, Network, freeze
 from engine.records import Attribution, BandCurve, LightCurves, PlanetInfo, RawImage, RawView, Reliability
 from engine.reliability import measured_reliability, of_uploads_like, stored_reliability
 from engine.rows import VisitRow
-from engine.spectrum import MOLECULES, UNIT_LABELS, UNITS, Spectrum, SpectrumError
+from engine.spectrum import UNIT_LABELS, UNITS, Spectrum, SpectrumError
 from modeling_ariel.arrays import FeatureError
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.retrieval import ClassicalFit, concatenate, fit
 
 __all__ = [
-    "MOLECULES",
     "UNITS",
     "UNIT_LABELS",
     "Attribution",

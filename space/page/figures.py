@@ -6,7 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from engine.spectrum import FGS1_BELOW_UM, MOLECULES, Spectrum
+from engine.spectrum import FGS1_BELOW_UM, Spectrum
+from modeling_ariel.molecules import MOLECULES
 from page.theme import MOLECULE_COLOURS, MOLECULE_NAMES, ORANGE, RED, Theme, dress, shade
 
 UNIT_TITLES = {

@@ -12,10 +12,9 @@ from huggingface_hub.errors import StrictDataclassError
 from spectrum_scenes import CHANNELS, PLANETS, VISITS, features, prepared
 from torch import Tensor, nn
 
-from engine.spectrum import MOLECULES as SHOWN
 from modeling_ariel import SpectraMind, SpectraMindConfig
 from modeling_ariel.feature_extraction_ariel import ariel_wavelength
-from modeling_ariel.spectramind_graph import EDGE_FEATURES, MOLECULES, RELATIONS, SEAMS, WavelengthGraph, absorbing
+from modeling_ariel.spectramind_graph import EDGE_FEATURES, RELATIONS, SEAMS, WavelengthGraph, absorbing
 from modeling_ariel.spectramind_layers import EdgeMatrices, GraphAttention, RelationMatrices
 from modeling_ariel.spectramind_nodes import BANDS, ChannelEncoder, statistics
 from modeling_ariel.spectramind_sigma import Q90, FlowSigma, QuantileSigma
@@ -178,10 +177,6 @@ def test_settings_that_cannot_be_meant_are_named(settings: dict[str, Any], messa
 
 
 # --- the graph -----------------------------------------------------------------------------------------------------
-
-
-def test_molecules_are_those_that_the_space_shows() -> None:
-    assert {name: [tuple(band) for band in bands] for name, bands in MOLECULES.items()} == SHOWN
 
 
 def test_channels_look_at_neighbours_molecules_and_over_the_seam() -> None:

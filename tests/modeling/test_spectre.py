@@ -21,10 +21,10 @@ from modeling_ariel import ArielPipeline, Spectre, SpectreConfig, SpectreForPreT
 from modeling_ariel.denoising_network import DenoisingNetwork, bin_channels, bin_of_channel, bin_times, rebuilding_loss
 from modeling_ariel.image_layers import ConvNextBlock, FourierConv2d, shape_match, transit_shapes
 from modeling_ariel.jitter_network import JitterNetwork, jitter_losses
+from modeling_ariel.molecules import MOLECULES
 from modeling_ariel.pixel_network import PixelNetwork, fill_by_median, filling_loss
 from modeling_ariel.psf_templates import PsfTemplates, correlation_change, gaussian_templates, normalised
 from modeling_ariel.spectrum_network import (
-    MOLECULES,
     SpectrumNetwork,
     band_members,
     band_templates,
@@ -271,7 +271,7 @@ def test_the_network_over_wavelength_finds_a_bump() -> None:
         torch.nn.init.zeros_(layer.bias)
     templates, members = band_templates(wavelength), band_members(wavelength)
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1000)
 
     def scene(rows: int) -> tuple[Tensor, Tensor, Tensor]:
         centre = 1.95 + 1.95 * torch.rand(rows, 1)
@@ -287,7 +287,7 @@ def test_the_network_over_wavelength_finds_a_bump() -> None:
         )
         return by_channel[..., 0] + level[:, :1], by_channel[..., 1] + level[:, 1:]
 
-    for _ in range(300):
+    for _ in range(1000):
         bump, _, channels = scene(32)
         mean, log_sigma = answer(channels, spectral_mask(members, 32, 0.1))
         optimizer.zero_grad()

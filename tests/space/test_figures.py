@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from engine.records import Attribution, BandCurve, LightCurves, RawImage, RawView, Reliability
-from engine.spectrum import MOLECULES, Spectrum
+from engine.spectrum import Spectrum
+from modeling_ariel.molecules import MOLECULES
 from page import curve_figures, figures, sigma_figures
 from page.handlers import plot
 from page.theme import DARK, LIGHT, MOLECULE_COLOURS, Theme

@@ -16,10 +16,11 @@ import warm_python
 from space_scenes import engine, planet
 
 from engine import sample
-from engine.inference import MOLECULES, Engine, EngineError, Spectrum, SpectrumError
+from engine.inference import Engine, EngineError, Spectrum, SpectrumError
 from engine.memo import Memo
 from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
+from modeling_ariel.molecules import MOLECULES
 
 
 @pytest.fixture(scope="module")
