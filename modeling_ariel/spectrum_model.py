@@ -213,7 +213,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
 
         Args:
             light_curve: (B, T, C) relative flux in sigma, as ArielFeatureExtractor gives it.
-            valid: (B, T, C) bool; time: (B, T) [h]; centroid: (B, T, 4), star_features: (B, 16), scaled, 0 where absent.
+            valid: (B, T, C) bool; time: (B, T) [h]; centroid: (B, T, 4), star_features: (B, 16), 0 if absent.
             flux, flux_err: (B, T, C), any one unit; star: (B, 8) star table, NaN where unknown. For the fit.
             planet: (B,) 0 ... P - 1, the planet of each visit; each visit its own where not given.
             labels: (P, C) true depths, NaN where unknown.
