@@ -77,10 +77,11 @@ def read_plan(path: Path, minutes: float, quick: bool, out: Path) -> Path:
 
 
 def few(plan: Path, out: Path, quick: bool) -> Path:
-    """The plan with few labelled planets."""
+    """The plan with few labelled planets, of whole architectures alone: those whose parts are as they come."""
     import yaml
 
     content = yaml.safe_load(plan.read_text(encoding="utf-8"))
+    content["variants"] = {name: own for name, own in content["variants"].items() if "settings" not in own}
     content["options"]["planets"] = 12 if quick else FEW
     return _written(out / "few.yaml", content)
 
@@ -116,10 +117,14 @@ def away(board: Path, planets: int, truths: Path, out: Path) -> dict[str, dict[s
     for row in json.loads((board / "leaderboard.json").read_text()):
         cases = [one for one in judged(str(Path(row["folder"]) / "model"), files).values() if "model" in one]
         keys = cases[0]["model"]
+        near = [case for case in cases if "model where near" in case]
         physics, model = ({key: [case[who][key] for case in cases] for key in keys} for who in ("physics", "model"))
         if row["options"].get("physics") != "none":
             found[PHYSICS] = _means(physics)
-        found[row["variant"]] = _means(model)
+        found[row["variant"]] = _means(model) | {"far": float(np.mean([case["far"] for case in cases]))}
+        if near:
+            covered = [case["model where near"]["in_90"] for case in near]
+            found[row["variant"]]["in_90_near"] = float(np.average(covered, weights=[case["near"] for case in near]))
     return found
 
 
@@ -130,11 +135,15 @@ def _means(numbers: dict[str, list[float]]) -> dict[str, float]:
 
 def as_markdown(rows: dict[str, dict[str, float]]) -> str:
     """A line a variant."""
-    shown = {"log_likelihood": ".3f", "rmse_ppm": ".0f", "in_90": ".1%", "worst_in_90": ".1%", "z": ".2f"}
-    heads = ("variant", "mean ln likelihood", "RMSE ppm", "in 90", "in 90, worst case", "z spread")
+    shown = {"log_likelihood": ".3f", "rmse_ppm": ".0f", "in_90": ".1%", "worst_in_90": ".1%", "z": ".2f",
+             "far": ".0%", "in_90_near": ".1%"}  # fmt: skip
+    heads = ("variant", "mean ln likelihood", "RMSE ppm", "in 90", "in 90, worst case", "z spread", "far from training",
+             "in 90 where near")  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, row in rows.items():
-        lines.append(f"| {name} | {' | '.join(format(row[key], form) for key, form in shown.items())} |")
+        lines.append(
+            f"| {name} | {' | '.join(format(row[key], form) if key in row else '–' for key, form in shown.items())} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -177,13 +177,15 @@ def judge(model: Any, files: list[Path]) -> dict[str, Any]:
             given = classical_inputs(classical) if model.config.physics == "residual" else {}
             answer = model(**features, **given)
         parts = (answer.mean, answer.sigma, classical.mean, classical.sigma)
-        distance = 0.0 if answer.distance is None else float(answer.distance)
-        found.append([truth, *(part[0].double().numpy() for part in parts), np.full(1, distance)])
+        found.append([truth, *(part[0].double().numpy() for part in parts), answer.distance.numpy()])
     said: dict[str, Any] = {"planets": len(files), "ok": states.count("ok")}
     if not found:
         return said
     truth, mean, sigma, physics_mean, physics_sigma, distance = map(np.stack, zip(*found, strict=True))
-    said["far"] = float((distance > 1.0).mean())
+    near = distance[:, 0] <= 1.0
+    said |= {"far": float((~near).mean()), "near": int(near.sum())}
+    if near.any():
+        said["model where near"] = numbers(truth[near], mean[near], sigma[near])
     return said | {"model": numbers(truth, mean, sigma), "physics": numbers(truth, physics_mean, physics_sigma)}
 
 

@@ -12,9 +12,13 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
+from .status import DOUBTFUL, OK
+
 _QUANTILE = 0.99  # of planets like those of training lie within a distance of 1
 _FADED = 2.0  # distance from which on nothing of the correction is left
 _NOISE = 1e-3  # of the features' mean variance, added along every axis
+_UNLIKE = "unlike the network's training (distance {:.1f}), and no fit checks its answer"
+_UNJUDGED = "no fit checks the network's answer, and it never learned how far planets are from its training"
 
 
 class Familiarity(nn.Module):
@@ -50,6 +54,11 @@ class Familiarity(nn.Module):
         self.limit.fill_(1.0)
         self.limit.copy_(torch.stack([torch.quantile(self(one.float()), _QUANTILE) for one in (seen, held)]).amax())
 
+    @property
+    def learned(self) -> bool:
+        """Whether anything was."""
+        return bool(self.limit > 0.0)
+
     def forward(self, features: Tensor) -> Tensor:
         """Distance (P,) of ``features`` (P, W): 1 is the edge of what training had; 0 where nothing was learned.
 
@@ -66,6 +75,18 @@ class Familiarity(nn.Module):
 def kept_share(distance: Tensor) -> Tensor:
     """Share of the network's correction that is kept at a ``distance``."""
     return ((_FADED - distance) / (_FADED - 1.0)).clamp(0.0, 1.0)
+
+
+def judged_alone(distance: Tensor, learned: bool) -> tuple[list[str], list[str]]:
+    """Statuses and notes of P planets that a network answered without a fit, which nothing else checks.
+
+    Beyond the edge of training an answer is doubtful; so are all of a network that never ``learned`` where that is.
+    """
+    values = distance.tolist()
+    if not learned:
+        return [DOUBTFUL] * len(values), [_UNJUDGED] * len(values)
+    notes = [_UNLIKE.format(value) if value > 1.0 else "" for value in values]
+    return [DOUBTFUL if note else OK for note in notes], notes
 
 
 def with_distance_notes(notes: Sequence[str], distance: Tensor) -> list[str]:

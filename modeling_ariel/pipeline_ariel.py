@@ -25,14 +25,13 @@ from transformers.utils import logging as transformers_logging
 
 from .architectures import checkpoint_class
 from .arrays import Array, FeatureError, plain
-from .familiarity import with_distance_notes
+from .familiarity import judged_alone, with_distance_notes
 from .feature_extraction_ariel import ArielFeatureExtractor
 from .frames import unframed
 from .modeling_ariel import ArielForSpectrumPrediction as ArielForSpectrumPrediction  # travels with the pipeline
 from .physics import ClassicalPosterior, fit_inputs
 from .retrieval import ClassicalFit, fit
 from .spectrum_model import ArielSpectrumModel
-from .status import OK
 from .uncertainty import Moments, mixture_moments
 from .visits import planet_of, read_rows
 
@@ -237,7 +236,10 @@ class ArielPipeline:
                 classical = self.posterior(self.fit(inputs) if fits is None else fits, inputs["planet"])
                 inputs |= classical_inputs(classical)
             moments, distance = self.moments(inputs, self.samples, seed)
-            notes = [""] * len(planet_id) if classical is None else list(classical.notes or ())
+            if classical is None:
+                status, notes = judged_alone(distance, self.model.familiarity.learned)
+            else:
+                status, notes = list(classical.status or ()), with_distance_notes(classical.notes or (), distance)
         return Spectra(
             planet_id=planet_id,
             wavelength=np.asarray(self.model.config.wavelength, np.float64),
@@ -247,8 +249,8 @@ class ArielPipeline:
             epistemic=moments.epistemic,
             classical_mean=None if classical is None else to_numpy(classical.mean),
             classical_sigma=None if classical is None else to_numpy(classical.sigma),
-            status=[OK] * len(planet_id) if classical is None else list(classical.status or ()),
-            notes=notes if distance is None else with_distance_notes(notes, distance),
+            status=status,
+            notes=notes,
         )
 
     def predict_df(self, frame: Frame, *, batch_size: int = BATCH) -> Frame:
@@ -293,7 +295,7 @@ class ArielPipeline:
         mean, sigma, _ = self._pass(inputs)
         return mean, sigma
 
-    def _pass(self, inputs: Mapping[str, Tensor]) -> tuple[Array, Array, Tensor | None]:
+    def _pass(self, inputs: Mapping[str, Tensor]) -> tuple[Array, Array, Tensor]:
         """Mean, sigma and the planets' distance."""
         with _ONE_AT_A_TIME:
             found = self.model(**inputs)
@@ -307,7 +309,7 @@ class ArielPipeline:
 
     def _dropout_passes(
         self, inputs: Mapping[str, Tensor], samples: int, seed: str
-    ) -> list[tuple[Array, Array, Tensor | None]]:
+    ) -> list[tuple[Array, Array, Tensor]]:
         number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:7], "big")
         with _ONE_AT_A_TIME, torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(number)
@@ -318,7 +320,7 @@ class ArielPipeline:
                 self.model.eval()
 
     @torch.no_grad()
-    def moments(self, inputs: Mapping[str, Tensor], samples: int, seed: str) -> tuple[Moments, Tensor | None]:
+    def moments(self, inputs: Mapping[str, Tensor], samples: int, seed: str) -> tuple[Moments, Tensor]:
         """Mean, sigma and its parts (P, C), over dropout samples where there are any, and the distance (P,)."""
         passes = self._dropout_passes(inputs, samples, seed) if samples else [self._pass(inputs)]
         means, sigmas, distances = zip(*passes, strict=True)
@@ -326,7 +328,7 @@ class ArielPipeline:
         if samples:
             epistemic = moments.epistemic * self.spread_factor
             moments = Moments(moments.mean, np.hypot(moments.aleatoric, epistemic), moments.aleatoric, epistemic)
-        return moments, None if distances[0] is None else torch.stack(distances).mean(0)
+        return moments, torch.stack(distances).mean(0)
 
     @property
     def spread_factor(self) -> Array:

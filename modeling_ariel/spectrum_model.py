@@ -25,6 +25,7 @@ from .physics import ArielPhysics, ClassicalPosterior
 from .planet_groups import check_planet, check_stars, planet_mean
 from .spectrum_config import ArielSpectrumConfig
 from .uncertainty import SigmaCalibration
+from .visit_summary import WIDTH, visit_summary
 
 FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept
@@ -104,7 +105,12 @@ class ArielPreTrainedModel(PreTrainedModel):
     main_input_name = "light_curve"
     accepts_loss_kwargs = False
     auto_map: dict[str, str] = {}  # noqa: RUF012, set by each class
-    _keep_in_fp32_modules_strict = {"physics", "calibration", "familiarity"}  # noqa: RUF012, the library wants a set
+    _keep_in_fp32_modules_strict = {  # noqa: RUF012, the library wants a set
+        "physics",
+        "calibration",
+        "familiarity",
+        "light_familiarity",
+    }
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -162,6 +168,8 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         self.objective = None if config.penalties is None else Objective(config.penalties, config.wavelength or [])
         self.physics = ArielPhysics(config)
         self.familiarity = Familiarity(features)
+        if config.physics == "none":
+            self.light_familiarity = Familiarity(WIDTH)
         self.calibration = SigmaCalibration(config.n_channels)
 
     def network(self, visits: VisitBatch, channels: Tensor, context: Tensor, **wanted: bool) -> Correction:
@@ -239,7 +247,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         channels, context = self._spectral_features(classical, visits.by_row(visits.star_features))
         wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
         found = self.network(visits, channels, context, **wanted)
-        distance = self.familiarity(found.features)
+        distance = self._distance(found, visits)
 
         def answer(by_channel: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
             return self._spectrum(classical, by_channel.float(), level.float(), distance)
@@ -255,7 +263,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             covariance_factor=self._factor(classical, sigma, output_covariance_factor),
             classical_mean=None if classical is None else classical.mean,
             classical_sigma=None if classical is None else classical.sigma,
-            distance=None if classical is None else distance,
+            distance=distance,
             status=None if classical is None else classical.status,
             notes=None
             if classical is None or classical.notes is None
@@ -264,6 +272,20 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             hidden_states=found.hidden_states,
             attentions=found.attentions,
         )
+
+    @property
+    def familiarities(self) -> list[Familiarity]:
+        """What tells how far planets are from training: by the network's features; without a fit, by the light too."""
+        return [module for module in self.children() if isinstance(module, Familiarity)]
+
+    def _distance(self, found: Correction, visits: VisitBatch) -> Tensor:
+        """Of R rows from training, the greatest that is found."""
+        distance = self.familiarity(found.features)
+        if self.config.physics == "none":
+            noise = torch.ones_like(visits.light[:, 0]) if visits.noise is None else visits.noise / DEPTH
+            summary = visit_summary(visits.light, visits.valid, visits.time, noise)
+            distance = torch.maximum(distance, self.light_familiarity(visits.by_row(summary)))
+        return distance
 
     def _classical(
         self,

@@ -32,6 +32,8 @@ def save_model(folder: Path, seed: int = 0, **choices: Any) -> Path:
         for parameter in model.parameters():
             if parameter.ndim == 2 and not parameter.any():  # the last layers, which start at zero
                 parameter.normal_(std=0.02)
+        for familiarity in model.familiarities:
+            familiarity.limit.fill_(1e9)  # at home everywhere
     model.save_pretrained(folder)
     ArielFeatureExtractor(wavelength=list(model.config.wavelength)).save_pretrained(folder)
     return folder

@@ -47,7 +47,7 @@ SOURCES = PIPELINE | {
                  "noise_prior", "objective", "outputs", "penalties", "penalty_rules", "physics", "planet_groups",
                  "populations", "posterior", "residuals", "retrieval", "shared_parameters", "spectrum_config",
                  "spectrum_model", "spectrum_prior", "status", "surprise", "telescope", "transit", "transit_search",
-                 "uncertainty", "verdict", "visit_data", "visits", "white_light", "white_stage")
+                 "uncertainty", "verdict", "visit_data", "visit_summary", "visits", "white_light", "white_stage")
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
-from modeling_ariel.familiarity import with_distance_notes
+from modeling_ariel.familiarity import judged_alone, with_distance_notes
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.pipeline_ariel import BATCH, ArielPipeline, classical_inputs, torch_threads
@@ -199,8 +199,11 @@ def _moments(
             status, notes = list(classical.status or status), list(classical.notes or notes)
             arguments = inputs | classical_inputs(classical)
         moments, distance = member.moments(arguments, samples, str((*seed, place)))
-        if distance is not None and not place:  # members of an ensemble were trained alike
-            notes = with_distance_notes(notes, distance)
+        if not place:  # members of an ensemble were trained alike
+            if member.has_fit:
+                notes = with_distance_notes(notes, distance)
+            else:
+                status, notes = judged_alone(distance, member.model.familiarity.learned)
         found.append(moments)
     return _ensemble(found), status, notes
 

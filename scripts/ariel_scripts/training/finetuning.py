@@ -42,6 +42,7 @@ from ariel_scripts.training.spectrum_runs import (
     FoldData,
     FoldRun,
     fold_data,
+    forget_familiarity,
     learn_familiarity,
     learn_populations,
     prepare_fold,
@@ -214,10 +215,9 @@ def train_fold(
 
 def _save(model: ArielSpectrumModel, folder: Path, run: FoldRun, extractor: ArielFeatureExtractor) -> None:
     """Write a model that knows how far planets are from its training; in training itself nothing fades."""
-    if model.config.physics == "residual":
-        learn_familiarity(model, run)
+    learn_familiarity(model, run.examples, run.validation.predict)
     save_model(model, folder, extractor=extractor)
-    model.familiarity.reset(torch.Tensor.zero_)
+    forget_familiarity(model)
 
 
 def _fold_data(
@@ -297,7 +297,12 @@ def train_on_simulation(options: FinetuneOptions, base: Located | None) -> None:
     )
     record = {"config": config, "seed": loop.seed, **origin.record()}
     judge = SimulationJudge(held[list(range(JUDGED))])
-    save = partial(save_model, extractor=extractor)
+
+    def save(model: ArielSpectrumModel, folder: Path) -> None:
+        learn_familiarity(model, examples, lambda one: one(**judge.on(one.device)), 4 * JUDGED)
+        save_model(model, folder, extractor=extractor)
+        forget_familiarity(model)
+
     with training_record(out, "finetune", config, loop.seed) as run, run.timed("training"):
         progress = train(model, examples, judge, loop, out, record, save, options.loop.processes)
         run.metrics.update(best=progress.best[0], steps=progress.step)
@@ -310,11 +315,14 @@ class SimulationJudge:
         self.truth = batch.pop("labels").numpy()
         self.batch = batch
 
+    def on(self, device: torch.device) -> dict[str, Tensor]:
+        """The light curves on a device."""
+        return {name: value.to(device) for name, value in self.batch.items()}
+
     def __call__(self, model: ArielSpectrumModel, accelerator: Accelerator) -> dict[str, float]:
         """Scores of the spectra."""
         with torch.no_grad():
-            batch = {name: value.to(accelerator.device) for name, value in self.batch.items()}
-            found = model(**batch)
+            found = model(**self.on(accelerator.device))
         mean, sigma = (x.double().cpu().numpy() for x in (found.mean, found.sigma))
         return scores(self.truth, mean, sigma)
 
@@ -365,7 +373,7 @@ def _open_model(
     if truths is not None and base is None:
         model.prepare(torch.from_numpy(truths))
     model.calibration.reset(lambda old, new: old.copy_(new))  # the calibration was another model's
-    model.familiarity.reset(torch.Tensor.zero_)
+    forget_familiarity(model)
     if options.freeze_backbone:
         model.ariel.requires_grad_(False)
     return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ariel_scripts.training.augmentation import Augmentation
 from ariel_scripts.training.examples import AugmentedPlanets, Collator
 from ariel_scripts.training.folds import Fold, Priors
 from ariel_scripts.training.planets import Classical, Planets
+from modeling_ariel.familiarity import Familiarity
 from modeling_ariel.populations import Population
 from modeling_ariel.posterior import ScaleMixture
 from modeling_ariel.predictions import Predictions, write_predictions
@@ -27,7 +28,7 @@ from modeling_ariel.status import OK
 Array = NDArray[np.float64]
 _BATCH = 32
 _SIGMA_FLOOR = 1e-8
-_UNSEEN, _FEATURES_OF = 10**9, 768  # examples beyond those of training, and how many tell what it had
+_UNSEEN = 10**9  # the first example beyond those of training
 
 
 @dataclass
@@ -180,22 +181,35 @@ def prepare_fold(
 
 
 @torch.no_grad()
-def learn_familiarity(model: ArielSpectrumModel, run: FoldRun) -> None:
-    """Teach the model how far planets are from those of this run: its examples, and the planets that validate it."""
+def learn_familiarity(
+    model: ArielSpectrumModel, examples: Any, predict_held: Callable[[ArielSpectrumModel], Any], count: int = 768
+) -> None:
+    """Teach the model how far planets are from training: ``count`` of its ``examples``, and those that validate it."""
     training, device = model.training, next(model.parameters()).device
     model.eval()
-    seen: list[torch.Tensor] = []
-    hook = model.familiarity.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    seen: dict[Familiarity, list[torch.Tensor]] = {each: [] for each in model.familiarities}
+    hooks = [
+        each.register_forward_pre_hook(lambda module, given: seen[module].append(given[0]))
+        for each in seen
+    ]
     try:
-        for start in range(_UNSEEN, _UNSEEN + _FEATURES_OF, _BATCH):
-            batch = run.examples[list(range(start, start + _BATCH))]
+        for start in range(_UNSEEN, _UNSEEN + count, _BATCH):
+            batch = examples[list(range(start, start + _BATCH))]
             model(**{name: value.to(device) for name, value in batch.items()})
-        examples = len(seen)
-        run.validation.predict(model)
+        predict_held(model)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
         model.train(training)
-    model.familiarity.learn(torch.cat(seen[:examples]), torch.cat(seen[examples:]))
+    for each, features in seen.items():
+        of_all = torch.cat(features)
+        each.learn(of_all[:count], of_all[count:])
+
+
+def forget_familiarity(model: ArielSpectrumModel) -> None:
+    """All is familiar again."""
+    for each in model.familiarities:
+        each.reset(torch.Tensor.zero_)
 
 
 def write_spectra(
