@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 from architecture_scenes import OTHERS, SMALL, small_model
+from small_models import MOST_BYTES, SETTINGS
 from spectrum_scenes import CHANNELS, PLANETS, extractor, features, prepared, rows
 from torch import Tensor
 from transformers import AutoModel
 
 from ariel_scripts.opening.models import save_model
+from hf_dataset.simulation.planets import wavelengths_um
 from modeling_ariel import ArielPipeline
 from modeling_ariel.architectures import ARCHITECTURES, checkpoint_class, model_class
 
@@ -185,3 +187,10 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None
     save_model(small_model("transit_cnn"), tmp_path, extractor())
     with pytest.raises(ValueError, match="expected the architecture ariel, found transit_cnn"):
         checkpoint_class(tmp_path, "ariel")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_small_checkpoint_is_small(name: str) -> None:
+    kind: Any = model_class(name)
+    model = kind(kind.config_class(wavelength=wavelengths_um("2025").tolist(), **SETTINGS[name]))
+    assert sum(tensor.nbytes for tensor in model.state_dict().values()) < 0.99 * MOST_BYTES

@@ -31,8 +31,8 @@ from ariel_scripts.prediction.predictor import choose_device, load_member
 from ariel_scripts.prediction.reliability import as_text
 from ariel_scripts.prediction.widths import widths_as_text
 from ariel_scripts.versions import git_commit, versions
+from modeling_ariel.architectures import checkpoint_class
 from modeling_ariel.predictions import Predictions, read_predictions, read_run
-from modeling_ariel.spectrum_config import ArielSpectrumConfig
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ def main(options: CalibrateOptions) -> None:
     job = _job(options, folder, curves, frozenset(truths))
     found, about = _predictions(job, options.predictions, truths, options.restart)
     planets, arrays, left_out = usable(found, truths)
-    wavelength = np.asarray(ArielSpectrumConfig.from_pretrained(folder).wavelength, np.float64)
+    kind = checkpoint_class(folder, options.architecture)
+    wavelength = np.asarray(kind.config_class.from_pretrained(folder).wavelength, np.float64)
     method = (options.method, options.n_groups)
     fitted = fit_calibration(wavelength, arrays, planets, *method, options.folds, options.seed)
     record = {

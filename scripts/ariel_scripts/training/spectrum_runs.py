@@ -188,10 +188,7 @@ def learn_familiarity(
     training, device = model.training, next(model.parameters()).device
     model.eval()
     seen: dict[Familiarity, list[torch.Tensor]] = {each: [] for each in model.familiarities}
-    hooks = [
-        each.register_forward_pre_hook(lambda module, given: seen[module].append(given[0]))
-        for each in seen
-    ]
+    hooks = [each.register_forward_pre_hook(lambda module, given: seen[module].append(given[0])) for each in seen]
     try:
         for start in range(_UNSEEN, _UNSEEN + count, _BATCH):
             batch = examples[list(range(start, start + _BATCH))]
