@@ -1,10 +1,10 @@
 """Every architecture of the field on one benchmark: the same data, losses, folds and time.
 
 Run: make architectures (python bench/architectures.py ../shared/real/challenge_2024/train_labels.csv; without such a
-file, on simulated spectra). Three tables: light curves of all spectra in folds by planet; the same with 50 labelled
-planets; and what the first fold's models make of light curves of another simulator, telescope and atmospheres. Finished
-parts are kept, so a stopped run continues. Writes architectures.md and .json; nothing trained on given spectra leaves
-the output folder.
+file, on simulated spectra). Four tables: light curves of all spectra in folds by planet; the same with 50 labelled
+planets; what the parts of architectures are worth, on the first fold; and what the first fold's models make of light
+curves of another simulator, telescope and atmospheres. Finished parts are kept, so a stopped run continues. Writes
+architectures.md and .json; nothing trained on given spectra leaves the output folder.
 """
 
 from __future__ import annotations
@@ -46,11 +46,13 @@ def main(
     out, planets = (out / "quick", 4) if quick else (out, planets)
     bench = Bench(truths, out, ())
     own = read_plan(plan, minutes, quick, out)
+    whole, parts = split_plan(own)
     with run_record(out, "architectures", {"truths": str(truths), "minutes": minutes, "quick": quick}, 0) as run:
         light_curves(bench, quick)
         tables = {
-            "all labelled planets": ranked(bench, "all", own, ("--first", "0,1", "--finalists", finalists)),
-            f"{FEW} labelled planets": ranked(bench, f"{FEW}", few(own, out, quick), ("--first", "0,1")),
+            "all labelled planets": ranked(bench, "all", whole, ("--first", "0,1", "--finalists", finalists)),
+            "parts, first fold": ranked(bench, "parts", parts, ("--first", "0")),
+            f"{FEW} labelled planets": ranked(bench, f"{FEW}", few(whole, quick), ("--first", "0,1")),
         }
         text = "\n".join(f"{name}\n\n{(folder / 'leaderboard.md').read_text()}" for name, folder in tables.items())
         rows = {name: json.loads((folder / "leaderboard.json").read_text()) for name, folder in tables.items()}
@@ -76,14 +78,25 @@ def read_plan(path: Path, minutes: float, quick: bool, out: Path) -> Path:
     return _written(out / "plan.yaml", content)
 
 
-def few(plan: Path, out: Path, quick: bool) -> Path:
-    """The plan with few labelled planets, of whole architectures alone: those whose parts are as they come."""
+def split_plan(plan: Path) -> tuple[Path, Path]:
+    """Plans of the architectures as they come, and of those with a part changed, which have settings."""
     import yaml
 
     content = yaml.safe_load(plan.read_text(encoding="utf-8"))
-    content["variants"] = {name: own for name, own in content["variants"].items() if "settings" not in own}
+    found = []
+    for name, changed in (("whole", False), ("parts", True)):
+        chosen = {name: own for name, own in content["variants"].items() if ("settings" in own) is changed}
+        found.append(_written(plan.with_name(f"{name}.yaml"), content | {"variants": chosen}))
+    return found[0], found[1]
+
+
+def few(plan: Path, quick: bool) -> Path:
+    """The plan with few labelled planets."""
+    import yaml
+
+    content = yaml.safe_load(plan.read_text(encoding="utf-8"))
     content["options"]["planets"] = 12 if quick else FEW
-    return _written(out / "few.yaml", content)
+    return _written(plan.with_name("few.yaml"), content)
 
 
 def _written(path: Path, content: dict[str, Any]) -> Path:
