@@ -63,6 +63,9 @@ class PretrainOptions:
     architecture: Annotated[
         str | None, typer.Option(help="ariel, the transformer, or spectre; else the checkpoint's.")
     ] = None
+    templates: Annotated[
+        Path | None, typer.Option(help="PSF templates (ariel templates) that a new spectre has; it is saved with them.")
+    ] = None
     task: Annotated[str, typer.Option(help="masked or contrastive (ariel alone).")] = "masked"
     temperature: Annotated[float, typer.Option(help="Of InfoNCE: less looks at the hardest pairs alone.")] = 0.1
     mask_strategy: Annotated[

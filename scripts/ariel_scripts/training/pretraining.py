@@ -24,6 +24,7 @@ from ariel_scripts.training.examples import (
     mask_noise,
 )
 from ariel_scripts.training.loop import Progress, seed_step, train
+from ariel_scripts.training.psf_templates import give_templates, template_sizes, with_templates
 from ariel_scripts.training.run_setup import (
     config_of,
     is_main_process,
@@ -53,11 +54,14 @@ def pretrain(options: PretrainOptions) -> None:
     loop, config = loop_settings(options.loop, "validation_loss", -1), config_of(options)
     changes: dict[str, Any] = {"mask_strategy": options.mask_strategy, "mask_ratio": options.mask_ratio}
     changes |= {"contrastive_temperature": options.temperature} if options.task == "contrastive" else {}
-    changes |= settings_of(options.settings or ())
     dataset, base = locate(options)
+    kind = _kind(options, base)
+    changes |= template_sizes(options.templates, kind, base is None)
+    changes |= settings_of(options.settings or ())
     wavelength = _wavelength(dataset, options.split)
     seed_step(loop.seed, 0)
-    model: Pretrained = open_model(_kind(options, base), base, wavelength, **changes)
+    model: Pretrained = open_model(kind, base, wavelength, **changes)
+    give_templates(model, options.templates)
     extractor = open_extractor(base, wavelength)
     source = options.dataset or ON_THE_FLY
     logger.info(
@@ -74,7 +78,7 @@ def pretrain(options: PretrainOptions) -> None:
         RunFolder(out).clear()
     with training_record(out, "pretrain", config, loop.seed) as run:
         examples, held_out = _data(options, dataset, model, extractor)
-        origin = _origin(dataset, options.split, base).record(labels_used=False)
+        origin = with_templates(_origin(dataset, options.split, base), options.templates).record(labels_used=False)
         with run.timed("training"):
             progress = train(
                 model,
