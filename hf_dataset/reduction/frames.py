@@ -1,7 +1,7 @@
 """Calibrated exposures of one instrument as arrays to keep, for those who start from frames instead of light curves.
 
-Exposures are kept as float16 about their mean in time: a pixel of 30,000 e- moves by some hundred, which float16 keeps
-to 0.2 e- where its noise is 170; as they are, it would lose 9 e-, and light above 65,504 altogether.
+Exposures are kept as float16 about their mean in time: a pixel of 30,000 e- moves by some hundred, which float16 rounds
+by 0.1 e- where the noise is 170; as it is, it would be rounded by 5 e-, and none above 65,504 could be kept.
 """
 
 from __future__ import annotations
@@ -74,19 +74,18 @@ def _deviation(cube: Array, mean: Array) -> Array:
 def _trace(visit: RawVisit, e: Exposures, options: ReductionOptions, facts: dict[str, Any]) -> dict[str, Array]:
     """Where the light is and what is under it; the scalars of it are added to `facts`."""
     rows, columns = e.mean.shape
+    plain = e.usable & ~e.filled
     if e.instrument != AIRS:
         centre = extraction.centre_of_light(e.mean, e.usable)
         distance = extraction.distance_from_point(centre, (rows, columns))
-        level = extraction.foreground_of_point(
-            e.mean, e.usable & ~e.filled, distance, kind=options.foreground, annulus=options.fgs1_annulus
+        under = extraction.foreground_of_point(
+            e.mean, plain, distance, kind=options.foreground, annulus=options.fgs1_annulus
         )
         facts |= {"centre_px": list(centre), "aperture_px": options.fgs1_radius}
-        return {"foreground": np.full(columns, level, np.float32)}
+        return {"foreground": np.full(columns, under, np.float32)}
     trace = extraction.trace_centre(e.mean, e.usable | ~e.read)
     distance = extraction.distance_from_trace(trace, rows)
-    level = extraction.foreground(
-        e.mean, e.usable & ~e.filled, distance, kind=options.foreground, inner=options.foreground_inner
-    )
+    level = extraction.foreground(e.mean, plain, distance, kind=options.foreground, inner=options.foreground_inner)
     channel = np.full(columns, -1, np.int32)
     at = airs_columns(visit) - e.columns[0]
     channel[at] = np.arange(1, len(at) + 1)
