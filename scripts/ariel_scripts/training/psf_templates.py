@@ -107,12 +107,12 @@ def fgs1_templates(frames: Frames, size: int) -> Array | None:
 def airs_profile(frames: Frames, size: int) -> Array | None:
     """(row, wavelength), shares of the light in ``size`` rows about the trace, in as many parts of the wavelengths.
 
-    Bad pixels are left out; None where a row has no good one at some wavelength.
+    Columns with a bad pixel are left out; None where no other is left at some wavelength.
     """
     rows = _window(float(np.median(frames["trace"])), size, frames)
     light = (frames.mean - frames["foreground"])[rows].astype(np.float64)
     good = ~frames["mask"][rows]
-    whole = good.all(axis=0)  # a column's share is of all its light
+    whole: NDArray[np.bool_] = np.asarray(good.all(axis=0))  # a column's share is of all its light
     profile = np.zeros((size, size))
     for part, columns in enumerate(_parts(frames, size)):
         chosen = columns[whole[columns]]
