@@ -1,6 +1,6 @@
 """Bad pixels filled along wavelength, by the median of neighbours and by a small U-Net: docs/calibration.md's table.
 
-Run: python bench/pixels.py (some ten minutes on one core). Frames of simulated planets are kept; good pixels in the light
+Run: python bench/pixels.py (ten minutes on a core). Frames of simulated planets are kept; good pixels in the light
 are hidden through a whole visit, as dead ones are, and filled in each exposure. The U-Net is trained on other planets.
 """
 

@@ -1,4 +1,4 @@
-"""`ariel pretrain --architecture spectre`: masking teaches more than trivial answers, and fine-tuning starts from it."""
+"""`ariel pretrain --architecture spectre`: masking beats trivial answers, and fine-tuning starts from it."""
 
 from __future__ import annotations
 
