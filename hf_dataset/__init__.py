@@ -18,8 +18,10 @@ __all__ = [
     "ReductionError",
     "ReductionOptions",
     "build_dataset",
+    "find_frames",
     "find_row",
     "open_folder",
+    "open_frames",
     "read_wavelengths",
     "reduce_visit",
     "verify",
@@ -36,8 +38,10 @@ _HOMES = {
     "ReductionError": "reduction.options",
     "ReductionOptions": "reduction.options",
     "build_dataset": "build.run",
+    "find_frames": "store.frames",
     "find_row": "store.rows",
     "open_folder": "raw.layouts",
+    "open_frames": "store.frames",
     "read_wavelengths": "store.card",
     "reduce_visit": "reduction.visit",
     "verify": "store.verify",
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from hf_dataset.reduction.options import ReductionError, ReductionOptions
     from hf_dataset.reduction.visit import reduce_visit
     from hf_dataset.store.card import read_wavelengths, write_card
+    from hf_dataset.store.frames import find_frames, open_frames
     from hf_dataset.store.rows import find_row
     from hf_dataset.store.shards import write_rows
     from hf_dataset.store.verify import verify

@@ -16,6 +16,10 @@ ARCHITECTURES = {  # module beside this one, class
     "spectre": ("spectre", "Spectre"),
     "spectramind": ("spectramind", "SpectraMind"),
 }
+PRETRAINED = {  # those that learn by masking too
+    DEFAULT: ("modeling_ariel", "ArielForPreTraining"),
+    "spectre": ("spectre", "SpectreForPreTraining"),
+}
 
 
 def model_class(name: str) -> type[ArielSpectrumModel]:
@@ -40,6 +44,14 @@ def model_class(name: str) -> type[ArielSpectrumModel]:
     if getattr(found.config_class, "model_type", "") in ("", DEFAULT):
         raise ValueError(f"architecture: {name}: expected a config_class with a model_type of its own, found none")
     return found
+
+
+def pretraining_class(name: str) -> Any:
+    """The class that learns by masking what a model of ``name`` starts from; ValueError where there is none."""
+    if name not in PRETRAINED:
+        raise ValueError(f"architecture: expected one that is pretrained, {' or '.join(PRETRAINED)}, found {name!r}")
+    home, kind = PRETRAINED[name]
+    return getattr(import_module(f".{home}", __package__), kind)
 
 
 def model_type(folder: str | Path, **where: Any) -> str:

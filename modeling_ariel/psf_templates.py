@@ -2,9 +2,13 @@
 
 Rows of a dataset hold no pixels. What is correlated is therefore no image that a detector took: it is the first
 template moved to the centroid that was measured, against every template. For a template this is a fixed, smooth
-function of the centroid, which says how much more or less of its shape the star would show. Moving is exact for
-band-limited images on a periodic grid: a ramp of phases in Fourier space (Guizar-Sicairos et al. 2008, Opt. Lett. 33,
-156). Learned templates come from calibrated frames, those that a build keeps.
+function of the centroid, which says how much more or less of its shape the star would show. It knows nothing that the
+centroid does not: it is the centroid in the coordinates of the star's image, not a second measurement of the pointing.
+Moving is exact for band-limited images on a periodic grid: a ramp of phases in Fourier space (Guizar-Sicairos et al.
+2008, Opt. Lett. 33, 156).
+
+Learned templates come from calibrated frames (``ariel templates``): FGS1's mean image and its derivatives, whose
+correlations answer shifts to first order, and AIRS-CH0's profile across the dispersion, to which attention looks too.
 """
 
 import math
@@ -23,6 +27,12 @@ def gaussian_templates(count: int, size: int) -> Tensor:
     x = torch.cat([torch.zeros(1), _SHIFT * angle.cos()])[:, None, None]
     place = torch.arange(size) - (size - 1) / 2
     return torch.exp(-0.5 * ((place[:, None] - y) ** 2 + (place - x) ** 2) / _WIDTH**2)
+
+
+def gaussian_profile(size: int) -> Tensor:
+    """A profile across the dispersion (size, size), the same at all wavelengths, which are along the second axis."""
+    place = torch.arange(size) - (size - 1) / 2
+    return torch.exp(-0.5 * (place / _WIDTH) ** 2)[:, None].repeat(1, size)
 
 
 def correlation_change(templates: Tensor, shift: Tensor) -> Tensor:
@@ -48,7 +58,7 @@ def normalised(templates: Tensor) -> Tensor:
 
 
 class PsfTemplates(nn.Module):
-    """``templates`` (K, h, w), Gaussian until others are set.
+    """``templates`` (K, h, w) of FGS1 and ``profile`` (h, w) of AIRS-CH0, wavelengths along w; Gaussian until set.
 
     Args:
         count: K.
@@ -57,34 +67,46 @@ class PsfTemplates(nn.Module):
     """
 
     templates: Tensor
+    profile: Tensor
 
     def __init__(self, count: int, size: int, pointing_scale: float):
         super().__init__()
         self.pointing_scale = pointing_scale
         self.register_buffer("templates", torch.empty(count, size, size))
+        self.register_buffer("profile", torch.empty(size, size))
         self.reset()
 
     @torch.no_grad()
     def reset(self) -> None:
         """Back to Gaussian profiles; buffers just loaded are spared."""
-        start = gaussian_templates(len(self.templates), self.templates.shape[-1])
-        init.copy_(self.templates, start.to(self.templates.device))
+        count, size, device = len(self.templates), self.templates.shape[-1], self.templates.device
+        init.copy_(self.templates, gaussian_templates(count, size).to(device))
+        init.copy_(self.profile, gaussian_profile(size).to(device))
 
     @torch.no_grad()
-    def set(self, templates: Tensor) -> None:
-        """Take templates (K, h, w), the first that of the mean pointing; in any unit.
+    def set(self, templates: Tensor, profile: Tensor | None = None) -> None:
+        """Take templates (K, h, w), the first that of the mean pointing, and a profile (h, w); in any unit.
 
         Raises:
-            ValueError: another shape, or a template that is constant or not finite.
+            ValueError: another shape, or an image that is constant or not finite.
         """
-        if templates.shape != self.templates.shape:
+        profile = self.profile if profile is None else profile
+        if templates.shape != self.templates.shape or profile.shape != self.profile.shape:
+            found = " and a profile ".join(str(tuple(x.shape)) for x in (templates, profile))
             raise ValueError(
-                f"PSF templates: expected {tuple(self.templates.shape)}, found {tuple(templates.shape)}: "
+                f"PSF templates: expected {tuple(self.templates.shape)}, found {found}: "
                 "psf_templates and psf_size of the config say how many and how large"
             )
-        if not torch.isfinite(templates).all() or (templates.flatten(1).std(1) == 0).any():
+        images = torch.cat([templates, profile[None].to(templates)])
+        if not torch.isfinite(images).all() or (images.flatten(1).std(1) == 0).any():
             raise ValueError("PSF templates: expected finite images that are not constant, found others")
         self.templates.copy_(templates)
+        self.profile.copy_(profile)
+
+    @property
+    def tokens(self) -> Tensor:
+        """What attention looks at (K + 1, h w): the templates and last the profile, normalised."""
+        return normalised(torch.cat([self.templates, self.profile[None]])).flatten(1)
 
     @torch.no_grad()
     def forward(self, centroid: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from .image_layers import FourierConv2d, GlobalResponseNorm, TemplateAttention
 from .jitter_network import Jitter, JitterNetwork, jitter_losses
 from .masking import expand_mask, hidden_patches
 from .outputs import ArielForPreTrainingOutput
-from .psf_templates import PsfTemplates, normalised
+from .psf_templates import PsfTemplates
 from .spectrum_config import ArielSpectrumConfig
 from .spectrum_model import Answer, ArielPreTrainedModel, ArielSpectrumModel, Correction, VisitBatch, checked_visits
 from .spectrum_network import MolecularAttention, SpectrumNetwork, band_members, band_templates, spectral_mask
@@ -191,7 +191,7 @@ class CurveEncoder(nn.Module):
         power = total / (seen + unseen).sum((1, 2)).clamp_min(1e-6)
         denoised = None
         if self.denoising is not None and self.psf is not None:
-            denoised = self.denoising(image, seen, normalised(self.psf.templates).flatten(1))
+            denoised = self.denoising(image, seen, self.psf.tokens)
         return Curves(light, weight, target, unseen, power, jitter, correlation, denoised)
 
     def losses(self, visits: VisitBatch, curves: Curves) -> dict[str, Tensor]:
@@ -254,15 +254,17 @@ class SpectrePreTrainedModel(ArielPreTrainedModel):
         elif isinstance(module, SpectrumNetwork):
             init.trunc_normal_(module.place, std=self.config.initializer_range)
 
-    def set_psf_templates(self, templates: Tensor) -> None:
-        """Take PSF templates (K, h, w), of calibrated frames and in any unit; the first is that of the mean pointing.
+    def set_psf_templates(self, templates: Tensor, profile: Tensor | None = None) -> None:
+        """Take PSF templates (K, h, w) of FGS1, the first that of the mean pointing, and AIRS' ``profile`` (h, w).
+
+        They come from calibrated frames, in any unit, and are saved with the weights.
 
         Raises:
             ValueError: another shape, constant images, or a model without the stages that read them.
         """
         if self.encoder.psf is None:
             raise ValueError("PSF templates: expected a config with jitter or denoise, found neither")
-        self.encoder.psf.set(templates)
+        self.encoder.psf.set(templates, profile)
 
 
 class Spectre(SpectrePreTrainedModel, ArielSpectrumModel):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,7 @@ from hf_dataset.build.executors import check_name
 from hf_dataset.digests import source_hash
 from hf_dataset.folders import Folder
 from hf_dataset.raw.fingerprints import Fingerprint, table_fingerprints
-from hf_dataset.raw.layouts import ChallengeFolder, RawDataError
+from hf_dataset.raw.layouts import INSTRUMENTS, ChallengeFolder, RawDataError
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.shards import ShardName
 from hf_dataset.words import number_of
@@ -31,7 +33,8 @@ class BuildOptions:
 
     Rows depend on `reduction`; their places on `planets`, `limit` (planets a split), `planets_per_shard` (None: 8, or
     fewer where a small folder would keep workers idle) and on the training planets held out for validation. The rest
-    is how it runs: `workers` (None: one a core), `engine` (local, slurm, ray or jobs) and its own options, `restart`.
+    is how it runs: `workers` (None: one a core), `engine` (local, slurm, ray or jobs) and its own options, `restart`,
+    and a folder of this machine in which calibrated frames are kept (`keep_frames`).
     """
 
     reduction: ReductionOptions = field(default_factory=ReductionOptions)
@@ -44,6 +47,7 @@ class BuildOptions:
     engine: str = "local"
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     restart: bool = False
+    keep_frames: Path | None = None
 
     def __post_init__(self) -> None:
         check_name(self.engine)
@@ -76,6 +80,7 @@ class Plan:
     code: dict[str, str]
     tables: dict[str, Fingerprint]  # of the raw folder, as they were when the build was planned
     ambiguous: frozenset[int]  # planets found in more than one split of the raw folder
+    frames: Path | None = None  # where calibrated frames are kept; rows do not depend on it
 
 
 @cache
@@ -115,6 +120,7 @@ def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOp
         code=code_version(),
         tables=table_fingerprints(root),
         ambiguous=ambiguous,
+        frames=options.keep_frames,
     )
 
 
@@ -165,6 +171,9 @@ def describe(plan: Plan, folder: ChallengeFolder, todo: Sequence[Shard], workers
             f"  to do: read {raw / 1e9:.1f} GB, write about {stored / 1e6:.0f} MB, in about {minutes:.1f} min "
             f"with {workers} worker{'s' * (workers > 1)}"
         )
+        if plan.frames is not None:
+            kept = sum(_frame_bytes(folder, shard, visit) for shard in todo for visit in shard.visits)
+            lines.append(f"  frames: about {kept / 1e9:.2f} GB in {plan.frames}")
     return "\n".join(lines)
 
 
@@ -172,5 +181,14 @@ def _bytes(folder: ChallengeFolder, shard: Shard, visit: tuple[int, int]) -> int
     try:
         files = folder.visit(shard.raw_split, *visit).files()
         return sum(path.stat().st_size for path in files)
+    except (OSError, ValueError):
+        return 0
+
+
+def _frame_bytes(folder: ChallengeFolder, shard: Shard, visit: tuple[int, int]) -> int:
+    """Bytes of a visit's kept frames: two for each pixel and exposure."""
+    try:
+        with closing(folder.visit(shard.raw_split, *visit)) as one:
+            return sum(math.prod(one.shape(name)) * one.n_frames(name) for name in INSTRUMENTS)
     except (OSError, ValueError):
         return 0

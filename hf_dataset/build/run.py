@@ -12,13 +12,14 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from datatrove.executor.base import PipelineExecutor
 
 from hf_dataset import folders
-from hf_dataset.build import locks, resume, submissions
+from hf_dataset.build import frames, locks, resume, submissions
 from hf_dataset.build.executors import WAITS, check_installed, make_executor
 from hf_dataset.build.plan import BuildOptions, Plan, Shard, describe, make_plan
 from hf_dataset.build.process_executor import WorkerKilled
@@ -27,7 +28,7 @@ from hf_dataset.build.report import NothingBuiltError, finish
 from hf_dataset.build.summary import BuildSummary
 from hf_dataset.build.worker import BuildShards, FinishDataset, OpenFolder, ReduceVisit
 from hf_dataset.folders import Folder, remove_tree
-from hf_dataset.raw.layouts import open_folder
+from hf_dataset.raw.layouts import ChallengeFolder, open_folder
 from hf_dataset.reduction.visit import reduce_visit
 from hf_dataset.store import lineage
 from hf_dataset.store.lineage import STATE_DIR
@@ -58,14 +59,16 @@ def build_dataset(
     root, out, options = Path(root), folders.folder(out), options or BuildOptions()
     if options.engine != "local":  # other machines have other working directories
         root, out = root.resolve(), out.resolve()
+        if options.keep_frames is not None:
+            options = replace(options, keep_frames=options.keep_frames.resolve())
     folder = open_folder(root)
     plan = make_plan(folder, root, out, options)
-    _check_out(root, out)
+    _check_out(root, out, options.keep_frames)
     if unlabelled := folder.missing_truths():
         logger.warning("%s", unlabelled)
     wavelengths = folder.wavelengths
-    with _locked(out):
-        todo = list(plan.shards) if options.restart else resume.unfinished(plan, folder)
+    with _locked(out), _locked_frames(plan.frames):
+        todo = _todo(plan, folder, options)
         executor = _executor(plan, todo, options, open_folder, reduce_visit) if todo else None
         if on_start:
             on_start()
@@ -92,11 +95,18 @@ def dry_run(
     root, out = Path(root), folders.folder(out)
     folder = open_folder(root)
     plan = make_plan(folder, root, out, options)
-    _check_out(root, out)
+    _check_out(root, out, options.keep_frames)
     if unlabelled := folder.missing_truths():
         logger.warning("%s", unlabelled)
-    todo = list(plan.shards) if options.restart else resume.unfinished(plan, folder)
+    todo = _todo(plan, folder, options)
     return describe(plan, folder, todo, _workers(options, len(todo)))
+
+
+def _todo(plan: Plan, folder: ChallengeFolder, options: BuildOptions) -> list[Shard]:
+    """The shards to be made; BuildConflict where what is there was made otherwise."""
+    if options.restart:
+        return list(plan.shards)
+    return frames.with_missing_frames(plan, folder, resume.unfinished(plan, folder))
 
 
 def _workers(options: BuildOptions, n_tasks: int) -> int:
@@ -105,8 +115,14 @@ def _workers(options: BuildOptions, n_tasks: int) -> int:
     return max(1, min(options.workers or os.cpu_count() or 1, n_tasks))
 
 
-def _check_out(root: Path, out: Folder) -> None:
-    """Refuse to write over something that is not a dataset of this command, or where workers cannot write."""
+def _check_out(root: Path, out: Folder, kept: Path | None) -> None:
+    """Refuse to write over something that is not a dataset of this command, or where workers cannot write.
+
+    Frames, `kept`, are no part of a dataset or of a raw folder.
+    """
+    for place in (root, out) if kept is not None else ():
+        if kept is not None and isinstance(place, Path) and kept.resolve().is_relative_to(place.resolve()):
+            raise BuildError(f"{kept}: expected a folder for frames outside of {place}, found one in it")
     if not isinstance(out, Path) and out.protocol == "memory":
         raise BuildError(f"{out}: expected a folder or a URL that workers reach, found the memory of this process")
     if isinstance(out, Path) and out.resolve() == root.resolve():
@@ -125,6 +141,20 @@ def _locked(out: Folder) -> Iterator[None]:
             yield
     except (locks.FolderInUse, submissions.StillQueued) as error:
         raise BuildError(f"{out}: {error}") from None
+
+
+@contextlib.contextmanager
+def _locked_frames(kept: Path | None) -> Iterator[None]:
+    """Hold the folder of kept frames, if there is one, free of what killed processes left."""
+    if kept is None:
+        yield
+        return
+    try:
+        with locks.hold(kept / ".lock"):
+            folders.remove_hidden(kept)
+            yield
+    except locks.FolderInUse as error:
+        raise BuildError(f"{kept}: {error}") from None
 
 
 def _executor(

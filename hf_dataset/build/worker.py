@@ -20,18 +20,18 @@ from threadpoolctl import threadpool_limits
 
 from hf_dataset import schema
 from hf_dataset.build import submissions
+from hf_dataset.build.frames import FrameKeeper, FramesLost
 from hf_dataset.build.plan import Plan, Shard, code_version
 from hf_dataset.build.progress import ProgressLines
 from hf_dataset.build.report import finish
 from hf_dataset.build.resume import check_tables
 from hf_dataset.raw import layouts
 from hf_dataset.raw.fingerprints import Fingerprint, fingerprints
-from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.lineage import STATE_DIR, write_manifest
 from hf_dataset.store.shards import ShardWriter
 
 OpenFolder = Callable[[Path], layouts.ChallengeFolder]
-ReduceVisit = Callable[[layouts.RawVisit, ReductionOptions], tuple[dict[str, Any], dict[str, Any]]]
+ReduceVisit = Callable[..., tuple[dict[str, Any], dict[str, Any]]]  # of visit, options; keep, where frames are kept
 NODE_VARIABLES = ("ARIEL_NODE", "SLURMD_NODENAME")  # in which engines name the node
 
 
@@ -146,24 +146,34 @@ def build_shard(
 def _reduce(
     plan: Plan, visit: layouts.RawVisit, reduce_visit: ReduceVisit
 ) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Fingerprint]]:
-    """(row or None, report entry, fingerprints of the input) of one visit; only a lack of memory is raised."""
+    """(row or None, report entry, fingerprints of the input) of one visit.
+
+    Only a lack of memory is raised, and frames that cannot be kept.
+    """
     start, processor = time.perf_counter(), time.process_time()
     files: dict[str, Fingerprint] = {}
     entry: dict[str, Any] = {"planet_id": visit.planet_id, "visit": visit.visit, "split": visit.split}
     row, name = None, f"planet {visit.planet_id} visit {visit.visit}"
+    keeper: FrameKeeper | None = None
     try:
         files = fingerprints(plan.root, visit.files())
         if visit.planet_id in plan.ambiguous:
             raise layouts.RawDataError(
                 f"planet {visit.planet_id}: expected in one split, found in {plan.root} in several"
             )
-        row, entry["report"] = reduce_visit(visit, plan.reduction)
+        if plan.frames is not None:
+            keeper = FrameKeeper(plan, plan.frames, visit, files)
+        row, entry["report"] = reduce_visit(visit, plan.reduction, **({} if keeper is None else {"keep": keeper.keep}))
         schema.check_row(row, plan.reduction.n_bins)
         if (found := (row["planet_id"], row["visit"])) != (visit.planet_id, visit.visit):
             raise ValueError(f"{name}: found the row of planet and visit {found}")
         if (now := fingerprints(plan.root, visit.files())) != files:
             changed = ", ".join(sorted(path for path in {*now, *files} if now.get(path) != files.get(path)))
             raise layouts.RawDataError(f"{name}: expected its files to stay as they were, found {changed} changed")
+        if keeper is not None:
+            keeper.name()
+    except FramesLost:
+        raise
     except Exception as error:  # one bad visit is not fatal
         if lacks_memory(error):
             raise MemoryError(f"{name}: {error}") from None
@@ -177,6 +187,8 @@ def _reduce(
             entry["traceback"] = traceback.format_exc()
     finally:
         visit.close()
+        if keeper is not None:
+            keeper.forget()
     entry["files"] = sorted(files)
     entry["seconds"] = round(time.perf_counter() - start, 3)
     entry["cpu_seconds"] = round(time.process_time() - processor, 3)

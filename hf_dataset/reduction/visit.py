@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,11 +177,15 @@ def _median_ratio(part: Array, whole: Array) -> float:
 
 
 def reduce_visit(
-    visit: RawVisit, options: ReductionOptions | None = None, threads: int = 1
+    visit: RawVisit,
+    options: ReductionOptions | None = None,
+    threads: int = 1,
+    keep: Callable[[Exposures, Series], None] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A row of the dataset (hf_dataset/schema.py) and a report: seconds per step and quality figures, JSON-able.
 
-    The row is the same for any number of `threads`; the seconds are added up over them.
+    The row is the same for any number of `threads`; the seconds are added up over them. `keep` is shown the exposures
+    of each instrument and what was extracted, while they are in memory.
     Raises RawDataError or ReductionError, naming file, planet and what was found, where the visit gives no sound row.
     """
     options = options or ReductionOptions()
@@ -203,6 +208,8 @@ def reduce_visit(
             except ValueError as error:
                 raise ReductionError(f"{visit.name} {instrument}: {error}") from error
             logs[instrument] = exposures.log
+            if keep is not None:
+                keep(exposures, series[instrument])
             del exposures  # the cube
         row, noise = _row(visit, options, series, times, logs, target)
     finally:

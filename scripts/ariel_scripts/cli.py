@@ -31,6 +31,7 @@ from ariel_scripts.options.score_table import ScoreTableOptions
 from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.options.templates import TemplatesOptions
 from ariel_scripts.options.transients.build import BuildOptions as TransientsBuildOptions
 from ariel_scripts.options.transients.download import DownloadOptions as TransientsDownloadOptions
 from ariel_scripts.options.transients.simulate import SimulateOptions as TransientsSimulateOptions
@@ -63,6 +64,7 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "selftest": SelftestOptions,
     "simulate": SimulateOptions,
     "submit": SubmitOptions,
+    "templates": TemplatesOptions,
     "transients build": TransientsBuildOptions,
     "transients download": TransientsDownloadOptions,
     "transients simulate": TransientsSimulateOptions,

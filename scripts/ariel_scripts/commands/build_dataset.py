@@ -65,6 +65,7 @@ def build_options(options: BuildDatasetOptions) -> BuildOptions:
             engine=options.engine,
             engine_options=executor,
             restart=options.restart,
+            keep_frames=options.keep_frames,
         )
     except (TypeError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error

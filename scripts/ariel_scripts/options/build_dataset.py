@@ -88,6 +88,10 @@ class BuildDatasetOptions:
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="One of these options, above them; repeatable."),
     ] = None
+    keep_frames: Annotated[
+        Path | None,
+        typer.Option(help="Keep calibrated frames here too, 0.24 GB a full visit: choose --planets or --limit."),
+    ] = None
     restart: Annotated[bool, typer.Option("--restart", help="Delete the build in OUT and start over.")] = False
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any visit was left out.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be built; write nothing.")] = False

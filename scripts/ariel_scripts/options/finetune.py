@@ -44,6 +44,9 @@ class FinetuneOptions:
         str | None,
         typer.Option(help="Name (docs/architectures.md) or package.Class of the network; else the checkpoint's."),
     ] = None
+    templates: Annotated[
+        Path | None, typer.Option(help="PSF templates (ariel templates) that a new spectre has; it is saved with them.")
+    ] = None
     physics: Annotated[
         str,
         typer.Option(help="residual: correct the classical posterior; none: light curves alone."),

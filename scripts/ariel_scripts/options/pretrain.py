@@ -18,7 +18,8 @@ TASKS = ("masked", "contrastive")
 class PretrainOptions:
     """Hide parts of light curves and learn to rebuild them, or to tell transits in them; labels are not used.
 
-    The loss is the mean squared error of hidden points in their own sigmas: 1 where all but the noise is known. With
+    The loss is the mean squared error of hidden points in their own sigmas: 1 where all but the noise is known. Of
+    --architecture spectre it is the share of the light's power that is not rebuilt, beside that of the jitter. With
     --task contrastive it is InfoNCE between patches in and out of transit, under two views with other channels hidden.
     A stopped run continues when the command is run again.
 
@@ -59,7 +60,13 @@ class PretrainOptions:
         typer.Option(help="Checkpoint to start from: a folder, a Hub id or released."),
     ] = None
     revision: ModelRevision = None
-    task: Annotated[str, typer.Option(help="masked or contrastive.")] = "masked"
+    architecture: Annotated[
+        str | None, typer.Option(help="ariel, the transformer, or spectre; else the checkpoint's.")
+    ] = None
+    templates: Annotated[
+        Path | None, typer.Option(help="PSF templates (ariel templates) that a new spectre has; it is saved with them.")
+    ] = None
+    task: Annotated[str, typer.Option(help="masked or contrastive (ariel alone).")] = "masked"
     temperature: Annotated[float, typer.Option(help="Of InfoNCE: less looks at the hardest pairs alone.")] = 0.1
     mask_strategy: Annotated[
         str, typer.Option(help="Of masked: random or block in time; band or snr over channels.")

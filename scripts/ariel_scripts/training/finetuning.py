@@ -31,6 +31,7 @@ from ariel_scripts.training.fits import fitted
 from ariel_scripts.training.folds import Fold, SimulatedSpectra, keeps_prior, make_folds, make_priors
 from ariel_scripts.training.loop import LoopSettings, seed_step, start_processes, train
 from ariel_scripts.training.planets import Planets, read_planets
+from ariel_scripts.training.psf_templates import give_templates, template_sizes, with_templates
 from ariel_scripts.training.run_setup import (
     config_of,
     is_main_process,
@@ -105,6 +106,7 @@ def train_on_dataset(options: FinetuneOptions, dataset: Located, base: Located |
         options.fold_seed,
     )
     origin = Origin.of_dataset(dataset, options.split, curves.unique("layout"), base)
+    origin = with_templates(origin, options.templates)
     model = _open_model(options, base, wavelength, folds[0])  # checks its options
     _log_plan(folds, model, loop)
     if options.loop.dry_run:
@@ -283,7 +285,7 @@ def train_on_simulation(options: FinetuneOptions, base: Located | None) -> None:
     """Train with physics="none" on light curves simulated on the fly."""
     loop, config, out = _loop_settings(options), config_of(options), options.out
     _augmentation(options)  # checks its options
-    origin = Origin(base=base)
+    origin = with_templates(Origin(base=base), options.templates)
     model, extractor = _open_model(options, base, None), open_extractor(base, None)
     logger.info("simulated on the fly; %d steps of %d light curves", loop.steps, loop.batch_size)
     if options.loop.dry_run:
@@ -367,9 +369,12 @@ def _open_model(
         changes |= {"depth_mean": float(truths.mean()), "depth_scale": float(truths.std())}
     if options.penalties is not None:
         changes["penalties"] = read_penalties(options.penalties)
+    kind = _architecture(options, base)
+    changes |= template_sizes(options.templates, kind, base is None)
     changes |= settings_of(options.settings or ())
     seed_step(options.loop.seed, 0)
-    model = open_model(_architecture(options, base), base, wavelength, **changes)
+    model = open_model(kind, base, wavelength, **changes)
+    give_templates(model, options.templates)
     if truths is not None and base is None:
         model.prepare(torch.from_numpy(truths))
     model.calibration.reset(lambda old, new: old.copy_(new))  # the calibration was another model's

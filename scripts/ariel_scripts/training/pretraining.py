@@ -24,6 +24,7 @@ from ariel_scripts.training.examples import (
     mask_noise,
 )
 from ariel_scripts.training.loop import Progress, seed_step, train
+from ariel_scripts.training.psf_templates import give_templates, template_sizes, with_templates
 from ariel_scripts.training.run_setup import (
     config_of,
     is_main_process,
@@ -33,15 +34,18 @@ from ariel_scripts.training.run_setup import (
 )
 from ariel_scripts.training.separation import Separation
 from hf_dataset.splits import is_validation
+from modeling_ariel.architectures import DEFAULT, model_type, pretraining_class
 from modeling_ariel.contrastive import ArielForContrastive
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.masking import noise_shape
 from modeling_ariel.modeling_ariel import ArielForPreTraining
+from modeling_ariel.spectre import SpectreForPreTraining
 
 logger = logging.getLogger(__name__)
 
 BINS, MOST_EXPOSURES = 375, 5625  # of a simulated visit
-Pretrained = ArielForPreTraining | ArielForContrastive
+Masked = ArielForPreTraining | SpectreForPreTraining
+Pretrained = Masked | ArielForContrastive
 HELD_OUT = 0.1  # share of a dataset's planets that are not trained on
 
 
@@ -50,12 +54,14 @@ def pretrain(options: PretrainOptions) -> None:
     loop, config = loop_settings(options.loop, "validation_loss", -1), config_of(options)
     changes: dict[str, Any] = {"mask_strategy": options.mask_strategy, "mask_ratio": options.mask_ratio}
     changes |= {"contrastive_temperature": options.temperature} if options.task == "contrastive" else {}
-    changes |= settings_of(options.settings or ())
     dataset, base = locate(options)
+    kind = _kind(options, base)
+    changes |= template_sizes(options.templates, kind, base is None)
+    changes |= settings_of(options.settings or ())
     wavelength = _wavelength(dataset, options.split)
     seed_step(loop.seed, 0)
-    kind, judge = KINDS[options.task]
     model: Pretrained = open_model(kind, base, wavelength, **changes)
+    give_templates(model, options.templates)
     extractor = open_extractor(base, wavelength)
     source = options.dataset or ON_THE_FLY
     logger.info(
@@ -72,12 +78,12 @@ def pretrain(options: PretrainOptions) -> None:
         RunFolder(out).clear()
     with training_record(out, "pretrain", config, loop.seed) as run:
         examples, held_out = _data(options, dataset, model, extractor)
-        origin = _origin(dataset, options.split, base).record(labels_used=False)
+        origin = with_templates(_origin(dataset, options.split, base), options.templates).record(labels_used=False)
         with run.timed("training"):
             progress = train(
                 model,
                 examples,
-                judge(held_out, loop.batch_size),
+                JUDGES[options.task](held_out, loop.batch_size),
                 loop,
                 out,
                 {"config": config, "seed": loop.seed, **origin},
@@ -90,6 +96,25 @@ def pretrain(options: PretrainOptions) -> None:
     if is_main_process():
         best = progress.best[0]
         logger.info("%s: validation loss %.4f at step %d", out / "model", best["value"], best["step"])
+
+
+def _kind(options: PretrainOptions, base: Located | None) -> type[Any]:
+    """The class of the model: by task, and by the architecture asked for or that of the checkpoint it starts from."""
+    name = options.architecture
+    if base is not None:
+        try:
+            found = model_type(base.location)
+            if name not in (None, found):
+                raise ValueError(f"expected the architecture {name}, found {found}")
+        except ValueError as error:
+            raise ValueError(f"{base.name}: {error}") from error
+        name = found
+    if options.task == "contrastive":
+        if name not in (None, DEFAULT):
+            raise ValueError(f"task contrastive: expected architecture {DEFAULT}, found {name}")
+        return ArielForContrastive
+    kind: type[Any] = pretraining_class(name or DEFAULT)
+    return kind
 
 
 def _separation(progress: Progress) -> dict[str, Any]:
@@ -168,7 +193,7 @@ class Reconstruction:
     def __init__(self, held_out: dict[str, Tensor], batch: int):
         self.held_out, self.batch = held_out, batch
 
-    def __call__(self, model: ArielForPreTraining, accelerator: Accelerator) -> dict[str, float]:
+    def __call__(self, model: Masked, accelerator: Accelerator) -> dict[str, float]:
         """Mean loss of hidden points, the same in every process."""
         device = accelerator.device
         total = torch.zeros(2, device=device)
@@ -183,7 +208,4 @@ class Reconstruction:
         return {"validation_loss": float(total[0] / total[1])}
 
 
-KINDS: dict[str, tuple[type[Any], type[Any]]] = {  # by task: the model, and who judges it
-    "masked": (ArielForPreTraining, Reconstruction),
-    "contrastive": (ArielForContrastive, Separation),
-}
+JUDGES: dict[str, type[Any]] = {"masked": Reconstruction, "contrastive": Separation}

@@ -19,6 +19,7 @@ from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.options.training_loop import LoopOptions
 from ariel_scripts.run_record import Run, run_record
 from ariel_scripts.training.loop import LoopSettings, start_processes
+from hf_dataset.digests import file_hash
 
 TrainingOptions = PretrainOptions | FinetuneOptions
 _FREE = {"out", "restart", "dry_run", "processes", "fit_workers", "workers"}
@@ -34,6 +35,8 @@ def config_of(options: TrainingOptions) -> dict[str, Any]:
     values = {name: value for name, value in values_of(options).items() if name not in _FREE}
     if values.get("penalties") is not None:
         values["penalties"] = read_penalties(values["penalties"])  # the rules decide, not where they are read
+    if values.get("templates") is not None:
+        values["templates"] = file_hash(values["templates"])
     return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
 
