@@ -43,9 +43,9 @@ class Curve:
         return len(self.time)
 
     def take(self, which: Any, **changes: Any) -> "Curve":
-        """The measurements ``which`` (indices or a mask), with ``changes`` of what an object has."""
+        """The measurements ``which`` (indices or a mask), with ``changes`` of what is left."""
         arrays = {name: getattr(self, name)[which] for name in (*FIELDS, "wavelength")}
-        return replace(self, **arrays, **changes)
+        return replace(self, **(arrays | changes))
 
 
 def rows_of(table: Any) -> list[dict[str, Any]]:

@@ -31,6 +31,22 @@ def time_rates(config: TransientConfig, device: torch.device) -> Tensor:
     return 2.0 * math.pi / (config.shortest_period * ratio**steps)
 
 
+class NumberTokens(nn.Module):
+    """A token for each of ``count`` numbers, as in ATAT's tables: what it is, known or not, and how large."""
+
+    def __init__(self, count: int, width: int):
+        super().__init__()
+        self.count = count
+        self.kind, self.slope = nn.Embedding(2 * count, width), nn.Embedding(count, width)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Tokens (B, count, D) of numbers (B, count), NaN unknown."""
+        known, place = torch.isfinite(numbers), torch.arange(self.count, device=numbers.device)
+        slope = self.slope(place)
+        sized = torch.nan_to_num(numbers).to(slope.dtype)[..., None] * slope
+        return sized + self.kind(2 * place + known.long())
+
+
 class TransientEmbedding(nn.Module):
     """Tokens of an object: one to answer with, one each of host and features, one a measurement.
 
@@ -46,12 +62,11 @@ class TransientEmbedding(nn.Module):
         self.measured = nn.Linear(MEASURED, width)
         self.scale, self.shift = nn.Linear(clock, width), nn.Linear(clock, width)
         self.band = None if config.within_band else nn.Linear(4 * _WAVELENGTH_WAVES, width)
-        n_scalars = 0 if config.within_band else config.n_host + len(config.feature_names or [])
         self.hidden_flux = nn.Embedding(1, width)
         self.object = nn.Embedding(1, width)
-        self.kind = nn.Embedding(2 * max(n_scalars, 1), width)  # of each number, known and unknown
-        self.slope = nn.Embedding(max(n_scalars, 1), width)
-        self.n_scalars = n_scalars
+        n_features = 0 if config.within_band else len(config.feature_names or [])
+        self.host = None if config.within_band else NumberTokens(config.n_host, width)
+        self.features = NumberTokens(n_features, width) if n_features else None
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, batch: CurveBatch, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -59,7 +74,7 @@ class TransientEmbedding(nn.Module):
 
         ``hidden`` (B, N): measurements whose flux is not shown.
         """
-        config, size = self.config, batch.time.shape[0]
+        config = self.config
         dilation = batch.dilation if config.rest_frame else torch.ones_like(batch.dilation)
         time = batch.time / dilation
         clock = torch.cat([waves(time, time_rates(config, time.device)), torch.asinh(time / _YEAR)[..., None]], -1)
@@ -72,15 +87,13 @@ class TransientEmbedding(nn.Module):
             tokens = tokens + self.band(self._colours(batch, dilation).to(clock))
         if hidden is not None:
             tokens = torch.where(hidden[..., None], tokens + self.hidden_flux.weight, tokens)
-        parts, used = [self.object.weight.expand(size, 1, -1)], [torch.ones_like(batch.observed[:, :1])]
-        if self.n_scalars:
-            scalars = torch.cat([batch.host, batch.features], 1)
-            known = torch.isfinite(scalars)
-            place = torch.arange(self.n_scalars, device=time.device)
-            numbers = torch.nan_to_num(scalars).to(clock)[..., None] * self.slope(place)
-            parts.append(numbers + self.kind(2 * place + known.long()))
-            used.append(torch.ones_like(known))
-        return self.dropout(torch.cat([*parts, tokens], 1)), torch.cat([*used, batch.observed], 1)
+        parts = [self.object.weight.expand(len(tokens), 1, -1)]
+        for embed, numbers in ((self.host, batch.host), (self.features, batch.features)):
+            if embed is not None:
+                parts.append(embed(numbers))
+        beside = torch.cat(parts, 1)
+        used = torch.cat([torch.ones_like(beside[..., 0], dtype=torch.bool), batch.observed], 1)
+        return self.dropout(torch.cat([beside, tokens], 1)), used
 
     def _colours(self, batch: CurveBatch, dilation: Tensor) -> Tensor:
         """(B, N, 4 waves) of ln wavelength, observed and at rest."""
