@@ -58,7 +58,7 @@ class LightCurveProcess:
                 white = solve_triangular(factor, curve.flux, lower=True)
                 likelihood = -0.5 * float(white @ white) - float(np.log(np.diag(factor)).sum())
                 if best is None or likelihood > best[0]:
-                    weights = solve_triangular(factor, white, lower=True, trans="T")
+                    weights = np.asarray(solve_triangular(factor, white, lower=True, trans="T"), np.float64)
                     best = likelihood, cls(curve.time, curve.wavelength, amplitude, length, factor, weights)
         if best is None:
             raise ValueError(f"{curve.name}: expected finite fluxes, found others")
