@@ -82,7 +82,7 @@ def test_it_learns_one_batch_by_heart(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [*((name, 40) for name in NAMES[:3]), pytest.param(NAMES[3], 150, marks=pytest.mark.slow)]
+    ("name", "steps"), [*((name, 40) for name in NAMES[:3]), pytest.param(NAMES[3], 400, marks=pytest.mark.slow)]
 )
 def test_it_tells_classes_apart_that_it_never_saw_the_objects_of(name: str, steps: int) -> None:
     model = network(name).train()
