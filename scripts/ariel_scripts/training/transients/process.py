@@ -54,7 +54,8 @@ class LightCurveProcess:
         for length in TIME_LENGTHS:
             shape = matern32(curve.time[:, None] - curve.time, length) * in_wavelength
             for amplitude in (rms * share for share in AMPLITUDES):
-                factor = np.linalg.cholesky(amplitude**2 * shape + np.diag(curve.flux_err**2))
+                covariance = amplitude**2 * shape + np.diag(curve.flux_err**2)
+                factor: Array = np.asarray(np.linalg.cholesky(covariance), np.float64)
                 white = solve_triangular(factor, curve.flux, lower=True)
                 likelihood = -0.5 * float(white @ white) - float(np.log(np.diag(factor)).sum())
                 if best is None or likelihood > best[0]:
