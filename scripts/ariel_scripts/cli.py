@@ -34,6 +34,8 @@ from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.options.templates import TemplatesOptions
 from ariel_scripts.options.transients.build import BuildOptions as TransientsBuildOptions
 from ariel_scripts.options.transients.download import DownloadOptions as TransientsDownloadOptions
+from ariel_scripts.options.transients.finetune import FinetuneOptions as TransientsFinetuneOptions
+from ariel_scripts.options.transients.pretrain import PretrainOptions as TransientsPretrainOptions
 from ariel_scripts.options.transients.simulate import SimulateOptions as TransientsSimulateOptions
 from ariel_scripts.options.verify import VerifyOptions
 from ariel_scripts.versions import DISTRIBUTION, git_commit, lock_hash, versions
@@ -67,6 +69,8 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "templates": TemplatesOptions,
     "transients build": TransientsBuildOptions,
     "transients download": TransientsDownloadOptions,
+    "transients finetune": TransientsFinetuneOptions,
+    "transients pretrain": TransientsPretrainOptions,
     "transients simulate": TransientsSimulateOptions,
     "verify": VerifyOptions,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from packaging.requirements import Requirement
+from needs import only_with_needs
 from spectrum_scenes import (
     CHANNELS,
     WAVELENGTH,
@@ -172,29 +171,6 @@ def test_settings_that_cannot_be_meant_are_named(settings: dict[str, Any], messa
 
 
 # --- elsewhere -----------------------------------------------------------------------------------------------------
-
-
-def only_with_needs(folder: Path, names: tuple[str, ...]) -> Path:
-    """A folder of links to these distributions and to all that they require."""
-    waiting, known = list(names), set()
-    folder.mkdir()
-    while waiting:
-        name = waiting.pop()
-        try:
-            distribution = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        if distribution.metadata["Name"] in known:
-            continue
-        known.add(distribution.metadata["Name"])
-        for text in distribution.requires or ():
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(requirement.name)
-        for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
-            if not (folder / top).exists():
-                (folder / top).symlink_to(Path(str(distribution.locate_file(top))))
-    return folder
 
 
 ELSEWHERE = """

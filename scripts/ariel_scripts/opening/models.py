@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME
 
@@ -21,13 +21,13 @@ from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.modeling_ariel import AUTO_MAP
 from modeling_ariel.physics import ArielPhysics
 from modeling_ariel.pipeline_ariel import ArielPipeline, quiet
-from modeling_ariel.spectrum_config import ArielSpectrumConfig
 
 logger = logging.getLogger(__name__)
 
 _SAME_CHANNEL = 0.005  # um: a dataset's axis this near to a checkpoint's is the same channels
 
 Model = TypeVar("Model", bound=PreTrainedModel)
+Config = TypeVar("Config", bound=PreTrainedConfig)
 
 
 def settings_of(pairs: Sequence[str]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def open_model(
     axis = {} if wavelength is None else {"wavelength": [float(w) for w in wavelength]}
     of_kind: Any = kind.config_class
     if checkpoint is None:
-        return kind(_config(of_kind, axis, changes))
+        return kind(changed_config(of_kind, axis, changes))
     where = locate_model(checkpoint)
     try:
         model_type(where.location)
@@ -61,7 +61,7 @@ def open_model(
     known = np.asarray(base.wavelength)
     if axis and (len(known) != len(axis["wavelength"]) or np.abs(known - axis["wavelength"])[1:].max() > _SAME_CHANNEL):
         raise ValueError(f"{where.name}: expected the dataset's channels, found {len(known)} others")
-    config = _config(of_kind, {**base.to_dict(), **axis}, changes)
+    config = changed_config(of_kind, {**base.to_dict(), **axis}, changes)
     model, found = load_model(kind, where.location, config)
     if found["mismatched_keys"]:
         raise ValueError(
@@ -76,7 +76,7 @@ def open_model(
 
 
 def load_model(
-    kind: type[Model], folder: str | Path, config: ArielSpectrumConfig | None = None
+    kind: type[Model], folder: str | Path, config: PreTrainedConfig | None = None
 ) -> tuple[Model, Mapping[str, Collection[Any]]]:
     """The model of a folder, and which weights were missing, unexpected or mismatched (`missing_keys`, …)."""
     with quiet():
@@ -85,7 +85,7 @@ def load_model(
     return model, found
 
 
-def _config(kind: type[ArielSpectrumConfig], values: dict[str, Any], changes: dict[str, Any]) -> ArielSpectrumConfig:
+def changed_config(kind: type[Config], values: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
     """A config of ``values`` with ``changes``, which may only be of names that it has."""
     known = set(kind().to_dict())
     if unknown := sorted(set(changes) - known):

@@ -7,22 +7,45 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from accelerate.utils import broadcast_object_list
 
 from ariel_scripts.opening.hub import OPTION, Located, locate_dataset, locate_model
 from ariel_scripts.opening.penalties import read_penalties
 from ariel_scripts.options.fields import taken, values_of
-from ariel_scripts.options.finetune import FinetuneOptions
-from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.options.training_loop import LoopOptions
 from ariel_scripts.run_record import Run, run_record
 from ariel_scripts.training.loop import LoopSettings, start_processes
 from hf_dataset.digests import file_hash
 
-TrainingOptions = PretrainOptions | FinetuneOptions
 _FREE = {"out", "restart", "dry_run", "processes", "fit_workers", "workers"}
+
+
+class TrainingOptions(Protocol):
+    """What the options of every training command have."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def dataset(self) -> str | None:
+        """Folder or Hub id."""
+
+    @property
+    def dataset_revision(self) -> str | None:
+        """Branch, tag or commit of the dataset."""
+
+    @property
+    def model(self) -> str | None:
+        """Checkpoint to start from."""
+
+    @property
+    def revision(self) -> str | None:
+        """Branch, tag or commit of the checkpoint."""
+
+    @property
+    def loop(self) -> LoopOptions:
+        """How long, and from which seed."""
 
 
 def loop_settings(options: LoopOptions, objective: str, sign: int) -> LoopSettings:

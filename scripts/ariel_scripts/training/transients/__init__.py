@@ -1,0 +1,1 @@
+"""Training of the models of transients, on the loop that all models share."""
