@@ -102,7 +102,7 @@ def test_older_checkpoints_load_find_all_familiar_and_doubt_their_populations(tm
 # --- errors that are too small --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("times", [1.0, 1.5, 2.5])
+@pytest.mark.parametrize("times", [1.5, *(pytest.param(n, marks=pytest.mark.slow) for n in (1.0, 2.5))])
 def test_errors_that_channels_contradict_are_made_larger(times: float) -> None:
     """Depths of the released prior's own spectra, whose errors are really so many times larger than stated."""
     physics = ArielForSpectrumPrediction.from_pretrained(RELEASED).physics

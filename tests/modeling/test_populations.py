@@ -238,7 +238,9 @@ def test_a_population_comes_nearer_to_the_truth_with_every_visit_from_the_fits_o
     assert bool((away[0] < -population.covariance.diagonal().sqrt().log()).all())
 
 
-@pytest.mark.parametrize("visits", [1, 5, 20, 60])
+@pytest.mark.parametrize(
+    "visits", [1, pytest.param(5, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.slow), 60]
+)
 def test_a_population_of_few_visits_helps_others_or_does_no_harm(visits: int) -> None:
     population = some_population(scale=0.1)
     fits, others = (linear_visits(drawn(population, n, seed), 0.05, True, seed) for n, seed in ((60, 3), (300, 4)))
