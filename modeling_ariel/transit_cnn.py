@@ -11,7 +11,8 @@ from transformers import AutoConfig, AutoModel
 
 from .correction_head import CorrectionHead
 from .spectrum_config import ArielSpectrumConfig
-from .spectrum_model import ArielSpectrumModel, Correction, VisitBatch
+from .spectrum_model import ArielSpectrumModel, Correction
+from .visit_batch import VisitBatch
 
 
 @strict
@@ -129,6 +130,10 @@ class TransitCnn(ArielSpectrumModel):
         features = self.fusion(torch.cat([visits.by_row(pooled), channels.flatten(1), context], -1))
         by_channel, level = self.head(features)
         return Correction(by_channel, level, features, maps=maps)
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """Every second output of the head."""
+        return self.head.sigma_layers()
 
 
 AutoConfig.register("transit_cnn", TransitCnnConfig, exist_ok=True)

@@ -33,7 +33,7 @@ from hf_dataset.simulation import light_curves, telescope
 from hf_dataset.simulation.planets import Planet, sample_planets
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.spectrum_model import relative_noise
+from modeling_ariel.visit_batch import relative_noise
 
 _ORDER, _EXAMPLE, _PLANETS, _LIGHT, _MASK = range(5)  # purposes of random numbers, kept apart
 _BLOCK = 64  # simulated planets drawn together

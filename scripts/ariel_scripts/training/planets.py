@@ -19,8 +19,8 @@ from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics, PopulatedPlanet
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior
 from modeling_ariel.retrieval import ClassicalFit, concatenate
-from modeling_ariel.spectrum_model import relative_noise
 from modeling_ariel.status import OK, TRUSTED, best_status, counted, planet_note
+from modeling_ariel.visit_batch import relative_noise
 
 Array = NDArray[np.floating[Any]]
 
