@@ -73,8 +73,8 @@ def _table(judged: dict[str, Violations], truth: Violations | None) -> Table:
     first = next(iter(judged.values()))
     rows = []
     for place, rule in enumerate(first.names):
-        limits = sorted({f"{limit:.3g}": limit for limit in first.limit[:, place].tolist()}.items(), key=lambda x: x[1])
-        cells = [rule.replace("_", " "), " to ".join(dict.fromkeys((limits[0][0], limits[-1][0])))]
+        low, high = (f"{float(one):.3g}" for one in first.limit[:, place].aminmax())
+        cells = [rule.replace("_", " "), low if low == high else f"{low} to {high}"]
         for found in columns.values():
             value = found.value[:, place]
             known = bool(value.isfinite().all())

@@ -43,7 +43,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all variants share, without their ``options``, and the variants; physics ``rules`` that judge all of them."""
+    """The ``options`` that all variants share, without their own, and physics ``rules`` that judge all of them."""
 
     options: dict[str, Any]
     variants: list[Variant]
