@@ -104,7 +104,8 @@ class TransitCnn(ArielSpectrumModel):
         sizes, kernels, fusion = config.conv_sizes or [], config.conv_kernels or [], config.fusion_sizes or []
         super().__init__(config, fusion[-1])
         dropout, channels = config.hidden_dropout_prob, config.n_channels
-        self.fgs1 = self.airs = None
+        self.fgs1: nn.Module | None = None
+        self.airs: nn.Module | None = None
         width = 0
         if config.encoders != "airs":
             self.fgs1 = TimeEncoder(1, [size // 4 for size in sizes], kernels, dropout)

@@ -12,7 +12,6 @@ from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.report.data import STAR, Array, Study
 from ariel_scripts.report.page import Section, Table
 from ariel_scripts.report.plots import Figure, Trace, along, line_style, spectral_layout
-from ariel_scripts.report.text import number
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.objective import Violations, violations
 from modeling_ariel.penalty_rules import Rules
@@ -92,7 +91,7 @@ def _worst(study: Study, found: Violations) -> Table:
         if total[planet] > 0.0:
             most = int(excess[planet].argmax())
             names = [name.replace("_", " ") for name, one in zip(found.names, excess[planet], strict=True) if one > 0.0]
-            value = number(float(found.value[planet, most]), 2)
+            value = f"{float(found.value[planet, most]):.3g}"
             rows.append([str(study.planets[planet]), found.names[most].replace("_", " "), value, ", ".join(names)])
     return Table(["planet", "rule broken most", "measured", "rules broken"], rows)
 
@@ -111,5 +110,5 @@ def _map(wavelength: Array, judged: dict[str, Violations]) -> Figure:
         layout = spectral_layout(wavelength, ("|∂L/∂μ| per 100 ppm",))
         layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
         variants[entry] = {"data": data, "layout": layout}
-    caption = "Mean over planets, weighted as in training. Rules that pull nowhere are left out."
+    caption = "Mean over planets, by the weights of the rules. Rules that pull nowhere are left out."
     return Figure("Where rules pull", caption, variants, 420, "of")

@@ -99,12 +99,12 @@ def _physics(mean: NDArray[np.float64], sigma: NDArray[np.float64], judges: Judg
 
     ``violation_norms`` of each rule [limits], and ``violation_norm`` of all: the root of their summed squares.
     """
-    x = in_units(torch.from_numpy(np.asarray(mean, np.float64)))[:, 1:]
+    mu, width = (torch.from_numpy(np.asarray(one, np.float64)) for one in (mean, sigma))
+    x = in_units(mu)[:, 1:]
     row: Row = {"fft_power": float(fft_power(x, FAST, torch.ones(x.shape[1])).mean())}  # in (100 ppm)^2
     if judges.rules is None:
         return {**row, "violation_norm": float("nan"), "violation_norms": {}}
-    given = (torch.from_numpy(np.asarray(one, np.float64)) for one in (mean, sigma))
-    found = violations(*given, judges.wavelength, judges.rules)
+    found = violations(mu, width, judges.wavelength, judges.rules)
     norms = found.excess.mean(0).tolist()
     row["violation_norms"] = dict(zip(found.names, norms, strict=True))
     return {**row, "violation_norm": float(found.excess.square().sum(1).sqrt().mean())}
