@@ -138,7 +138,7 @@ def test_learned_weights_go_to_the_size_of_what_is_charged_and_never_far(variati
     scales, x = RuleScales(["total_variation"]), zigzag(variation)
     charge, fixed = (objective.charge(Answered(x, x), *sizes)[0] for sizes in ((scales.log_sizes(),), ()))
     torch.testing.assert_close(charge.detach(), fixed)  # at the start
-    optimizer = torch.optim.Adam(scales.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(scales.parameters(), lr=0.1, betas=(0.9, 0.9))
     for _ in range(300):
         optimizer.zero_grad()
         loss = objective.charge(Answered(x, x), scales.log_sizes())[0].sum()
