@@ -71,6 +71,8 @@ def read_plan(path: Path, minutes: float, quick: bool, out: Path) -> Path:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     files = [str((path.parent / name).resolve()) for name in content["options"].pop("config", ())]
     content["options"] |= {"config": files, "minutes": minutes}
+    if rules := content.get("rules"):
+        content["rules"] = str((path.parent / rules).resolve())
     if quick:
         content["options"] |= {"evaluate_every": 2, "minutes": 0.0}
         short = {"steps": 2, "evaluate_every": 2}

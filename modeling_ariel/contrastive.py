@@ -14,7 +14,7 @@ from .configuration_ariel import ArielConfig
 from .masking import patch_valid, random_mask
 from .modeling_ariel import ArielModel, ArielTransformer
 from .outputs import ArielContrastiveOutput
-from .spectrum_model import checked_visits
+from .visit_batch import checked_visits
 
 OUT, IN, NEITHER = 0, 1, -1
 _SEEN = 6.0  # sigma of a patch: a dip as deep is a transit

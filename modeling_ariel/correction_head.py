@@ -20,3 +20,7 @@ class CorrectionHead(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Corrections of channels and of the level."""
         return self.channel(features).unflatten(-1, (-1, 2)), self.level(features)
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """Its layers, and those of their outputs that are of ln sigma alone."""
+        return [(layer, slice(1, None, 2)) for layer in (self.level, self.channel)]

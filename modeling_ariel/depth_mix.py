@@ -18,7 +18,8 @@ from .depth_estimates import DepthAutoencoder, DepthFactors, WavelengthProcess, 
 from .light_curve_depths import depths
 from .planet_groups import planet_mean
 from .spectrum_config import ArielSpectrumConfig
-from .spectrum_model import DEPTH, FEATURE, Answer, ArielSpectrumModel, Correction, VisitBatch, repeated
+from .spectrum_model import FEATURE, Answer, ArielSpectrumModel, Correction
+from .visit_batch import DEPTH, VisitBatch, repeated
 
 _NAMES = ("gaussian_process", "autoencoder", "nmf")
 _LEAST_ERROR, _MOST_ERROR = 0.01, 1000.0  # 100 ppm: 1 ppm, and what no depth is known with
@@ -169,6 +170,11 @@ class DepthMix(ArielSpectrumModel):
         estimates = FEATURE * estimates
         maps = dict(zip(_NAMES, estimates, strict=True))
         return Correction(by_channel, self.level(features), features, {"estimates": estimates}, maps)
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """The spread's last layer, and the level's of ln sigma."""
+        last = [(layer, slice(None)) for layer in self.spread if isinstance(layer, ZeroLinear)]
+        return [*last, (self.level, slice(1, None))]
 
     def auxiliary_loss(self, found: Correction, answer: Answer, labels: Tensor) -> Tensor | None:
         """Each estimate's own likelihood, under the sigma that suits a planet's errors best."""

@@ -23,12 +23,8 @@ def depths(light: Tensor, valid: Tensor, time: Tensor, error: Tensor, unit: floa
         error: (B, C) 1 sigma of a bin, in ``unit``.
         unit: depth.
     """
-    at = _window_time(time.double(), valid)
-    used = valid.double()
-    weight = error.double().clamp_min(1e-12)[:, None].square().reciprocal() * used  # (B, T, C)
-    total = weight.sum(-1)
-    white = (weight * light.double()).sum(-1) / total.clamp_min(1e-300)
-    shape = _dip(at, white, (total / total.amax(-1, keepdim=True).clamp_min(1e-300)).sqrt())
+    at, place = find_dip(light, valid, time, error)
+    shape, used = dip_shape(at, place), valid.double()
     columns = torch.stack([torch.ones_like(at), at, at.square(), -shape], -1)  # (B, T, 4)
     products = (columns[..., None] * columns[..., None, :]).flatten(2)
     curvature = (used.mT @ products).unflatten(-1, (4, 4))  # (B, C, 4, 4)
@@ -38,6 +34,24 @@ def depths(light: Tensor, valid: Tensor, time: Tensor, error: Tensor, unit: floa
     powers = torch.stack([torch.ones_like(middle), middle, middle.square()], -1)
     level = (1.0 + unit * (fitted[..., :3] @ powers[..., None])[..., 0]).clamp_min(0.1)
     return fitted[..., 3] / level, error.double() * inverse[..., 3, 3].sqrt() / level
+
+
+@torch.no_grad()
+def find_dip(light: Tensor, valid: Tensor, time: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+    """Time (B, T) as -1 ... 1 over the window, and middle, duration and ingress (B, 3) of the dip, in it.
+
+    Arguments as of :func:`depths`; the ingress is a share of half the duration.
+    """
+    at = _window_time(time.double(), valid)
+    weight = error.double().clamp_min(1e-12)[:, None].square().reciprocal() * valid.double()  # (B, T, C)
+    total = weight.sum(-1)
+    white = (weight * light.double()).sum(-1) / total.clamp_min(1e-300)
+    return at, _dip(at, white, (total / total.amax(-1, keepdim=True).clamp_min(1e-300)).sqrt())
+
+
+def dip_shape(at: Tensor, place: Tensor) -> Tensor:
+    """The trapezoid (B, T) of a dip's ``place`` (B, 3) at times ``at`` (B, T): 1 in transit."""
+    return _trapezoids(at, place[:, None])[:, 0]
 
 
 def _window_time(time: Tensor, valid: Tensor) -> Tensor:
@@ -50,7 +64,7 @@ def _window_time(time: Tensor, valid: Tensor) -> Tensor:
 
 
 def _dip(at: Tensor, white: Tensor, root: Tensor) -> Tensor:
-    """The trapezoid (B, T), 1 in transit, that is seen best in a ``white`` curve (B, T) of ``root`` weights (B, T)."""
+    """The trapezoid (B, 3) that is seen best in a ``white`` curve (B, T) of ``root`` weights (B, T)."""
     mids = torch.linspace(*_MIDS, dtype=at.dtype, device=at.device)
     lengths = torch.linspace(0.0, 1.0, _LENGTHS[2], dtype=at.dtype, device=at.device)
     lengths = _LENGTHS[0] * (_LENGTHS[1] / _LENGTHS[0]) ** lengths
@@ -67,8 +81,7 @@ def _dip(at: Tensor, white: Tensor, root: Tensor) -> Tensor:
         [rough[:, :1] + mid, rough[:, 1:2] * length, ingress.expand(len(at), -1)],
         -1,
     )
-    found = _best(at, white, root, basis, near)
-    return _trapezoids(at, found[:, None])[:, 0]
+    return _best(at, white, root, basis, near)
 
 
 def _best(at: Tensor, white: Tensor, root: Tensor, basis: Tensor, tried: Tensor) -> Tensor:

@@ -23,15 +23,8 @@ from .losses import masked_patch_loss
 from .masking import expand_mask, hidden_patches
 from .outputs import ArielForPreTrainingOutput, ArielModelOutput
 from .planet_groups import by_planet
-from .spectrum_model import (
-    ArielPreTrainedModel,
-    ArielSpectrumModel,
-    Correction,
-    VisitBatch,
-    check_shape,
-    checked_visits,
-    repeated,
-)
+from .spectrum_model import ArielPreTrainedModel, ArielSpectrumModel, Correction
+from .visit_batch import VisitBatch, check_shape, checked_visits, repeated
 
 AUTO_MAP = {
     "AutoConfig": "configuration_ariel.ArielConfig",
@@ -169,6 +162,10 @@ class ArielForSpectrumPrediction(ArielTransformer, ArielSpectrumModel):
         corrections, level, features = self.head(channels, context, tokens, used)
         states = encoded.hidden_states, encoded.attentions
         return Correction(corrections, level, features, None, None, *states)
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """Every second output of the head."""
+        return [(layer, slice(1, None, 2)) for layer in (self.head.level, self.head.channel)]
 
 
 AutoConfig.register("ariel", ArielConfig, exist_ok=True)

@@ -36,13 +36,15 @@ _PPM = 1e-6 / UNIT
 @dataclass
 class Answered:
     """What is answered of P planets: ``mean`` and ``sigma`` (P, C) [depth]; where a model has them, ``quantiles``
-    (P, C, Q) [depth] of rising probability and ``transit`` (P, T, C), relative light lost at even times.
+    (P, C, Q) [depth] of rising probability and ``transit`` (P, T, C), relative light lost at even times. ``facts`` of
+    the planets (P,) tell their kinds (:mod:`planet_kinds`); without, they are of none.
     """
 
     mean: Tensor
     sigma: Tensor
     quantiles: Tensor | None = None
     transit: Tensor | None = None
+    facts: Mapping[str, Tensor] | None = None
 
 
 @dataclass
@@ -127,6 +129,11 @@ class Objective:
         shapes = [np.interp(airs, *np.asarray(points).T) for points in self.rules.templates.values()]
         self.templates = np.stack(shapes, -1) if shapes else np.zeros((len(airs), 0))
 
+    @property
+    def looks_at_transits(self) -> bool:
+        """Whether a rule is on the transit that a model answers."""
+        return any(name in self.rules.rules for name in OF_TRANSIT)
+
     def inside(self, names: Sequence[str]) -> np.ndarray:
         """Which channels (C,) lie in any of these windows."""
         found = np.zeros(len(self.wavelength), bool)
@@ -170,21 +177,51 @@ class Objective:
                 raise ValueError(f"penalties: rules: {name}: {error}") from error
         return found
 
-    def charge(self, answered: Answered) -> tuple[Tensor, Tensor]:
-        """What the rules cost each planet (P,), and what it counts in the likelihood (P,): more, the more it breaks."""
+    def terms(self, answered: Answered) -> tuple[Tensor, Tensor]:
+        """Weight and limit (R, P) of each rule for each planet, by the kinds that it is of."""
+        rules, shape = self.rules.rules, (-1, len(answered.mean))
+        x = in_units(answered.mean.detach())
+        weight, limit = (
+            x.new_tensor([getattr(rule, name) for rule in rules.values()])[:, None].expand(shape)
+            for name in ("weight", "limit")
+        )
+        for profile in self.rules.profiles.values() if answered.facts else ():
+            factors = x.new_tensor([profile.factors.get(name, (1.0, 1.0)) for name in rules])
+            held = profile.holds(answered.facts or {}).to(x)
+            weight = weight * factors[:, :1] ** held
+            limit = limit * factors[:, 1:] ** held
+        return weight, limit
+
+    def charge(self, answered: Answered, log_sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What the rules cost each planet (P,), and what it counts in the likelihood (P,): more, the more it breaks.
+
+        ``log_sizes`` (R,) as :class:`RuleScales` learns them.
+        """
         rules, measured = self.rules.rules, self.measure(answered)
-        cost = torch.stack([rules[name].charge(value) for name, value in measured.items()]).sum(0)
-        broken = torch.stack([value.detach() > rules[name].limit for name, value in measured.items()])
-        return cost, 1.0 + self.rules.reweight * broken.to(cost).mean(0)
+        weight, limit = self.terms(answered)
+        value = torch.stack(list(measured.values()))
+        cost = torch.stack([rules[name].charge(*one) for name, *one in zip(measured, value, limit, strict=True)])
+        if log_sizes is not None:
+            learned = log_sizes.to(cost)[:, None]
+            cost = cost * torch.exp(-learned) + _size(limit) * learned
+        broken = (value.detach() > limit).to(cost)
+        return (weight * cost).sum(0), 1.0 + self.rules.reweight * broken.mean(0)
 
 
-def spectrum_loss(answered: Answered, labels: Tensor, kind: str, objective: Objective | None) -> Tensor:
+def _size(limit: Tensor) -> Tensor:
+    """What a rule's values are counted in: its limit, or 1 where that is 0."""
+    return torch.where(limit > 0.0, limit, torch.ones_like(limit))
+
+
+def spectrum_loss(
+    answered: Answered, labels: Tensor, kind: str, objective: Objective | None, log_sizes: Tensor | None = None
+) -> Tensor:
     """What training minimises: ``kind``, the "gaussian" likelihood or a "score_…", and what rules cost on average.
 
-    ``labels`` (P, C) depth, NaN where unknown.
+    ``labels`` (P, C) depth, NaN where unknown; ``log_sizes`` of learned weights of rules.
     """
     mean, sigma = answered.mean, answered.sigma
-    charged = None if objective is None else [one.to(mean) for one in objective.charge(answered)]
+    charged = None if objective is None else [one.to(mean) for one in objective.charge(answered, log_sizes)]
     if kind == "gaussian":
         nll = gaussian_nll(mean, sigma, labels)
         known = (~torch.isnan(labels)).any(-1).sum().clamp_min(1)
@@ -198,8 +235,8 @@ def spectrum_loss(answered: Answered, labels: Tensor, kind: str, objective: Obje
 class Violations:
     """What the R rules named ``names`` find in P spectra.
 
-    ``value`` (P, R), NaN where a rule cannot be judged; ``limit`` (R,); ``gradient`` (R, P, C): by how much a rule's
-    charge changes when the mean of a channel rises by 100 ppm.
+    ``value`` and ``limit`` (P, R), the value NaN where a rule cannot be judged; ``gradient`` (R, P, C): by how much a
+    rule's charge changes when the mean of a channel rises by 100 ppm.
     """
 
     names: list[str]
@@ -215,23 +252,31 @@ class Violations:
     @property
     def excess(self) -> Tensor:
         """By how much each rule is broken (P, R), in limits, or as it is where the limit is 0; 0 where it is kept."""
-        size = torch.where(self.limit > 0.0, self.limit, torch.ones_like(self.limit))
-        return ((self.value - self.limit) / size).clamp_min(0.0).nan_to_num(0.0)
+        return ((self.value - self.limit) / _size(self.limit)).clamp_min(0.0).nan_to_num(0.0)
 
 
-def violations(mean: Tensor, sigma: Tensor, wavelength: Sequence[float], rules: Mapping[str, Any]) -> Violations:
-    """What the ``rules``, the `penalties` of a config, find in spectra: ``mean`` and ``sigma`` (P, C) [depth]."""
+def violations(
+    mean: Tensor,
+    sigma: Tensor,
+    wavelength: Sequence[float],
+    rules: Mapping[str, Any],
+    facts: Mapping[str, Tensor] | None = None,
+) -> Violations:
+    """What the ``rules``, the `penalties` of a config, find in spectra: ``mean`` and ``sigma`` (P, C) [depth].
+
+    ``facts`` of the planets (P,) tell their kinds, as in :class:`Answered`.
+    """
     objective = Objective(rules, wavelength)
     maps: list[Tensor] = []
     with torch.enable_grad():
         at = mean.detach().double().requires_grad_()
-        measured = objective.measure(Answered(at, sigma.detach().double()), lenient=True)
-        for name, value in measured.items():
-            cost = objective.rules.rules[name].charge(value).sum()
+        answered = Answered(at, sigma.detach().double(), facts=facts)
+        measured, (weight, limit) = objective.measure(answered, lenient=True), objective.terms(answered)
+        for place, (name, value) in enumerate(measured.items()):
+            cost = (weight[place] * objective.rules.rules[name].charge(value, limit[place])).sum()
             slope = None
             if cost.requires_grad:
                 slope = torch.autograd.grad(cost, at, retain_graph=True, allow_unused=True)[0]
             maps.append(torch.zeros_like(at) if slope is None else UNIT * slope)
-    limits = [objective.rules.rules[name].limit for name in measured]
     values = torch.stack([value.detach() for value in measured.values()], -1)
-    return Violations(list(measured), values, values.new_tensor(limits), torch.stack(maps))
+    return Violations(list(measured), values, limit.T, torch.stack(maps))

@@ -5,11 +5,15 @@
     regions: {H2O: 0.5}               # what channels in a window count in every rule; a rule may have its own
     templates: {H2O: [[1.9, 0.7]]}    # points [um, height] of a molecule's absorption, joined by straight lines
     reweight: 1.0                     # a planet that breaks all rules counts 1 + this in the likelihood
+    learned: false                    # weights follow what rules charge (rule_scales.py)
     rules:
       smoothness: {weight: 0.1, mode: soft, limit: 0.2, in_bands: 0.5}
+    profiles:                         # kinds of planets, by numbers that lie in [from, to); null is no bound
+      hot: {when: {temperature: [1500, null]}, rules: {smoothness: {weight: 0.5, limit: 2.0}}}  # factors
 
 A rule measures a number and is broken above its ``limit``. Soft, all of it is charged, times its weight; hard, nothing
-up to the limit, and STEEP times the weight beyond.
+up to the limit, and STEEP times the weight beyond. A planet is of every kind whose numbers (planet_kinds.py) are all
+known and in range, and factors of several kinds multiply.
 """
 
 import math
@@ -17,7 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from .planet_kinds import FACTS
 
 STEEP = 10.0
 MODES = ("soft", "hard")
@@ -30,6 +37,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {  # of rules that have some, with what is
     "area_ratios": {"ratios": None},
     "sigma_bounds": {"low_ppm": 1.0, "high_ppm": 1000.0},
 }
+
+_ENTRIES = ("edges", "windows", "regions", "templates", "reweight", "learned", "rules", "profiles")
 
 Points = list[tuple[float, float]]
 
@@ -56,11 +65,22 @@ class Rule:
     regions: dict[str, float]
     options: dict[str, Any]
 
-    def charge(self, value: Tensor) -> Tensor:
-        """What a measured value costs."""
-        if self.mode == "soft":
-            return self.weight * value
-        return STEEP * self.weight * (value - self.limit).clamp_min(0.0)
+    def charge(self, value: Tensor, limit: Tensor) -> Tensor:
+        """What a measured value (P,) costs by weight, under a ``limit`` (P,)."""
+        return value if self.mode == "soft" else STEEP * (value - limit).clamp_min(0.0)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Rules for a kind of planet: ``when`` each fact is in range, ``factors`` of a rule's weight and limit."""
+
+    when: dict[str, tuple[float, float]]
+    factors: dict[str, tuple[float, float]]
+
+    def holds(self, facts: Mapping[str, Tensor]) -> Tensor:
+        """Which planets (P,) are of this kind; of unknown facts, none."""
+        found = [(facts[name] >= low) & (facts[name] < high) for name, (low, high) in self.when.items()]
+        return torch.stack(found).all(0)
 
 
 @dataclass(frozen=True)
@@ -72,12 +92,14 @@ class Rules:
     regions: dict[str, float]
     templates: dict[str, Points]
     reweight: float
+    learned: bool
     rules: dict[str, Rule]
+    profiles: dict[str, Profile]
 
     @classmethod
     def of(cls, penalties: Any) -> "Rules":
         """Checked; ValueError that names the entry, what was expected and what was found."""
-        given = _mapping("penalties", penalties, ("edges", "windows", "regions", "templates", "reweight", "rules"))
+        given = _mapping("penalties", penalties, _ENTRIES)
         edges = given.get("edges", (0, 0))
         if not (isinstance(edges, list | tuple) and len(edges) == 2 and all(_is_count(one) for one in edges)):
             raise ValueError(f"penalties: edges: expected two whole numbers of 0 or more, found {edges!r}")
@@ -86,6 +108,8 @@ class Rules:
             if not all(low < high for low, high in pairs):
                 raise ValueError(f"penalties: windows: {name}: expected [low, high] in um, found {pairs}")
         templates = _curves("penalties: templates", given.get("templates", {}))
+        if not isinstance(learned := given.get("learned", False), bool):
+            raise ValueError(f"penalties: learned: expected true or false, found {learned!r}")
         listed = _mapping("penalties: rules", given.get("rules", {}), RULES)
         if not listed:
             raise ValueError(f"penalties: rules: expected some of {', '.join(RULES)}, found none")
@@ -95,7 +119,9 @@ class Rules:
             _numbers("penalties: regions", given.get("regions", {}), windows),
             {name: sorted(points) for name, points in templates.items()},
             _number("penalties: reweight", given.get("reweight", 0.0)),
+            learned,
             {name: _rule(name, values, windows, templates) for name, values in listed.items()},
+            _profiles("penalties: profiles", given.get("profiles", {}), listed),
         )
 
 
@@ -122,6 +148,37 @@ def _rule(name: str, given: Any, windows: Mapping[str, Points], templates: Mappi
         raise ValueError(f"{where}: expected 0 < low_ppm < high_ppm, found {options}")
     weight, limit = (_number(f"{where}: {key}", values[key]) for key in ("weight", "limit"))
     return Rule(weight, values["mode"], limit, _numbers(f"{where}: regions", values["regions"], windows), options)
+
+
+def _profiles(where: str, given: Any, rules: Mapping[str, Any]) -> dict[str, Profile]:
+    found = {}
+    for name, one in _mapping(where, given).items():
+        values = _mapping(f"{where}: {name}", one, ("when", "rules"))
+        when = _mapping(f"{where}: {name}: when", values.get("when", {}), FACTS)
+        if not when:
+            raise ValueError(f"{where}: {name}: when: expected some of {', '.join(FACTS)}, found none")
+        factors = {}
+        for rule, changes in _mapping(f"{where}: {name}: rules", values.get("rules", {}), tuple(rules)).items():
+            at = f"{where}: {name}: rules: {rule}"
+            change = _mapping(at, changes, ("weight", "limit"))
+            factors[rule] = (
+                _number(f"{at}: weight", change.get("weight", 1.0)),
+                _number(f"{at}: limit", change.get("limit", 1.0)),
+            )
+        found[str(name)] = Profile(
+            {fact: _range(f"{where}: {name}: when: {fact}", ends) for fact, ends in when.items()}, factors
+        )
+    return found
+
+
+def _range(where: str, given: Any) -> tuple[float, float]:
+    """Ends of a range, of which null is none."""
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        raise ValueError(f"{where}: expected [from, to), found {given!r}")
+    low, high = (end if one is None else _number(where, one) for one, end in zip(given, (0.0, math.inf), strict=True))
+    if not low < high:
+        raise ValueError(f"{where}: expected [from, to), found {given!r}")
+    return low, high
 
 
 def _ratios(where: str, given: Any, templates: Mapping[str, Points]) -> list[Ratio]:

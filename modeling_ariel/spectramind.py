@@ -13,6 +13,7 @@ from transformers import initialization as init
 
 from .correction_head import ZeroLinear
 from .losses import gaussian_nll
+from .objective import Answered
 from .spectramind_decoder import ConditionedChannels, PlanetPerceptron, SpectrumDecoder
 from .spectramind_fusion import FUSIONS
 from .spectramind_graph import SEAMS, WavelengthGraph
@@ -20,7 +21,8 @@ from .spectramind_nodes import ChannelEncoder
 from .spectramind_sigma import SIGMAS
 from .spectramind_time import StateSpace, StepEncoder, StepPool, StepTransformer, jittered
 from .spectrum_config import ArielSpectrumConfig
-from .spectrum_model import Answer, ArielSpectrumModel, Correction, VisitBatch
+from .spectrum_model import Answer, ArielSpectrumModel, Correction
+from .visit_batch import VisitBatch
 
 
 @strict
@@ -42,7 +44,8 @@ class SpectraMindConfig(ArielSpectrumConfig):
         decoder_size: of what describes a planet.
         scales: channels a point of the coarser spectra, coarse first.
         scale_loss_weight: of their losses.
-        sigma_head: "softplus", "quantiles" or "flow".
+        sigma_head: "softplus", "quantiles", which cannot cross, "free_quantiles", which the rule `quantile_order` is to
+            keep in order, or "flow".
         sigma_loss_weight: of the loss of its quantiles or its likelihood.
     """
 
@@ -176,6 +179,15 @@ class SpectraMind(ArielSpectrumModel):
             hidden_states=(steps, own, nodes) if wanted.get("output_hidden_states") else None,
             attentions=attentions if wanted.get("output_attentions") else None,
         )
+
+    def answered(self, found: Correction, mean: Tensor, sigma: Tensor) -> Answered:
+        """Mean and sigma, and the quantiles of a head that has some."""
+        return Answered(mean, sigma, self.sigma_head.quantiles(found.parts or {}, mean, sigma))
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """The decoder's scale of sigma, and the level of ln sigma."""
+        scale = self.decoder.sigma
+        return [(scale.local, slice(None)), (scale.whole, slice(None)), (self.decoder.level, slice(1, None))]
 
     def auxiliary_loss(self, found: Correction, answer: Answer, labels: Tensor) -> Tensor | None:
         """Losses of the coarser spectra, at the answer's sigma, and of what the sigma head knows beside sigma."""

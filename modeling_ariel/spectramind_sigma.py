@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 _UNIT = math.log(math.e - 1.0)  # where softplus is 1
 _FLOOR = 1e-3  # of the factor
+_LEVELS = (0.1, 0.5, 0.9)
 Q90 = 1.2815515655446004  # sigma: of a Gaussian
 _MOST_SKEW, _MOST_TAIL = 1.0, 0.7
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -27,6 +28,10 @@ class SigmaHead(nn.Module):
     def forward(self, raw: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """ln factor (R, C) of raw (R, C, numbers), and what else is known of each channel (R, C)."""
         raise NotImplementedError
+
+    def quantiles(self, parts: dict[str, Tensor], mean: Tensor, sigma: Tensor) -> Tensor | None:
+        """Quantiles 10, 50 and 90 (R, C, 3) [depth] of an answer (R, C); None where they are a Gaussian's."""
+        return None
 
     def loss(self, parts: dict[str, Tensor], mean: Tensor, sigma: Tensor, labels: Tensor) -> Tensor | None:
         """Mean over known labels (R, C) of what is taught beside the answer, whose mean and sigma are given."""
@@ -44,7 +49,10 @@ class SoftplusSigma(SigmaHead):
 
 
 class QuantileSigma(SigmaHead):
-    """Two numbers: how far the 10th and 90th percentiles lie from the median, which is the mean that is answered."""
+    """Two numbers: how far the 10th and 90th percentiles lie from the median, which is the mean that is answered.
+
+    Distances are above 0: the quantiles are in order whatever is learned.
+    """
 
     numbers = 2
 
@@ -54,15 +62,30 @@ class QuantileSigma(SigmaHead):
         half = 0.5 * (below + above)
         return half.log(), {"below": Q90 * below / half, "above": Q90 * above / half}
 
+    def quantiles(self, parts: dict[str, Tensor], mean: Tensor, sigma: Tensor) -> Tensor | None:
+        """(R, C, 3)."""
+        return torch.stack([mean - sigma * parts["below"], mean, mean + sigma * parts["above"]], -1)
+
     def loss(self, parts: dict[str, Tensor], mean: Tensor, sigma: Tensor, labels: Tensor) -> Tensor | None:
         """Pinball loss of all three, in sigma."""
-        quantiles = {0.1: mean - sigma * parts["below"], 0.5: mean, 0.9: mean + sigma * parts["above"]}
+        three = torch.stack([mean - sigma * parts["below"], mean, mean + sigma * parts["above"]])
         known = ~torch.isnan(labels)
         total = mean.new_zeros(())
-        for level, quantile in quantiles.items():
+        for level, quantile in zip(_LEVELS, three, strict=True):
             error = (torch.where(known, labels, quantile.detach()) - quantile) / sigma.detach()
             total = total + torch.maximum(level * error, (level - 1.0) * error).sum()
         return total / known.sum().clamp_min(1)
+
+
+class FreeQuantileSigma(QuantileSigma):
+    """Three numbers: sigma's factor, and both distances as they come: nothing but a rule keeps quantiles in order."""
+
+    numbers = 3
+
+    def forward(self, raw: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """ln factor (R, C), and "below" and "above" (R, C) in sigma, which may be below 0."""
+        below, above = (Q90 * (1.0 + raw[..., 1:])).unbind(-1)
+        return _factor(raw[..., 0]).log(), {"below": below, "above": above}
 
 
 class FlowSigma(SigmaHead):
@@ -111,7 +134,12 @@ class FlowSigma(SigmaHead):
         return mean, spread.sqrt()
 
 
-SIGMAS: dict[str, type[SigmaHead]] = {"softplus": SoftplusSigma, "quantiles": QuantileSigma, "flow": FlowSigma}
+SIGMAS: dict[str, type[SigmaHead]] = {
+    "softplus": SoftplusSigma,
+    "quantiles": QuantileSigma,
+    "free_quantiles": FreeQuantileSigma,
+    "flow": FlowSigma,
+}
 
 
 def _factor(raw: Tensor) -> Tensor:

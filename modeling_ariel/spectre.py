@@ -21,9 +21,11 @@ from .jitter_network import Jitter, JitterNetwork, jitter_losses
 from .masking import expand_mask, hidden_patches
 from .outputs import ArielForPreTrainingOutput
 from .psf_templates import PsfTemplates
+from .rebuilt_transit import rebuilt_transit
 from .spectrum_config import ArielSpectrumConfig
-from .spectrum_model import Answer, ArielPreTrainedModel, ArielSpectrumModel, Correction, VisitBatch, checked_visits
+from .spectrum_model import Answer, ArielPreTrainedModel, ArielSpectrumModel, Correction
 from .spectrum_network import MolecularAttention, SpectrumNetwork, band_members, band_templates, spectral_mask
+from .visit_batch import VisitBatch, checked_visits
 
 _DEPTH, _BRIGHTEST = 1e-3, 50.0  # the unit of responses to jitter; the most of it that a sigma is divided by
 _QUIET = 0.2  # of a visit, at either end, where light curves that no fit was taken from are judged
@@ -310,16 +312,26 @@ class Spectre(SpectrePreTrainedModel, ArielSpectrumModel):
             maps |= {"jitter": curves.jitter.removed, "psf_correlation": curves.correlation}
         if curves.denoised is not None:
             maps |= {"denoised": curves.denoised.clean, "template_attention": curves.denoised.attention}
-        parts = self.encoder.losses(visits, curves) if learning else None
+        parts = {}
+        if learning:
+            parts = self.encoder.losses(visits, curves)
+            parts["roughness"] = by_channel[:, 1:, 0].float().diff(n=2, dim=1).square().mean()
+        if self.objective is not None and self.objective.looks_at_transits and curves.denoised is not None:
+            transit = rebuilt_transit(visits, curves.denoised.clean, config.patch_bins, config.patch_channels)
+            parts |= {} if transit is None else {"transit": transit}
         return Correction(by_channel, level, features, parts, maps)
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """Of the network over wavelength."""
+        return self.spectrum.sigma_layers()
 
     def auxiliary_loss(self, found: Correction, answer: Answer, labels: Tensor) -> Tensor | None:
         """In training, the first stages' own losses, and roughness of the mean's correction along wavelength."""
-        if found.parts is None:
+        parts = found.parts or {}
+        if "roughness" not in parts:
             return None
-        rough = found.channels[:, 1:, 0].float().diff(n=2, dim=1).square().mean()
-        loss = self.config.smoothness_weight * rough
-        beside = self.encoder.weighted(found.parts)
+        loss = self.config.smoothness_weight * parts["roughness"]
+        beside = self.encoder.weighted(parts)
         return loss if beside is None else loss + beside
 
 

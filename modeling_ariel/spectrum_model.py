@@ -5,7 +5,7 @@ something is learned. With physics="none" there is no posterior, and the correct
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,64 +15,24 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from .columns import STAR_COLUMNS
 from .correction_head import ZeroLinear
 from .familiarity import Familiarity, kept_share, with_distance_notes
 from .losses import gaussian_nll
 from .objective import Answered, Objective, spectrum_loss
 from .outputs import ArielSpectrumOutput
 from .physics import ArielPhysics, ClassicalPosterior
-from .planet_groups import check_planet, check_stars, planet_mean
+from .planet_kinds import planet_facts, unknown_star
+from .rule_scales import RuleScales
 from .spectrum_config import ArielSpectrumConfig
 from .uncertainty import SigmaCalibration
+from .visit_batch import DEPTH, VisitBatch, check_shape, checked_planet, checked_visits, known_noise
 from .visit_summary import WIDTH, visit_summary
 
 FEATURE = 1e-4  # depth: the size of spectral features, in which physics="none" counts them
 _LOST = 0.1  # depth: only where no visit could be fitted are all errors so wide; the prior's answer is kept
 _WIDEST_LOG_SCALE = 8.0  # of physics="none", which starts from the spread of all depths
 
-DEPTH, _MOST = 1e-3, 50.0  # depth: the unit of light curves that networks read without a fit, and the most of it
-
 Answer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-@dataclass
-class VisitBatch:
-    """What a network reads of B visits: T bins, C channels.
-
-    ``light_curve`` (B, T, C) [sigma] and where it is ``valid``; ``time`` (B, T) [h]; ``centroid`` (B, T, 4) and
-    ``star_features`` (B, 16), scaled, zeros where unknown; ``noise`` (B, C), that sigma in relative flux, where known;
-    ``residual`` (B, T, C) of the classical fit [sigma], None with physics="none"; ``planet`` (B,), None where each
-    visit is its own; ``rows`` R of the answer, planets times draws; ``classical`` their posterior, as it is, None with
-    physics="none".
-    """
-
-    light_curve: Tensor
-    valid: Tensor
-    time: Tensor
-    centroid: Tensor
-    star_features: Tensor
-    noise: Tensor | None
-    residual: Tensor | None
-    planet: Tensor | None
-    rows: int
-    classical: ClassicalPosterior | None = None
-
-    def by_row(self, values: Tensor) -> Tensor:
-        """Values (B, F) of visits as rows (R, F) of the answer: the mean of a planet's visits, for each draw."""
-        return repeated(values if self.planet is None else planet_mean(values, self.planet), self.rows)
-
-    @property
-    def light(self) -> Tensor:
-        """What convolutions read (B, T, C), 0 where not valid.
-
-        The residuals of the fit [sigma] where there is one; else the light curve about its median, in typical depths
-        where the noise is known: in sigma alone no depth can be seen.
-        """
-        seen = self.light_curve if self.residual is None else self.residual
-        if self.residual is None and self.noise is not None:
-            seen = (seen * self.noise[:, None] / DEPTH).clamp(-_MOST, _MOST)
-        return torch.where(self.valid, seen, torch.zeros_like(seen)).to(self.light_curve)
 
 
 @dataclass
@@ -110,6 +70,7 @@ class ArielPreTrainedModel(PreTrainedModel):
         "calibration",
         "familiarity",
         "light_familiarity",
+        "rule_scales",
     }
 
     @torch.no_grad()
@@ -129,6 +90,9 @@ class ArielPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.LayerNorm | nn.GroupNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
+        elif isinstance(module, RuleScales):
+            for size in module.values():
+                init.zeros_(size)
         elif isinstance(module, ArielPhysics | Familiarity):
             module.reset()
         elif isinstance(module, SigmaCalibration):
@@ -159,6 +123,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
     # newer than some checkpoints
     _keys_to_ignore_on_load_missing = [  # noqa: RUF012, or a list
         r"familiarity\.",
+        r"rule_scales\.",
         "population_shares",
         r"calibration\.(usual|slopes)",
     ]
@@ -166,6 +131,9 @@ class ArielSpectrumModel(ArielPreTrainedModel):
     def __init__(self, config: ArielSpectrumConfig, features: int):
         super().__init__(config)
         self.objective = None if config.penalties is None else Objective(config.penalties, config.wavelength or [])
+        rules = None if self.objective is None else self.objective.rules
+        self.rule_scales = RuleScales(list(rules.rules)) if rules is not None and rules.learned else None
+        self.mean_is_frozen = False
         self.physics = ArielPhysics(config)
         self.familiarity = Familiarity(features)
         if config.physics == "none":
@@ -184,6 +152,33 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             wanted: output_hidden_states, output_attentions.
         """
         raise NotImplementedError(f"{type(self).__name__}: expected a method network")
+
+    def answered(self, found: Correction, mean: Tensor, sigma: Tensor) -> Answered:
+        """What rules look at: mean and sigma (R, C), and what else ``parts`` answer."""
+        parts = found.parts or {}
+        return Answered(mean, sigma, parts.get("quantiles"), parts.get("transit"))
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """Linear layers, and those of their outputs that nothing but ln sigma is read from."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method sigma_layers, to train sigma alone")
+
+    def freeze_mean(self) -> None:
+        """Train ln sigma alone, by :meth:`sigma_layers`; the mean stays what it is, to the bit, and without dropout.
+
+        For an optimizer without weight decay.
+        """
+        self.requires_grad_(False)
+        for layer, rows in self.sigma_layers():
+            for weight in (layer.weight, layer.bias):
+                kept = torch.zeros_like(weight)
+                kept[rows] = 1.0
+                weight.requires_grad_()
+                weight.register_hook(lambda slope, kept=kept: slope * kept.to(slope))
+        self.mean_is_frozen = True
+
+    def train(self, mode: bool = True) -> "ArielSpectrumModel":
+        """As of any module; a model whose mean is frozen stays in evaluation mode."""
+        return super().train(mode and not self.mean_is_frozen)
 
     def prepare(self, truths: Tensor) -> None:
         """Start a new model from the true spectra (N, C) that it will be trained on; most need nothing."""
@@ -222,7 +217,8 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         Args:
             light_curve: (B, T, C) relative flux in sigma, as ArielFeatureExtractor gives it.
             valid: (B, T, C) bool; time: (B, T) [h]; centroid: (B, T, 4), star_features: (B, 16), 0 if absent.
-            flux, flux_err: (B, T, C), any one unit; star: (B, 8) star table, NaN where unknown. For the fit.
+            flux, flux_err: (B, T, C), any one unit; star: (B, 8) star table, NaN where unknown. For the fit,
+                and the star for kinds of planets that rules tell apart.
             planet: (B,) 0 ... P - 1, the planet of each visit; each visit its own where not given.
             labels: (P, C) true depths, NaN where unknown.
             classical_mean ... residual: a :class:`ClassicalPosterior` computed before; then no fit is run. Its tensors
@@ -231,8 +227,8 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             output_covariance_factor: rank R of the covariance factor to return, 0 for none.
         """
         visits = checked_visits(self.config, light_curve, valid, time, centroid, star_features)
-        visits.planet = _checked_planet(planet, star, len(light_curve))
-        visits.noise = _noise(noise, flux, flux_err, valid)
+        visits.planet = checked_planet(planet, star, len(light_curve))
+        visits.noise = known_noise(noise, flux, flux_err, valid)
         classical = None
         if self.config.physics == "residual":
             given = {"mean": classical_mean, "sigma": classical_sigma, "depth": classical_depth,
@@ -253,7 +249,12 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             return self._spectrum(classical, by_channel.float(), level.float(), distance)
 
         mean, sigma = answer(found.channels, found.level)
-        loss = self._loss(found, answer, mean, sigma, labels)
+        loss = None
+        if labels is not None:
+            check_shape("labels", labels, mean.shape)
+            answered = self.answered(found, mean, sigma)
+            answered.facts = self._facts(classical, visits, star)
+            loss = self._loss(found, answer, answered, labels)
         sigma = self.calibration(sigma)
         return ArielSpectrumOutput(
             loss=loss,
@@ -314,7 +315,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         if flux is None or flux_err is None:
             raise ValueError("physics='residual': expected flux and flux_err, or a classical posterior, found neither")
         if star is None:
-            star = flux.new_full((len(flux), len(STAR_COLUMNS)), float("nan"))
+            star = unknown_star(len(flux), flux)
         if planet is None:
             planet = torch.arange(len(flux), device=flux.device)
         return self.physics(time, flux, flux_err, valid, star, planet)
@@ -368,16 +369,19 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         sigma = classical.sigma * torch.exp(limit * torch.tanh(log_scale / limit))
         return classical.mean + shift * classical.sigma, sigma.clamp_min(floor)
 
-    def _loss(
-        self, found: Correction, answer: Answer, mean: Tensor, sigma: Tensor, labels: Tensor | None
-    ) -> Tensor | None:
-        """Training's loss, of the sigma before calibration, with what penalties cost and what is trained beside."""
-        if labels is None:
+    def _facts(
+        self, classical: ClassicalPosterior | None, visits: VisitBatch, star: Tensor | None
+    ) -> dict[str, Tensor] | None:
+        """What tells the kinds of the rows' planets, where rules have profiles."""
+        if self.objective is None or not self.objective.rules.profiles:
             return None
-        check_shape("labels", labels, mean.shape)
-        parts = found.parts or {}
-        answered = Answered(mean, sigma, parts.get("quantiles"), parts.get("transit"))
-        loss = spectrum_loss(answered, labels, self.config.loss, self.objective)
+        star = unknown_star(len(visits.time), visits.time) if star is None else star
+        return planet_facts(visits.by_row(star), None if classical is None else classical.mean.detach())
+
+    def _loss(self, found: Correction, answer: Answer, answered: Answered, labels: Tensor) -> Tensor:
+        """Training's loss, of the sigma before calibration, with what penalties cost and what is trained beside."""
+        log_sizes = None if self.rule_scales is None else self.rule_scales.log_sizes()
+        loss = spectrum_loss(answered, labels, self.config.loss, self.objective, log_sizes)
         beside = self.auxiliary_loss(found, answer, labels)
         return loss if beside is None else loss + beside
 
@@ -393,73 +397,8 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         return sigma[..., None] * vectors[..., -rank:] * values[:, None, -rank:].clamp_min(0.0).sqrt()
 
 
-def checked_visits(
-    config: ArielSpectrumConfig,
-    light_curve: Tensor,
-    valid: Tensor,
-    time: Tensor,
-    centroid: Tensor | None,
-    star_features: Tensor | None,
-) -> VisitBatch:
-    """Visits, each a planet, with zeros for what is not known; ValueError where shapes do not fit."""
-    if light_curve.ndim != 3 or light_curve.shape[-1] != config.n_channels:
-        raise ValueError(f"light_curve: expected (B, T, {config.n_channels}), found {tuple(light_curve.shape)}")
-    check_shape("valid", valid, light_curve.shape)
-    check_shape("time", time, light_curve.shape[:2])
-    if centroid is None:
-        centroid = light_curve.new_zeros(*light_curve.shape[:2], 4)
-    if star_features is None:
-        star_features = light_curve.new_zeros(len(light_curve), config.n_star_features)
-    check_shape("centroid", centroid, (*light_curve.shape[:2], 4))
-    check_shape("star_features", star_features, (len(light_curve), config.n_star_features))
-    return VisitBatch(light_curve, valid, time, centroid, star_features, None, None, None, len(light_curve))
-
-
-def _checked_planet(planet: Tensor | None, star: Tensor | None, visits: int) -> Tensor | None:
-    """The planet of each of so many visits; ValueError where it, or a star table, cannot be meant."""
-    if star is not None:
-        check_shape("star", star, (visits, len(STAR_COLUMNS)))
-    if planet is not None:
-        check_shape("planet", planet, (visits,))
-        check_planet(planet)
-        if star is not None:
-            check_stars(star, planet)
-    return planet
-
-
-def _noise(noise: Tensor | None, flux: Tensor | None, flux_err: Tensor | None, valid: Tensor) -> Tensor | None:
-    """The noise (B, C) as given, or of the flux; None where neither tells."""
-    if noise is not None:
-        check_shape("noise", noise, (len(valid), valid.shape[-1]))
-    elif flux is not None and flux_err is not None and flux.shape == flux_err.shape == valid.shape:
-        noise = relative_noise(flux, flux_err, valid)
-    return noise
-
-
-def relative_noise(flux: Tensor, flux_err: Tensor, valid: Tensor) -> Tensor:
-    """1 sigma (B, C) of a bin in relative flux, from (B, T, C) in any unit; 0 where nothing is valid."""
-    unknown = torch.full_like(flux, float("nan"))
-    level = torch.where(valid, flux, unknown).nanmedian(1).values
-    error = torch.where(valid, flux_err, unknown).nanmedian(1).values
-    return (error / level.clamp_min(1e-30)).nan_to_num(0.0)
-
-
-def check_shape(name: str, tensor: Tensor, expected: Sequence[int]) -> None:
-    """ValueError where a tensor has another shape."""
-    if tensor.shape != tuple(expected):
-        raise ValueError(f"{name}: expected {tuple(expected)}, found {tuple(tensor.shape)}")
-
-
 def _log_likelihood(mean: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor | None:
     """Of each planet's known labels (P,), under what is answered."""
     if labels is None:
         return None
     return -gaussian_nll(mean, sigma, labels) * (~torch.isnan(labels)).sum(-1)
-
-
-def repeated(x: Tensor, rows: int) -> Tensor:
-    """(P, ...) with each planet repeated until there are ``rows``."""
-    draws, rest = divmod(rows, len(x))
-    if rest or not draws:
-        raise ValueError(f"classical posterior: expected a multiple of {len(x)} planets in rows, found {rows}")
-    return x if draws == 1 else x.repeat_interleave(draws, 0)

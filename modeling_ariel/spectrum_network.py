@@ -136,3 +136,7 @@ class SpectrumNetwork(nn.Module):
         features = self.dropout(nn.functional.gelu(self.summary(whole)))
         by_channel, level = self.head(features)
         return by_channel + self.channel(x.mT), level, features, weights
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """Its layers, and those of their outputs that are of ln sigma alone."""
+        return [*self.head.sigma_layers(), (self.channel, slice(1, None))]

@@ -11,7 +11,8 @@ from transformers import AutoConfig, AutoModel
 
 from .correction_head import CorrectionHead
 from .spectrum_config import ArielSpectrumConfig
-from .spectrum_model import ArielSpectrumModel, Correction, VisitBatch
+from .spectrum_model import ArielSpectrumModel, Correction
+from .visit_batch import VisitBatch
 
 
 @strict
@@ -19,6 +20,7 @@ class TransitCnnConfig(ArielSpectrumConfig):
     """Sizes of :class:`TransitCnn`; what else there is see :class:`ArielSpectrumConfig`.
 
     Args:
+        encoders: "both", or one instrument's light curves alone: "airs" or "fgs1".
         convolution: "time", over time with AIRS channels as input channels, or "image", over time and wavelength.
         conv_sizes, conv_kernels: channels and kernels of AIRS's convolutions; FGS1's are a quarter as wide, an
             image's an eighth.
@@ -28,6 +30,7 @@ class TransitCnnConfig(ArielSpectrumConfig):
 
     model_type = "transit_cnn"
 
+    encoders: str = "both"
     convolution: str = "time"
     conv_sizes: list[int] | None = None
     conv_kernels: list[int] | None = None
@@ -44,7 +47,7 @@ class TransitCnnConfig(ArielSpectrumConfig):
 
     def choices(self) -> dict[str, tuple[str, ...]]:
         """The values that each field of words may have."""
-        return super().choices() | {"convolution": ("time", "image")}
+        return super().choices() | {"convolution": ("time", "image"), "encoders": ("both", "airs", "fgs1")}
 
     def validate_sizes(self) -> None:
         """Reject sizes that do not go together."""
@@ -101,13 +104,18 @@ class TransitCnn(ArielSpectrumModel):
         sizes, kernels, fusion = config.conv_sizes or [], config.conv_kernels or [], config.fusion_sizes or []
         super().__init__(config, fusion[-1])
         dropout, channels = config.hidden_dropout_prob, config.n_channels
-        self.fgs1 = TimeEncoder(1, [size // 4 for size in sizes], kernels, dropout)
-        self.airs: nn.Module = TimeEncoder(channels - 1, sizes, kernels, dropout)
-        width = sizes[-1]
-        if config.convolution == "image":
+        self.fgs1: nn.Module | None = None
+        self.airs: nn.Module | None = None
+        width = 0
+        if config.encoders != "airs":
+            self.fgs1 = TimeEncoder(1, [size // 4 for size in sizes], kernels, dropout)
+            width += sizes[-1] // 4
+        if config.encoders != "fgs1" and config.convolution == "image":
             self.airs = ImageEncoder([size // 8 for size in sizes], kernels, dropout)
-            width = 8 * (sizes[-1] // 8)
-        width += sizes[-1] // 4
+            width += 8 * (sizes[-1] // 8)
+        elif config.encoders != "fgs1":
+            self.airs = TimeEncoder(channels - 1, sizes, kernels, dropout)
+            width += sizes[-1]
         self.attention = nn.Linear(width, 1) if config.temporal_attention else None
         steps: list[nn.Module] = []
         for before, after in zip([width + 3 * channels + config.n_context, *fusion], fusion, strict=False):
@@ -117,9 +125,10 @@ class TransitCnn(ArielSpectrumModel):
         self.post_init()
 
     def network(self, visits: VisitBatch, channels: Tensor, context: Tensor, **wanted: bool) -> Correction:
-        """Both encoders, times averaged or weighed, then the perceptron."""
+        """The encoders, times averaged or weighed, then the perceptron."""
         light = visits.light.transpose(1, 2)
-        seen = torch.cat([self.airs(light[:, 1:]), self.fgs1(light[:, :1])], 1)  # (B, W, T')
+        read = ((self.airs, light[:, 1:]), (self.fgs1, light[:, :1]))
+        seen = torch.cat([encoder(part) for encoder, part in read if encoder is not None], 1)  # (B, W, T')
         maps = None
         if self.attention is None:
             pooled = seen.mean(-1)
@@ -129,6 +138,10 @@ class TransitCnn(ArielSpectrumModel):
         features = self.fusion(torch.cat([visits.by_row(pooled), channels.flatten(1), context], -1))
         by_channel, level = self.head(features)
         return Correction(by_channel, level, features, maps=maps)
+
+    def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """Every second output of the head."""
+        return self.head.sigma_layers()
 
 
 AutoConfig.register("transit_cnn", TransitCnnConfig, exist_ok=True)

@@ -16,7 +16,8 @@ from training_scenes import one_fold
 
 from ariel_scripts.options.ablate import AblateOptions
 from ariel_scripts.training.ablation import ablate, drawn, read_plan, rounds
-from ariel_scripts.training.leaderboard import COLUMNS, rows_of, write_leaderboard, write_top
+from ariel_scripts.training.leaderboard import COLUMNS, Judges, rows_of, write_leaderboard, write_top
+from hf_dataset.simulation.planets import wavelengths_um
 from modeling_ariel.predictions import Predictions, write_predictions
 
 PLAN = """
@@ -83,14 +84,15 @@ def test_configuration_files_lie_below_a_plans_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]", "expected a mapping of options, variants, vary, found list"),
-        ("grid: {}", "expected a mapping of options, variants, vary, found .'grid'"),
+        ("[1]", "expected a mapping of options, rules, variants, vary, found list"),
+        ("grid: {}", "expected a mapping of options, rules, variants, vary, found .'grid'"),
         ("options: {folds: 2}", "expected a dataset in options"),
         ("options: {dataset: x}", "folds: expected 2 or more in options, found None"),
         ("options: {dataset: x, folds: 2, speed: 3}", "speed: expected an option of `ariel finetune`"),
         ("options: {dataset: x, folds: 2}\nvary: {seed: 3}", "vary: seed: expected a list of values, found 3"),
         ("options: {dataset: x, folds: 2}\nvary: {seed: [1, 1]}", "expected variants that differ"),
         ("options: {dataset: x, folds: 2}\nvariants: {a: {out: b}}", "out: expected an option"),
+        ("rules: plan.yaml\noptions: {dataset: x, folds: 2}", "penalties: expected edges, .*found options"),
     ],
 )
 def test_a_plan_that_is_none_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
@@ -134,7 +136,13 @@ def test_a_random_search_draws_by_its_seed(plan_file: Path, tmp_path: Path) -> N
 def test_the_leaderboard_is_written_in_every_form_and_the_best_as_a_zip(plan_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = ablate(read_plan(plan_file, None), options(plan_file, out), Finetune())
-    rows = rows_of(found, {planet: np.full(283, 2.05e-3) for planet in range(12)})  # some in no fold that was run
+    truths = {planet: np.full(283, 2.05e-3) for planet in range(12)}  # some in no fold that was run
+    rules = {"rules": {"sigma_bounds": {"low_ppm": 100 * np.e, "high_ppm": 900, "limit": 0.2}, "smoothness": {}}}
+    rows = rows_of(found, Judges(truths, wavelengths_um("2025").tolist(), rules))
+    assert rows[0]["violation_norms"] == pytest.approx({"sigma_bounds": 4.0, "smoothness": 0.0}, abs=1e-5)
+    assert rows[0]["violation_norm"] == pytest.approx(4.0, rel=1e-5)
+    assert rows[0]["fft_power"] == pytest.approx(0.0, abs=1e-9)
+    assert np.isnan(rows_of(found[:1], Judges(truths))[0]["violation_norm"])
     assert rows[0]["rmse_ppm"] == pytest.approx(50.0, rel=1e-4)
     assert rows[0]["entropy"] == pytest.approx(0.5 * np.log(2 * np.pi * np.e) + np.log(100.0), rel=1e-6)
     assert rows[0]["predict_seconds"] == pytest.approx(1e3 * 0.9 / 9)

@@ -135,7 +135,13 @@ def test_a_depth_is_seen_only_where_the_noise_is_known() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"temporal_attention": True}, {"convolution": "image"}, {"convolution": "image", "temporal_attention": True}],
+    [
+        {"temporal_attention": True},
+        {"encoders": "airs"},
+        {"encoders": "fgs1"},
+        {"convolution": "image"},
+        {"convolution": "image", "temporal_attention": True},
+    ],
 )
 def test_transit_cnn_has_variants(changes: dict[str, Any]) -> None:
     out = predict(small_model("transit_cnn", stirred=0.02, **changes), prepared())

@@ -44,9 +44,10 @@ SOURCES = PIPELINE | {
                  "feature_extraction_ariel", "fit_batch", "heads", "joint_fit", "layers", "least_squares",
                  "light_curve_model", "limb_darkening", "losses", "masking", "modeling_ariel", "noise",
                  "noise_prior", "objective", "outputs", "penalties", "penalty_rules", "physics", "planet_groups",
-                 "populations", "posterior", "residuals", "retrieval", "shared_parameters", "spectrum_config",
-                 "spectrum_model", "spectrum_prior", "status", "surprise", "telescope", "transit", "transit_search",
-                 "uncertainty", "verdict", "visit_data", "visit_summary", "visits", "white_light", "white_stage")
+                 "planet_kinds", "populations", "posterior", "residuals", "retrieval", "rule_scales",
+                 "shared_parameters", "spectrum_config", "spectrum_model", "spectrum_prior", "status", "surprise",
+                 "telescope", "transit", "transit_search", "uncertainty", "verdict", "visit_batch", "visit_data",
+                 "visit_summary", "visits", "white_light", "white_stage")
 }  # fmt: skip
 
 

@@ -174,7 +174,8 @@ def test_gradient_maps_are_slopes_of_the_charge(example: dict[str, Any]) -> None
         for step in (-0.05, 0.05):
             at = truth.clone()
             at[:, 77] += step * rules.UNIT
-            moved.append(objective.rules.rules[name].charge(objective.measure(Answered(at, sigma), lenient=True)[name]))
+            rule, value = objective.rules.rules[name], objective.measure(Answered(at, sigma), lenient=True)[name]
+            moved.append(rule.weight * rule.charge(value, torch.tensor(rule.limit)))
         slope = (moved[1] - moved[0]) / 0.1
         torch.testing.assert_close(found.gradient[found.names.index(name), :, 77], slope, rtol=1e-6, atol=1e-12)
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from modeling_ariel import SpectraMind, SpectraMindConfig
 from modeling_ariel.feature_extraction_ariel import ariel_wavelength
+from modeling_ariel.penalties import in_units, quantile_order
 from modeling_ariel.spectramind_graph import EDGE_FEATURES, RELATIONS, SEAMS, WavelengthGraph, absorbing
 from modeling_ariel.spectramind_layers import EdgeMatrices, GraphAttention, RelationMatrices
 from modeling_ariel.spectramind_nodes import BANDS, ChannelEncoder, statistics
-from modeling_ariel.spectramind_sigma import Q90, FlowSigma, QuantileSigma
+from modeling_ariel.spectramind_sigma import Q90, FlowSigma, FreeQuantileSigma, QuantileSigma
 from modeling_ariel.spectramind_time import StateSpace, StepEncoder, StepPool, StepTransformer, jittered
 
 CURVES = ("light_curve", "valid", "time", "centroid", "star_features")
@@ -30,6 +31,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"fusion": "cross_attention"},
     {"fusion": "gate"},
     {"sigma_head": "quantiles"},
+    {"sigma_head": "free_quantiles"},
     {"sigma_head": "flow"},
     {"scales": []},
     {"scales": [8], "molecule_neighbours": 0, "seams": []},
@@ -400,6 +402,38 @@ def test_the_flow_has_the_moments_and_the_density_that_it_says() -> None:
     (slope,) = torch.autograd.grad(y.sum(), z)
     expected = torch.distributions.Normal(0.0, 1.0).log_prob(z) - slope.log()
     torch.testing.assert_close(head.log_density(y, skew, tail), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("head", "crosses"), [("quantiles", False), ("free_quantiles", True)])
+def test_the_rule_of_order_is_for_quantiles_that_can_cross(head: str, crosses: bool) -> None:
+    losses, slopes = [], []
+    for weight in (0.0, 1.0):
+        rule = {"rules": {"quantile_order": {"weight": weight}}}
+        model = small_model("spectramind", 0.5, sigma_head=head, penalties=rule)
+        loss = model(**prepared()).loss
+        loss.backward()
+        losses.append(float(loss.detach()))
+        slopes.append(model.decoder.sigma.local.weight.grad.clone())
+    assert (losses[1] > losses[0]) is crosses
+    assert bool((slopes[1] != slopes[0]).any()) is crosses
+
+
+def test_quantiles_that_cross_are_put_in_order_by_the_rule() -> None:
+    head, raw = FreeQuantileSigma(), nn.Parameter(torch.tensor([0.0, -2.0, 0.5]).expand(2, 5, 3).clone())
+    mean, sigma = torch.full((2, 5), 2e-3), torch.full((2, 5), 1e-4)
+    start = head(torch.zeros(1, 1, 3))[1]
+    assert float(start["below"]) == float(start["above"]) == pytest.approx(Q90)
+    optimizer, costs = torch.optim.Adam([raw], lr=0.1), []
+    for _ in range(40):
+        optimizer.zero_grad()
+        quantiles = head.quantiles(head(raw)[1], mean, sigma)
+        assert quantiles is not None
+        cost = quantile_order(in_units(quantiles), torch.ones(5)).sum()
+        cost.backward()
+        optimizer.step()
+        costs.append(float(cost.detach()))
+    assert costs[0] == pytest.approx(2.0 * Q90**2, rel=1e-5)
+    assert costs[-1] < 1e-3
 
 
 def test_quantiles_are_in_order_and_sigma_is_their_distance() -> None:

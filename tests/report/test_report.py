@@ -282,17 +282,21 @@ def test_rules_of_physics_say_which_planets_break_them_and_where_they_pull(
 ) -> None:
     rules = yaml.safe_load((repository / "configs/objective.yaml").read_text())
     rules["rules"]["transit_asymmetry"] = {}
+    kind = {"when": {"features_ppm": [0, None]}, "rules": {"smoothness": {"limit": 0.5}}}
+    rules["profiles"] = {"with features": kind}
     bound = save_model(tmp_path / "bound", physics="none", penalties=rules)
     seen = written(model=[str(bound)], attributions=0, skip=["embeddings"])
     assert "rules" in sections_of(seen)
     made = read_predictions(tmp_path / "out/report.predictions/bound.parquet")
     spectra = (torch.as_tensor(values).double() for values in (made.mu, made.sigma))
-    found = violations(*spectra, planets.wavelengths_um("2025").tolist(), rules)
+    facts = {"features_ppm": torch.ones(len(made.mu))}
+    found = violations(*spectra, planets.wavelengths_um("2025").tolist(), rules, facts)
     rough = found.names.index("smoothness")
     cells = [text.strip() for text in seen.text]
     place = cells.index("smoothness")
     expected = [f"{float(found.value[:, rough].mean()):.3g}", str(int(found.broken[:, rough].sum()))]
-    assert [cell for cell in cells[place + 1 : place + 8] if cell][1:3] == expected
+    assert [cell for cell in cells[place + 1 : place + 8] if cell][:3] == ["0.5", *expected]
+    assert f"{len(made.mu)} with features." in " ".join(" ".join(cells).split())
     assert "–" in cells[cells.index("transit asymmetry") :][:8]  # of a spectrum alone nobody can say
     assert "Where rules pull" in cells
     other = tmp_path / "rules.yaml"

@@ -67,3 +67,15 @@ def test_rules_of_physics_are_trained_by_and_travel_with_the_model(tmp_path: Pat
     path.write_text("rules: {smothness: {}}")
     with pytest.raises(ValueError, match=r"rules.yaml: penalties: rules: expected smoothness, .*found smothness"):
         one_fold(tmp_path / "other", table, known, penalties=path)
+
+
+def test_sigma_is_trained_alone_and_is_what_the_next_stage_starts_from(tmp_path: Path) -> None:
+    table = planets(30)
+    known = dict(zip(table.ids, table.truths, strict=True))
+    one_fold(tmp_path, table, known, freeze_mean=True, steps=8, learning_rate=0.02, evaluate_every=8)
+    record = json.loads((tmp_path / "model/training.json").read_text())
+    assert record["loop"]["weight_decay"] == 0.0
+    first, last = record["classical on validation"], record["evaluation"]
+    assert last["rmse_ppm"] == pytest.approx(first["rmse_ppm"], rel=1e-6)  # a new model's mean is the classical one
+    if record["step"]:
+        assert last["log_likelihood"] != pytest.approx(first["log_likelihood"], rel=1e-6)

@@ -18,7 +18,8 @@ from ariel_scripts.commands import pretrain
 from ariel_scripts.opening.models import open_model, save_model
 from ariel_scripts.options.fields import options_of, parameters_of
 from ariel_scripts.options.pretrain import PretrainOptions
-from ariel_scripts.training.separation import area_under_curve, direction_auc, silhouette
+from ariel_scripts.training import separation_figure
+from ariel_scripts.training.separation import Patches, area_under_curve, direction_auc, silhouette
 from modeling_ariel import ArielForSpectrumPrediction
 from modeling_ariel.contrastive import IN, NEITHER, OUT, ArielForContrastive, info_nce, transit_sides
 
@@ -142,6 +143,35 @@ def test_silhouettes_are_those_of_scikit_learn() -> None:
     assert silhouette(vectors, side) == pytest.approx(metrics.silhouette_score(vectors, side, metric="cosine"))
 
 
+def patches(count: int) -> Patches:
+    """Unit vectors in two heaps, one a side."""
+    rng = np.random.default_rng(2)
+    side = np.tile([IN, OUT], count // 2)
+    vectors = rng.standard_normal((count, 6)) + 4.0 * np.where(side[:, None] == IN, 1.0, -1.0)
+    return Patches(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), side, np.arange(count))
+
+
+def test_patches_are_drawn_in_the_colour_of_their_side() -> None:
+    found = patches(40)
+    axes = separation_figure.separation_figure(found.vectors[:, :2], found).axes[0]
+    drawn = [np.asarray(one.get_offsets()) for one in axes.collections]
+    for which, points in zip((OUT, IN), drawn, strict=True):
+        np.testing.assert_allclose(points, found.vectors[found.side == which, :2])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "out of transit (20 patches)",
+        "in transit (20 patches)",
+    ]
+    assert f"silhouette {silhouette(found.vectors, found.side):.2f}" in axes.get_title()
+
+
+@pytest.mark.slow
+def test_umap_keeps_sides_apart_that_are(tmp_path: Path) -> None:
+    pytest.importorskip("umap")
+    assert separation_figure.write_separation(tmp_path / "separation.png", patches(200), 0)
+    assert (tmp_path / "separation.png").read_bytes().startswith(b"\x89PNG")
+    assert not separation_figure.write_separation(tmp_path / "few.png", patches(10), 0)
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -151,13 +181,25 @@ def options(**changes: Any) -> PretrainOptions:
     return options_of(PretrainOptions, {**values, **small, "settings": list(SMALL), **changes})
 
 
-def test_a_run_says_how_far_apart_the_sides_are_and_leaves_a_backbone_to_start_from(tmp_path: Path) -> None:
+@pytest.fixture
+def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extra is not installed."""
+    monkeypatch.setattr(separation_figure, "find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_a_run_says_how_far_apart_the_sides_are_and_leaves_a_backbone_to_start_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     pretrain.main(options(out=tmp_path, task="contrastive", temperature=0.2))
     record = json.loads((tmp_path / "run.json").read_text())
     for found in record["metrics"]["separation"].values():
         assert 0.0 <= found["auc"] <= 1.0
         assert -1.0 <= found["silhouette"] <= 1.0
     assert set(record["metrics"]["separation"]) == {"before", "best"}
+    assert "separation.png is not drawn: expected umap-learn, found none" in caplog.text
+    assert not (tmp_path / "separation.png").exists()
     assert json.loads((tmp_path / "model/config.json").read_text())["contrastive_temperature"] == 0.2
     history = json.loads((tmp_path / "history.json").read_text())
     assert {"validation_loss", "auc", "silhouette"} <= set(history[0])

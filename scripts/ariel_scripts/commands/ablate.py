@@ -6,17 +6,14 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ariel_scripts import cli
-from ariel_scripts.opening.datasets import read_truths
+from ariel_scripts.opening.datasets import read_layouts, read_truths, wavelengths_of
 from ariel_scripts.opening.hub import locate_dataset
 from ariel_scripts.options.ablate import AblateOptions
 from ariel_scripts.options.fields import values_of
 from ariel_scripts.run_record import run_record
 from ariel_scripts.training.ablation import Plan, ablate, drawn, read_plan
-from ariel_scripts.training.leaderboard import rows_of, write_leaderboard, write_top
+from ariel_scripts.training.leaderboard import Judges, rows_of, write_leaderboard, write_top
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +30,7 @@ def main(options: AblateOptions) -> None:
     with run_record(options.out, "ablate", config, options.seed) as run:
         with run.timed("training"):
             trained = ablate(plan, options, _finetune)
-        rows = rows_of(trained, _truths(plan))
+        rows = rows_of(trained, _judges(plan))
         run.metrics.update({row["variant"]: row for row in rows})
         text = write_leaderboard(options.out, rows)
         top = write_top(options.out, trained, options.top)
@@ -45,6 +42,8 @@ def _finetune(config: Path, out: Path) -> int:
     return cli.call("finetune", "--config", config, "--out", out)
 
 
-def _truths(plan: Plan) -> dict[int, NDArray[np.float64]]:
+def _judges(plan: Plan) -> Judges:
     located = locate_dataset(str(plan.options["dataset"]), plan.options.get("dataset_revision"))
-    return read_truths(located, str(plan.options.get("split") or "train"))
+    split = str(plan.options.get("split") or "train")
+    wavelength = wavelengths_of(located, read_layouts(located, split)[0]).tolist()
+    return Judges(read_truths(located, split), wavelength, plan.rules)

@@ -16,7 +16,8 @@ class AblateOptions:
     """Train variants of a model on the same folds and rank them: a leaderboard, and the best as a zip.
 
     PLAN is YAML: `options` of `ariel finetune` that all share (a `config` list names files below them), named
-    `variants` and lists to `vary`; every variant is crossed with all of what varies. What has run is not run again.
+    `variants` and lists to `vary`; every variant is crossed with all of what varies. `rules` names a file of physics
+    rules (configs/objective.yaml) by which all of them are judged. What has run is not run again.
     Variants are chosen by their validation planets; the leaderboard is of held-out ones.
 
     Example: ariel ablate configs/architectures.yaml --dataset light-curves --out ablation

@@ -60,6 +60,9 @@ class FinetuneOptions:
         str,
         typer.Option(help="Validation's number that picks the best model: log_likelihood, score_2024, score_2025."),
     ] = "log_likelihood"
+    freeze_mean: Annotated[
+        bool, typer.Option("--freeze-mean", help="Train σ alone: it learns how far the mean is off.")
+    ] = False
     freeze_backbone: Annotated[bool, typer.Option("--freeze-backbone", help="Train the head only.")] = False
     folds: Annotated[int, typer.Option(min=0, help="Folds by planet; 0 holds nothing out.")] = 0
     fold: Annotated[str, typer.Option(help="all, or the number of one.")] = "all"

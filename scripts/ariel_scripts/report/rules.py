@@ -9,11 +9,13 @@ import torch
 
 from ariel_scripts.opening.penalties import model_penalties, read_penalties
 from ariel_scripts.options.report import ReportOptions
-from ariel_scripts.report.data import Array, Study
+from ariel_scripts.report.data import STAR, Array, Study
 from ariel_scripts.report.page import Section, Table
 from ariel_scripts.report.plots import Figure, Trace, along, line_style, spectral_layout
-from ariel_scripts.report.text import number
+from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.objective import Violations, violations
+from modeling_ariel.penalty_rules import Rules
+from modeling_ariel.planet_kinds import planet_facts
 
 WORST = 10  # planets listed
 
@@ -28,14 +30,20 @@ def asked(options: ReportOptions) -> dict[str, Any] | None:
 
 def section(study: Study, penalties: dict[str, Any]) -> Section:
     """What the rules find in each entry, and in the true spectra."""
-    judged = {entry.name: _violations(entry.mu, entry.sigma, study.wavelength, penalties) for entry in study.entries}
+    facts = planet_facts(torch.from_numpy(_star(study)), torch.from_numpy(study.entries[0].mu))
+    judged = {
+        entry.name: _violations(entry.mu, entry.sigma, study.wavelength, penalties, facts) for entry in study.entries
+    }
     known = study.labelled
     truth = None
     if len(known):
-        truth = _violations(study.truth[known], study.entries[0].sigma[known], study.wavelength, penalties)
+        of_known = {name: values[known] for name, values in facts.items()}
+        truth = _violations(study.truth[known], study.entries[0].sigma[known], study.wavelength, penalties, of_known)
+    kinds = {name: int(profile.holds(facts).sum()) for name, profile in Rules.of(penalties).profiles.items()}
     worst = {name: _worst(study, found) for name, found in judged.items()}
     data = {
         "planets": len(study.planets),
+        "kinds": kinds,
         "rules": _table(judged, truth),
         "worst": {name: table for name, table in worst.items() if table.rows},
         "figures": [_map(study.wavelength, judged)],
@@ -43,8 +51,18 @@ def section(study: Study, penalties: dict[str, Any]) -> Section:
     return Section("rules", data)
 
 
-def _violations(mean: Array, sigma: Array, wavelength: Array, penalties: dict[str, Any]) -> Violations:
-    return violations(torch.from_numpy(mean), torch.from_numpy(sigma), wavelength.tolist(), penalties)
+def _star(study: Study) -> Array:
+    """Star tables (P, 8)."""
+    star = np.full((len(study.planets), len(STAR_COLUMNS)), np.nan)
+    for name in STAR:
+        star[:, STAR_COLUMNS.index(name)] = study.star_column(name)
+    return star
+
+
+def _violations(
+    mean: Array, sigma: Array, wavelength: Array, penalties: dict[str, Any], facts: dict[str, torch.Tensor]
+) -> Violations:
+    return violations(torch.from_numpy(mean), torch.from_numpy(sigma), wavelength.tolist(), penalties, facts)
 
 
 def _table(judged: dict[str, Violations], truth: Violations | None) -> Table:
@@ -54,7 +72,8 @@ def _table(judged: dict[str, Violations], truth: Violations | None) -> Table:
     first = next(iter(judged.values()))
     rows = []
     for place, rule in enumerate(first.names):
-        cells = [rule.replace("_", " "), f"{float(first.limit[place]):.3g}"]
+        low, high = (f"{float(one):.3g}" for one in first.limit[:, place].aminmax())
+        cells = [rule.replace("_", " "), low if low == high else f"{low} to {high}"]
         for found in columns.values():
             value = found.value[:, place]
             known = bool(value.isfinite().all())
@@ -72,7 +91,7 @@ def _worst(study: Study, found: Violations) -> Table:
         if total[planet] > 0.0:
             most = int(excess[planet].argmax())
             names = [name.replace("_", " ") for name, one in zip(found.names, excess[planet], strict=True) if one > 0.0]
-            value = number(float(found.value[planet, most]), 2)
+            value = f"{float(found.value[planet, most]):.3g}"
             rows.append([str(study.planets[planet]), found.names[most].replace("_", " "), value, ", ".join(names)])
     return Table(["planet", "rule broken most", "measured", "rules broken"], rows)
 
@@ -91,5 +110,5 @@ def _map(wavelength: Array, judged: dict[str, Violations]) -> Figure:
         layout = spectral_layout(wavelength, ("|∂L/∂μ| per 100 ppm",))
         layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
         variants[entry] = {"data": data, "layout": layout}
-    caption = "Mean over planets, weighted as in training. Rules that pull nowhere are left out."
+    caption = "Mean over planets, by the weights of the rules. Rules that pull nowhere are left out."
     return Figure("Where rules pull", caption, variants, 420, "of")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ariel_scripts.config_files import config_text, merged, read_config
+from ariel_scripts.opening.penalties import read_penalties
 from ariel_scripts.options.ablate import AblateOptions
 from ariel_scripts.options.fields import parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
@@ -28,7 +29,7 @@ from hf_dataset.digests import config_hash
 logger = logging.getLogger(__name__)
 
 THIRD = 3  # of a round's variants one in so many goes on, with as many times the steps
-_KEYS = {"options", "variants", "vary"}
+_KEYS = {"options", "rules", "variants", "vary"}
 Finetune = Callable[[Path, Path], int]  # configuration and folder of a run; its exit code
 
 
@@ -42,10 +43,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all variants share, without their ``options``, and the variants."""
+    """The ``options`` that all variants share, without their own, and physics ``rules`` that judge all of them."""
 
     options: dict[str, Any]
     variants: list[Variant]
+    rules: dict[str, Any] | None = None
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Trained:
 
 
 def read_plan(path: Path, dataset: str | None) -> Plan:
-    """The plan of a YAML file, its ``config`` files below its options.
+    """The plan of a YAML file, its ``config`` files below its options, files named from where it lies.
 
     Raises:
         ValueError: what the file says is no plan; names the file, what was expected and found.
@@ -82,6 +84,7 @@ def read_plan(path: Path, dataset: str | None) -> Plan:
         options = merged(options, read_config(path.parent / name, parameters_of(FinetuneOptions)))
     options.pop("fold", None)  # the ablation's to say
     options |= shared | ({} if dataset is None else {"dataset": dataset})
+    rules = None if content.get("rules") is None else read_penalties(path.parent / str(content["rules"]))
     named = content.get("variants") or {"": {}}
     vary = content.get("vary") or {}
     if wrong := [key for key, values in vary.items() if not isinstance(values, list) or not values]:
@@ -92,7 +95,7 @@ def read_plan(path: Path, dataset: str | None) -> Plan:
         variants.append(Variant(", ".join(filter(None, words)) or "as it is", {**(own or {}), **dict(chosen)}))
     if len({variant.name for variant in variants}) < len(variants):
         raise ValueError(f"{path}: expected variants that differ, found some twice")
-    plan = Plan(options, variants)
+    plan = Plan(options, variants, rules)
     _check(plan, path)
     return plan
 

@@ -33,7 +33,7 @@ from hf_dataset.simulation import light_curves, telescope
 from hf_dataset.simulation.planets import Planet, sample_planets
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
-from modeling_ariel.spectrum_model import relative_noise
+from modeling_ariel.visit_batch import relative_noise
 
 _ORDER, _EXAMPLE, _PLANETS, _LIGHT, _MASK = range(5)  # purposes of random numbers, kept apart
 _BLOCK = 64  # simulated planets drawn together
@@ -146,6 +146,8 @@ class Collator:
             "noise": curves.noise[visits],
             "planet": np.asarray(numbers, np.int64),
         }
+        if curves.star is not None:
+            batch["star"] = curves.star[visits]
         if with_residual and curves.residual is not None:
             batch["residual"] = curves.residual[visits].astype(np.float32)
         return {name: torch.from_numpy(value) for name, value in batch.items()}
@@ -231,7 +233,7 @@ class SimulatedCurves(Dataset):
         if not self.labels:
             return batch
         noise = relative_noise(features["flux"], features["flux_err"], features["valid"])
-        return {**batch, "noise": noise, "labels": features["labels"].double()}
+        return {**batch, "noise": noise, "star": features["star"], "labels": features["labels"].double()}
 
     def _kept_features(self, number: int) -> dict[str, Tensor]:
         """Of one light curve that comes again: made once, kept in half precision where there are not too many."""

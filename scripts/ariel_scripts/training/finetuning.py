@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -330,7 +330,10 @@ class SimulationJudge:
 
 
 def _loop_settings(options: FinetuneOptions) -> LoopSettings:
-    return loop_settings(options.loop, options.objective, 1)
+    loop = options.loop
+    if options.freeze_mean:
+        loop = replace(loop, weight_decay=0.0)  # which would move a mean that has no gradient
+    return loop_settings(loop, options.objective, 1)
 
 
 def _simulated(options: FinetuneOptions) -> SimulatedSpectra:
@@ -381,4 +384,6 @@ def _open_model(
     forget_familiarity(model)
     if options.freeze_backbone:
         model.ariel.requires_grad_(False)
+    if options.freeze_mean:
+        model.freeze_mean()
     return model

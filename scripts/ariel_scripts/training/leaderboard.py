@@ -9,14 +9,18 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ariel_scripts.run_record import write_json
 from ariel_scripts.training.ablation import Trained, slug
+from modeling_ariel.objective import violations
+from modeling_ariel.penalties import fft_power, in_units
 from modeling_ariel.predictions import read_predictions
 from modeling_ariel.scoring import align, summary
 
@@ -32,29 +36,44 @@ COLUMNS = {  # of a row: title, format
     "coverage_change": ("its change", "+.1%"),
     "z_spread": ("z spread", ".2f"),
     "entropy": ("entropy of σ", ".2f"),
+    "violation_norm": ("rules broken by", ".2f"),
+    "fft_power": ("FFT power", ".3f"),
     "validation": ("validation", ".3f"),
     "steps": ("steps", "d"),
     "parameters": ("weights", "d"),
     "train_seconds": ("CPU s to train", ".0f"),
     "predict_seconds": ("ms a planet", ".1f"),
 }
+FAST = 0.1  # cycles a channel, from which power counts
 _HALF_LOG = 0.5 * np.log(2.0 * np.pi * np.e)
 Row = dict[str, Any]
 
 
-def rows_of(trained: Sequence[Trained], truths: Mapping[int, NDArray[np.float64]]) -> list[Row]:
+@dataclass(frozen=True)
+class Judges:
+    """What held-out spectra are judged by: ``truths`` (C,) by planet, and ``rules`` of physics, if any.
+
+    ``wavelength`` (C,) [um] of the channels.
+    """
+
+    truths: Mapping[int, NDArray[np.float64]]
+    wavelength: Sequence[float] = ()
+    rules: Mapping[str, Any] | None = None
+
+
+def rows_of(trained: Sequence[Trained], judges: Judges) -> list[Row]:
     """A row for each variant, by its held-out planets; coverage changes against the first variant of the list."""
-    rows = [_row(one, truths) for one in trained]
+    rows = [_row(one, judges) for one in trained]
     for row in rows:
         row["coverage_change"] = row["coverage_90"] - rows[0]["coverage_90"]
     return rows
 
 
-def _row(one: Trained, truths: Mapping[int, NDArray[np.float64]]) -> Row:
+def _row(one: Trained, judges: Judges) -> Row:
     parts = [read_predictions(folder / "predictions.parquet") for folder in one.folders.values()]
     ids = np.concatenate([part.planet_id for part in parts])
     mu, sigma = (np.concatenate([getattr(part, name) for part in parts]) for name in ("mu", "sigma"))
-    _, y, mean, width = align({planet: truths[planet] for planet in ids.tolist()}, ids, mu, sigma)
+    _, y, mean, width = align({planet: judges.truths[planet] for planet in ids.tolist()}, ids, mu, sigma)
     records = list(one.folds.values())
     scores = [record["held out"]["score_2024"] for record in records]
     cost = [record["cpu_seconds"] for record in records]
@@ -66,12 +85,29 @@ def _row(one: Trained, truths: Mapping[int, NDArray[np.float64]]) -> Row:
         **summary(y, mean, width),
         "score_spread": float(np.std(scores, ddof=1)) if len(scores) > 1 else float("nan"),
         "entropy": float(_HALF_LOG + np.log(1e6 * width).mean()),  # nats, of σ in ppm
+        **_physics(mean, width, judges),
         "validation": one.validation,
         "steps": max(record["steps"] for record in records),
         "parameters": records[0]["parameters"],
         "train_seconds": float(np.mean([part["training"] for part in cost])),
         "predict_seconds": 1e3 * sum(part["prediction"] for part in cost) / len(ids),
     }
+
+
+def _physics(mean: NDArray[np.float64], sigma: NDArray[np.float64], judges: Judges) -> Row:
+    """How far spectra (P, C) break rules, on average over planets, and their power at high frequencies.
+
+    ``violation_norms`` of each rule [limits], and ``violation_norm`` of all: the root of their summed squares.
+    """
+    mu, width = (torch.from_numpy(np.asarray(one, np.float64)) for one in (mean, sigma))
+    x = in_units(mu)[:, 1:]
+    row: Row = {"fft_power": float(fft_power(x, FAST, torch.ones(x.shape[1])).mean())}  # in (100 ppm)^2
+    if judges.rules is None:
+        return {**row, "violation_norm": float("nan"), "violation_norms": {}}
+    found = violations(mu, width, judges.wavelength, judges.rules)
+    norms = found.excess.mean(0).tolist()
+    row["violation_norms"] = dict(zip(found.names, norms, strict=True))
+    return {**row, "violation_norm": float(found.excess.square().sum(1).sqrt().mean())}
 
 
 def write_leaderboard(out: Path, rows: Sequence[Row]) -> str:

@@ -19,8 +19,8 @@ from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import ArielPhysics, PopulatedPlanet
 from modeling_ariel.posterior import ScaleMixture, VisitPosterior
 from modeling_ariel.retrieval import ClassicalFit, concatenate
-from modeling_ariel.spectrum_model import relative_noise
 from modeling_ariel.status import OK, TRUSTED, best_status, counted, planet_note
+from modeling_ariel.visit_batch import relative_noise
 
 Array = NDArray[np.floating[Any]]
 
@@ -35,7 +35,8 @@ class Curves:
 
     ``time`` (V, T) [h]; ``light`` (V, T, C) float16, flux about its median [sigma]; ``inverse_error`` (V, T, C)
     float16, of relative flux, and ``noise`` (V, C) their typical error; ``valid`` (V, T, C); ``centroid`` (V, T, 4) and
-    ``star_features`` (V, F), scaled; ``residual`` and ``transit`` (V, T, C) float16 of the fit, where there is one.
+    ``star_features`` (V, F), scaled; ``residual`` and ``transit`` (V, T, C) float16 of the fit, where there is one;
+    ``star`` (V, 8) tables, NaN unknown.
     """
 
     time: NDArray[np.float32]
@@ -47,6 +48,7 @@ class Curves:
     star_features: NDArray[np.float32]
     residual: NDArray[np.float16] | None
     transit: NDArray[np.float16] | None
+    star: NDArray[np.float32] | None = None
 
     def relative(self, visit: int) -> tuple[Array, Array]:
         """Relative flux and its inverse error (T, C) float32."""
@@ -131,6 +133,7 @@ def _part(rows: Mapping[str, Any], extractor: ArielFeatureExtractor, fitted: boo
         "valid": valid,
         "centroid": np.asarray(features["centroid"], np.float32),
         "star_features": np.asarray(features["star_features"], np.float32),
+        "star": np.asarray(features["star"], np.float32),
         "truth": np.stack(truth),
     }
     if not fitted:

@@ -33,6 +33,7 @@ from ariel_scripts.training.run_setup import (
     training_record,
 )
 from ariel_scripts.training.separation import Separation
+from ariel_scripts.training.separation_figure import write_separation
 from hf_dataset.splits import is_validation
 from modeling_ariel.architectures import DEFAULT, model_type, pretraining_class
 from modeling_ariel.contrastive import ArielForContrastive
@@ -78,12 +79,13 @@ def pretrain(options: PretrainOptions) -> None:
         RunFolder(out).clear()
     with training_record(out, "pretrain", config, loop.seed) as run:
         examples, held_out = _data(options, dataset, model, extractor)
+        judged = JUDGES[options.task](held_out, loop.batch_size)
         origin = with_templates(_origin(dataset, options.split, base), options.templates).record(labels_used=False)
         with run.timed("training"):
             progress = train(
                 model,
                 examples,
-                JUDGES[options.task](held_out, loop.batch_size),
+                judged,
                 loop,
                 out,
                 {"config": config, "seed": loop.seed, **origin},
@@ -93,6 +95,9 @@ def pretrain(options: PretrainOptions) -> None:
         run.metrics.update(best=progress.best[0], steps=progress.step)
         if options.task == "contrastive":
             run.metrics["separation"] = _separation(progress)
+            if is_main_process():
+                best_model = open_model(kind, str(out / "model"), None).eval()
+                write_separation(out / "separation.png", judged.look(best_model, torch.device("cpu"))[1], loop.seed)
     if is_main_process():
         best = progress.best[0]
         logger.info("%s: validation loss %.4f at step %d", out / "model", best["value"], best["step"])

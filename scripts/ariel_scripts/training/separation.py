@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -53,6 +55,15 @@ def silhouette(vectors: Array, side: NDArray[np.int64]) -> float:
     return float(np.concatenate(values).mean())
 
 
+@dataclass
+class Patches:
+    """Patches of known side: unit vectors (K, E), ``side`` (K,) IN or OUT, and ``visit`` (K,) of each."""
+
+    vectors: Array
+    side: NDArray[np.int64]
+    visit: NDArray[np.int64]
+
+
 class Separation:
     """Judges a model on held-out light curves, always under the same views."""
 
@@ -61,12 +72,20 @@ class Separation:
 
     def __call__(self, model: ArielForContrastive, accelerator: Accelerator) -> dict[str, float]:
         """The mean loss, and how the vectors of whole light curves separate the sides; each process does all of it."""
+        loss, found = self.look(model, accelerator.device)
+        return {
+            "validation_loss": loss,
+            "auc": direction_auc(found.vectors, found.side, found.visit),
+            "silhouette": silhouette(found.vectors, found.side),
+        }
+
+    @torch.no_grad()
+    def look(self, model: ArielForContrastive, device: torch.device) -> tuple[float, Patches]:
+        """The mean loss, and where the model puts the patches of whole light curves."""
         count, loss = len(self.held_out["time"]), 0.0
         vectors, sides = [], []
         for start in range(0, count, self.batch):
-            part = {
-                name: value[start : start + self.batch].to(accelerator.device) for name, value in self.held_out.items()
-            }
+            part = {name: value[start : start + self.batch].to(device) for name, value in self.held_out.items()}
             found = model(**part)
             loss += float(found.loss) * len(part["time"]) / count
             vectors.append(model.embed(**{name: value for name, value in part.items() if name != "noise"}).cpu())
@@ -74,9 +93,4 @@ class Separation:
         side = torch.cat(sides).numpy()
         known = side != NEITHER
         visit = np.broadcast_to(np.arange(count)[:, None], side.shape)[known]
-        chosen = torch.cat(vectors).double().numpy()[known]
-        return {
-            "validation_loss": loss,
-            "auc": direction_auc(chosen, side[known], visit),
-            "silhouette": silhouette(chosen, side[known]),
-        }
+        return loss, Patches(torch.cat(vectors).double().numpy()[known], side[known], visit)
