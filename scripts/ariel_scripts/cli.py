@@ -33,6 +33,7 @@ from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.options.transients.build import BuildOptions as TransientsBuildOptions
 from ariel_scripts.options.transients.download import DownloadOptions as TransientsDownloadOptions
+from ariel_scripts.options.transients.features import FeaturesOptions as TransientsFeaturesOptions
 from ariel_scripts.options.transients.simulate import SimulateOptions as TransientsSimulateOptions
 from ariel_scripts.options.verify import VerifyOptions
 from ariel_scripts.versions import DISTRIBUTION, git_commit, lock_hash, versions
@@ -65,6 +66,7 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "submit": SubmitOptions,
     "transients build": TransientsBuildOptions,
     "transients download": TransientsDownloadOptions,
+    "transients features": TransientsFeaturesOptions,
     "transients simulate": TransientsSimulateOptions,
     "verify": VerifyOptions,
 }
