@@ -45,7 +45,7 @@ def blackbody_posterior(flux: Array, error: Array, redshift: float) -> Array:
     value = np.where(known, flux, 0.0)
     weight = np.where(known, 1 / (error**2 + (FLOOR * value) ** 2), 0.0)
     square = weight @ (shape**2).T
-    scale = np.maximum((weight * value) @ shape.T / square, 0.0)  # (epoch, temperature)
+    scale = np.maximum((weight * value) @ shape.T / np.maximum(square, 1e-300), 0.0)  # (epoch, temperature)
     chi2 = (weight * value**2).sum(-1, keepdims=True) - scale**2 * square
     likelihood = np.exp(-0.5 * (chi2 - chi2.min(-1, keepdims=True)))
     likelihood /= likelihood.sum(-1, keepdims=True)

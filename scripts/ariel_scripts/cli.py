@@ -31,9 +31,11 @@ from ariel_scripts.options.score_table import ScoreTableOptions
 from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.options.transients.boost import BoostOptions as TransientsBoostOptions
 from ariel_scripts.options.transients.build import BuildOptions as TransientsBuildOptions
 from ariel_scripts.options.transients.download import DownloadOptions as TransientsDownloadOptions
 from ariel_scripts.options.transients.features import FeaturesOptions as TransientsFeaturesOptions
+from ariel_scripts.options.transients.predict import PredictOptions as TransientsPredictOptions
 from ariel_scripts.options.transients.simulate import SimulateOptions as TransientsSimulateOptions
 from ariel_scripts.options.verify import VerifyOptions
 from ariel_scripts.versions import DISTRIBUTION, git_commit, lock_hash, versions
@@ -64,9 +66,11 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "selftest": SelftestOptions,
     "simulate": SimulateOptions,
     "submit": SubmitOptions,
+    "transients boost": TransientsBoostOptions,
     "transients build": TransientsBuildOptions,
     "transients download": TransientsDownloadOptions,
     "transients features": TransientsFeaturesOptions,
+    "transients predict": TransientsPredictOptions,
     "transients simulate": TransientsSimulateOptions,
     "verify": VerifyOptions,
 }

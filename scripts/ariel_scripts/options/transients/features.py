@@ -15,13 +15,13 @@ class FeaturesOptions:
 
     OUT/features.parquet has a row an object and draw of its redshift. The same command continues after a stop.
 
-    Example: ariel transients features transients features --draws 4
+    Example: ariel transients features transients features --draws 3
     """
 
     dataset: Annotated[str, typer.Argument(help="Dataset of transients: folder or Hub id.")]
     out: Annotated[Path, typer.Argument(help="Folder for the table.")]
     draws: Annotated[
         int, typer.Option(min=0, help="More rows for each object, whose redshifts have the error of photometric ones.")
-    ] = 4
+    ] = 3
     seed: Annotated[int, typer.Option(min=0, help="Of the redshifts' errors.")] = 0
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core.")] = 0
