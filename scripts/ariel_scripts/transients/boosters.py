@@ -156,7 +156,7 @@ def _lightgbm(values: Values, target: NDArray[np.int64], weight: Array, own: Boo
     settings = {
         "objective": _focal(target) if own.imbalance == "focal" else "binary",
         "learning_rate": own.rate,
-        "num_leaves": 2**own.depth - 1,
+        "num_leaves": max(2**own.depth - 1, 2),
         "max_depth": own.depth,
         "min_data_in_leaf": 20,
         "lambda_l2": own.ridge,

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ariel_scripts.transients.search import SMOOTH, Array, Ints, Objects, SearchSettings, calibrate, train_search
+from ariel_scripts.transients.search import (
+    SMOOTH,
+    Array,
+    Ints,
+    Objects,
+    SearchSettings,
+    calibrate,
+    logistic,
+    train_search,
+)
 from hf_dataset.transients.folds import stratified_folds
 from modeling_ariel.transients.detection_scores import (
     Interval,
@@ -94,11 +103,7 @@ def stacked(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
     """A logistic regression on the members' standardised log odds, with a ridge of 1."""
     mean, spread = inner.mean(1, keepdims=True), inner.std(1, keepdims=True) + 1e-9
     first, second = (np.vstack([np.ones(one.shape[1]), (one - mean) / spread]).T for one in (inner, odds))
-    at, ridge = np.zeros(first.shape[1]), np.r_[1e-4, np.ones(len(inner))]
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(first @ at, -40, 40)))
-        curvature = (first * (p * (1 - p))[:, None]).T @ first + np.diag(ridge)
-        at = at + np.clip(np.linalg.solve(curvature, first.T @ (target - p) - ridge * at), -2, 2)
+    at = logistic(first, target, np.r_[1e-4, np.ones(len(inner))])
     return first @ at, second @ at
 
 

@@ -116,18 +116,30 @@ class Calibration:
 
 
 def calibrate(odds: Array, target: Ints) -> Calibration:
-    """Logistic regression of the target on the trees' log odds, with a weak prior on the slope (1 ± 1)."""
+    """Logistic regression of the target on the trees' log odds."""
     design = np.stack([np.ones_like(odds), odds], axis=1)
-    at = np.array([0.0, 1.0])
-    prior = np.diag([1e-4, 1.0])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(design @ at, -40, 40)))
-        slope = design.T @ (target - p) - prior @ (at - [0.0, 1.0])
-        step = np.linalg.solve((design * (p * (1 - p))[:, None]).T @ design + prior, slope)
-        at = at + np.clip(step, -2, 2)
+    offset, slope = logistic(design, target, np.array([1e-4, 1e-2]))
+    return Calibration(float(offset), float(slope))
+
+
+def logistic(design: Array, target: Ints, ridge: Array) -> Array:
+    """(column,) coefficients of a logistic regression on (object, column), with a ridge (column,); Newton's method."""
+
+    def loss(at: Array) -> float:
+        odds = design @ at
+        return float(np.logaddexp(0, odds).sum() - target @ odds + 0.5 * ridge @ at**2)
+
+    at = np.zeros(design.shape[1])
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(design @ at, -700, 700)))
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(ridge)
+        step = np.linalg.solve(curvature, design.T @ (target - p) - ridge * at)
+        while loss(at + step) > loss(at) and np.abs(step).max() > 1e-9:
+            step = step / 2
+        at = at + step
         if np.abs(step).max() < 1e-8:
             break
-    return Calibration(float(at[0]), float(at[1]))
+    return at
 
 
 @dataclass(frozen=True, eq=False)
