@@ -11,7 +11,7 @@ LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.loc
 # Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures transients clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -93,6 +93,9 @@ models: $(VENV)/.installed ## train and score every stage of the model on given 
 
 architectures: $(VENV)/.installed ## every architecture of the field trained and ranked on the same folds (hours; resumes)
 	OMP_NUM_THREADS=2 $(BIN)/python bench/architectures.py $(TRUTHS)
+
+transients: $(VENV)/.installed ## searches for TDEs on the MALLORN challenge, nested folds, ablations (an hour; resumes)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/transients.py
 
 clean: ## remove what the commands above made, the virtual environment too
 	rm -rf $(VENV) .venv-latest quickstart bench/out *.egg-info build

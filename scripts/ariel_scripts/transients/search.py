@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 
 FILE = "search.json"
 SMOOTH = 0.3  # of the threshold, in log odds
+RANKING = 100  # trees
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,6 +251,8 @@ def choose(objects: Objects, settings: SearchSettings, seed: int) -> Inner:
 
 
 def ranking(objects: Objects, booster: BoosterSettings, seed: int) -> list[int]:
-    """Places of the features by the gain of their splits, the greatest first."""
-    gain = train_booster(*objects.rows, booster, seed).importance(len(objects.features))
+    """Places of the features by the gain of the splits of 100 trees at most, the greatest first."""
+    gain = train_booster(*objects.rows, replace(booster, trees=min(booster.trees, RANKING)), seed).importance(
+        len(objects.features)
+    )
     return [int(place) for place in np.argsort(-gain, kind="stable")]
