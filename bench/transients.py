@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +65,7 @@ def main(
             call("transients", "build", raw, data)
         call("transients", "features", data, table)
         bench = Bench(data, objects_of(read_features(table)), out / "folds", 1 if quick else repeats, quick)
-        found = {name: row() for name, row in bench.rows().items() if not rows or name in rows}
+        found = {name: bench.score(row()) for name, row in bench.rows().items() if not rows or name in rows}
         run.metrics.update(found)
         write_json(out / "transients.json", found)
         (out / "transients.md").write_text(as_markdown(found), encoding="utf-8")
@@ -77,26 +78,24 @@ class Bench:
     def __init__(self, data: Path, objects: Objects, folder: Path, repeats: int, quick: bool) -> None:
         self.data, self.objects, self.folder, self.repeats, self.quick = data, objects, folder, repeats, quick
 
-    def rows(self) -> dict[str, Callable[[], dict[str, Any]]]:
-        """Name → what trains and scores it."""
-        found: dict[str, Callable[[], dict[str, Any]]] = {
-            library: lambda library=library: self.score(self.of(library)) for library in LIBRARIES
-        }
-        for how in COMBINATIONS:
-            found[f"{how} of the three"] = lambda how=how: self.score(self.ensemble(how))
-        for imbalance in IMBALANCES[1:]:
-            found[f"lightgbm, {imbalance}"] = lambda own=imbalance: self.score(self.of("lightgbm", imbalance=own))
-        found["lightgbm, all features"] = lambda: self.score(self.of("lightgbm", counts=(0,)))
-        found["lightgbm, no errors of redshift in training"] = lambda: self.score(self.of("lightgbm", draws=(0, -1)))
-        found["lightgbm, siblings in one fold"] = lambda: self.score(self.of("lightgbm", grouped=True))
-        for family in FAMILIES:
-            found[f"lightgbm, without {family}"] = lambda own=family: self.score(self.of("lightgbm", without=own))
+    def rows(self) -> dict[str, Callable[[], list[OuterFold]]]:
+        """Name → what trains it."""
+        found: dict[str, Callable[[], list[OuterFold]]] = {name: partial(self.of, name) for name in LIBRARIES}
+        found |= {f"{how} of the three": partial(self.ensemble, how) for how in COMBINATIONS}
+        boosted = partial(self.of, "lightgbm")
+        found |= {f"lightgbm, {one}": partial(boosted, imbalance=one) for one in IMBALANCES[1:]}
+        found["lightgbm, all features"] = partial(boosted, counts=(0,))
+        found["lightgbm, no errors of redshift in training"] = partial(boosted, draws=(0, -1))
+        found["lightgbm, siblings in one fold"] = partial(boosted, grouped=True)
+        found |= {f"lightgbm, without {family}": partial(boosted, without=family) for family in FAMILIES}
         return found
 
     def score(self, folds: list[OuterFold]) -> dict[str, Any]:
+        """Honest and optimistic scores of outer folds."""
         return scores(judge(folds, self.objects.target))
 
     def ensemble(self, how: str) -> list[OuterFold]:
+        """Outer folds of the three libraries together."""
         return combined([self.of(library) for library in LIBRARIES], self.objects.target, how)
 
     def of(
@@ -109,7 +108,7 @@ class Bench:
         without: str = "",
     ) -> list[OuterFold]:
         """Outer folds of a search, from the folder or trained; `draws`: of redshift, the last is judged."""
-        objects, alone = self.objects, library in LIBRARIES and not without
+        objects, repeats = self.objects, 1 if without else self.repeats
         if draws:
             objects = replace(objects, values=objects.values[:, list(draws)])
         if grouped:
@@ -118,7 +117,6 @@ class Bench:
             objects = objects.only([k for k, name in enumerate(objects.features) if family_of(name) != without])
         booster = BoosterSettings(library, imbalance=imbalance, trees=20 if self.quick else 300)
         settings = SearchSettings((booster,), counts=counts)
-        repeats = self.repeats if alone else 1
         name = f"{library}-{imbalance}-{counts}-{draws}-{grouped}-{without}-{repeats}"
         path = self.folder / f"{name.replace(' ', '')}.npz"
         if not path.is_file():
@@ -130,9 +128,8 @@ class Bench:
         """(object,) groups: disruptions of one shape together, as many groups as events can be expected."""
         rows = [row for path in find_shards(self.data, DATA_DIR)["train"] for row in pq.read_table(path).to_pylist()]
         seen = {row["object_id"]: observe(row) for row in rows if row["target"] == 1}
-        curves = [
-            rest_curve(one, own.redshift) for one, own in zip(smooth_all([*seen.values()]), seen.values(), strict=True)
-        ]
+        smooth = smooth_all([*seen.values()])
+        curves = [rest_curve(one, own.redshift) for one, own in zip(smooth, seen.values(), strict=True)]
         which = groups(distances(curves), round(EVENTS * (1 - (1 - 1 / EVENTS) ** len(seen))))
         names = dict(zip(seen, which.tolist(), strict=True))
         return np.array([f"event {names[name]}" if name in names else name for name in self.objects.name.tolist()])

@@ -215,7 +215,7 @@ def ariel(*words: object) -> Result:
 def test_predictions_of_a_dataset_are_a_submission(tmp_path: Path) -> None:
     raw, data, out = tmp_path / "raw", tmp_path / "data", tmp_path / "out"
     for words in (
-        ("simulate", raw, "--objects", 240, "--test-objects", 20),
+        ("simulate", raw, "--objects", 120, "--test-objects", 10),
         ("build", raw, data),
         ("predict", data, out, "--workers", 1),
     ):

@@ -252,7 +252,6 @@ def choose(objects: Objects, settings: SearchSettings, seed: int) -> Inner:
 
 def ranking(objects: Objects, booster: BoosterSettings, seed: int) -> list[int]:
     """Places of the features by the gain of the splits of 100 trees at most, the greatest first."""
-    gain = train_booster(*objects.rows, replace(booster, trees=min(booster.trees, RANKING)), seed).importance(
-        len(objects.features)
-    )
+    short = replace(booster, trees=min(booster.trees, RANKING))
+    gain = train_booster(*objects.rows, short, seed).importance(len(objects.features))
     return [int(place) for place in np.argsort(-gain, kind="stable")]
