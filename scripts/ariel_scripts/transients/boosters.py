@@ -36,7 +36,7 @@ class BoosterSettings:
     ridge: float = 5.0
     rows: float = 0.7
     columns: float = 0.3
-    imbalance: str = "none"
+    imbalance: str = "weights"
     odds: float = 5.0
 
     def __post_init__(self) -> None:
