@@ -11,7 +11,7 @@ LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.loc
 # Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures small-models clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures small-models transients clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -96,6 +96,9 @@ architectures: $(VENV)/.installed ## every architecture of the field trained and
 
 small-models: $(VENV)/.installed ## a checkpoint under 3 MB of every architecture, from simulation alone (half an hour; resumes)
 	OMP_NUM_THREADS=2 $(BIN)/python bench/small_models.py
+
+transients: $(VENV)/.installed ## searches for TDEs on the MALLORN challenge, nested folds, ablations (an hour; resumes)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/transients.py
 
 clean: ## remove what the commands above made, the virtual environment too
 	rm -rf $(VENV) .venv-latest quickstart bench/out *.egg-info build

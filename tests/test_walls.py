@@ -43,6 +43,7 @@ ROOMS = {
             "selftest": ["options", "training"],
             "report": ["options", "opening", "prediction"],
             "submission": [],
+            "transients": ["opening"],
             "commands": [
                 "options",
                 "opening",
@@ -54,7 +55,7 @@ ROOMS = {
                 "selftest",
                 "submission",
             ],
-            "commands.transients": ["options", "options.transients", "training.transients"],
+            "commands.transients": ["options", "options.transients", "training.transients", "transients"],
         }.items()
     },
 }

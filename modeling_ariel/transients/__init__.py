@@ -1,4 +1,4 @@
-"""Models that tell transients apart by their light curves, a folder of its own: it imports nothing above it.
+"""Models, features and scores that tell transients apart by their light curves; it imports nothing above it.
 
 Public names are loaded on first use. Asking for a model also tells transformers' auto classes of it.
 """

@@ -32,9 +32,12 @@ from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.options.templates import TemplatesOptions
+from ariel_scripts.options.transients.boost import BoostOptions as TransientsBoostOptions
 from ariel_scripts.options.transients.build import BuildOptions as TransientsBuildOptions
 from ariel_scripts.options.transients.download import DownloadOptions as TransientsDownloadOptions
+from ariel_scripts.options.transients.features import FeaturesOptions as TransientsFeaturesOptions
 from ariel_scripts.options.transients.finetune import FinetuneOptions as TransientsFinetuneOptions
+from ariel_scripts.options.transients.predict import PredictOptions as TransientsPredictOptions
 from ariel_scripts.options.transients.pretrain import PretrainOptions as TransientsPretrainOptions
 from ariel_scripts.options.transients.simulate import SimulateOptions as TransientsSimulateOptions
 from ariel_scripts.options.verify import VerifyOptions
@@ -67,9 +70,12 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "simulate": SimulateOptions,
     "submit": SubmitOptions,
     "templates": TemplatesOptions,
+    "transients boost": TransientsBoostOptions,
     "transients build": TransientsBuildOptions,
     "transients download": TransientsDownloadOptions,
+    "transients features": TransientsFeaturesOptions,
     "transients finetune": TransientsFinetuneOptions,
+    "transients predict": TransientsPredictOptions,
     "transients pretrain": TransientsPretrainOptions,
     "transients simulate": TransientsSimulateOptions,
     "verify": VerifyOptions,

@@ -20,6 +20,7 @@ from ariel_scripts.training.transients.augmentation import (
 from ariel_scripts.training.transients.process import LightCurveProcess
 from hf_dataset.transients.simulation.physics import blackbody_flux
 from modeling_ariel.transients.curves import Curve
+from modeling_ariel.transients.detection_scores import average_precision, best_threshold, detection
 from modeling_ariel.transients.surveys import SURVEYS
 
 
@@ -120,12 +121,12 @@ def test_scores_are_scikit_learns() -> None:
     rng = np.random.default_rng(3)
     truth = rng.random(500) < 0.1
     probability = np.round(1 / (1 + np.exp(-(2.0 * truth + rng.normal(0, 1.5, 500)))), 2)  # with ties
-    assert scores.average_precision(truth, probability) == pytest.approx(average_precision_score(truth, probability))
-    threshold = scores.best_threshold(truth, probability)
-    assert scores.f1_score(truth, probability >= threshold) == pytest.approx(f1_score(truth, probability >= threshold))
+    assert average_precision(truth, probability) == pytest.approx(average_precision_score(truth, probability))
+    threshold = best_threshold(truth, probability)
+    assert detection(truth, probability >= threshold).f1 == pytest.approx(f1_score(truth, probability >= threshold))
     precision, recall, _ = precision_recall_curve(truth, probability)
     best = (2 * precision * recall / np.maximum(precision + recall, 1e-9)).max()
-    assert scores.f1_score(truth, probability >= threshold) == pytest.approx(best)
+    assert detection(truth, probability >= threshold).f1 == pytest.approx(best)
     fold = np.arange(500) % 5
     found = scores.out_of_fold_scores(truth, probability, fold)
     assert found["f1"] <= found["f1_optimistic"] == pytest.approx(best)

@@ -23,7 +23,12 @@ from modeling_ariel.transients import TransientFeatureExtractor, TransientPipeli
 from modeling_ariel.transients.architectures import ARCHITECTURES, pretraining_class
 
 FOLDER = Path(str(package.__file__)).parent
-SOURCES = {path.name for path in FOLDER.glob("*.py")} - {"__init__.py"}
+WITHOUT_NETWORK = {
+    f"{name}.py"
+    for name in ("__init__", "band_features", "detection_scores", "feature_families", "gaussian_process",
+                 "light_features", "observed", "shape_features", "siblings", "smooth", "variability_features")
+}  # fmt: skip
+SOURCES = {path.name for path in FOLDER.glob("*.py")} - WITHOUT_NETWORK
 NOT_INSTALLED = (
     "modeling_ariel",
     "hf_dataset",

@@ -30,10 +30,11 @@ from ariel_scripts.training.transients.folds import Places, TransientFold, make_
 from ariel_scripts.training.transients.models import architecture, open_extractor, open_network, save_network
 from ariel_scripts.training.transients.objects import Objects, labels_of, read_features, read_objects
 from ariel_scripts.training.transients.process import LightCurveProcess
-from ariel_scripts.training.transients.scores import average_precision, best_threshold, f1_score, out_of_fold_scores
+from ariel_scripts.training.transients.scores import out_of_fold_scores
 from modeling_ariel.transients.architectures import classifier_class
 from modeling_ariel.transients.classifier import TransientClassifier
 from modeling_ariel.transients.curves import Array
+from modeling_ariel.transients.detection_scores import average_precision, best_threshold, detection
 from modeling_ariel.transients.feature_extraction_transient import TransientFeatureExtractor, feature_statistics
 from modeling_ariel.transients.pipeline_transient import Classified, TransientPipeline
 
@@ -240,7 +241,7 @@ class ClassJudge:
         chosen = probability >= best_threshold(truth, probability)
         return {
             "average_precision": average_precision(truth, probability),
-            "f1_optimistic": f1_score(truth, chosen),
+            "f1_optimistic": detection(truth, chosen).f1,
             "log_loss": float(loss),
         }
 

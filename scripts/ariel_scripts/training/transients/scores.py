@@ -1,42 +1,16 @@
-"""How well objects are found: average precision, and F1 at thresholds that were chosen elsewhere."""
+"""Scores of probabilities out of fold: average precision, and F1 at thresholds that were chosen elsewhere."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating[Any]]
+from modeling_ariel.transients.detection_scores import average_precision, best_threshold, detection
+
+Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-
-def average_precision(truth: Mask, probability: Array) -> float:
-    """Area under precision over recall as a step function; objects of one probability are one step. NaN without a
-    positive object."""
-    order = np.argsort(-probability, kind="stable")
-    found, last = np.cumsum(truth[order]), np.flatnonzero(np.append(np.diff(probability[order]) != 0, True))
-    if not found[-1]:
-        return float("nan")
-    recall, precision = found[last] / found[-1], found[last] / (last + 1)
-    return float((np.diff(recall, prepend=0.0) * precision).sum())
-
-
-def f1_score(truth: Mask, chosen: Mask) -> float:
-    """2 TP / (2 TP + FP + FN); 0 where nothing is found."""
-    both = int((truth & chosen).sum())
-    return 2.0 * both / max(int(truth.sum() + chosen.sum()), 1)
-
-
-def best_threshold(truth: Mask, probability: Array) -> float:
-    """The threshold (objects at or above are chosen) of the highest F1, half way to the next object below."""
-    order = np.argsort(-probability, kind="stable")
-    ordered, found = probability[order], np.cumsum(truth[order])
-    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))
-    f1 = 2.0 * found[last] / (last + 1 + found[-1])
-    place = int(np.argmax(f1))
-    below = ordered[last[place + 1]] if place + 1 < len(last) else 0.0
-    return float((ordered[last[place]] + below) / 2)
 
 
 def out_of_fold_scores(truth: Mask, probability: Array, fold: NDArray[np.int64]) -> dict[str, float]:
@@ -51,7 +25,7 @@ def out_of_fold_scores(truth: Mask, probability: Array, fold: NDArray[np.int64])
         "objects": len(truth),
         "positives": int(truth.sum()),
         "average_precision": average_precision(truth, probability),
-        "f1_optimistic": f1_score(truth, probability >= threshold),
+        "f1_optimistic": detection(truth, probability >= threshold).f1,
         "threshold": threshold,
     }
     folds = np.unique(fold)
@@ -61,10 +35,4 @@ def out_of_fold_scores(truth: Mask, probability: Array, fold: NDArray[np.int64])
     for one in folds:
         held = fold == one
         chosen[held] = probability[held] >= best_threshold(truth[~held], probability[~held])
-    both = int((truth & chosen).sum())
-    nested = {
-        "f1": f1_score(truth, chosen),
-        "precision": both / max(int(chosen.sum()), 1),
-        "recall": both / max(int(truth.sum()), 1),
-    }
-    return scores | nested
+    return scores | asdict(detection(truth, chosen))

@@ -1,0 +1,92 @@
+"""An object as features see it: its light curve behind no dust, its redshift, distances.
+
+Bands are places in `BANDS`. Wavelengths and extinction repeat `hf_dataset.transients.bands`, which may not be imported
+here; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+BANDS = "ugrizy"
+WAVELENGTHS = np.array([3671.0, 4827.0, 6223.0, 7546.0, 8691.0, 9710.0])  # effective [Å]
+EXTINCTION = np.array([4.7191, 3.6496, 2.5516, 1.8902, 1.4899, 1.2295])  # A(band)/E(B−V), Fitzpatrick (1999), R_V 3.1
+H0, OMEGA_M = 70.0, 0.3  # km/s/Mpc; flat ΛCDM
+C = 299_792.458  # km/s
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """An object's measurements in ascending time, without the Milky Way's dust.
+
+    time: (measurement,) [d, MJD]; band: (measurement,) places in `BANDS`; flux, error: (measurement,) [µJy];
+    redshift: NaN where not known.
+    """
+
+    name: str
+    time: Array
+    band: NDArray[np.int64]
+    flux: Array
+    error: Array
+    redshift: float
+
+    def at(self, redshift: float) -> Observed:
+        """The same measurements at another redshift."""
+        return replace(self, redshift=redshift)
+
+    def of_band(self, band: int) -> tuple[Array, Array, Array]:
+        """(time, flux, error) of a band."""
+        own = self.band == band
+        return self.time[own], self.flux[own], self.error[own]
+
+
+def observe(row: Mapping[str, Any]) -> Observed:
+    """A row of the dataset as an object; an E(B−V) that is not known counts as none."""
+    curve = row["lightcurve"]
+    places = {name: place for place, name in enumerate(BANDS)}
+    band = np.array([places[name] for name in curve["band"]], np.int64)
+    clear = 10 ** (0.4 * (row["ebv"] or 0.0) * EXTINCTION[band])
+    redshift = float("nan") if row["redshift"] is None else float(row["redshift"])
+    flux, error = (np.asarray(curve[name], np.float64) * clear for name in ("flux", "flux_err"))
+    return Observed(str(row["object_id"]), np.asarray(curve["time"], np.float64), band, flux, error, redshift)
+
+
+def coadded(observed: Observed, most: int) -> Observed:
+    """At most `most` measurements where that can be: those of a band within 0.5, 1, 2 … 32 days become their mean.
+
+    Weights are 1/σ². Fields that a survey visits every night have a thousand measurements, of which a Gaussian process
+    needs not all.
+    """
+    merged, width = observed, 0.5
+    while merged.time.size > most and width <= 32:
+        _, which = np.unique(np.stack([np.floor(observed.time / width), observed.band]), axis=1, return_inverse=True)
+        weight = observed.error**-2
+        total = np.bincount(which, weight)
+        time, flux = (np.bincount(which, weight * one) / total for one in (observed.time, observed.flux))
+        band = np.bincount(which, observed.band) / np.bincount(which)
+        order = np.argsort(time, kind="stable")
+        merged = replace(
+            observed,
+            time=time[order],
+            band=np.rint(band).astype(np.int64)[order],
+            flux=flux[order],
+            error=np.asarray(total[order] ** -0.5, np.float64),
+        )
+        width *= 2
+    return merged
+
+
+def distance_modulus(redshift: float) -> float:
+    """m − M without K-correction; NaN where the redshift is not above 0."""
+    if not redshift > 0:
+        return float("nan")
+    grid = np.linspace(0, redshift, 257)
+    distance = np.trapezoid(1 / np.sqrt(OMEGA_M * (1 + grid) ** 3 + 1 - OMEGA_M), grid) * C / H0  # Mpc
+    return float(5 * np.log10((1 + redshift) * distance) + 25)

@@ -1,0 +1,1 @@
+"""Libraries of `ariel transients`: tables of features, boosting in nested folds, what is predicted."""
