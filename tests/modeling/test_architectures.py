@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from architecture_scenes import OTHERS, SMALL, small_model
+from architecture_scenes import FIRST_OF_OTHERS, OTHERS, SMALL, small_model
 from small_models import MOST_BYTES, SETTINGS
 from spectrum_scenes import CHANNELS, PLANETS, extractor, features, prepared, rows
 from torch import Tensor
@@ -45,7 +45,7 @@ def test_at_initialisation_it_returns_the_classical_posterior(name: str) -> None
     torch.testing.assert_close(out.sigma.double(), batch["classical_sigma"].double(), rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", FIRST_OF_OTHERS)
 @pytest.mark.parametrize("physics", ["residual", "none"])
 def test_it_learns_one_batch_by_heart(name: str, physics: str) -> None:
     model = small_model(name, physics=physics, hidden_dropout_prob=0.0).train()
@@ -114,7 +114,7 @@ def test_a_saved_one_is_the_same_by_its_class_the_auto_class_and_the_pipeline(na
     assert not (tmp_path / "pipeline_ariel.py").exists()
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", FIRST_OF_OTHERS)
 def test_it_can_be_exported(name: str) -> None:
     model = small_model(name, stirred=0.02, physics="none")
     names = ("light_curve", "valid", "time", "centroid", "star_features")

@@ -50,7 +50,9 @@ def small_graph() -> WavelengthGraph:
 # --- the model -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+@pytest.mark.parametrize(
+    "changes", [VARIANTS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in VARIANTS[1:])], ids=str
+)
 def test_each_variant_starts_at_the_posterior_trains_every_weight_and_can_be_exported(changes: dict[str, Any]) -> None:
     batch = prepared()
     start = predict(small_model("spectramind", **changes), batch)
@@ -330,7 +332,9 @@ def test_a_state_space_knows_the_past_and_read_both_ways_also_the_future(kind: s
     assert bool((moved[:20] > 1e-6).any()) == before
 
 
-@pytest.mark.parametrize("kind", ["mamba", pytest.param("both ways", marks=pytest.mark.slow), "transformer"])
+@pytest.mark.parametrize(
+    "kind", ["mamba", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("both ways", "transformer"))]
+)
 def test_fgs1_encoder_finds_the_depth_of_a_dip_of_unknown_time(kind: str) -> None:
     encoder, pool = step_encoder(kind)
     last = nn.Linear(16, 1)

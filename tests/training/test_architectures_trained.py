@@ -20,8 +20,11 @@ from modeling_ariel.predictions import read_predictions
 
 @pytest.mark.parametrize(
     ("name", "physics"),
-    [(name, "none") for name in OTHERS]
-    + [pytest.param(name, "residual", marks=() if name == FIRST else pytest.mark.slow) for name in OTHERS],
+    [
+        pytest.param(name, physics, marks=() if name == FIRST else pytest.mark.slow)
+        for name in OTHERS
+        for physics in ("none", "residual")
+    ],
 )
 def test_it_is_trained_in_folds_and_predicts_who_is_held_out(tmp_path: Path, name: str, physics: str) -> None:
     table = planets(30, two_visits=2)
