@@ -10,12 +10,12 @@ from torch import Tensor
 
 _MIDS, _LENGTHS = (-0.8, 0.8, 41), (0.12, 1.2, 9)  # of the window, which is -1 ... 1: from, to, steps
 _INGRESS = (0.05, 0.15, 0.3, 0.6)  # of half the duration
-_RIDGE = 1e-6  # of a bin: where nothing is valid the answer is 0, with a very wide error
+_RIDGE = 1e-6  # of a bin: where nothing is valid there is an answer, 0
 
 
 @torch.no_grad()
 def depths(light: Tensor, valid: Tensor, time: Tensor, error: Tensor, unit: float) -> tuple[Tensor, Tensor]:
-    """Depth and 1 sigma (B, C) of the star's light out of transit, in ``unit``.
+    """Depth and 1 sigma (B, C) of the star's light out of transit, in ``unit``; of channels without data 0 and inf.
 
     Args:
         light: (B, T, C) flux about its level, relative, in ``unit``; 0 where not ``valid`` (B, T, C).
@@ -30,10 +30,12 @@ def depths(light: Tensor, valid: Tensor, time: Tensor, error: Tensor, unit: floa
     curvature = (used.mT @ products).unflatten(-1, (4, 4))  # (B, C, 4, 4)
     inverse = torch.linalg.inv(curvature + _RIDGE * torch.eye(4, dtype=at.dtype, device=at.device))
     fitted = (inverse @ (light.double().mT @ columns)[..., None])[..., 0]
-    middle = (shape * at).sum(-1) / shape.sum(-1).clamp_min(1e-12)
+    inside = shape * valid.any(-1)
+    middle = (inside * at).sum(-1) / inside.sum(-1).clamp_min(1e-12)
     powers = torch.stack([torch.ones_like(middle), middle, middle.square()], -1)
     level = (1.0 + unit * (fitted[..., :3] @ powers[..., None])[..., 0]).clamp_min(0.1)
-    return fitted[..., 3] / level, error.double() * inverse[..., 3, 3].sqrt() / level
+    sigma = error.double() * inverse[..., 3, 3].sqrt() / level
+    return fitted[..., 3] / level, sigma.masked_fill(~valid.any(1), torch.inf)
 
 
 @torch.no_grad()
@@ -55,7 +57,7 @@ def dip_shape(at: Tensor, place: Tensor) -> Tensor:
 
 
 def _window_time(time: Tensor, valid: Tensor) -> Tensor:
-    """Time (B, T) as -1 ... 1 over the bins with data, beyond it elsewhere."""
+    """Time (B, T) as -1 ... 1 over the bins with data, 0 elsewhere."""
     seen = valid.any(-1)
     low = torch.where(seen, time, torch.full_like(time, torch.inf)).amin(-1, keepdim=True)
     high = torch.where(seen, time, torch.full_like(time, -torch.inf)).amax(-1, keepdim=True)

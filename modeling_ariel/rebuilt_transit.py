@@ -38,7 +38,9 @@ def rebuilt_transit(visits: VisitBatch, clean: Tensor, bins: int, channels: int)
     used = visits.valid.any(-1, keepdim=True).to(at)
     at, weight = (one[..., 0] for one in bin_times(at[..., None], used, bins))
     lost = _lost(course.double(), at, weight, dip_shape(at, place))
-    folded = _folded(lost, at, place).to(clean)
+    known = _nearest_used(weight > 0)
+    lost = lost.gather(1, known[..., None].expand_as(lost))
+    folded = _folded(lost, at.gather(1, known), place).to(clean)
     return visits.by_row(folded.flatten(1)).unflatten(-1, (PHASES, -1))
 
 
@@ -52,6 +54,12 @@ def _lost(course: Tensor, at: Tensor, weight: Tensor, shape: Tensor) -> Tensor:
     return smooth @ fitted[:, :3] - course
 
 
+def _nearest_used(used: Tensor) -> Tensor:
+    """The place (B, N) of the last bin ``used`` (B, N) up to each, or of the first where none is before."""
+    first = used.int().argmax(1, keepdim=True)
+    return torch.where(used, torch.arange(used.shape[1], device=used.device), first).cummax(1).values
+
+
 def _folded(lost: Tensor, at: Tensor, place: Tensor) -> Tensor:
     """``lost`` (B, N, C) by straight lines at PHASES even times (B, PHASES, C) about the middle of the dip.
 
@@ -61,7 +69,8 @@ def _folded(lost: Tensor, at: Tensor, place: Tensor) -> Tensor:
     reach = torch.minimum(_REACH * length, 1.0 - middle.abs())
     times = middle + reach * torch.linspace(-1.0, 1.0, PHASES, dtype=at.dtype, device=at.device)
     after = torch.searchsorted(at.contiguous(), times).clamp(1, at.shape[1] - 1)
-    left, right = (at.gather(1, index) for index in (after - 1, after))
+    first = (after - 1).clamp_min(0)  # of a visit that is one bin
+    left, right = at.gather(1, first), at.gather(1, after)
     share = ((times - left) / (right - left).clamp_min(1e-12)).clamp(0.0, 1.0)[..., None]
-    before, later = (lost.gather(1, index[..., None].expand(-1, -1, lost.shape[-1])) for index in (after - 1, after))
+    before, later = (lost.gather(1, index[..., None].expand(-1, -1, lost.shape[-1])) for index in (first, after))
     return before + share * (later - before)

@@ -7,6 +7,7 @@ hidden must be rebuilt.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -28,6 +29,7 @@ from .spectrum_network import MolecularAttention, SpectrumNetwork, band_members,
 from .visit_batch import VisitBatch, checked_visits
 
 _DEPTH, _BRIGHTEST = 1e-3, 50.0  # the unit of responses to jitter; the most of it that a sigma is divided by
+_LOSSES = ("scatter", "unexplained", "rebuilding")  # of the first two stages
 _QUIET = 0.2  # of a visit, at either end, where light curves that no fit was taken from are judged
 
 
@@ -297,29 +299,42 @@ class Spectre(SpectrePreTrainedModel, ArielSpectrumModel):
         """The first two stages once for each visit, the third for each row."""
         config = self.config
         learning = self.training and torch.is_grad_enabled()  # samples with dropout hide nothing
-        curves = self.encoder(visits, blind=config.blind_share if learning and config.denoise else 0.0)
-        read, weights = self.reader(curves.light, curves.weight, curves.denoised)
-        rows = visits.by_row(read.flatten(1)).unflatten(-1, (-1, config.n_channels))
-        wavelength = torch.tensor(config.wavelength, device=rows.device, dtype=rows.dtype)
+        maps = visits.read(partial(self._curves, learning=learning))
+        rows = visits.by_row(maps.pop("read").flatten(1)).unflatten(-1, (-1, config.n_channels))
+        wavelength = torch.tensor(config.wavelength, device=rows.device)
         hidden = None
         if learning and config.spectral_dropout:
             hidden = spectral_mask(band_members(wavelength), len(rows), config.spectral_dropout)
-        by_channel, level, features, attention = self.spectrum(
-            rows, channels, context, band_templates(wavelength), hidden
+        templates = band_templates(wavelength).to(rows)
+        by_channel, level, features, maps["molecule_attention"] = self.spectrum(
+            rows, channels, context, templates, hidden
         )
-        maps = {"time_weights": weights, "molecule_attention": attention}
-        if curves.jitter is not None and curves.correlation is not None:
-            maps |= {"jitter": curves.jitter.removed, "psf_correlation": curves.correlation}
-        if curves.denoised is not None:
-            maps |= {"denoised": curves.denoised.clean, "template_attention": curves.denoised.attention}
-        parts = {}
+        parts = {name: maps.pop(name).mean() for name in _LOSSES if name in maps}
         if learning:
-            parts = self.encoder.losses(visits, curves)
             parts["roughness"] = by_channel[:, 1:, 0].float().diff(n=2, dim=1).square().mean()
+        if "transit" in maps:
+            parts["transit"] = visits.by_row(maps.pop("transit").flatten(1)).unflatten(-1, (-1, config.n_channels))
+        return Correction(by_channel, level, features, parts, maps)
+
+    def _curves(self, visits: VisitBatch, learning: bool) -> dict[str, Tensor]:
+        """What the first two stages "read" (b, W, C), where a rule looks at it the "transit", in training their losses
+        as one number a visit, and maps.
+        """
+        config = self.config
+        curves = self.encoder(visits, blind=config.blind_share if learning and config.denoise else 0.0)
+        read, weights = self.reader(curves.light, curves.weight, curves.denoised)
+        found = {"read": read, "time_weights": weights}
+        if curves.jitter is not None and curves.correlation is not None:
+            found |= {"jitter": curves.jitter.removed, "psf_correlation": curves.correlation}
+        if curves.denoised is not None:
+            found |= {"denoised": curves.denoised.clean, "template_attention": curves.denoised.attention}
+        if learning:
+            losses = self.encoder.losses(visits, curves)
+            found |= {name: loss.expand(visits.rows) for name, loss in losses.items()}
         if self.objective is not None and self.objective.looks_at_transits and curves.denoised is not None:
             transit = rebuilt_transit(visits, curves.denoised.clean, config.patch_bins, config.patch_channels)
-            parts |= {} if transit is None else {"transit": transit}
-        return Correction(by_channel, level, features, parts, maps)
+            found |= {} if transit is None else {"transit": transit}
+        return found
 
     def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
         """Of the network over wavelength."""

@@ -283,8 +283,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         """Of R rows from training, the greatest that is found."""
         distance = self.familiarity(found.features)
         if self.config.physics == "none":
-            noise = torch.ones_like(visits.light[:, 0]) if visits.noise is None else visits.noise / DEPTH
-            summary = visit_summary(visits.light, visits.valid, visits.time, noise)
+            summary = visits.read(_summary)["summary"]
             distance = torch.maximum(distance, self.light_familiarity(visits.by_row(summary)))
         return distance
 
@@ -395,6 +394,12 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         size = spread.diagonal(dim1=1, dim2=2).sqrt()
         values, vectors = torch.linalg.eigh(spread / (size[:, :, None] * size[:, None, :]))
         return sigma[..., None] * vectors[..., -rank:] * values[:, None, -rank:].clamp_min(0.0).sqrt()
+
+
+def _summary(visits: VisitBatch) -> dict[str, Tensor]:
+    """What the light curves look like."""
+    noise = torch.ones_like(visits.light[:, 0]) if visits.noise is None else visits.noise / DEPTH
+    return {"summary": visit_summary(visits.light, visits.valid, visits.time, noise)}
 
 
 def _log_likelihood(mean: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor | None:

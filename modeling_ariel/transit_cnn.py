@@ -126,18 +126,21 @@ class TransitCnn(ArielSpectrumModel):
 
     def network(self, visits: VisitBatch, channels: Tensor, context: Tensor, **wanted: bool) -> Correction:
         """The encoders, times averaged or weighed, then the perceptron."""
+        maps = visits.read(self._encoded)
+        pooled = visits.by_row(maps.pop("pooled"))
+        features = self.fusion(torch.cat([pooled, channels.flatten(1), context], -1))
+        by_channel, level = self.head(features)
+        return Correction(by_channel, level, features, maps=maps or None)
+
+    def _encoded(self, visits: VisitBatch) -> dict[str, Tensor]:
+        """What both encoders saw, "pooled" (b, W), and "temporal_attention" (b, T') where times are weighed."""
         light = visits.light.transpose(1, 2)
         read = ((self.airs, light[:, 1:]), (self.fgs1, light[:, :1]))
-        seen = torch.cat([encoder(part) for encoder, part in read if encoder is not None], 1)  # (B, W, T')
-        maps = None
+        seen = torch.cat([encoder(part) for encoder, part in read if encoder is not None], 1)  # (b, W, T')
         if self.attention is None:
-            pooled = seen.mean(-1)
-        else:
-            weights = self.attention(seen.transpose(1, 2)).softmax(1)
-            pooled, maps = (seen @ weights)[..., 0], {"temporal_attention": weights[..., 0]}
-        features = self.fusion(torch.cat([visits.by_row(pooled), channels.flatten(1), context], -1))
-        by_channel, level = self.head(features)
-        return Correction(by_channel, level, features, maps=maps)
+            return {"pooled": seen.mean(-1)}
+        weights = self.attention(seen.transpose(1, 2)).softmax(1)
+        return {"pooled": (seen @ weights)[..., 0], "temporal_attention": weights[..., 0]}
 
     def sigma_layers(self) -> list[tuple[nn.Linear, slice]]:
         """Every second output of the head."""

@@ -1,7 +1,8 @@
 """The light curves that a network of spectra reads: a batch of visits, checked, and as rows of the answer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,32 @@ class VisitBatch:
     def by_row(self, values: Tensor) -> Tensor:
         """Values (B, F) of visits as rows (R, F) of the answer: the mean of a planet's visits, for each draw."""
         return repeated(values if self.planet is None else planet_mean(values, self.planet), self.rows)
+
+    def read(self, reader: Callable[["VisitBatch"], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What ``reader`` finds in visits (b, ...), put together (B, ...), 0 beyond the end of shorter ones.
+
+        It sees together those that end together, without the bins after the last with data: what it finds in a visit
+        may depend on how long that is, and not on how far others made it be filled up. Exported programs see all alike.
+        """
+        bins = self.valid.shape[1]
+        ends = [bins] * len(self.valid)
+        if not torch.compiler.is_compiling():
+            place = torch.arange(1, bins + 1, device=self.valid.device)
+            ends = (self.valid.any(-1) * place).amax(1).clamp_min(1).tolist()
+        groups = [[place for place, one in enumerate(ends) if one == end] for end in sorted(set(ends))]
+        parts = [reader(self._alone(group, ends[group[0]])) for group in groups]
+        return {name: _together([part[name] for part in parts], groups) for name in parts[0]}
+
+    def _alone(self, visits: list[int], bins: int) -> "VisitBatch":
+        """Some visits, each a planet, up to so many bins."""
+        in_time = {"light_curve", "valid", "time", "centroid", "residual"}
+        own: dict[str, Any] = {"planet": None, "rows": len(visits), "classical": None}
+        for name in (field.name for field in fields(self) if field.name not in own):
+            values = getattr(self, name)
+            if values is not None and len(visits) < len(self.valid):
+                values = values[visits]
+            own[name] = values[:, :bins] if values is not None and name in in_time else values
+        return VisitBatch(**own)
 
     @property
     def light(self) -> Tensor:
@@ -116,3 +143,14 @@ def repeated(x: Tensor, rows: int) -> Tensor:
     if rest or not draws:
         raise ValueError(f"classical posterior: expected a multiple of {len(x)} planets in rows, found {rows}")
     return x if draws == 1 else x.repeat_interleave(draws, 0)
+
+
+def _together(parts: list[Tensor], places: list[list[int]]) -> Tensor:
+    """Parts (b, ...) as rows of one tensor at their ``places``, 0 where others are larger."""
+    if len(parts) == 1:
+        return parts[0]
+    size = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    whole = parts[0].new_zeros(sum(map(len, places)), *size)
+    for part, own in zip(parts, places, strict=True):
+        whole[(torch.tensor(own, device=whole.device), *map(slice, part.shape[1:]))] = part
+    return whole

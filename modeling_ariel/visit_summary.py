@@ -10,6 +10,7 @@ _GROUPS = 8  # of channels side by side
 _LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9)  # quantiles of the white curve
 _OUT, _DEEPEST, _DEEP = 4, 0, 1  # places of the levels that stand for out of transit and for its bottom
 _JOINED = 8  # bins, for noise that averages out more slowly than white noise
+_ROUGH = 3  # bins of a second difference
 _TINY = 1e-12
 
 WIDTH = 2 * _GROUPS + len(_LEVELS) + 4
@@ -70,5 +71,7 @@ def _joined(curve: Tensor) -> Tensor:
 
 
 def _roughness(curve: Tensor) -> Tensor:
-    """Median size (B,) of a curve's second difference (B, T)."""
+    """Median size (B,) of a curve's second difference (B, T); 0 of curves too short to have one."""
+    if curve.shape[1] < _ROUGH:
+        return curve.new_zeros(len(curve))
     return (curve[:, 2:] - 2.0 * curve[:, 1:-1] + curve[:, :-2]).abs().median(1).values

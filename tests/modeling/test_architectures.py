@@ -10,14 +10,14 @@ import pytest
 import torch
 from architecture_scenes import FIRST_OF_OTHERS, OTHERS, SMALL, small_model
 from small_models import MOST_BYTES, SETTINGS
-from spectrum_scenes import CHANNELS, PLANETS, extractor, features, prepared, rows
+from spectrum_scenes import CHANNELS, PLANETS, extractor, features, prepared, rows, spectrum_model
 from torch import Tensor
 from transformers import AutoModel
 
 from ariel_scripts.opening.models import save_model
 from hf_dataset.simulation.planets import wavelengths_um
 from modeling_ariel import ArielPipeline
-from modeling_ariel.architectures import ARCHITECTURES, checkpoint_class, model_class
+from modeling_ariel.architectures import ARCHITECTURES, DEFAULT, checkpoint_class, model_class
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/architectures.md"
 OWN = DOCS.read_text().split("```python\n")[1].split("```")[0]  # what docs tell
@@ -112,6 +112,21 @@ def test_a_saved_one_is_the_same_by_its_class_the_auto_class_and_the_pipeline(na
     torch.testing.assert_close(torch.as_tensor(found.mean), expected.mean.double(), rtol=1e-6, atol=0)
     assert (tmp_path / f"{ARCHITECTURES[name][0]}.py").exists()
     assert not (tmp_path / "pipeline_ariel.py").exists()
+
+
+@pytest.mark.parametrize("name", [*OTHERS, DEFAULT])
+@pytest.mark.parametrize("physics", ["none", pytest.param("residual", marks=pytest.mark.slow)])
+def test_company_changes_nothing_however_long_its_visits_are(name: str, physics: str) -> None:
+    changes: dict[str, Any] = {"physics": physics, "stirred": 0.1}
+    model = spectrum_model(**changes) if name == DEFAULT else small_model(name, **changes)
+    curves = ("time", "flux", "flux_err", "valid", "centroid")
+    short = rows()[0] | {key: rows()[0][key][:61] for key in curves}
+    for familiarity in model.familiarities:
+        familiarity.whiten.copy_(torch.eye(len(familiarity.whiten)))
+        familiarity.limit.fill_(1e3)  # a distance that answers differ by
+    alone, both = (predict(model, features(visits)) for visits in ([short], [rows()[4], short, rows()[3]]))
+    for key in ("mean", "sigma", "distance"):
+        torch.testing.assert_close(getattr(both, key)[1], getattr(alone, key)[0], rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", FIRST_OF_OTHERS)

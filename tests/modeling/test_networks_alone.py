@@ -136,3 +136,14 @@ def test_the_summary_has_the_numbers_of_a_box() -> None:
 def test_the_summary_is_finite_without_any_light() -> None:
     light, _, time, noise = box(10.0, 1.0)
     assert torch.isfinite(visit_summary(torch.zeros_like(light), torch.zeros_like(light).bool(), time, noise)).all()
+
+
+@pytest.mark.parametrize("bins", [2, 7, 20])
+def test_visits_of_few_bins_have_an_answer_that_is_doubtful(bins: int) -> None:
+    short = [
+        row | {name: row[name][:: BINS // bins + 1] for name in ("time", "flux", "flux_err", "valid", "centroid")}
+        for row in rows()[:4]
+    ]
+    found = ArielPipeline(taught(), extractor())(short)
+    assert np.isfinite(found.mean).all()
+    assert set(found.status) == {DOUBTFUL}

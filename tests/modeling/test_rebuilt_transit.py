@@ -60,6 +60,22 @@ def test_a_symmetric_transit_is_found_wherever_it_lies_and_whatever_drifts(middl
     assert float(transit_asymmetry(rebuilt(visits(dip(middle, 2.0), drift)))) > 0.02
 
 
+@pytest.mark.parametrize("gap", [slice(100, 116), slice(140, 152)])
+def test_a_gap_is_bridged(gap: slice) -> None:
+    seen = visits(dip(0.05))
+    whole = rebuilt(seen)
+    seen.valid = seen.valid.clone()
+    seen.valid[:, gap] = False
+    torch.testing.assert_close(rebuilt(seen), whole, atol=4e-4, rtol=0)  # a tenth of the depth
+
+
+def test_a_visit_of_one_bin_shows_no_transit() -> None:
+    seen = visits(dip(0.0))
+    for name in ("light_curve", "valid", "time", "centroid"):
+        setattr(seen, name, getattr(seen, name)[:, :3])
+    assert torch.isfinite(rebuilt(seen)).all()
+
+
 def test_of_residuals_the_fits_own_curve_is_added() -> None:
     lost = dip(0.1, 1.0, reddest=4e-3)  # bins of channels lose nothing
     whole = visits(lost)
