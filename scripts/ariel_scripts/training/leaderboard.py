@@ -48,9 +48,9 @@ COLUMNS = {  # of a row: title, format
 }
 NOTE = (
     "Over physics: the 2024 score less that of the classical posterior, mean over folds. Its change: of the share in "
-    "90 % bands, from the first row. Entropy in nats, σ in ppm. Rules broken by: in limits. FFT power above 0.1 cycles a "
-    "channel, in (100 ppm)². Validation: what models and variants were picked by. Best at: the step of the model that "
-    "was kept; at 0 training gained nothing."
+    "90 % bands, from the first row. Entropy in nats, σ in ppm. Rules broken by: in limits. FFT power above 0.1 "
+    "cycles a channel, in (100 ppm)². Validation: what models and variants were picked by. Best at: the step of the "
+    "model that was kept; at 0 training gained nothing."
 )
 FAST = 0.1  # cycles a channel, from which power counts
 _HALF_LOG = 0.5 * np.log(2.0 * np.pi * np.e)
