@@ -16,7 +16,7 @@ from transformers import AutoModel
 
 from ariel_scripts.opening.models import save_model
 from hf_dataset.simulation.planets import wavelengths_um
-from modeling_ariel import ArielPipeline
+from modeling_ariel import ArielForSpectrumPrediction, ArielPipeline
 from modeling_ariel.architectures import ARCHITECTURES, checkpoint_class, model_class
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/architectures.md"
@@ -112,6 +112,12 @@ def test_a_saved_one_is_the_same_by_its_class_the_auto_class_and_the_pipeline(na
     torch.testing.assert_close(torch.as_tensor(found.mean), expected.mean.double(), rtol=1e-6, atol=0)
     assert (tmp_path / f"{ARCHITECTURES[name][0]}.py").exists()
     assert not (tmp_path / "pipeline_ariel.py").exists()
+
+
+def test_a_class_of_another_architecture_refuses_its_checkpoint(tmp_path: Path) -> None:
+    small_model("transit_cnn").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="model_type: expected ariel, found transit_cnn"):
+        ArielForSpectrumPrediction.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("name", OTHERS)
