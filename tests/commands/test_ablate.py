@@ -157,6 +157,7 @@ def test_the_leaderboard_is_written_in_every_form_and_the_best_as_a_zip(plan_fil
     assert rows[0]["best_step"] == 6
     text = write_leaderboard(out, rows)
     assert text.count("\n") == 10
+    assert "nan" not in text
     assert "<td>large, physics none, seed 0</td>" in (out / "leaderboard.html").read_text()
     table = list(csv.DictReader((out / "leaderboard.csv").open()))
     assert set(table[0]) == {"variant", *COLUMNS}

@@ -138,13 +138,14 @@ def write_leaderboard(out: Path, rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> list[str]:
     values = (format(row[name], shown) for name, (_, shown) in COLUMNS.items())
-    return [row["variant"], *("–" if value == "nan" else value for value in values)]
+    return [row["variant"], *("–" if value.endswith("nan") else value for value in values)]
 
 
 def _page(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     """A page by itself."""
-    style = "body{font:15px system-ui;margin:2em}div{overflow-x:auto}table{border-collapse:collapse}p{max-width:50em}"
-    style += "td,th{padding:.3em .5em;text-align:right;vertical-align:bottom;border-bottom:1px solid #ccc}"
+    style = "body{font:15px system-ui;margin:2em}p{max-width:50em}div{overflow-x:auto}"
+    style += "table{border-collapse:collapse;font-size:13px}"
+    style += "td,th{padding:.3em .5em;text-align:right;vertical-align:baseline;border-bottom:1px solid #ccc}"
     style += "td{white-space:nowrap}td:first-child,th:first-child{text-align:left;white-space:normal;min-width:12em}"
     style += "td:first-child,th:first-child{position:sticky;left:0;background:#fff}"
     lines = [f"<tr>{''.join(f'<th scope=col>{html.escape(head)}</th>' for head in heads)}</tr>"]
