@@ -58,6 +58,16 @@ class ArielSpectrumConfig(PreTrainedConfig):
             self.wavelength = ariel_wavelength()
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        """Read a checkpoint's configuration; another architecture's is refused, for its weights would be left out."""
+        kind = config_dict.get("model_type") or cls.model_type
+        if kind != cls.model_type:
+            raise ValueError(
+                f"model_type: expected {cls.model_type}, found {kind}: load it by its own class, or by ArielPipeline"
+            )
+        return super().from_dict(config_dict, **kwargs)
+
     def choices(self) -> dict[str, tuple[str, ...]]:
         """The values that each field of words may have."""
         return {"physics": ("residual", "none"), "loss": ("gaussian", "score_2024", "score_2025")}

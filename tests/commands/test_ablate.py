@@ -54,7 +54,10 @@ class Finetune:
         ids = np.arange(3) + 3 * int(fold)
         mu = np.full((3, 283), 2e-3, np.float32)
         write_predictions(folder / "predictions.parquet", Predictions(ids, mu, 0 * mu + np.float32(1e-4), {}))
-        row = {"best": {"value": value}, "steps": options["steps"], "parameters": 7, "held out": {"score_2024": value}}
+        row = {"best": {"value": value, "step": 6}, "steps": options["steps"], "parameters": 7}
+        row |= {"held out": {"score_2024": value}, "classical on held out": {}}
+        if options["physics"] == "residual":
+            row["classical on held out"] = {"score_2024": value - 0.25}
         row["cpu_seconds"] = {"training": 2.0, "prediction": 0.3}
         record = {"status": "done", "metrics": {f"fold-{fold}": row}}
         (out / "run.json").write_text(json.dumps(record))
@@ -92,6 +95,8 @@ def test_configuration_files_lie_below_a_plans_options(tmp_path: Path) -> None:
         ("options: {dataset: x, folds: 2}\nvary: {seed: 3}", "vary: seed: expected a list of values, found 3"),
         ("options: {dataset: x, folds: 2}\nvary: {seed: [1, 1]}", "expected variants that differ"),
         ("options: {dataset: x, folds: 2}\nvariants: {a: {out: b}}", "out: expected an option"),
+        ("options: {folds: 2}\nvariants: {a: {architecture: cnn}}", "a: architecture: expected .*found 'cnn'"),
+        ("options: {folds: 2}\nvariants: {a: {penalties: b.yaml}}", "a: b.yaml: expected"),
         ("rules: plan.yaml\noptions: {dataset: x, folds: 2}", "penalties: expected edges, .*found options"),
     ],
 )
@@ -147,8 +152,12 @@ def test_the_leaderboard_is_written_in_every_form_and_the_best_as_a_zip(plan_fil
     assert rows[0]["entropy"] == pytest.approx(0.5 * np.log(2 * np.pi * np.e) + np.log(100.0), rel=1e-6)
     assert rows[0]["predict_seconds"] == pytest.approx(1e3 * 0.9 / 9)
     assert rows[-1]["coverage_change"] == 0.0
+    assert rows[0]["over_physics"] == pytest.approx(0.25)
+    assert np.isnan(rows[-1]["over_physics"])
+    assert rows[0]["best_step"] == 6
     text = write_leaderboard(out, rows)
     assert text.count("\n") == 10
+    assert "nan" not in text
     assert "<td>large, physics none, seed 0</td>" in (out / "leaderboard.html").read_text()
     table = list(csv.DictReader((out / "leaderboard.csv").open()))
     assert set(table[0]) == {"variant", *COLUMNS}

@@ -16,7 +16,7 @@ from transformers import AutoModel
 
 from ariel_scripts.opening.models import save_model
 from hf_dataset.simulation.planets import wavelengths_um
-from modeling_ariel import ArielPipeline
+from modeling_ariel import ArielForSpectrumPrediction, ArielPipeline
 from modeling_ariel.architectures import ARCHITECTURES, DEFAULT, checkpoint_class, model_class
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/architectures.md"
@@ -127,6 +127,12 @@ def test_company_changes_nothing_however_long_its_visits_are(name: str, physics:
     alone, both = (predict(model, features(visits)) for visits in ([short], [rows()[4], short, rows()[3]]))
     for key in ("mean", "sigma", "distance"):
         torch.testing.assert_close(getattr(both, key)[1], getattr(alone, key)[0], rtol=1e-4, atol=1e-8)
+
+
+def test_a_class_of_another_architecture_refuses_its_checkpoint(tmp_path: Path) -> None:
+    small_model("transit_cnn").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="model_type: expected ariel, found transit_cnn"):
+        ArielForSpectrumPrediction.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("name", FIRST_OF_OTHERS)

@@ -25,6 +25,7 @@ from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.training_loop import LoopOptions
 from ariel_scripts.options.yaml_values import read_yaml
 from hf_dataset.digests import config_hash
+from modeling_ariel.architectures import DEFAULT, model_class
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,14 @@ def _check(plan: Plan, path: Path) -> None:
             raise ValueError(
                 f"{path}: {unknown[0]}: expected an option of `ariel finetune`: {', '.join(sorted(known))}"
             )
+    for variant in plan.variants:
+        options = {**plan.options, **variant.options}
+        try:  # now, not when its turn comes
+            model_class(str(options.get("architecture") or DEFAULT))
+            if options.get("penalties") is not None:
+                read_penalties(Path(str(options["penalties"])))
+        except ValueError as error:
+            raise ValueError(f"{path}: {variant.name}: {error}") from error
     if plan.options.get("dataset") is None:
         raise ValueError(f"{path}: expected a dataset in options, or --dataset, found none")
     if int(plan.options.get("folds") or 0) < 2:

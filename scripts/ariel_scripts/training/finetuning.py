@@ -29,7 +29,7 @@ from ariel_scripts.training.checkpoints import RunFolder
 from ariel_scripts.training.examples import SimulatedCurves
 from ariel_scripts.training.fits import fitted
 from ariel_scripts.training.folds import Fold, SimulatedSpectra, keeps_prior, make_folds, make_priors
-from ariel_scripts.training.loop import LoopSettings, seed_step, start_processes, train
+from ariel_scripts.training.loop import LoopSettings, Progress, in_words, seed_step, start_processes, train
 from ariel_scripts.training.planets import Planets, read_planets
 from ariel_scripts.training.psf_templates import give_templates, template_sizes, with_templates
 from ariel_scripts.training.run_setup import (
@@ -180,7 +180,8 @@ def train_fold(
     learned = learn_populations(model, own, options.population_width)
     run = prepare_fold(model, own, _augmentation(options), data.extractor.clip, loop.seed)
     physics, started = run.validation.of_physics(), time.process_time()
-    logger.info("%s: classical on validation: %s", fold.name, physics)
+    if physics:
+        logger.info("%s: classical on validation: %s", fold.name, in_words(physics))
     progress = train(
         model,
         run.examples,
@@ -202,6 +203,7 @@ def train_fold(
         partial(_save, run=run, extractor=data.extractor),
         options.loop.processes,
     )
+    _log_best(out, loop, progress)
     result: dict[str, Any] = {
         "best": progress.best[0],
         "steps": progress.step,
@@ -257,7 +259,9 @@ def _predict_held_out(
         "classical on held out": run.test.of_physics(),
     }
     RunFolder(out).add_to_record(found)
-    logger.info("%s: held out: %s", fold.name, found["held out"])
+    logger.info("%s: held out: %s", fold.name, in_words(found["held out"]))
+    if classical := found["classical on held out"]:
+        logger.info("%s: classical on held out: %s", fold.name, in_words(classical))
     return found
 
 
@@ -277,7 +281,7 @@ def _merge_predictions(out: Path, folds: list[Fold], truths: dict[int, Array], r
     truth = np.stack([truths[int(p)] for p in merged.planet_id])
     found = scores(truth, mu.astype(np.float64), sigma.astype(np.float64))
     write_json(out / "scores.json", found)
-    logger.info("%s: %d planets, each by a model that never saw it: %s", path, len(planet), found)
+    logger.info("%s: %d planets, each by a model that never saw it: %s", path, len(planet), in_words(found))
     return found
 
 
@@ -307,7 +311,15 @@ def train_on_simulation(options: FinetuneOptions, base: Located | None) -> None:
 
     with training_record(out, "finetune", config, loop.seed) as run, run.timed("training"):
         progress = train(model, examples, judge, loop, out, record, save, options.loop.processes)
+        _log_best(out, loop, progress)
         run.metrics.update(best=progress.best[0], steps=progress.step)
+
+
+def _log_best(out: Path, loop: LoopSettings, progress: Progress) -> None:
+    """Which model was kept; that of step 0 has learned nothing."""
+    best = progress.best[0]
+    untrained = "" if best["step"] else ", before training: no later one was better"
+    logger.info("%s: %s %.4f at step %d%s", out / "model", loop.objective, best["value"], best["step"], untrained)
 
 
 class SimulationJudge:

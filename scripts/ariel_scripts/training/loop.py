@@ -11,7 +11,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -367,7 +367,7 @@ class Loop(Generic[Model]):
         self.accelerator.log({name: value for name, value in row.items() if name != "step"}, step=progress.step)
         if self.accelerator.is_main_process:
             shown = [name for name in row if name not in ("step", "learning_rate", "gradient")]
-            found = "  ".join(f"{name} {row[name]:.4f}" for name in sorted(shown, key=lambda name: name != "loss"))
+            found = in_words({name: row[name] for name in sorted(shown, key=lambda name: name != "loss")})
             logger.info("step %d/%d  %s  %.0f s", progress.step, self.settings.steps, found, progress.seconds)
 
     def _evaluate(self, norm: float | None) -> None:
@@ -420,6 +420,11 @@ class Loop(Generic[Model]):
                 name: value for name, value in asdict(self.settings).items() if isinstance(value, int | float | str)
             }
             self.accelerator.init_trackers("ariel", plain)
+
+
+def in_words(metrics: Mapping[str, float]) -> str:
+    """Numbers by name, as a line of the log."""
+    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
 def _one_thread(worker: int) -> None:
