@@ -43,7 +43,7 @@ ROOMS = {
             "selftest": ["options", "training"],
             "report": ["options", "opening", "prediction"],
             "submission": [],
-            "transients": ["opening"],
+            "transients": ["opening", "submission"],
             "commands": [
                 "options",
                 "opening",
@@ -55,7 +55,14 @@ ROOMS = {
                 "selftest",
                 "submission",
             ],
-            "commands.transients": ["options", "options.transients", "training.transients", "transients"],
+            "commands.transients": [
+                "options",
+                "options.transients",
+                "opening",
+                "submission",
+                "training.transients",
+                "transients",
+            ],
         }.items()
     },
 }

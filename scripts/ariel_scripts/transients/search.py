@@ -158,11 +158,21 @@ class Search:
 
         They are no probabilities before `calibration`.
         """
+        own = self.of_features(values, names)
+        return np.asarray(np.mean([member.odds(own) for member in self.members], axis=0))
+
+    def contributions(self, values: Values, names: Sequence[str]) -> Array:
+        """(row, feature) what each of `features` adds to the calibrated log odds; mean of the members'."""
+        own = self.of_features(values, names)
+        found = np.mean([member.contributions(own) for member in self.members], axis=0)[:, :-1]
+        return np.asarray(self.calibration.slope * found)
+
+    def of_features(self, values: Values, names: Sequence[str]) -> Values:
+        """(row, feature) the columns of `features`; ValueError if one misses."""
         if missing := [name for name in self.features if name not in names]:
             raise ValueError(f"features: expected {', '.join(missing[:4])}, found other {len(names)} columns")
         place = {name: index for index, name in enumerate(names)}
-        own = np.ascontiguousarray(values[:, [place[name] for name in self.features]])
-        return np.asarray(np.mean([member.odds(own) for member in self.members], axis=0))
+        return np.ascontiguousarray(values[:, [place[name] for name in self.features]])
 
     def save(self, folder: Path) -> None:
         """Write the boosters in their libraries' formats, then `search.json`."""
