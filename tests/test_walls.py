@@ -44,6 +44,7 @@ ROOMS = {
             "report": ["options", "opening", "prediction"],
             "submission": [],
             "transients": ["opening", "submission"],
+            "report.transients": ["options", "options.transients", "opening", "report", "transients"],
             "commands": [
                 "options",
                 "opening",
@@ -59,6 +60,7 @@ ROOMS = {
                 "options",
                 "options.transients",
                 "opening",
+                "report.transients",
                 "submission",
                 "training.transients",
                 "transients",

@@ -40,6 +40,7 @@ from ariel_scripts.options.transients.features import FeaturesOptions as Transie
 from ariel_scripts.options.transients.finetune import FinetuneOptions as TransientsFinetuneOptions
 from ariel_scripts.options.transients.predict import PredictOptions as TransientsPredictOptions
 from ariel_scripts.options.transients.pretrain import PretrainOptions as TransientsPretrainOptions
+from ariel_scripts.options.transients.report import ReportOptions as TransientsReportOptions
 from ariel_scripts.options.transients.simulate import SimulateOptions as TransientsSimulateOptions
 from ariel_scripts.options.transients.submit import SubmitOptions as TransientsSubmitOptions
 from ariel_scripts.options.verify import VerifyOptions
@@ -80,6 +81,7 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "transients finetune": TransientsFinetuneOptions,
     "transients predict": TransientsPredictOptions,
     "transients pretrain": TransientsPretrainOptions,
+    "transients report": TransientsReportOptions,
     "transients simulate": TransientsSimulateOptions,
     "transients submit": TransientsSubmitOptions,
     "verify": VerifyOptions,
