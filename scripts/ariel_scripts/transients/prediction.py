@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def settings_of(library: str) -> SearchSettings:
 
 def train_on(table: FeatureTable, library: str, seed: int) -> Search:
     """A search trained on the labelled objects of a table."""
-    return train_search(objects_of(table), settings_of(library), seed)[0]
+    return replace(train_search(objects_of(table), settings_of(library), seed)[0], layouts=table.layouts)
 
 
 def write_held_out(

@@ -145,13 +145,17 @@ def logistic(design: Array, target: Ints, ridge: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A trained search: features by name, boosters, calibration, threshold; what the inner folds said."""
+    """A trained search: features by name, boosters, calibration, threshold; what the inner folds said.
+
+    layouts: those of the rows that it learned from; none where that is not known.
+    """
 
     features: tuple[str, ...]
     members: tuple[Booster, ...]
     calibration: Calibration
     threshold: float
     chosen: dict[str, Any]
+    layouts: tuple[str, ...] = ()
 
     def odds(self, values: Values, names: Sequence[str]) -> Array:
         """(row,) log odds of the trees for rows (row, feature) of columns with these names; ValueError if one misses.
@@ -186,6 +190,7 @@ class Search:
             "calibration": asdict(self.calibration),
             "threshold": self.threshold,
             "chosen": self.chosen,
+            "layouts": list(self.layouts),
         }
         write_json(folder / FILE, content)
 
@@ -199,9 +204,10 @@ def load_search(folder: Path) -> Search:
         members = tuple(load_booster(folder / Path(name).name) for name in content["members"])
         calibration = Calibration(**content["calibration"])
         features, threshold, chosen = tuple(content["features"]), float(content["threshold"]), dict(content["chosen"])
+        layouts = tuple(map(str, content.get("layouts", ())))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / FILE}: expected a model of `ariel transients boost`: {error}") from error
-    return Search(features, members, calibration, threshold, chosen)
+    return Search(features, members, calibration, threshold, chosen, layouts)
 
 
 @dataclass(frozen=True, eq=False)

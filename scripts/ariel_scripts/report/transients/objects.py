@@ -47,7 +47,7 @@ def light_figure(shown: Shown) -> Figure:
     colours = [_colour(smooth, inside, *pair) for pair in COLOURS]
     for (first, second), (value, error) in zip(COLOURS, colours, strict=True):
         name = f"{BANDS[first]}−{BANDS[second]}"
-        data += _band(name, first, GRID[inside], value, error, "y2", showlegend=np.isfinite(value).any())
+        data += _band(name, first, GRID[inside], value, error, "y2", showlegend=bool(np.isfinite(value).any()))
     near = (since >= WINDOW[0]) & (since <= WINDOW[1])
     layout = {
         "xaxis": axis_of("days since the peak", range=list(WINDOW), anchor="y2"),
