@@ -61,7 +61,7 @@ def test_scores_are_scikit_learn_s_at_a_threshold_and_by_type(tmp_path: Path) ->
     assert found["f1"]["value"] == pytest.approx(metrics.f1_score(target, chosen))
     assert found["average_precision"]["value"] == pytest.approx(metrics.average_precision_score(target, probability))
     assert found["f1"]["low"] < found["f1"]["value"] < found["f1"]["high"]
-    assert list(found["types"])[0] == "TDE"
+    assert next(iter(found["types"])) == "TDE"
     assert found["types"]["TDE"]["chosen_share"] == pytest.approx(metrics.recall_score(target, chosen))
     assert sum(one["chosen"] for one in found["types"].values()) == chosen.sum()
 
