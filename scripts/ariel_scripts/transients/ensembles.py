@@ -86,6 +86,7 @@ def write_judged(members: Members, judged: Judged, seed: int, path: Path) -> Non
     fold = stratified_folds(members.name.tolist(), members.target.tolist(), FOLDS, seed)
     columns = {"object_id": members.name, "fold": fold, "probability": judged.probability[0]}
     target = pa.array(members.target.astype(np.int8))
+    path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns).append_column("target", target), path)
 
 

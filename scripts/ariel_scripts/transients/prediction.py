@@ -46,6 +46,7 @@ def write_held_out(
         fold[one.judged] = place
     columns = {"object_id": objects.name, "fold": fold, "probability": judged.probability[0]}
     target = pa.array(objects.target.astype(np.int8))
+    out.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns).append_column("target", target), out / HELD_OUT)
     return judged
 

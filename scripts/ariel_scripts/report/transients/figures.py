@@ -19,7 +19,7 @@ def precision_recall_figure(target: Any, probability: Array, at: tuple[float, fl
     recall, precision, threshold = precision_recall(target, probability)
     area = average_precision(target, probability)
     name = f"average precision {area:.2f}"
-    curve = line_of(recall, precision, name=name, line={"color": "§c0", "width": 2, "shape": "hv"})
+    curve = line_of(recall, precision, name=name, line={"color": "§c0", "width": 2, "shape": "vh"})
     curve |= {
         "customdata": packed(threshold),
         "hovertemplate": "at %{customdata:.3f}: recall %{x:.2f}, precision %{y:.2f}<extra></extra>",

@@ -14,6 +14,7 @@ from modeling_ariel.transients.smooth import GRID, Smooth
 
 WINDOW = (-100.0, 300.0)  # d since the peak
 COLOURS = ((1, 2), (2, 3))  # g − r, r − i: the deep bands
+REACH = 30.0  # d from a measurement, beyond which the process is the kernel's and is not drawn
 SURE = 3.0  # σ of a band's flux, below which it has no colour
 LIMIT = (-1.5, 2.5)  # mag
 INKS = ("c3", "c2", "c1", "c4", "c0", "c5")  # of u … y
@@ -37,21 +38,22 @@ def light_figure(shown: Shown) -> Figure:
     observed, smooth = shown.observed, shown.smooth
     since = observed.time - smooth.peak
     inside = (WINDOW[0] <= GRID) & (WINDOW[1] >= GRID)
+    near = np.abs(GRID[inside][:, None] - since).min(1) <= REACH
     data: list[Trace] = []
     for band, name in enumerate(BANDS):
         own = observed.band == band
         if own.any():
-            mean, error = smooth.flux[inside, band], smooth.error[inside, band]
-            data += _band(name, band, GRID[inside], mean, error, "y")
+            mean = np.where(near, smooth.flux[inside, band], np.nan)
+            data += _band(name, band, GRID[inside], mean, smooth.error[inside, band], "y")
             data.append(_points(name, band, since[own], observed.flux[own], observed.error[own]))
     colours = [_colour(smooth, inside, *pair) for pair in COLOURS]
     for (first, second), (value, error) in zip(COLOURS, colours, strict=True):
         name = f"{BANDS[first]}−{BANDS[second]}"
         data += _band(name, first, GRID[inside], value, error, "y2", showlegend=bool(np.isfinite(value).any()))
-    near = (since >= WINDOW[0]) & (since <= WINDOW[1])
+    seen = (since >= WINDOW[0]) & (since <= WINDOW[1])
     layout = {
         "xaxis": axis_of("days since the peak", range=list(WINDOW), anchor="y2"),
-        "yaxis": axis_of("flux, µJy", domain=[0.37, 1.0], range=_range(observed, near)),
+        "yaxis": axis_of("flux, µJy", domain=[0.37, 1.0], range=_range(observed, seen)),
         "yaxis2": axis_of("colour, mag", domain=[0.0, 0.27], range=list(LIMIT)),
         "hovermode": "closest",
     }
@@ -98,9 +100,9 @@ def _colour(smooth: Smooth, inside: Any, first: int, second: int) -> tuple[Array
     return value, 2.5 / np.log(10) * np.hypot(*(error / safe).T)
 
 
-def _range(observed: Observed, near: Any) -> list[float]:
+def _range(observed: Observed, seen: Any) -> list[float]:
     """Of the flux axis: what was measured in the window, without the least sure tenth's outliers."""
-    flux, error = (one[near] if near.any() else one for one in (observed.flux, observed.error))
+    flux, error = (one[seen] if seen.any() else one for one in (observed.flux, observed.error))
     good = error <= np.quantile(error, 0.9)
     low, high = float((flux - error)[good].min()), float((flux + error)[good].max())
     room = 0.06 * (high - low)
