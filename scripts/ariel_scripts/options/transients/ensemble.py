@@ -18,8 +18,8 @@ class EnsembleOptions:
     OUT/predictions.parquet has each object's probability by weights of other folds, OUT/scores.json all scores. With
     --predict, a file a model in the same order, OUT/probabilities.csv has those of other objects, for `submit`.
 
-    Example: ariel transients ensemble transients out --add boosted/predictions.parquet --add finetuned/predictions.parquet
-    """  # noqa: E501
+    Example: ariel transients ensemble data out --add boosted/predictions.parquet --add finetuned/predictions.parquet
+    """
 
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id, or a CSV: object_id, target.")]
     out: Annotated[Path, typer.Argument(help="Folder for the predictions.")]

@@ -20,8 +20,8 @@ class ReportOptions:
 
     Example: ariel transients report boosted/predictions.parquet transients report.html
 
-    Example: ariel transients report boosted/predictions.parquet transients report.html --model boosted --features features
-    """  # noqa: E501
+    Example: ariel transients report boosted/predictions.parquet data report.html --model boosted --features run/features
+    """
 
     predictions: Annotated[Path, typer.Argument(help="Probabilities of finetune, boost, ensemble or predict.")]
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id of transients.")]
