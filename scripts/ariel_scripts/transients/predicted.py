@@ -101,18 +101,28 @@ def _probabilities(path: Path, name: NDArray[np.str_], column: str, table: pa.Ta
 def read_targets(source: str | Located, split: str) -> dict[str, tuple[int, str]]:
     """object_id → (target, spectral type) of the labelled objects of a dataset's split, or of a CSV table.
 
+    ValueError where no object is labelled, or as `known_targets`.
+    """
+    found = known_targets(source, split)
+    if not found:
+        name = source.name if isinstance(source, Located) else source
+        raise ValueError(f"{name}: split {split!r}: expected labelled objects, found none")
+    return found
+
+
+def known_targets(source: str | Located, split: str) -> dict[str, tuple[int, str]]:
+    """As `read_targets`, empty where nothing is labelled.
+
     The table has the columns object_id, target and, where known, SpecType or spec_type, as the challenge's
-    train_log.csv. ValueError where no object is labelled, or a target is not 0 or 1.
+    train_log.csv. ValueError where it has not, or a target is not 0 or 1.
     """
     table = isinstance(source, str) and source.lower().endswith(".csv")
     rows = _table_rows(Path(str(source))) if table else _dataset_rows(source, split)
     found: dict[str, tuple[int, str]] = {}
     for name, target, kind in rows:
         if target not in ("0", "1"):
-            raise ValueError(f"{source}: object {name}: target: expected 0 or 1, found {target!r}")
+            raise ValueError(f"{source if table else split}: object {name}: target: expected 0 or 1, found {target!r}")
         found[name] = (int(target), kind or UNKNOWN)
-    if not found:
-        raise ValueError(f"{source}: {'' if table else f'split {split!r}: '}expected labelled objects, found none")
     return found
 
 

@@ -20,7 +20,7 @@ class ReportOptions:
 
     Example: ariel transients report boosted/predictions.parquet transients report.html
 
-    Example: ariel transients report boosted/predictions.parquet data report.html --model boosted --features run/features
+    Example: ariel transients report boosted/predictions.parquet data r.html --model boosted --features run/features
     """
 
     predictions: Annotated[Path, typer.Argument(help="Probabilities of finetune, boost, ensemble or predict.")]

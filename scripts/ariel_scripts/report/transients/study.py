@@ -20,8 +20,8 @@ from ariel_scripts.transients.predicted import (
     Judgement,
     Predicted,
     judge_predicted,
+    known_targets,
     read_predicted,
-    read_targets,
     recorded_threshold,
     warn_of_trained,
 )
@@ -68,10 +68,7 @@ def read_study(options: ReportOptions, where: Located) -> TransientStudy:
     predicted = read_predicted(options.predictions)
     warn_of_trained(options.predictions)
     explained = explain(options, predicted)
-    try:
-        targets = read_targets(where, options.split)
-    except ValueError:  # nothing is labelled
-        targets = {}
+    targets = known_targets(where, options.split)
     if not targets:
         threshold = recorded_threshold(options.predictions) if options.threshold is None else options.threshold
         order = np.argsort(-predicted.probability, kind="stable")[: options.mistakes]
