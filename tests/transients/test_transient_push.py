@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_boosting import QUICK, objects
+from boosting_scenes import QUICK, objects
 from transient_scenes import dataset, network, rows
 from typer.testing import CliRunner
 

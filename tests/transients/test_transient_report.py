@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from boosting_scenes import FAST, QUICK, objects
 from chromium import ARGUMENTS, CHROMIUM
-from test_boosting import FAST, QUICK, objects
 from transient_light import PEAK, disruption
 from transient_scenes import dataset, rows
 
