@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,12 @@ class Findings:
             },
             "kept, with a note": {kind: sorted(names) for kind, names in sorted(self.notes.items())},
         }
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Findings:
+        """What `record` gave."""
+        measurements = {kind: Counter(own["objects"]) for kind, own in record["measurements left out"].items()}
+        return cls(dict(record["objects left out"]), measurements, dict(record["kept, with a note"]))
 
     def lines(self) -> Iterator[str]:
         """What to tell people: a line for each kind, with an example."""

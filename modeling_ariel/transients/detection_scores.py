@@ -42,15 +42,23 @@ def detection(target: NDArray[Any], chosen: NDArray[Any]) -> Detection:
     return Detection(2 * hits / max(chosen.sum() + target.sum(), 1), precision, recall)
 
 
-def average_precision(target: NDArray[Any], probability: Array) -> float:
-    """Mean precision over recalls, Σ (R_n − R_(n−1)) P_n; objects of one probability count together. NaN for no 1."""
+def precision_recall(target: NDArray[Any], probability: Array) -> tuple[Array, Array, Array]:
+    """(place,) recall, precision and probability, the greatest first; objects of one probability count together.
+
+    Recall is NaN where nothing is of class 1.
+    """
     target = np.asarray(target, np.float64)
     order = np.argsort(-probability, kind="stable")
     hits = np.cumsum(target[order])
     last = np.r_[np.flatnonzero(np.diff(probability[order])), target.size - 1]
-    if not hits[-1]:
-        return float("nan")
-    return float((np.diff(np.r_[0, hits[last]]) / hits[-1] * hits[last] / (last + 1)).sum())
+    recall = hits[last] / hits[-1] if hits[-1] else np.full(last.size, np.nan)
+    return recall, hits[last] / (last + 1), probability[order][last]
+
+
+def average_precision(target: NDArray[Any], probability: Array) -> float:
+    """Mean precision over recalls, Σ (R_n − R_(n−1)) P_n; objects of one probability count together. NaN for no 1."""
+    recall, precision, _ = precision_recall(target, probability)
+    return float((np.diff(np.r_[0, recall]) * precision).sum())
 
 
 def best_threshold(target: NDArray[Any], probability: Array, smooth: float = 0.0) -> float:
@@ -71,6 +79,24 @@ def best_threshold(target: NDArray[Any], probability: Array, smooth: float = 0.0
         soft = (odds >= middles[:, None]).astype(np.float64)
     scores = 2 * (soft @ target) / (soft.sum(1) + target.sum())
     return float(1 / (1 + np.exp(-middles[scores.argmax()])))
+
+
+def chosen_by_others(
+    target: NDArray[Any], probability: Array, fold: Ints
+) -> tuple[NDArray[np.bool_], tuple[float, ...]]:
+    """(object,) whether each is chosen at the threshold that objects of the other folds have; those, in order of fold.
+
+    ValueError where there is one fold alone.
+    """
+    folds = np.unique(fold)
+    if folds.size < 2:
+        raise ValueError(f"fold: expected two or more, found {folds.size}")
+    target, chosen, thresholds = np.asarray(target), np.zeros(np.size(target), bool), []
+    for one in folds:
+        held = fold == one
+        thresholds.append(best_threshold(target[~held], probability[~held]))
+        chosen[held] = probability[held] >= thresholds[-1]
+    return chosen, tuple(thresholds)
 
 
 def _normal(x: Array) -> Array:

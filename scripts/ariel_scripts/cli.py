@@ -35,11 +35,16 @@ from ariel_scripts.options.templates import TemplatesOptions
 from ariel_scripts.options.transients.boost import BoostOptions as TransientsBoostOptions
 from ariel_scripts.options.transients.build import BuildOptions as TransientsBuildOptions
 from ariel_scripts.options.transients.download import DownloadOptions as TransientsDownloadOptions
+from ariel_scripts.options.transients.ensemble import EnsembleOptions as TransientsEnsembleOptions
+from ariel_scripts.options.transients.evaluate import EvaluateOptions as TransientsEvaluateOptions
 from ariel_scripts.options.transients.features import FeaturesOptions as TransientsFeaturesOptions
 from ariel_scripts.options.transients.finetune import FinetuneOptions as TransientsFinetuneOptions
 from ariel_scripts.options.transients.predict import PredictOptions as TransientsPredictOptions
 from ariel_scripts.options.transients.pretrain import PretrainOptions as TransientsPretrainOptions
+from ariel_scripts.options.transients.push import PushOptions as TransientsPushOptions
+from ariel_scripts.options.transients.report import ReportOptions as TransientsReportOptions
 from ariel_scripts.options.transients.simulate import SimulateOptions as TransientsSimulateOptions
+from ariel_scripts.options.transients.submit import SubmitOptions as TransientsSubmitOptions
 from ariel_scripts.options.verify import VerifyOptions
 from ariel_scripts.versions import DISTRIBUTION, git_commit, lock_hash, versions
 from hf_dataset.digests import config_hash
@@ -73,11 +78,16 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "transients boost": TransientsBoostOptions,
     "transients build": TransientsBuildOptions,
     "transients download": TransientsDownloadOptions,
+    "transients ensemble": TransientsEnsembleOptions,
+    "transients evaluate": TransientsEvaluateOptions,
     "transients features": TransientsFeaturesOptions,
     "transients finetune": TransientsFinetuneOptions,
     "transients predict": TransientsPredictOptions,
     "transients pretrain": TransientsPretrainOptions,
+    "transients push": TransientsPushOptions,
+    "transients report": TransientsReportOptions,
     "transients simulate": TransientsSimulateOptions,
+    "transients submit": TransientsSubmitOptions,
     "verify": VerifyOptions,
 }
 

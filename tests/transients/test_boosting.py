@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from boosting_scenes import FAST, QUICK, objects
 from sklearn import metrics
 from transient_light import disruption
 from typer.testing import CliRunner, Result
@@ -24,7 +25,7 @@ from ariel_scripts.transients.boosters import (
     train_booster,
 )
 from ariel_scripts.transients.nested import COMBINATIONS, combined, judge, nested_folds, scores
-from ariel_scripts.transients.search import Objects, SearchSettings, calibrate, load_search, train_search
+from ariel_scripts.transients.search import calibrate, load_search, train_search
 from modeling_ariel.transients.detection_scores import (
     average_precision,
     best_threshold,
@@ -34,22 +35,6 @@ from modeling_ariel.transients.detection_scores import (
 )
 from modeling_ariel.transients.siblings import distances, groups, rest_curve
 from modeling_ariel.transients.smooth import smooth_all
-
-FAST = BoosterSettings(trees=30, depth=3, rate=0.15)
-QUICK = SearchSettings((FAST,), counts=(4,), folds=3, seeds=1)
-
-
-def objects(count: int = 400, signal: float = 2.0, seed: int = 0) -> Objects:
-    """A tenth are of class 1; of eight features, at three draws, the third tells the class by `signal` σ."""
-    rng = np.random.default_rng(seed)
-    target = (np.arange(count) % 10 == 0).astype(np.int64)
-    values = rng.standard_normal((count, 3, 8)).astype(np.float32)
-    values[:, :, 2] = (signal * target + rng.standard_normal(count))[:, None]
-    values[rng.random(values.shape) < 0.05] = np.nan
-    names = np.array([f"object_{place:04d}" for place in range(count)])
-    features = tuple(f"family.feature_{place}" for place in range(8))
-    return Objects(names, np.where(target == 1, "TDE", "AGN"), target, values, features, names)
-
 
 # --- scores --------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ import logging
 import os
 import re
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -28,7 +30,12 @@ RELEASES = {Kind.dataset: dataset_release, Kind.model: model_release, Kind.space
 
 
 def main(options: PushOptions) -> None:
-    """Check what is asked for and who asks, then the folder, which takes a while, and push."""
+    """Publish what the options name."""
+    publish(options, partial(make_release, options.kind, options.folder, options.repo_id))
+
+
+def publish(options: PushOptions, released: Callable[[], Release]) -> None:
+    """Check what is asked for and who asks, then the folder by `released`, which takes a while, and push."""
     api = HfApi()
     check_repo_id(options.repo_id)
     if not options.dry_run:
@@ -36,7 +43,7 @@ def main(options: PushOptions) -> None:
             api.whoami()
     if not logger.isEnabledFor(logging.INFO):
         disable_progress_bars()
-    release = make_release(options.kind, options.folder, options.repo_id)
+    release = released()
     before = signal.signal(signal.SIGINT, _end_at_once)
     try:
         push(api, release, options)

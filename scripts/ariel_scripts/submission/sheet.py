@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ariel_scripts.submission.wording import SHOWN, few, lines_text, repeated
 from hf_dataset.folders import write_bytes
 from hf_dataset.raw.files import csv_lines, planet_number
 from hf_dataset.schema import N_CHANNELS
@@ -22,7 +23,6 @@ from hf_dataset.words import number_of
 
 SCHEMA = Path(__file__).parent / "templates" / "submission.schema.json"
 COLUMNS = ["planet_id", *(f"{kind}_{i + 1}" for kind in ("wl", "sigma") for i in range(N_CHANNELS))]
-SHOWN = 5  # lines or planets in a message
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold
 
 Spectra = NDArray[np.float32]
@@ -61,11 +61,11 @@ class Sheet:
             ]
         found = []
         if missing:
-            found.append(f"expected {len(COLUMNS)} columns, missing {_few(missing)}")
+            found.append(f"expected {len(COLUMNS)} columns, missing {few(missing)}")
         if extra:
-            found.append(f"expected planet_id, wl_1 … wl_283, sigma_1 … sigma_283, found {_few(map(repr, extra))} too")
-        if twice := _repeated(self.header):
-            found.append(f"expected every column once, found {_few(twice)} more than once")
+            found.append(f"expected planet_id, wl_1 … wl_283, sigma_1 … sigma_283, found {few(map(repr, extra))} too")
+        if twice := repeated(self.header):
+            found.append(f"expected every column once, found {few(twice)} more than once")
         return found
 
     def wrong_planets(self) -> Iterator[str]:
@@ -74,10 +74,10 @@ class Sheet:
             yield "expected planets, found none"
         unread = [(line, row[0]) for line, row in self.lines if planet_number(row[0]) is None]
         if unread:
-            yield f"planet_id: expected whole numbers, found {unread[0][1]!r} {_lines(line for line, _ in unread)}"
-        for planet in _repeated(self.planets)[:SHOWN]:
+            yield f"planet_id: expected whole numbers, found {unread[0][1]!r} {lines_text(line for line, _ in unread)}"
+        for planet in repeated(self.planets)[:SHOWN]:
             at = [line for line, row in self.lines if planet_number(row[0]) == planet]
-            yield f"planet {planet}: expected once, found {len(at)} times {_lines(at)}"
+            yield f"planet {planet}: expected once, found {len(at)} times {lines_text(at)}"
 
     def wrong_values(self) -> Iterator[str]:
         """Lines of another length, and values that are no number from 0 to 1, of sigma > 0."""
@@ -85,7 +85,7 @@ class Sheet:
         if short:
             yield (
                 f"expected {len(self.header)} fields a line as in the header, found {short[0][1]} "
-                f"{_lines(line for line, _ in short)}"
+                f"{lines_text(line for line, _ in short)}"
             )
         whole = [(line, row) for line, row in self.lines if len(row) == len(self.header)]
         for kind, wanted in (("wl", "a number from 0 to 1"), ("sigma", "a finite number > 0")):
@@ -94,16 +94,16 @@ class Sheet:
             if wrong:
                 _, k, value = wrong[0]
                 number = number_of(len(wrong), "value")
-                lines = _lines(dict.fromkeys(line for line, *_ in wrong))
+                lines = lines_text(dict.fromkeys(line for line, *_ in wrong))
                 yield f"{kind}: expected {wanted}, found {number} {lines}; the first is {value!r} in {self.header[k]}"
 
     def differences(self, sample: Sheet) -> Iterator[str]:
         """Planets that the sample has and this has not, and the other way round."""
         own, wanted = self.planets, sample.planets
         if missing := [planet for planet in wanted if planet not in set(own)]:
-            yield f"expected the {len(wanted)} planets of {sample.path}, missing {len(missing)}: {_few(missing)}"
+            yield f"expected the {len(wanted)} planets of {sample.path}, missing {len(missing)}: {few(missing)}"
         if extra := [planet for planet in own if planet not in set(wanted)]:
-            yield f"expected the {len(wanted)} planets of {sample.path}, found {len(extra)} others: {_few(extra)}"
+            yield f"expected the {len(wanted)} planets of {sample.path}, found {len(extra)} others: {few(extra)}"
         if own != wanted and sorted(own) == sorted(wanted):
             first = next((a, b) for a, b in zip(wanted, own, strict=True) if a != b)
             yield f"planets in another order than in {sample.path}: expected {first[0]}, found {first[1]}"
@@ -173,25 +173,3 @@ def _possible(text: str, positive: bool) -> bool:
     except ValueError:
         return False
     return bool(np.isfinite(value)) and (value > 0 if positive else 0 <= value <= 1)
-
-
-def _repeated(values: Sequence[object]) -> list[object]:
-    """Those that are there more than once, in order."""
-    seen: set[object] = set()
-    twice: dict[object, None] = {}
-    for value in values:
-        if value in seen:
-            twice[value] = None
-        seen.add(value)
-    return list(twice)
-
-
-def _few(values: Iterable[object]) -> str:
-    every = [str(value) for value in values]
-    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return ", ".join(every[:SHOWN]) + more
-
-
-def _lines(numbers: Iterable[int]) -> str:
-    every = list(numbers)
-    return f"in line{'s' * (len(every) > 1)} {_few(every)}"

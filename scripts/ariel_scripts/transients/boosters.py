@@ -63,6 +63,20 @@ class Booster:
             found = self.model.predict(_library("xgboost").DMatrix(values), output_margin=True)
         return np.asarray(found, np.float64)
 
+    def contributions(self, values: Values) -> Array:
+        """(row, feature + 1) shares of the log odds of rows (row, feature), the last that of no feature.
+
+        Shapley values of the trees, by each library's own TreeSHAP (Lundberg et al. 2018, arXiv:1802.03888).
+        """
+        if self.library == "catboost":
+            pool = _library("catboost").Pool(values)
+            found = self.model.get_feature_importance(pool, type="ShapValues", thread_count=1)
+        elif self.library == "lightgbm":
+            found = self.model.predict(values, pred_contrib=True, num_threads=1)
+        else:
+            found = self.model.predict(_library("xgboost").DMatrix(values), pred_contribs=True)
+        return np.asarray(found, np.float64)
+
     def importance(self, count: int) -> Array:
         """(feature,) of `count`: share of the gain of all splits."""
         if self.library == "catboost":

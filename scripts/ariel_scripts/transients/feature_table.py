@@ -7,6 +7,7 @@ photometric one to a spectroscopic one, for training. Parts wait in `OUT/parts` 
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from modeling_ariel.transients.feature_families import features
 from modeling_ariel.transients.observed import observe
 from modeling_ariel.transients.smooth import smooth_all
 
-FILE, PARTS, KEY = "features.parquet", "parts", b"features"
+FILE, PARTS, KEY, LAYOUTS = "features.parquet", "parts", b"features", b"layouts"
 OBJECTS_PER_PART = 100  # half a minute's work, and what an interrupted run loses
 PHOTOMETRIC_ERROR = 0.02  # of a redshift, times 1 + z (arXiv:2512.04946)
 LEAST_REDSHIFT = 0.005
@@ -40,14 +41,17 @@ SOURCES = tuple(
     for name in ("band_features", "feature_families", "gaussian_process", "light_features", "observed",
                  "shape_features", "smooth", "variability_features")
 )  # fmt: skip
-COLUMNS = ("object_id", "lightcurve", "redshift", "redshift_err", "ebv", "spec_type", "target")
+COLUMNS = ("object_id", "lightcurve", "redshift", "redshift_err", "ebv", "spec_type", "target", "layout")
 KNOWN = ("object_id", "split", "spec_type", "target", "draw", "redshift")  # columns that are no features
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Rows of features: names of objects, splits, types, targets (−1: none), draws; values (row, feature)."""
+    """Rows of features: names of objects, splits, types, targets (−1: none), draws; values (row, feature).
+
+    layouts: those of the dataset's rows; none where the table does not say.
+    """
 
     object_id: NDArray[np.str_]
     split: NDArray[np.str_]
@@ -56,11 +60,12 @@ class FeatureTable:
     draw: NDArray[np.int64]
     names: tuple[str, ...]
     values: NDArray[np.float32]
+    layouts: tuple[str, ...] = ()
 
     def of(self, rows: NDArray[Any]) -> FeatureTable:
         """Some of the rows, by a mask or places."""
-        columns = {name: value[rows] for name, value in vars(self).items() if name != "names"}
-        return FeatureTable(**columns, names=self.names)
+        columns = {name: value[rows] for name, value in vars(self).items() if name not in ("names", "layouts")}
+        return FeatureTable(**columns, names=self.names, layouts=self.layouts)
 
 
 def read_features(out: Path) -> FeatureTable:
@@ -81,7 +86,8 @@ def read_features(out: Path) -> FeatureTable:
     target = np.array([-1 if one is None else one for one in table["target"].to_pylist()], np.int64)
     values = np.stack([table[name].to_numpy() for name in names], axis=1)
     draw = table["draw"].to_numpy().astype(np.int64)
-    return FeatureTable(**texts, target=target, draw=draw, names=names, values=values)
+    layouts = tuple(json.loads((table.schema.metadata or {}).get(LAYOUTS, b"[]")))
+    return FeatureTable(**texts, target=target, draw=draw, names=names, values=values, layouts=layouts)
 
 
 def write_features(
@@ -109,7 +115,8 @@ def write_features(
     left = {path: chunk for path, chunk in chunks.items() if path not in there}
     for count in _write_parts(left, draws, seed, workers):
         progress(count)
-    _put(pa.concat_tables([pq.read_table(path) for path in chunks]).replace_schema_metadata({KEY: key}), final)
+    about = {KEY: key, LAYOUTS: json.dumps(sorted({str(row["layout"]) for row in rows}))}
+    _put(pa.concat_tables([pq.read_table(path) for path in chunks]).replace_schema_metadata(about), final)
     shutil.rmtree(parts)
     return len(rows), sum(there.values())
 
@@ -125,7 +132,7 @@ def _rows(dataset: str) -> Iterator[dict[str, Any]]:
 def _digest(rows: Sequence[Row]) -> str:
     found = hashlib.sha256()
     for row in rows:
-        found.update(repr([row[name] for name in ("object_id", "split", "redshift", "ebv", "target")]).encode())
+        found.update(repr([row[name] for name in (*KNOWN[:2], "layout", "redshift", "ebv", "target")]).encode())
         for name in ("time", "flux", "flux_err"):
             found.update(np.asarray(row["lightcurve"][name], np.float64).tobytes())
         found.update("".join(row["lightcurve"]["band"]).encode())

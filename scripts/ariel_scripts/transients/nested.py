@@ -34,6 +34,7 @@ from modeling_ariel.transients.detection_scores import (
     detection,
 )
 
+ADDED = 20  # members of a weighted mean, with repetitions
 # (member, training object) log odds out of the inner folds, their targets, (member, judged object) log odds
 # → both as one
 Combine = Callable[[Array, Ints, Array], tuple[Array, Array]]
@@ -107,7 +108,23 @@ def stacked(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
     return first @ at, second @ at
 
 
-COMBINATIONS: dict[str, Combine] = {"average": averaged, "ranks": ranked, "stacking": stacked}
+def weighted(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
+    """Weighted means of the members' calibrated log odds.
+
+    Members are added one by one, the same again too, each time the one that lifts the average precision most (ensemble
+    selection, Caruana et al. 2004).
+    """
+    each = [calibrate(one, target) for one in inner]
+    offset, slope = (np.array([getattr(one, name) for one in each])[:, None] for name in ("offset", "slope"))
+    first, second = offset + slope * inner, offset + slope * odds
+    counts = np.zeros(len(inner))
+    for _ in range(ADDED):
+        trials = counts @ first + first  # (member, object), with one more of each
+        counts[int(np.argmax([average_precision(target, one) for one in trials]))] += 1
+    return counts @ first / ADDED, counts @ second / ADDED
+
+
+COMBINATIONS: dict[str, Combine] = {"average": averaged, "ranks": ranked, "stacking": stacked, "weighted": weighted}
 
 
 def combined(members: Sequence[Sequence[OuterFold]], target: Ints, how: str) -> list[OuterFold]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ariel_scripts.submission.transients import write_submission, write_table
 from ariel_scripts.transients.boosters import BoosterSettings
 from ariel_scripts.transients.feature_table import FeatureTable
+from ariel_scripts.transients.nested import Judged, judge, nested_folds
 from ariel_scripts.transients.search import Search, SearchSettings, objects_of, train_search
-from hf_dataset.folders import write_bytes
 
-PREDICTIONS, PROBABILITIES = "predictions.csv", "probabilities.csv"
+PREDICTIONS, PROBABILITIES, HELD_OUT = "predictions.csv", "probabilities.csv", "predictions.parquet"
 LIBRARIES = ("catboost", "lightgbm", "xgboost")
 
 
@@ -24,7 +28,27 @@ def settings_of(library: str) -> SearchSettings:
 
 def train_on(table: FeatureTable, library: str, seed: int) -> Search:
     """A search trained on the labelled objects of a table."""
-    return train_search(objects_of(table), settings_of(library), seed)[0]
+    return replace(train_search(objects_of(table), settings_of(library), seed)[0], layouts=table.layouts)
+
+
+def write_held_out(
+    table: FeatureTable, library: str, folds: int, seed: int, out: Path, progress: Callable[[int], object]
+) -> Judged:
+    """Write `predictions.parquet`: labelled objects' probabilities, each by a search that never saw it.
+
+    Whatever a search chooses it chooses in inner folds. `progress(1)` is called after each outer fold.
+    """
+    objects = objects_of(table)
+    outer = nested_folds(objects, settings_of(library), folds, 1, seed, progress)
+    judged = judge(outer, objects.target)
+    fold = np.zeros(objects.target.size, np.int64)
+    for place, one in enumerate(outer):
+        fold[one.judged] = place
+    columns = {"object_id": objects.name, "fold": fold, "probability": judged.probability[0]}
+    target = pa.array(objects.target.astype(np.int8))
+    out.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).append_column("target", target), out / HELD_OUT)
+    return judged
 
 
 def write_predictions(search: Search, table: FeatureTable, split: str, out: Path) -> tuple[int, int]:
@@ -37,14 +61,6 @@ def write_predictions(search: Search, table: FeatureTable, split: str, out: Path
         raise ValueError(f"{split}: expected a split of the table, found {', '.join(sorted(set(table.split)))}")
     probability = search.calibration(search.odds(own.values, own.names))
     chosen = (probability >= search.threshold).astype(int)
-    _write(out / PREDICTIONS, "prediction", own.object_id.tolist(), chosen.astype(str).tolist())
-    _write(out / PROBABILITIES, "probability", own.object_id.tolist(), [f"{one:.6f}" for one in probability])
+    write_submission(out / PREDICTIONS, own.object_id.tolist(), chosen.tolist())
+    write_table(out / PROBABILITIES, "probability", own.object_id.tolist(), [f"{one:.6f}" for one in probability])
     return chosen.size, int(chosen.sum())
-
-
-def _write(path: Path, name: str, objects: Sequence[str], values: Sequence[str]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("object_id", name))
-    writer.writerows(zip(objects, values, strict=True))
-    write_bytes(path, text.getvalue().encode())

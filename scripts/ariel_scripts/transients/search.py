@@ -145,24 +145,38 @@ def logistic(design: Array, target: Ints, ridge: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A trained search: features by name, boosters, calibration, threshold; what the inner folds said."""
+    """A trained search: features by name, boosters, calibration, threshold; what the inner folds said.
+
+    layouts: those of the rows that it learned from; none where that is not known.
+    """
 
     features: tuple[str, ...]
     members: tuple[Booster, ...]
     calibration: Calibration
     threshold: float
     chosen: dict[str, Any]
+    layouts: tuple[str, ...] = ()
 
     def odds(self, values: Values, names: Sequence[str]) -> Array:
         """(row,) log odds of the trees for rows (row, feature) of columns with these names; ValueError if one misses.
 
         They are no probabilities before `calibration`.
         """
+        own = self.of_features(values, names)
+        return np.asarray(np.mean([member.odds(own) for member in self.members], axis=0))
+
+    def contributions(self, values: Values, names: Sequence[str]) -> Array:
+        """(row, feature) what each of `features` adds to the calibrated log odds; mean of the members'."""
+        own = self.of_features(values, names)
+        found = np.mean([member.contributions(own) for member in self.members], axis=0)[:, :-1]
+        return np.asarray(self.calibration.slope * found)
+
+    def of_features(self, values: Values, names: Sequence[str]) -> Values:
+        """(row, feature) the columns of `features`; ValueError if one misses."""
         if missing := [name for name in self.features if name not in names]:
             raise ValueError(f"features: expected {', '.join(missing[:4])}, found other {len(names)} columns")
         place = {name: index for index, name in enumerate(names)}
-        own = np.ascontiguousarray(values[:, [place[name] for name in self.features]])
-        return np.asarray(np.mean([member.odds(own) for member in self.members], axis=0))
+        return np.ascontiguousarray(values[:, [place[name] for name in self.features]])
 
     def save(self, folder: Path) -> None:
         """Write the boosters in their libraries' formats, then `search.json`."""
@@ -176,6 +190,7 @@ class Search:
             "calibration": asdict(self.calibration),
             "threshold": self.threshold,
             "chosen": self.chosen,
+            "layouts": list(self.layouts),
         }
         write_json(folder / FILE, content)
 
@@ -189,9 +204,10 @@ def load_search(folder: Path) -> Search:
         members = tuple(load_booster(folder / Path(name).name) for name in content["members"])
         calibration = Calibration(**content["calibration"])
         features, threshold, chosen = tuple(content["features"]), float(content["threshold"]), dict(content["chosen"])
+        layouts = tuple(map(str, content.get("layouts", ())))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / FILE}: expected a model of `ariel transients boost`: {error}") from error
-    return Search(features, members, calibration, threshold, chosen)
+    return Search(features, members, calibration, threshold, chosen, layouts)
 
 
 @dataclass(frozen=True, eq=False)

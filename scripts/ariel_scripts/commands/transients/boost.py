@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 
+from tqdm import tqdm
+
 from ariel_scripts.options.fields import values_of
 from ariel_scripts.options.transients.boost import BoostOptions
-from ariel_scripts.run_record import run_record
-from ariel_scripts.transients.feature_table import read_features
-from ariel_scripts.transients.prediction import train_on
+from ariel_scripts.run_record import Run, run_record
+from ariel_scripts.transients.feature_table import FeatureTable, read_features
+from ariel_scripts.transients.prediction import HELD_OUT, train_on, write_held_out
+from modeling_ariel.transients.detection_scores import detection
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +20,10 @@ def main(options: BoostOptions) -> None:
     """Train and save."""
     config = {name: str(value) for name, value in values_of(options).items()}
     with run_record(options.out, "transients boost", config, options.seed) as run:
-        search = train_on(read_features(options.features), options.library, options.seed)
+        table = read_features(options.features)
+        if options.folds:
+            _hold_out(options, table, run)
+        search = train_on(table, options.library, options.seed)
         search.save(options.out)
         run.metrics |= search.chosen | {"threshold": search.threshold}
     logger.info(
@@ -27,3 +33,12 @@ def main(options: BoostOptions) -> None:
         search.chosen["inner average precision"],
         search.threshold,
     )
+
+
+def _hold_out(options: BoostOptions, table: FeatureTable, run: Run) -> None:
+    """Judge all labelled objects in outer folds."""
+    disable = None if logger.isEnabledFor(logging.INFO) else True
+    with run.timed("folds"), tqdm(total=options.folds, unit="fold", desc="folds", disable=disable) as bar:
+        judged = write_held_out(table, options.library, options.folds, options.seed, options.out, bar.update)
+    run.metrics["held out"] = vars(detection(judged.target, judged.chosen[0]))
+    logger.info("%s: F1 %.3f", options.out / HELD_OUT, run.metrics["held out"]["f1"])

@@ -15,10 +15,13 @@ class BoostOptions:
 
     Inner folds choose the features, calibrate the probabilities and set the threshold. Needs the extra `transients`.
 
-    Example: ariel transients boost features model
+    Example: ariel transients boost features model --folds 5
     """
 
     features: Annotated[Path, typer.Argument(help="Table of `ariel transients features`.")]
     out: Annotated[Path, typer.Argument(help="Folder for the model.")]
     library: Annotated[str, typer.Option(help="catboost, lightgbm, xgboost, or all: an average of them.")] = "lightgbm"
     seed: Annotated[int, typer.Option(min=0, help="Of folds and trees.")] = 0
+    folds: Annotated[
+        int, typer.Option(min=0, help="Also judge each labelled object by a model of other folds: predictions.parquet.")
+    ] = 0

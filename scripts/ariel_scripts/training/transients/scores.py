@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
-from modeling_ariel.transients.detection_scores import average_precision, best_threshold, detection
+from modeling_ariel.transients.detection_scores import average_precision, best_threshold, chosen_by_others, detection
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -28,11 +28,6 @@ def out_of_fold_scores(truth: Mask, probability: Array, fold: NDArray[np.int64])
         "f1_optimistic": detection(truth, probability >= threshold).f1,
         "threshold": threshold,
     }
-    folds = np.unique(fold)
-    if len(folds) < 2:
+    if len(np.unique(fold)) < 2:
         return scores
-    chosen = np.zeros(len(truth), bool)
-    for one in folds:
-        held = fold == one
-        chosen[held] = probability[held] >= best_threshold(truth[~held], probability[~held])
-    return scores | asdict(detection(truth, chosen))
+    return scores | asdict(detection(truth, chosen_by_others(truth, probability, fold)[0]))

@@ -1,0 +1,1 @@
+"""`ariel transients report`'s page: predicted transients, mistakes first."""
