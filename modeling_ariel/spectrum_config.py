@@ -1,6 +1,7 @@
 """What every model of spectra has in its configuration, whatever its network."""
 
 import math
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -59,7 +60,7 @@ class ArielSpectrumConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
-    def from_dict(cls, config_dict, **kwargs):
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """Read a checkpoint's configuration; another architecture's is refused, for its weights would be left out."""
         kind = config_dict.get("model_type") or cls.model_type
         if kind != cls.model_type:

@@ -39,5 +39,5 @@ def main(options: EnsembleOptions) -> None:
         write_json(options.out / "scores.json", table)
     width = max(map(len, table))
     for name, own in table.items():
-        texts = (as_text(own["f1"]), as_text(own["average precision"]), f"{own['optimistic F1']:.3f}")
-        typer.echo(f"{name:<{width}}  F1 {texts[0]}  average precision {texts[1]}  optimistic F1 {texts[2]}")
+        f1, precision = as_text(own["f1"]), as_text(own["average precision"])
+        typer.echo(f"{name:<{width}}  F1 {f1}  average precision {precision}  optimistic F1 {own['optimistic F1']:.3f}")
