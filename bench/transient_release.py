@@ -31,14 +31,14 @@ from modeling_ariel.transients.surveys import SURVEYS
 REPOSITORY = Path(__file__).resolve().parents[1]
 RELEASED = REPOSITORY / "modeling_ariel/transients/released"
 RECORDS = ("config.json", "preprocessor_config.json", "training.json")
-OBJECTS, JUDGED = 2000, 800
+OBJECTS, JUDGED = 1500, 500
 FAR = SURVEYS["lsst"]["i"]  # [Å] the reddest band that ZTF has too
 
 
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for all results; existing ones are kept.")],
     install: Annotated[bool, typer.Option("--install", help="Copy it to modeling_ariel/transients/released.")] = False,
-    steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 600,
+    steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 500,
 ) -> None:
     """Train the released classifier.
 

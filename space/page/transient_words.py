@@ -15,7 +15,8 @@ TYPES = {"AGN": "AGN", "TDE": "tidal disruption event", "SN Ia": "supernova Ia",
 SURE, LIKELY = 0.9, 0.6
 CAUTION = (
     "**The model has only ever seen simulated objects**: black bodies without spectral lines, few kinds of "
-    "supernova, redshifts known to 2 %, LSST's cadence. For a real object its answer is a demonstration, no classification."
+    "supernova, redshifts known to 2 %, LSST's cadence. For a real object its answer is a "
+    "demonstration, no classification."
 )
 
 
