@@ -23,8 +23,7 @@ import gradio as gr
 from engine import sample
 from engine.inference import Engine
 from engine.spectrum import UNITS
-from engine.transients import OBJECTS
-from modeling_ariel.transients.surveys import SURVEYS
+from engine.transients import OBJECTS, SURVEYS
 from page.endpoints import Endpoints
 from page.handlers import SIZES, Handlers, errors_shown
 from page.head import ABOUT, CSS, HEAD, IS_DARK, KEEP_UP, SAVE_PICTURE, SHOW_LINK, THEME, preload
