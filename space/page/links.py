@@ -51,7 +51,7 @@ def to_query(settings: Settings) -> str:
     """`planet=…&unit=…`, without a question mark."""
     default = Settings()
     shown = {name.name: getattr(settings, name.name) for name in fields(settings)}
-    kept = {name: value for name, value in shown.items() if value != getattr(default, name)}
+    kept = {name: value for name, value in shown.items() if value not in ("", getattr(default, name))}
     return urlencode({name: f"{value:g}" if isinstance(value, float) else value for name, value in kept.items()})
 
 

@@ -26,7 +26,6 @@ def transient_figure(found: TransientView, theme: Theme) -> go.Figure:
             name=name,
             mode="lines",
             line={"color": palette[(place + 1) % len(palette)], "width": 2},
-            showlegend=False,
             hovertemplate=f"{name} %{{y:.2f}} mag<br>%{{x:.0f}} d<extra></extra>",
             row=2,
             col=1,
