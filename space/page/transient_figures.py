@@ -32,7 +32,7 @@ def transient_figure(found: TransientView, theme: Theme) -> go.Figure:
         )
     dress(figure, theme, 620, hovermode="closest")
     figure.update_xaxes(range=list(found.window))
-    figure.update_xaxes(title_text=f"days from the brightest measurement (MJD {found.peak:,.1f})", row=2, col=1)
+    figure.update_xaxes(title_text="days from the brightest measurement", row=2, col=1)
     figure.update_yaxes(title_text="flux, µJy", range=_flux_range(found), row=1, col=1)
     figure.update_yaxes(title_text="colour, mag", row=2, col=1)
     figure.update_yaxes(title_standoff=6)

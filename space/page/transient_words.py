@@ -30,7 +30,8 @@ def status(found: TransientView) -> str:
     whose = f"simulated {TYPES.get(found.truth, found.truth)}" if found.truth else "yours, seen by you alone"
     far = f"z = {found.redshift:.3f}" if np.isfinite(found.redshift) else "redshift not known"
     bands = ", ".join(found.bands)
-    return f"**{literal(found.name)}** · {whose} · {far} · {found.n_measurements} measurements in {bands}"
+    parts = (f"**{literal(found.name)}**", whose, far, f"{found.n_measurements} measurements in {bands}")
+    return " · ".join((*parts, f"day 0 is MJD {found.peak:.1f}"))
 
 
 def verdict(found: TransientView) -> str:
