@@ -23,10 +23,13 @@ import gradio as gr
 from engine import sample
 from engine.inference import Engine
 from engine.spectrum import UNITS
+from engine.transients import OBJECTS, SURVEYS
 from page.endpoints import Endpoints
 from page.handlers import SIZES, Handlers, errors_shown
 from page.head import ABOUT, CSS, HEAD, IS_DARK, KEEP_UP, SAVE_PICTURE, SHOW_LINK, THEME, preload
-from page.links import LIMITS, VIEWS
+from page.links import LIMITS, VIEWS, Settings
+from page.transient_words import label
+from uploads import transients
 from uploads.reading import EXTENSIONS, LIMITS_TEXT, MAX_UPLOAD_BYTES
 
 WORKERS = 2  # answers computed at a time: the cores of a basic Space
@@ -52,6 +55,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             dark=gr.State(False),
             last=gr.State(time_to_live=2 * HOUR),
             refresh=gr.State(0),
+            own_transient=gr.State(time_to_live=2 * HOUR),
         )
         _menu(page, engine)
         with gr.Tabs(elem_id="views") as page.tabs:
@@ -59,6 +63,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             _curves_tab(page)
             _why_tab(page)
             _what_if_tab(page)
+            _transients_tab(page)
         page.link = gr.Textbox(
             label="Link to this view", interactive=False, buttons=["copy"], max_lines=1, elem_id="link"
         )
@@ -197,6 +202,33 @@ def _what_if_tab(page: SimpleNamespace) -> None:
         page.what_if_words = gr.Markdown(elem_classes="words", elem_id="what-if-words")
 
 
+def _transients_tab(page: SimpleNamespace) -> None:
+    with gr.Tab("Transients", id=VIEWS[4]) as page.transients_tab:
+        gr.Markdown(
+            "Another question of the sky: is a new point of light a star torn apart by a black hole (TDE), a supernova "
+            "or an active galactic nucleus? Light curves as LSST or ZTF see them, not planets."
+        )
+        page.transient = gr.Dropdown(
+            choices=[(label(name, kind), name) for name, kind in OBJECTS.items()],
+            value=Settings.transient,
+            label="Simulated object",
+            elem_id="transient",
+        )
+        with gr.Accordion("Bring your own object", open=False, elem_id="own-transient"), gr.Row():
+            page.transient_upload = gr.File(
+                label="One object's light curve (CSV)", file_types=[".csv", ".txt"], scale=2, height=130,
+                elem_id="transient-upload",
+            )  # fmt: skip
+            with gr.Column(scale=3):
+                page.survey = gr.Radio(
+                    [(name.upper(), name) for name in SURVEYS], value="lsst", label="Whose bands", elem_id="survey"
+                )
+                gr.Markdown(transients.LIMITS_TEXT)
+        page.transient_status = gr.Markdown(elem_classes="words", elem_id="transient-status")
+        page.transient_words = gr.Markdown(elem_classes="words", elem_id="transient-words")
+        page.transient_plot = gr.Plot(show_label=False, elem_id="transient-plot", elem_classes="plot")
+
+
 # --- events --------------------------------------------------------------------------------------------------------
 
 
@@ -208,7 +240,7 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     """
     whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
     inputs = [page.subject, page.view, page.dark, page.last, page.unit, page.resolution, page.visit, page.bands]
-    inputs += [page.step, *whatifs]
+    inputs += [page.step, *whatifs, page.transient, page.own_transient]
     views = {
         "spectrum": [page.spectrum, page.spectrum_words, page.csv],
         "light-curves": [
@@ -224,12 +256,13 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
         ],
         "why": [page.parts, page.occlusion, page.why_words, page.reliability, page.reliability_words],
         "what-if": [page.what_if, page.what_if_words, page.last],
+        "transients": [page.transient_status, page.transient_plot, page.transient_words],
     }
     outputs: list[Any] = [component for name in SIZES for component in views[name]]
-    plots = [page.spectrum, page.curves, page.image, page.parts, page.occlusion, page.what_if]
+    plots = [page.spectrum, page.curves, page.image, page.parts, page.occlusion, page.what_if, page.transient_plot]
     private: dict[str, Any] = {"api_visibility": "private"}
 
-    controls = (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs)
+    controls = (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs, page.transient)
     gr.on(
         [page.refresh.change, *(control.input for control in controls)],
         errors_shown(handlers.show),
@@ -243,7 +276,7 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     ).then(None, page.query, page.link, js=SHOW_LINK, **private)
 
     opened = [page.subject, page.view, page.dark, page.planet, page.tabs, page.unit, page.resolution, page.visit]
-    opened += [*whatifs, page.status, page.refresh]
+    opened += [*whatifs, page.transient, page.status, page.refresh]
     dark = gr.Checkbox(visible=False)
     app.load(errors_shown(handlers.open_page), dark, opened, js=IS_DARK, **private)
 
@@ -253,6 +286,14 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     page.hardest.click(errors_shown(handlers.choose_hardest), page.subject, chosen, **private)
     page.best.click(errors_shown(handlers.choose_best), page.subject, chosen, **private)
     page.upload.upload(errors_shown(handlers.open_upload), [page.upload, page.subject], chosen, **private)
+    own = [page.own_transient, page.transient, page.transient_status, page.refresh]
+    gr.on(
+        [page.transient_upload.upload, page.survey.input],
+        errors_shown(handlers.open_transient),
+        [page.transient_upload, page.survey],
+        own,
+        **private,
+    )
     # one event for all tabs: a tab's own also fires when the page is built and may be answered after the link's;
     # progress is shown on the figures, where KEEP_UP looks for unfinished answers
     page.tabs.select(

@@ -1,6 +1,6 @@
-"""notebooks/quickstart.ipynb runs here, without network, and the outputs committed in it are what it gives.
+"""The notebooks run here, without network, and the outputs committed in them are what they give.
 
-`python tests/test_notebook.py` runs it and writes its outputs anew.
+`python tests/test_notebook.py [NAME]` runs one, quickstart by default, and writes its outputs anew.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 import os
 import re
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,27 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks/quickstart.ipynb"
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SILENT = {"PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 LARGEST = 500_000  # bytes, outputs included
 ROUNDING = {"rtol": 0.01, "atol": 0.005}, {"rtol": 0.0, "atol": 1.0}  # of numbers with decimals, of whole ones
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Numbers of code cells, plots and tables that are compared; cells that show nothing."""
+
+    cells: int
+    plots: int
+    tables: int
+    silent: tuple[str, ...] = ("settings", "simulate")
+
+
+NOTEBOOKS = {"quickstart": Facts(10, 3, 2), "transients": Facts(10, 2, 1)}
+
+
+def path_of(name: str) -> Path:
+    return FOLDER / f"{name}.ipynb"
 
 
 def execute(notebook: Any, folder: Path) -> Any:
@@ -62,33 +81,31 @@ def numbers(cell: Any) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.array([float(word) for word in found if ("." in word) is real]) for real in (True, False))
 
 
-@pytest.fixture(scope="module")
-def committed() -> Any:
-    return nbformat.read(NOTEBOOK, as_version=4)
-
-
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return execute(nbformat.read(NOTEBOOK, as_version=4), tmp_path_factory.mktemp("notebook"))
+def committed(name: str) -> Any:
+    return nbformat.read(path_of(name), as_version=4)
 
 
 def code(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_the_notebook_has_ten_short_code_cells_each_introduced(committed: Any) -> None:
-    assert len(code(committed)) == 10
-    assert max(len(cell.source.splitlines()) for cell in code(committed)) <= 20
-    kinds = [cell.cell_type for cell in committed.cells]
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_has_ten_short_code_cells_each_introduced(name: str) -> None:
+    notebook, cells = committed(name), NOTEBOOKS[name].cells
+    assert len(code(notebook)) == cells
+    assert max(len(cell.source.splitlines()) for cell in code(notebook)) <= 20
+    kinds = [cell.cell_type for cell in notebook.cells]
     assert all(kinds[place - 1] == "markdown" for place, kind in enumerate(kinds) if kind == "code")
-    assert [cell.execution_count for cell in code(committed)] == list(range(1, 11))
-    nbformat.validate(committed)
+    assert [cell.execution_count for cell in code(notebook)] == list(range(1, cells + 1))
+    nbformat.validate(notebook)
 
 
-def test_its_outputs_are_committed_small_and_of_no_machine(committed: Any) -> None:
-    for cell in code(committed):
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_its_outputs_are_committed_small_and_of_no_machine(name: str) -> None:
+    notebook, facts = committed(name), NOTEBOOKS[name]
+    for cell in code(notebook):
         shown = list(outputs(cell))
-        silent = cell.id in ("settings", "simulate")  # assignments alone
+        silent = cell.id in facts.silent  # assignments alone
         assert bool(shown) is not silent, cell.id
         assert not {"stderr", "error"} & {kind for kind, _ in shown}, cell.id
         for kind, text in shown:
@@ -96,36 +113,37 @@ def test_its_outputs_are_committed_small_and_of_no_machine(committed: Any) -> No
                 assert base64.b64decode(text).startswith(b"\x89PNG"), cell.id
             else:
                 assert not re.search(r"/(home|tmp|root|work|Users|usr)/|\d\d:\d\d", text), f"{cell.id}: {text}"
-    assert sum(kind == "image/png" for cell in code(committed) for kind, _ in outputs(cell)) == 3
-    assert NOTEBOOK.stat().st_size < LARGEST
-    assert committed.metadata == {
+    assert sum(kind == "image/png" for cell in code(notebook) for kind, _ in outputs(cell)) == facts.plots
+    assert path_of(name).stat().st_size < LARGEST
+    assert notebook.metadata == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
 
 
-def test_run_again_it_shows_the_committed_tables_and_as_many_plots(committed: Any, executed: Any) -> None:
+@pytest.mark.parametrize("name", ["quickstart", pytest.param("transients", marks=pytest.mark.slow)])
+def test_run_again_it_shows_the_committed_tables_and_as_many_plots(name: str, tmp_path: Path) -> None:
     tables = 0
-    for before, now in zip(code(committed), code(executed), strict=True):
+    for before, now in zip(code(committed(name)), code(execute(committed(name), tmp_path)), strict=True):
         assert sorted(kind for kind, _ in outputs(now)) == sorted(kind for kind, _ in outputs(before)), before.id
         if "numbers" in before.metadata.get("tags", ()):
             for found, expected, tolerance in zip(numbers(now), numbers(before), ROUNDING, strict=True):
                 np.testing.assert_allclose(found, expected, **tolerance, err_msg=before.id)
             tables += 1
-    assert tables == 2
+    assert tables == NOTEBOOKS[name].tables
 
 
-def write() -> None:
-    """Run the notebook and write its outputs into it."""
+def write(name: str = "quickstart") -> None:
+    """Run a notebook and write its outputs into it."""
     import tempfile
 
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = committed(name)
     metadata = notebook.metadata.copy()
     with tempfile.TemporaryDirectory() as folder:
         done = execute(notebook, Path(folder))
     done.metadata = metadata
-    nbformat.write(done, NOTEBOOK)
+    nbformat.write(done, path_of(name))
 
 
 if __name__ == "__main__":
-    write()
+    write(*sys.argv[1:])

@@ -25,11 +25,14 @@ from engine.inference import Engine, EngineError
 from engine.records import PlanetInfo
 from engine.rows import VisitRow
 from engine.spectrum import Spectrum
+from engine.transients import Transients
 from engine.what_if import simulated_case, what_if
-from page import curve_figures, figures, sigma_figures, words
+from modeling_ariel.transients.curves import Curve
+from page import curve_figures, figures, sigma_figures, transient_words, words
 from page.links import VIEWS, Settings, from_query, to_query
 from page.theme import Theme, theme_of
-from uploads.reading import example, read_upload
+from page.transient_figures import transient_figure
+from uploads.reading import example, read_transient, read_upload
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ class Handlers:
     """The page's events over one engine."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine, self.transients = engine, Transients()
         self._seeds = itertools.count(1)
         self._refreshes = itertools.count(1)  # a new number makes the page compute the visible view
 
@@ -149,6 +152,7 @@ class Handlers:
             settings.drift,
             settings.missing_from,
             settings.missing_width,
+            settings.transient,
             trouble + self.status(subject),
             next(self._refreshes),
         )
@@ -195,6 +199,15 @@ class Handlers:
         if kind not in KINDS:
             raise ValueError(f"kind: expected one of {', '.join(KINDS)}, found {kind!r}")
         return gr.File(str(example(kind)), visible=True)
+
+    def open_transient(self, path: str | None, survey: str) -> tuple[Any, ...]:
+        """A user's object: curve, menu, status, refresh; if it is refused, the page stays as it is."""
+        if not path:
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        try:
+            return read_transient(path, survey), None, "", next(self._refreshes)
+        except ValueError as error:
+            return gr.skip(), gr.skip(), f"⚠ This file was not taken. {words.literal(str(error))}", gr.skip()
 
     # --- views ---------------------------------------------------------------------------------------------------
 
@@ -289,6 +302,15 @@ class Handlers:
             WhatIfAnswer(subject.name, settings.conditions, now),
         )
 
+    def transient_view(self, name: str, own: Curve | None, theme: Theme) -> tuple[Any, ...]:
+        """Status, figure, words of a simulated object, or of a user's where none is named."""
+        found = self.transients.uploaded(own) if own is not None and not name else self.transients.simulated(name)
+        return (
+            transient_words.status(found),
+            plot(transient_figure(found, theme), f"transient-{name or 'upload'}"),
+            transient_words.of_transient(found, self.transients.scores),
+        )
+
     def what_if_spectrum(self, subject: Subject, settings: Settings) -> Spectrum:
         """The spectrum under other conditions."""
         low, width = settings.missing_from, settings.missing_width
@@ -322,6 +344,8 @@ class Handlers:
         drift: float,
         missing_from: float,
         missing_width: float,
+        transient: str | None = None,
+        own: Curve | None = None,
     ) -> tuple[Any, ...]:
         """Updates of the visible view and none of the others; the query of a link to it."""
         subject = subject or self.subject(self.engine.planets()[0].planet_id)
@@ -336,6 +360,7 @@ class Handlers:
             float(drift),
             float(missing_from),
             float(missing_width),
+            transient or ("" if own is not None else Settings.transient),
         )
         theme = theme_of(dark)
         parts: dict[str, tuple[Any, ...]] = {name: (gr.skip(),) * size for name, size in SIZES.items()}
@@ -345,12 +370,14 @@ class Handlers:
             parts[view] = self.curves_view(subject, settings, bands, step, theme)
         elif view == "why":
             parts[view] = self.why_view(subject, theme)
+        elif view == "transients":
+            parts[view] = self.transient_view(settings.transient, own, theme)
         else:
             parts[view] = self.what_if_view(subject, settings, last, theme)
         return (*itertools.chain.from_iterable(parts.values()), to_query(settings))
 
 
-SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3}  # outputs of each view
+SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3, "transients": 3}  # outputs of each view
 
 
 def _corrected(chosen: Any, possible: Any) -> dict[str, Any]:

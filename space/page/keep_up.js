@@ -9,6 +9,7 @@
     'spot-plot': 'FGS1 with its aperture', 'parts-plot': 'Parts of sigma over wavelength',
     'occlusion-plot': 'What hiding data does', 'reliability-plot': 'Stated and found coverage',
     'what-if-plot': 'Spectrum and sigma under other conditions',
+    'transient-plot': 'Light curve of the transient by band, colours below',
   };
   let waiting = 0;
   setInterval(() => {

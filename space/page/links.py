@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from urllib.parse import urlencode
 
 from engine.spectrum import UNITS
+from engine.transients import OBJECTS
 
-VIEWS = ("spectrum", "light-curves", "why", "what-if")
+VIEWS = ("spectrum", "light-curves", "why", "what-if", "transients")
 LIMITS = {  # smallest and largest value of each number, as the sliders have them
     "resolution": (0.0, 300.0),
     "visit": (0.0, 99.0),
@@ -25,7 +26,7 @@ class Settings:
     """Everything that a view depends on, except uploads, which no link can hold.
 
     resolution: of the bins, 0 for channels. transits: 0 for as many as were observed. noise, drift: factors.
-    missing_from, missing_width: hidden channels [um].
+    missing_from, missing_width: hidden channels [um]. transient: a simulated object, empty for an upload.
     """
 
     planet: str = ""
@@ -38,6 +39,7 @@ class Settings:
     drift: float = 1.0
     missing_from: float = 2.5
     missing_width: float = 0.0
+    transient: str = next(iter(OBJECTS))
 
     @property
     def conditions(self) -> tuple[float, ...]:
@@ -49,14 +51,14 @@ def to_query(settings: Settings) -> str:
     """`planet=…&unit=…`, without a question mark."""
     default = Settings()
     shown = {name.name: getattr(settings, name.name) for name in fields(settings)}
-    kept = {name: value for name, value in shown.items() if value != getattr(default, name)}
+    kept = {name: value for name, value in shown.items() if value not in ("", getattr(default, name))}
     return urlencode({name: f"{value:g}" if isinstance(value, float) else value for name, value in kept.items()})
 
 
 def from_query(query: Mapping[str, str]) -> Settings:
     """The settings of a link. What is missing, misspelt or out of range is the default or the nearest limit."""
     found: dict[str, object] = {"planet": str(query.get("planet", ""))[:64]}
-    for name, allowed in (("view", VIEWS), ("unit", UNITS)):
+    for name, allowed in (("view", VIEWS), ("unit", UNITS), ("transient", tuple(OBJECTS))):
         if query.get(name) in allowed:
             found[name] = query[name]
     for name, (low, high) in LIMITS.items():

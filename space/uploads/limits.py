@@ -37,6 +37,7 @@ MAX_READERS = 2  # files read at a time, of which one raw folder
 WAIT_S = 120.0  # for other users' files
 MIN_SHARE = 0.5  # of the model's channels that must have data: with fewer the fit refuses
 
+TRANSIENT = " CSV"  # ends the kind of a transient's file, after the survey
 NESTED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst", ".npz")
 
 

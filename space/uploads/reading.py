@@ -15,6 +15,7 @@ import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,7 +24,10 @@ from engine.rebin import rebinned
 from engine.rows import VisitRow
 from modeling_ariel.arrays import FeatureError
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor, Visit, check_once
+from modeling_ariel.transients.curves import Curve
+from modeling_ariel.transients.surveys import SURVEYS
 from modeling_ariel.visits import match_channels
+from uploads import transients
 from uploads.examples import write_example
 from uploads.limits import (
     FITTED_BINS,
@@ -39,6 +43,7 @@ from uploads.limits import (
     MIN_SHARE,
     RAW_SECONDS,
     READ_SECONDS,
+    TRANSIENT,
     UploadError,
     size_of,
 )
@@ -52,6 +57,7 @@ __all__ = [
     "UploadError",
     "example",
     "example_csv",
+    "read_transient",
     "read_upload",
 ]
 
@@ -97,6 +103,27 @@ def read_upload(path: str | Path) -> list[VisitRow]:
     except UploadError as error:
         raise UploadError(f"{path.name}: {error}") from None
     return rows if kind == "zip" else _checked(path.name, rows)
+
+
+def read_transient(path: str | Path, survey: str) -> Curve:
+    """The transient of a CSV (:mod:`uploads.transients`) in the bands of a survey, "lsst" or "ztf"; UploadError."""
+    path = Path(path)
+    if survey not in SURVEYS:
+        raise UploadError(f"survey: expected one of {', '.join(SURVEYS)}, found {survey!r}.")
+    if path.suffix.lower() not in KINDS["CSV"][0]:
+        raise UploadError(f"{path.name}: expected the ending .csv, found {path.suffix or 'none'}.")
+    if (size := size_of(path)) > transients.MAX_BYTES:
+        most = transients.MAX_BYTES // MB
+        raise UploadError(f"{path.name}: expected at most {most} MB of a light curve, found {size / MB:.0f} MB.")
+    with path.open("rb") as file:
+        begin = file.read(512)
+    if _is_no_text(begin):
+        raise UploadError(f"{path.name}: expected a CSV file, as its name says, found {_looks_like(begin)}.")
+    try:
+        (row,) = read_in_process(survey.upper() + TRANSIENT, path)
+    except UploadError as error:
+        raise UploadError(f"{path.name}: {error}") from None
+    return Curve(**cast(dict[str, Any], row))
 
 
 def _kind(path: Path) -> str:

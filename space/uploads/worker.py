@@ -12,13 +12,13 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import numpy as np
 
 from engine.records import RawView
 from engine.rows import VisitRow
-from uploads.limits import MAX_UNPACKED_BYTES, MB, UploadError
+from uploads.limits import MAX_UNPACKED_BYTES, MB, TRANSIENT, UploadError
 
 ARRAYS, VIEW = "rows.npz", "view.npz"
 RETIRED_ABOVE = 500 * MB  # resident after a file: the next one gets a new process
@@ -37,6 +37,10 @@ def read(kind: str, path: Path, private: Path) -> list[VisitRow]:
         from uploads.fits import read_fits
 
         return read_fits(path)
+    if kind.endswith(TRANSIENT):
+        from uploads.transients import read_table
+
+        return [cast(VisitRow, read_table(path, kind.removesuffix(TRANSIENT).lower()))]
     from uploads.arrays import read_npz
     from uploads.parquet import read_parquet
     from uploads.tables import read_csv

@@ -65,6 +65,7 @@ def test_it_holds_the_app_the_modules_that_it_needs_the_checkpoint_and_the_sampl
     paths = set(release.files)
     assert {"README.md", "requirements.txt", "app.py", "engine/sample.py", "hf_dataset/__init__.py"} <= paths
     assert {"modeling_ariel/modeling_ariel.py", "modeling_ariel/released/model.safetensors"} <= paths
+    assert "modeling_ariel/transients/released/model.safetensors" in paths
     assert {"sample_data/sample.json", "sample_data/scores.json"} <= paths
     assert any(path.startswith("sample_data/data/light_curves/") for path in paths)
     assert "hf_dataset/simulation/light_curves.py" in paths

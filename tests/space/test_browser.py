@@ -23,6 +23,8 @@ from space_scenes import engine, planet
 from space_server import serving
 from space_uploads import bad_files
 
+from engine.transients import simulate
+from modeling_ariel.transients.surveys import SURVEYS
 from uploads import reading
 
 pytestmark = pytest.mark.browser
@@ -33,6 +35,7 @@ PLOTS = {
     "light-curves": "image-plot",
     "why": "reliability-plot",
     "what-if": "what-if-plot",
+    "transients": "transient-plot",
 }
 VALUES = """([id, name, axis]) => {
   const plot = document.querySelector(`#${id} .js-plotly-plot`);
@@ -221,6 +224,39 @@ def test_a_bad_upload_is_refused_in_words_and_the_planet_stays(
     np.testing.assert_array_equal(values(page, "spectrum", "model μ"), before)
 
 
+# --- transients ----------------------------------------------------------------------------------------------------
+
+
+def test_a_transient_is_chosen_then_one_of_the_user_s(page: Any, address: str, tmp_path: Path) -> None:
+    visit(page, address)
+    assert not page.locator("#transient-plot .main-svg").count()
+    page.get_by_role("tab", name="Transients").click()
+    page.wait_for_selector("#transient-plot .main-svg")
+    assert "only ever seen simulated objects" in page.inner_text("#transient-words")
+    before = values(page, "transients", "g")
+    page.click("#transient input")
+    page.fill("#transient input", "sn-ia-2")
+    page.wait_for_timeout(300)
+    page.keyboard.press("Enter")
+    after = wait_for_change(page, "transients", "g", before)
+    curve = simulate("sn-ia-2")
+    np.testing.assert_allclose(after, curve.flux[curve.wavelength == SURVEYS["lsst"]["g"]], rtol=1e-9)
+    address_says(page, "view=transients.*transient=sn-ia-2")
+    time = 61_000.0 + np.arange(40.0)
+    table = {"object_id": "my own", "band": ["g", "r"] * 20, "time": time, "flux": 50 - (time - 61_020) ** 2 / 10}
+    pd.DataFrame({**table, "flux_err": 1.0}).to_csv(tmp_path / "mine.csv", index=False)
+    page.click("#own-transient button >> nth=0")
+    page.set_input_files("#transient-upload input[type=file]", tmp_path / "mine.csv")
+    mine = wait_for_change(page, "transients", "g", after)
+    np.testing.assert_allclose(mine, table["flux"][::2], rtol=1e-9)
+    assert "my own" in page.inner_text("#transient-status")
+    page.click("#survey label:has-text('ZTF')")
+    (tmp_path / "bad.csv").write_text("band,time\ng,61000\n" * 9)
+    page.locator("#transient-upload button[aria-label='Clear']").click()
+    page.set_input_files("#transient-upload input[type=file]", tmp_path / "bad.csv")
+    page.wait_for_function("document.querySelector('#transient-status').innerText.includes('was not taken')")
+
+
 # --- what if, download, share --------------------------------------------------------------------------------------
 
 
@@ -293,6 +329,7 @@ def test_screenshots_of_every_view(browser: Any, address: str, tmp_path: Path, w
         "light-curves": f"planet={planet('raw frames')}&view=light-curves",
         "why": f"planet={planet()}&view=why",
         "what-if": f"planet={planet()}&view=what-if&noise=3&missing_width=0.4",
+        "transients": "view=transients&transient=tde-1",
     }.items():
         for page in opened(browser, width, theme == "dark"):
             visit(page, address, query, view)

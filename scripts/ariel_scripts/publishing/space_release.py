@@ -31,7 +31,7 @@ ALLOWED = (
     *("README.md", "LICENSE", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**"),
     *(f"{room}/**" for room in ROOMS),
 )
-CHECKPOINT = "modeling_ariel/released"
+CHECKPOINTS = ("modeling_ariel/released", "modeling_ariel/transients/released")
 HEADER = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license")
 SAMPLE = "engine/__main__.py"
 SAMPLE_SECONDS = 900  # simulating and scoring the sample takes about two minutes on two cores
@@ -54,7 +54,7 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
     own = (folder / "README.md", folder / "requirements.txt", *sources, *assets)
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in own}
     files |= modules
-    files |= {f"{CHECKPOINT}/{path.name}": path for path in _checkpoint()}
+    files |= {f"{name}/{path.name}": path for name in CHECKPOINTS for path in _checkpoint(name)}
     sample = sample_folder(folder)
     _check_licence(folder / "README.md", str(header["license"]), sample)
     if (licence := _package_root() / "LICENSE").is_file():
@@ -136,8 +136,8 @@ def _package_root() -> Path:
     return Path(str(hf_dataset.__file__)).resolve().parents[1]
 
 
-def _checkpoint() -> list[Path]:
-    folder = _package_root() / CHECKPOINT
+def _checkpoint(name: str) -> list[Path]:
+    folder = _package_root() / name
     files = sorted(path for path in folder.glob("*") if path.is_file() and path.suffix != ".py")
     if not any(path.suffix == ".safetensors" for path in files):
         raise ValueError(f"{folder}: expected the released checkpoint, found {[path.name for path in files]}")
@@ -186,7 +186,7 @@ def _header(folder: Path) -> dict[str, Any]:
 def _check_licence(path: Path, stated: str, sample: Path) -> None:
     """The header's licence is the one that the checkpoint and the rows of the sample have."""
     for what, needed in (
-        ("the checkpoint", licence_of(_package_root() / CHECKPOINT)),
+        *(("the checkpoint", licence_of(_package_root() / name)) for name in CHECKPOINTS),
         ("the sample", read_contents(sample).licence),
     ):
         if stated != needed:
