@@ -24,6 +24,11 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
+def _can_be_followed(record: logging.LogRecord) -> bool:
+    """Transformers advises kernels of Mamba to install, which only a GPU can run."""
+    return "reference PyTorch implementation" not in record.getMessage() or sys.modules["torch"].cuda.is_available()
+
+
 def set_up_logging(quiet: bool = False, verbose: bool = False, json_file: Path | None = None) -> None:
     """Text on standard error, and JSON lines in a file where asked."""
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
@@ -38,5 +43,6 @@ def set_up_logging(quiet: bool = False, verbose: bool = False, json_file: Path |
         lines.setFormatter(_JsonFormatter())
         handlers.append(lines)
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+    logging.getLogger("transformers.integrations.hub_kernels").addFilter(_can_be_followed)
     for name in ("ariel", "ariel_scripts", "hf_dataset", "modeling_ariel", "__main__"):
         logging.getLogger(name).setLevel(level)
