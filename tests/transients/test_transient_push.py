@@ -29,7 +29,7 @@ REPO = "observer/transients"
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small dataset of simulated transients."""
     folder = tmp_path_factory.mktemp("push")
-    write_folder(folder / "raw", Settings(12, 4, 0))
+    write_folder(folder / "raw", Settings(12, 4, 0), lambda _: None)
     build_dataset(folder / "raw", folder / "data", {"ariel-hf": "1", "node": "secret"})
     return folder / "data"
 
