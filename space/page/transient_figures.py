@@ -32,7 +32,7 @@ def transient_figure(found: TransientView, theme: Theme) -> go.Figure:
         )
     dress(figure, theme, 620, hovermode="closest")
     figure.update_xaxes(range=list(found.window))
-    figure.update_xaxes(title_text="days from the brightest measurement", row=2, col=1)
+    figure.update_xaxes(title_text="days since the brightest", row=2, col=1)
     figure.update_yaxes(title_text="flux, µJy", range=_flux_range(found), row=1, col=1)
     figure.update_yaxes(title_text="colour, mag", row=2, col=1)
     figure.update_yaxes(title_standoff=6)
@@ -77,9 +77,11 @@ def _band(figure: go.Figure, found: TransientView, place: int, colour: str) -> N
 
 
 def _flux_range(found: TransientView) -> list[float]:
-    """Of the measurements in the window of time."""
+    """Of the measurements and the smooth curves in the window of time."""
     low, high = found.window
     seen = np.concatenate([flux[(time >= low) & (time <= high)] for time, flux, _ in found.measured.values()])
-    bottom, top = np.quantile(seen, (LOW, HIGH))
+    smooth = found.flux[(found.time >= low) & (found.time <= high)]
+    ends = np.stack([np.quantile(one, (LOW, HIGH)) for one in (seen, smooth)])
+    bottom, top = ends[:, 0].min(), ends[:, 1].max()
     margin = MARGIN * max(top - bottom, 1e-9)
     return [float(bottom - margin), float(top + margin)]
