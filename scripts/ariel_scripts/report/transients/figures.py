@@ -107,7 +107,7 @@ def features_figure(features: tuple[str, ...], values: Array, shares: Array) -> 
     for row, place in enumerate(order):
         own = values[rows, place].astype(np.float64)
         rank = np.searchsorted(np.sort(own[np.isfinite(own)]), own) / max(np.isfinite(own).sum(), 1)
-        x.append(shares[rows, place])
+        x.append(np.where(np.isfinite(own), shares[rows, place], np.nan))
         y.append(row + rng.uniform(-0.3, 0.3, rows.size))
         shade.append(np.where(np.isfinite(own), rank, np.nan))
         text += [f"{features[place]} {one:.3g}" for one in own]
@@ -129,10 +129,10 @@ def features_figure(features: tuple[str, ...], values: Array, shares: Array) -> 
         "hovertemplate": "%{text}: %{x:+.2f}<extra></extra>",
     }
     layout = {
-        "xaxis": axis_of("log odds added: right for a TDE"),
+        "xaxis": axis_of("log odds, right: TDE"),
         "yaxis": {"tickvals": list(range(len(names))), "ticktext": names, "ticksuffix": " ", "showgrid": False},
         "showlegend": False,
         "hovermode": "closest",
     }
-    caption = "A point an object; blue: a low value of the feature among them, red: a high one."
+    caption = "A point an object; blue: a low value of the feature, orange: a high one. Unknown ones are not drawn."
     return Figure("What weighs most", caption, {"": {"data": [points], "layout": layout}}, 90 + 26 * len(names))

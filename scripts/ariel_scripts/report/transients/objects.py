@@ -103,7 +103,7 @@ def _colour(smooth: Smooth, inside: Any, first: int, second: int) -> tuple[Array
 def _range(observed: Observed, seen: Any) -> list[float]:
     """Of the flux axis: what was measured in the window, without the least sure tenth's outliers."""
     flux, error = (one[seen] if seen.any() else one for one in (observed.flux, observed.error))
-    good = error <= np.quantile(error, 0.9)
+    good = (error <= np.quantile(error, 0.9)) | (flux > 5 * error)  # bright ones have large errors too
     low, high = float((flux - error)[good].min()), float((flux + error)[good].max())
     room = 0.06 * (high - low)
     return [min(low, 0.0) - room, high + room]
@@ -137,7 +137,7 @@ def reasons_figure(name: str, features: tuple[str, ...], values: Array, shares: 
         "hovertemplate": "%{y}: %{x:+.2f}<extra></extra>",
     }
     layout = {
-        "xaxis": axis_of("log odds added: right for a TDE"),
+        "xaxis": axis_of("log odds, right: TDE"),
         "yaxis": {"type": "category", "ticksuffix": " "},
         "showlegend": False,
     }
