@@ -152,5 +152,6 @@ def _together(parts: list[Tensor], places: list[list[int]]) -> Tensor:
     size = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
     whole = parts[0].new_zeros(sum(map(len, places)), *size)
     for part, own in zip(parts, places, strict=True):
-        whole[(torch.tensor(own, device=whole.device), *map(slice, part.shape[1:]))] = part
+        corner: list[slice | Tensor] = [slice(length) for length in part.shape[1:]]
+        whole[(torch.tensor(own, device=whole.device), *corner)] = part
     return whole
