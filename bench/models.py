@@ -188,20 +188,24 @@ class Bench:
 
     def zero_shot(self, name: str, checkpoint: Path) -> dict[str, Any]:
         """Scores of a checkpoint that no given spectrum has touched, in the same folds; from the cache of fits."""
-        from ariel_scripts.training.spectrum_runs import scores, write_spectra
+        from ariel_scripts.training.spectrum_runs import scores, told_of, write_spectra
         from hf_dataset.splits import grouped_folds
 
         path = self.out / f"{name}-zero-shot.parquet"
         if not path.exists():
-            planets, mean, sigma = self.from_fits(checkpoint)
-            write_spectra(path, planets, range(len(planets)), mean, sigma)
+            planets, mean, sigma, distance = self.from_fits(checkpoint)
+            told = told_of(self.opened(checkpoint), planets, range(len(planets)), distance)
+            write_spectra(path, planets, range(len(planets)), mean, sigma, told)
         y, mu, sigma, ids = self.aligned(path)
         number = grouped_folds(ids, FOLDS, 0)
         each = [scores(y[number == k], mu[number == k], sigma[number == k]) for k in range(FOLDS)]
         return {"folds": each, "predictions": [str(path)]}
 
-    def from_fits(self, checkpoint: Path) -> tuple[Any, np.ndarray, np.ndarray]:
-        """The given spectra's planets with a checkpoint's mean and sigma (P, C), fitted as it takes its telescope."""
+    def from_fits(self, checkpoint: Path) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+        """The given spectra's planets with a checkpoint's mean and sigma (P, C) and distances (P,).
+
+        They are fitted as it takes its telescope.
+        """
         from ariel_scripts.training.spectrum_runs import SpectrumEvaluator
 
         planets, extractor = self.fitted_planets(checkpoint)
@@ -260,7 +264,7 @@ class Bench:
             model = self.opened(folder / "model")
             model.physics.population_used.zero_()
             classical = self.classical(planets, chosen, model)
-            mean, sigma = SpectrumEvaluator(planets, chosen, classical, extractor.clip, True).predict(model)
+            mean, sigma, _ = SpectrumEvaluator(planets, chosen, classical, extractor.clip, True).predict(model)
             each.append(scores(planets.truths[chosen], mean, sigma))
         return {"folds": each, "predictions": []}
 

@@ -17,6 +17,7 @@ from .status import DOUBTFUL, OK
 _QUANTILE = 0.99  # of planets like those of training lie within a distance of 1
 _FADED = 2.0  # distance from which on nothing of the correction is left
 _NOISE = 1e-3  # of the features' mean variance, added along every axis
+_TINY = 1e-12
 _UNLIKE = "unlike the network's training (distance {:.1f}), and no fit checks its answer"
 _UNJUDGED = "no fit checks the network's answer, and it never learned how far planets are from its training"
 
@@ -48,11 +49,13 @@ class Familiarity(nn.Module):
         """
         mean, away = seen.double().mean(0), seen.double() - seen.double().mean(0)
         values, axes = torch.linalg.eigh(away.mT @ away / len(seen))
-        values = values.clamp_min(0.0) + _NOISE * values.mean()
+        values = values.clamp_min(0.0) + (_NOISE * values.mean()).clamp_min(_TINY)
         self.mean.copy_(mean)
         self.whiten.copy_(axes / values.sqrt())
         self.limit.fill_(1.0)
-        self.limit.copy_(torch.stack([torch.quantile(self(one.float()), _QUANTILE) for one in (seen, held)]).amax())
+        self.limit.copy_(
+            torch.stack([torch.quantile(self(one.float()), _QUANTILE) for one in (seen, held)]).amax().clamp_min(_TINY)
+        )
 
     @property
     def learned(self) -> bool:
@@ -65,7 +68,7 @@ class Familiarity(nn.Module):
         No gradient passes: a network is not to learn how to seem familiar.
         """
         size = ((features.detach().to(self.mean) - self.mean) @ self.whiten).square().mean(-1).sqrt()
-        return torch.where(self.limit > 0.0, size / self.limit.clamp_min(1e-30), torch.zeros_like(size))
+        return torch.where(self.limit > 0.0, size / self.limit.clamp_min(_TINY), torch.zeros_like(size))
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "Familiarity":
         """Move, but keep float32."""

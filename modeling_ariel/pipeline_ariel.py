@@ -237,7 +237,7 @@ class ArielPipeline:
                 inputs |= classical_inputs(classical)
             moments, distance = self.moments(inputs, self.samples, seed)
             if classical is None:
-                status, notes = judged_alone(distance, self.model.familiarity.learned)
+                status, notes = judged_alone(distance, self.model.is_taught)
             else:
                 status, notes = list(classical.status or ()), with_distance_notes(classical.notes or (), distance)
         return Spectra(

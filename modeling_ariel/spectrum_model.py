@@ -279,6 +279,11 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         """What tells how far planets are from training: by the network's features; without a fit, by the light too."""
         return [module for module in self.children() if isinstance(module, Familiarity)]
 
+    @property
+    def is_taught(self) -> bool:
+        """Whether all of these have learned what training was like."""
+        return all(each.learned for each in self.familiarities)
+
     def _distance(self, found: Correction, visits: VisitBatch) -> Tensor:
         """Of R rows from training, the greatest that is found."""
         distance = self.familiarity(found.features)

@@ -58,6 +58,14 @@ def test_nothing_is_far_before_anything_is_learned() -> None:
     assert torch.equal(found(drawn(5, 0)), torch.zeros(5))
 
 
+def test_what_did_not_vary_in_training_is_far_as_soon_as_it_does() -> None:
+    found = Familiarity(16)
+    found.learn(torch.ones(40, 16), torch.ones(10, 16))
+    assert found.learned
+    assert found(torch.ones(2, 16)).tolist() == [0.0, 0.0]
+    assert float(found(torch.ones(1, 16) + 0.01)) > 2.0
+
+
 def test_the_correction_fades_between_the_edge_and_twice_as_far() -> None:
     assert kept_share(torch.tensor([0.0, 1.0, 1.25, 2.0, 9.0])).tolist() == [1.0, 1.0, 0.75, 0.0, 0.0]
 

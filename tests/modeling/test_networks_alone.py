@@ -14,7 +14,7 @@ from architecture_scenes import FIRST, small_model
 from spectrum_scenes import BINS, KEEP, extractor
 from torch import Tensor
 
-from ariel_scripts.training.spectrum_runs import forget_familiarity, learn_familiarity
+from ariel_scripts.training.spectrum_runs import forget_familiarity, learn_familiarity, told_of
 from hf_dataset.simulation import light_curves, planets
 from modeling_ariel.familiarity import judged_alone
 from modeling_ariel.pipeline_ariel import ArielPipeline
@@ -107,6 +107,12 @@ def test_statuses_follow_the_distance() -> None:
     assert status == [OK, DOUBTFUL]
     assert notes == ["", "unlike the network's training (distance 1.5), and no fit checks its answer"]
     assert judged_alone(torch.tensor([0.2]), learned=False)[0] == [DOUBTFUL]
+
+
+def test_held_out_predictions_have_the_status_that_their_distance_gives() -> None:
+    table: Any = None  # no fit is asked
+    assert told_of(taught(), table, [0, 1], np.array([0.2, 1.5]))[0] == [OK, DOUBTFUL]
+    assert told_of(small_model(FIRST, physics="none"), table, [0], np.array([0.2]))[0] == [DOUBTFUL]
 
 
 def box(depth: float, noise: float, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:

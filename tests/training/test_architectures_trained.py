@@ -14,7 +14,7 @@ from training_scenes import one_fold
 from ariel_scripts.opening.hub import locate_model
 from ariel_scripts.opening.penalties import model_penalties, read_penalties
 from ariel_scripts.training import finetuning
-from modeling_ariel import DepthMix
+from modeling_ariel import ArielPipeline, DepthMix
 from modeling_ariel.predictions import read_predictions
 
 
@@ -34,6 +34,8 @@ def test_it_is_trained_in_folds_and_predicts_who_is_held_out(tmp_path: Path, nam
     found = read_predictions(tmp_path / "predictions.parquet")
     assert len(found.planet_id) == 10
     assert np.isfinite(found.mu).all()
+    model = ArielPipeline.from_pretrained(tmp_path / "model").model
+    assert model.is_taught
     record = json.loads((tmp_path / "model/training.json").read_text())
     assert record["config"]["architecture"] == name
     assert json.loads((tmp_path / "model/config.json").read_text())["model_type"] == name

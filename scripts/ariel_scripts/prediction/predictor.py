@@ -203,7 +203,7 @@ def _moments(
             if member.has_fit:
                 notes = with_distance_notes(notes, distance)
             else:
-                status, notes = judged_alone(distance, member.model.familiarity.learned)
+                status, notes = judged_alone(distance, member.model.is_taught)
         found.append(moments)
     return _ensemble(found), status, notes
 

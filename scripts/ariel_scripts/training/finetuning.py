@@ -48,6 +48,7 @@ from ariel_scripts.training.spectrum_runs import (
     learn_populations,
     prepare_fold,
     scores,
+    told_of,
     write_spectra,
 )
 from modeling_ariel.architectures import DEFAULT, checkpoint_class, model_class
@@ -251,9 +252,10 @@ def _predict_held_out(
     if run.test is None:
         return {}
     best = open_model(kind, str(out / "model"), None).eval()
-    mean, sigma = run.test.predict(best)
+    mean, sigma, distance = run.test.predict(best)
     known = None if record is None else record.record()
-    write_spectra(out / "predictions.parquet", data.planets, data.test, mean, sigma, known)
+    told = told_of(best, data.planets, data.test, distance)
+    write_spectra(out / "predictions.parquet", data.planets, data.test, mean, sigma, told, known)
     found: dict[str, Any] = {
         "held out": scores(data.planets.truths[data.test], mean, sigma),
         "classical on held out": run.test.of_physics(),

@@ -17,10 +17,10 @@ from ariel_scripts.training.augmentation import Augmentation
 from ariel_scripts.training.examples import AugmentedPlanets, Collator
 from ariel_scripts.training.folds import Fold, Priors
 from ariel_scripts.training.planets import Classical, Planets
-from modeling_ariel.familiarity import Familiarity
+from modeling_ariel.familiarity import Familiarity, judged_alone, with_distance_notes
 from modeling_ariel.populations import Population
 from modeling_ariel.posterior import ScaleMixture
-from modeling_ariel.predictions import Predictions, write_predictions
+from modeling_ariel.predictions import TEXTS, Predictions, write_predictions
 from modeling_ariel.scoring import log_likelihood, rmse, score_2024, score_2025
 from modeling_ariel.spectrum_model import ArielSpectrumModel
 from modeling_ariel.status import OK
@@ -94,11 +94,12 @@ class SpectrumEvaluator:
         self.planets, self.chosen, self.classical, self.physics = planets, list(chosen), classical, physics
         self.collate = Collator(planets, clip)
 
-    def predict(self, model: ArielSpectrumModel, accelerator: Accelerator | None = None) -> tuple[Array, Array]:
-        """Mean and sigma (n, C) of the chosen planets, shared among processes where there is an Accelerator."""
+    def predict(self, model: ArielSpectrumModel, accelerator: Accelerator | None = None) -> tuple[Array, Array, Array]:
+        """Mean and sigma (n, C) of the chosen planets and their distance (n,) from training, shared among processes
+        where there is an Accelerator."""
         rank, world = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
         device = next(model.parameters()).device
-        found: list[tuple[int, Array, Array]] = []
+        found: list[tuple[int, Array, Array, Array]] = []
         starts = list(range(0, len(self.chosen), _BATCH))[rank::world]
         with torch.no_grad():
             for start in starts:
@@ -107,15 +108,17 @@ class SpectrumEvaluator:
                 if self.physics and self.classical is not None:
                     batch |= self.classical.inputs(index, self.classical.depth[index, None])
                 output = model(**{name: value.to(device) for name, value in batch.items()})
-                found.append((start, *(x.double().cpu().numpy() for x in (output.mean, output.sigma))))
+                answer = (output.mean, output.sigma, output.distance)
+                found.append((start, *(x.double().cpu().numpy() for x in answer)))
         if world > 1:
             found = gather_object(found)
         found.sort(key=lambda part: part[0])
-        return np.concatenate([part[1] for part in found]), np.concatenate([part[2] for part in found])
+        mean, sigma, distance = (np.concatenate(parts) for parts in list(zip(*found, strict=True))[1:])
+        return mean, sigma, distance
 
     def __call__(self, model: ArielSpectrumModel, accelerator: Accelerator) -> dict[str, float]:
         """Scores of the chosen planets."""
-        mean, sigma = self.predict(model, accelerator)
+        mean, sigma, _ = self.predict(model, accelerator)
         return scores(self.planets.truths[self.chosen], mean, sigma)
 
     def of_physics(self) -> dict[str, float]:
@@ -209,18 +212,30 @@ def forget_familiarity(model: ArielSpectrumModel) -> None:
         each.reset(torch.Tensor.zero_)
 
 
+def told_of(
+    model: ArielSpectrumModel, planets: Planets, chosen: Sequence[int], distance: Array
+) -> tuple[list[str], list[str]]:
+    """Statuses and notes of the chosen planets, as `ariel predict` gives them: of fits, or where there is none, of how
+    far planets are from training."""
+    if model.config.physics == "none":
+        return judged_alone(torch.from_numpy(distance), model.is_taught)
+    notes = with_distance_notes([planets.note(place) for place in chosen], torch.from_numpy(distance))
+    return [planets.status(place) for place in chosen], notes
+
+
 def write_spectra(
     path: Path,
     planets: Planets,
     chosen: Sequence[int],
     mean: Array,
     sigma: Array,
+    told: tuple[Sequence[str], Sequence[str]],
     run: Mapping[str, Any] | None = None,
 ) -> None:
-    """Predictions of the chosen planets as Parquet, with the record of the ``run``."""
+    """Predictions of the chosen planets as Parquet, with statuses and notes and the record of the ``run``."""
     order = np.argsort([planets.ids[place] for place in chosen])
     places = [chosen[n] for n in order]
-    extra = {"status": [planets.status(p) for p in places], "notes": [planets.note(p) for p in places]}
+    extra = {name: [of_all[n] for n in order] for name, of_all in zip(TEXTS, told, strict=True)}
     identity = np.array([planets.ids[p] for p in places], np.int64)
     mean32, sigma32 = mean[order].clip(0.0).astype(np.float32), sigma[order].astype(np.float32)
     write_predictions(path, Predictions(identity, mean32, sigma32, extra), run)
