@@ -168,7 +168,7 @@ class ArielPipeline:
             model, info = loaded
             extractor = ArielFeatureExtractor.from_pretrained(folder, **where)
         except (OSError, ValueError, SafetensorError) as error:
-            raise ValueError(f"{source}: expected a checkpoint, found: {error}") from error
+            raise ValueError(f"{source}: expected a checkpoint: {error}") from error
         if missing := sorted(info["missing_keys"]):
             raise ValueError(
                 f"{source}: expected a model that predicts spectra, missing {len(missing)} of its "

@@ -298,6 +298,9 @@ def test_rules_of_physics_say_which_planets_break_them_and_where_they_pull(
     assert [cell for cell in cells[place + 1 : place + 8] if cell][:3] == ["0.5", *expected]
     assert f"{len(made.mu)} with features." in " ".join(" ".join(cells).split())
     assert "–" in cells[cells.index("transit asymmetry") :][:8]  # of a spectrum alone nobody can say
+    row = [cell for cell in cells[cells.index("sigma bounds") + 1 :][:16] if cell]
+    assert "–" not in row[:3]
+    assert row[3:5] == ["–", "–"]  # true spectra have no sigma
     assert "Where rules pull" in cells
     other = tmp_path / "rules.yaml"
     other.write_text("rules: {total_variation: {limit: 99}}")

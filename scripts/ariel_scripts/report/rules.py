@@ -18,6 +18,8 @@ from modeling_ariel.penalty_rules import Rules
 from modeling_ariel.planet_kinds import planet_facts
 
 WORST = 10  # planets listed
+OF_SIGMA = ("sigma_bounds", "quantile_order")  # rules that true spectra, which have no sigma, cannot be asked
+_NOTHING = 1e-6  # what a rule measures is in 100 ppm; less is rounding
 
 
 def asked(options: ReportOptions) -> dict[str, Any] | None:
@@ -76,8 +78,10 @@ def _table(judged: dict[str, Violations], truth: Violations | None) -> Table:
         cells = [rule.replace("_", " "), low if low == high else f"{low} to {high}"]
         for found in columns.values():
             value = found.value[:, place]
-            known = bool(value.isfinite().all())
-            cells += [f"{float(value.mean()):.3g}", str(int(found.broken[:, place].sum()))] if known else ["–", "–"]
+            known = bool(value.isfinite().all()) and not (found is truth and rule in OF_SIGMA)
+            mean = float(value.mean())
+            shown = "0" if abs(mean) < _NOTHING else f"{mean:.3g}"
+            cells += [shown, str(int(found.broken[:, place].sum()))] if known else ["–", "–"]
         rows.append(cells)
     return Table(head, rows)
 
