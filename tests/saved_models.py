@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_models import tiny
+from tiny_models import at_home, tiny
 
 from ariel_scripts.opening import models
 from modeling_ariel import ArielForSpectrumPrediction
@@ -36,6 +36,6 @@ def saved(folder: Path, kind: Any = ArielForSpectrumPrediction, record: dict[str
     """A tiny model as `ariel finetune` leaves it."""
     torch.manual_seed(0)
     config = tiny(physics="none", decoder_hidden_size=16)
-    models.save_model(kind(config), folder, ArielFeatureExtractor(wavelength=config.wavelength))
+    models.save_model(at_home(kind(config)), folder, ArielFeatureExtractor(wavelength=config.wavelength))
     (folder / "training.json").write_text(json.dumps(TRAINING if record is None else record))
     return folder

@@ -219,7 +219,7 @@ def test_lost_and_doubtful_fits_are_not_calibrated_on_and_other_models_predictio
     with pytest.raises(ValueError, match="those of another model"):
         call_calibrate(model, dataset, tmp_path / "new", predictions=other)
     few = made_up(tmp_path / "few.parquet", dict(list(truths.items())[:4]), 1.2, digest_of(model))
-    with pytest.raises(ValueError, match="expected 5 or more validation planets with a good fit, found 4"):
+    with pytest.raises(ValueError, match="expected 5 or more validation planets to trust, found 4"):
         call_calibrate(model, dataset, tmp_path / "new", predictions=few)
     with pytest.raises(
         ValueError, match="--method: expected one of temperature, groups, conformal, graph, found 'magic'"

@@ -35,7 +35,7 @@ from hf_dataset.splits import grouped_folds
 from modeling_ariel.graph_conformal import GraphIntervals
 from modeling_ariel.predictions import Predictions
 from modeling_ariel.scoring import BANDS
-from modeling_ariel.status import OK, TRUSTED
+from modeling_ariel.status import OK, TRUSTED, count_statuses, counts_text
 from modeling_ariel.uncertainty import (
     LEVELS,
     band_groups,
@@ -127,7 +127,8 @@ def usable(
         else:
             left_out[planet] = status[row]
     if len(rows) < FEWEST_PLANETS:
-        raise ValueError(f"expected {FEWEST_PLANETS} or more validation planets with a good fit, found {len(rows)}")
+        others = f" ({counts_text(count_statuses(left_out.values()))})" if left_out else ""
+        raise ValueError(f"expected {FEWEST_PLANETS} or more validation planets to trust, found {len(rows)}{others}")
     planets = found.planet_id[rows].tolist()
     truth = np.stack([truths[planet] for planet in planets])
     return (
