@@ -73,6 +73,9 @@ def read_plan(path: Path, minutes: float, quick: bool, out: Path) -> Path:
     content["options"] |= {"config": files, "minutes": minutes}
     if rules := content.get("rules"):
         content["rules"] = str((path.parent / rules).resolve())
+    for own in content["variants"].values():
+        if penalties := own.get("penalties"):
+            own["penalties"] = str((path.parent / penalties).resolve())
     if quick:
         content["options"] |= {"evaluate_every": 2, "minutes": 0.0}
         short = {"steps": 2, "evaluate_every": 2}

@@ -33,7 +33,7 @@ FEWEST_FILLED = 0.2  # of the grid time × wavelength
 
 def from_table(table: Mapping[str, Any]) -> list[VisitRow]:
     """Rows of a long table: columns (n,) of REQUIRED and any of OPTIONAL, in any order; missing points are invalid."""
-    columns = {name: numbers(name, table[name]) for name in (*REQUIRED, *OPTIONAL) if name in table}
+    columns = {name: as_numbers(name, table[name]) for name in (*REQUIRED, *OPTIONAL) if name in table}
     size = columns["time_h"].size
     if not size:
         raise UploadError("expected rows of data, found none.")
@@ -53,7 +53,7 @@ def from_table(table: Mapping[str, Any]) -> list[VisitRow]:
     ]
 
 
-def numbers(name: str, values: Any) -> np.ndarray:
+def as_numbers(name: str, values: Any) -> np.ndarray:
     """A column as float64; UploadError with the row of any text in it."""
     if getattr(values, "dtype", None) is not None and values.dtype.kind in "fiu":
         return precise(name, values)

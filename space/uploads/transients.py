@@ -11,7 +11,7 @@ import pandas as pd
 from modeling_ariel.transients.curves import CurveError, read_curve, rows_of
 from modeling_ariel.transients.surveys import flux_of_magnitude
 from uploads.limits import MB, UploadError, refuse_damaged
-from uploads.tables import numbers
+from uploads.tables import as_numbers
 
 MAX_BYTES = 5 * MB
 FEWEST, MOST = 8, 5_000  # measurements
@@ -41,7 +41,7 @@ def read_table(path: Path, survey: str) -> dict[str, Any]:
     if not FEWEST <= len(table) <= MOST:
         raise UploadError(f"expected {FEWEST} to {MOST:,} measurements, found {_count(len(table))}.")
     columns = {name: table[name].to_numpy() for name in TEXT if name in table}
-    columns |= {name: numbers(name, table[name]) for name in NUMBERS if name in table}
+    columns |= {name: as_numbers(name, table[name]) for name in NUMBERS if name in table}
     if "flux" not in columns and {"magnitude", "magnitude_err"} <= set(columns):
         columns["flux"], columns["flux_err"] = flux_of_magnitude(columns["magnitude"], columns["magnitude_err"])
     if survey == "ztf" and "band" in columns:

@@ -88,8 +88,6 @@ def check_configs(folder: Path) -> str:
             read_stages(path, folder)
         elif path.stem == "architectures":
             read_plan(path, "light-curves")
-        elif path.stem == "architectures":
-            read_mapping(path, "variants", "options and variants")  # checked by `ariel ablate`
         else:
             _printed(_command_of(path.stem), path)
     return f"defaults of {len(cli.COMMANDS)} commands, {len(files)} files of configs/"

@@ -84,7 +84,7 @@ def read_plan(path: Path, dataset: str | None) -> Plan:
     for name in shared.pop("config", None) or ():
         options = merged(options, read_config(path.parent / name, parameters_of(FinetuneOptions)))
     options.pop("fold", None)  # the ablation's to say
-    options |= shared | ({} if dataset is None else {"dataset": dataset})
+    options |= _located(shared, path) | ({} if dataset is None else {"dataset": dataset})
     rules = None if content.get("rules") is None else read_penalties(path.parent / str(content["rules"]))
     named = content.get("variants") or {"": {}}
     vary = content.get("vary") or {}
@@ -93,12 +93,20 @@ def read_plan(path: Path, dataset: str | None) -> Plan:
     variants = []
     for (name, own), *chosen in itertools.product(named.items(), *([(k, v) for v in vary[k]] for k in vary)):
         words = [name, *(f"{key} {value}" for key, value in chosen)]
-        variants.append(Variant(", ".join(filter(None, words)) or "as it is", {**(own or {}), **dict(chosen)}))
+        name = ", ".join(filter(None, words)) or "as it is"
+        variants.append(Variant(name, _located({**(own or {}), **dict(chosen)}, path)))
     if len({variant.name for variant in variants}) < len(variants):
         raise ValueError(f"{path}: expected variants that differ, found some twice")
     plan = Plan(options, variants, rules)
     _check(plan, path)
     return plan
+
+
+def _located(options: dict[str, Any], plan: Path) -> dict[str, Any]:
+    """Options with the file of penalties named from where the ``plan`` lies."""
+    if options.get("penalties") is None:
+        return options
+    return options | {"penalties": str(plan.parent / str(options["penalties"]))}
 
 
 def _check(plan: Plan, path: Path) -> None:
