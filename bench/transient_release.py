@@ -71,9 +71,9 @@ walks. It saw LSST's bands, cadence and depths alone, all objects over six seaso
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for all results; existing ones are kept.")],
     install: Annotated[bool, typer.Option("--install", help="Copy it to modeling_ariel/transients/released.")] = False,
-    objects: Annotated[int, typer.Option(min=50, help="Objects trained on.")] = 3000,
-    judged: Annotated[int, typer.Option(min=50, help="Other objects, for the scores.")] = 1000,
-    steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 1500,
+    objects: Annotated[int, typer.Option(min=50, help="Objects trained on.")] = 1500,
+    judged: Annotated[int, typer.Option(min=50, help="Other objects, for the scores.")] = 500,
+    steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 500,
 ) -> None:
     """Train the released classifier.
 

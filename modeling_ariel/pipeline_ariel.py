@@ -25,7 +25,6 @@ from transformers.utils import logging as transformers_logging
 
 from .architectures import checkpoint_class
 from .arrays import Array, FeatureError, plain
-from .familiarity import judged_alone, with_distance_notes
 from .feature_extraction_ariel import ArielFeatureExtractor
 from .frames import unframed
 from .modeling_ariel import ArielForSpectrumPrediction as ArielForSpectrumPrediction  # travels with the pipeline
@@ -236,10 +235,6 @@ class ArielPipeline:
                 classical = self.posterior(self.fit(inputs) if fits is None else fits, inputs["planet"])
                 inputs |= classical_inputs(classical)
             moments, distance = self.moments(inputs, self.samples, seed)
-            if classical is None:
-                status, notes = judged_alone(distance, self.model.is_taught)
-            else:
-                status, notes = list(classical.status or ()), with_distance_notes(classical.notes or (), distance)
         return Spectra(
             planet_id=planet_id,
             wavelength=np.asarray(self.model.config.wavelength, np.float64),
@@ -249,8 +244,7 @@ class ArielPipeline:
             epistemic=moments.epistemic,
             classical_mean=None if classical is None else to_numpy(classical.mean),
             classical_sigma=None if classical is None else to_numpy(classical.sigma),
-            status=status,
-            notes=notes,
+            **self.model.told(distance, classical),
         )
 
     def predict_df(self, frame: Frame, *, batch_size: int = BATCH) -> Frame:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .correction_head import ZeroLinear
-from .familiarity import Familiarity, kept_share, with_distance_notes
+from .familiarity import Familiarity, judged_alone, kept_share, with_distance_notes
 from .losses import gaussian_nll
 from .objective import Answered, Objective, spectrum_loss
 from .outputs import ArielSpectrumOutput
@@ -249,13 +249,10 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             return self._spectrum(classical, by_channel.float(), level.float(), distance)
 
         mean, sigma = answer(found.channels, found.level)
-        loss = None
-        if labels is not None:
-            check_shape("labels", labels, mean.shape)
-            answered = self.answered(found, mean, sigma)
-            answered.facts = self._facts(classical, visits, star)
-            loss = self._loss(found, answer, answered, labels)
-        sigma = self.calibration(sigma)
+        answered = self.answered(found, mean, sigma)
+        answered.facts = self._facts(classical, visits, star)
+        loss = self._loss(found, answer, answered, labels)
+        sigma, fitted = self.calibration(sigma), classical is not None and classical.status is not None
         return ArielSpectrumOutput(
             loss=loss,
             mean=mean,
@@ -265,10 +262,7 @@ class ArielSpectrumModel(ArielPreTrainedModel):
             classical_mean=None if classical is None else classical.mean,
             classical_sigma=None if classical is None else classical.sigma,
             distance=distance,
-            status=None if classical is None else classical.status,
-            notes=None
-            if classical is None or classical.notes is None
-            else with_distance_notes(classical.notes, distance),
+            **(self.told(distance, classical) if fitted else {}),
             maps=found.maps,
             hidden_states=found.hidden_states,
             attentions=found.attentions,
@@ -283,6 +277,14 @@ class ArielSpectrumModel(ArielPreTrainedModel):
     def is_taught(self) -> bool:
         """Whether all of these have learned what training was like."""
         return all(each.learned for each in self.familiarities)
+
+    def told(self, distance: Tensor, classical: ClassicalPosterior | None = None) -> dict[str, list[str]]:
+        """The "status" and "notes" of P planets at a ``distance`` (P,) from training, all that tells without a fit."""
+        if classical is None:
+            status, notes = judged_alone(distance, self.is_taught)
+        else:
+            status, notes = list(classical.status or ()), with_distance_notes(classical.notes or (), distance)
+        return {"status": status, "notes": notes}
 
     def _distance(self, found: Correction, visits: VisitBatch) -> Tensor:
         """Of R rows from training, the greatest that is found."""
@@ -382,8 +384,11 @@ class ArielSpectrumModel(ArielPreTrainedModel):
         star = unknown_star(len(visits.time), visits.time) if star is None else star
         return planet_facts(visits.by_row(star), None if classical is None else classical.mean.detach())
 
-    def _loss(self, found: Correction, answer: Answer, answered: Answered, labels: Tensor) -> Tensor:
+    def _loss(self, found: Correction, answer: Answer, answered: Answered, labels: Tensor | None) -> Tensor | None:
         """Training's loss, of the sigma before calibration, with what penalties cost and what is trained beside."""
+        if labels is None:
+            return None
+        check_shape("labels", labels, answered.mean.shape)
         log_sizes = None if self.rule_scales is None else self.rule_scales.log_sizes()
         loss = spectrum_loss(answered, labels, self.config.loss, self.objective, log_sizes)
         beside = self.auxiliary_loss(found, answer, labels)

@@ -15,7 +15,12 @@ TRUSTED = (OK, PARTIAL)  # those that training and calibration learn from
 
 def best_status(found: Sequence[str]) -> str:
     """Status of a planet by those of its visits' fits: the best one, as the others count little or not at all."""
-    return min(found, key=lambda status: FITTED.index(status) if status in FITTED else len(FITTED))
+    return min(found, key=doubt)
+
+
+def doubt(status: str) -> int:
+    """How little it lets an answer be believed: 0 for "ok"."""
+    return FITTED.index(status) if status in FITTED else len(FITTED)
 
 
 def counted(found: Sequence[str]) -> list[int]:

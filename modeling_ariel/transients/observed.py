@@ -1,7 +1,6 @@
 """An object as features see it: its light curve behind no dust, its redshift, distances.
 
-Bands are places in `BANDS`. Wavelengths and extinction repeat `hf_dataset.transients.bands`, which may not be imported
-here; a test compares them.
+Bands are places in `BANDS`, LSST's.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .surveys import SURVEYS, extinction, luminosity_distance
+
 Array = NDArray[np.float64]
 
-BANDS = "ugrizy"
-WAVELENGTHS = np.array([3671.0, 4827.0, 6223.0, 7546.0, 8691.0, 9710.0])  # effective [Å]
-EXTINCTION = np.array([4.7191, 3.6496, 2.5516, 1.8902, 1.4899, 1.2295])  # A(band)/E(B−V), Fitzpatrick (1999), R_V 3.1
-H0, OMEGA_M = 70.0, 0.3  # km/s/Mpc; flat ΛCDM
-C = 299_792.458  # km/s
+BANDS = "".join(SURVEYS["lsst"])
+WAVELENGTHS = np.array([*SURVEYS["lsst"].values()])  # effective [Å]
+EXTINCTION = extinction(WAVELENGTHS)  # A(band)/E(B−V)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +86,4 @@ def distance_modulus(redshift: float) -> float:
     """m − M without K-correction; NaN where the redshift is not above 0."""
     if not redshift > 0:
         return float("nan")
-    grid = np.linspace(0, redshift, 257)
-    distance = np.trapezoid(1 / np.sqrt(OMEGA_M * (1 + grid) ** 3 + 1 - OMEGA_M), grid) * C / H0  # Mpc
-    return float(5 * np.log10((1 + redshift) * distance) + 25)
+    return float(5 * np.log10(luminosity_distance(redshift)) + 25)

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from engine.spectrum import Spectrum
 from modeling_ariel.columns import STAR_COLUMNS
-from modeling_ariel.familiarity import with_distance_notes
 from modeling_ariel.physics import ClassicalPosterior
 from modeling_ariel.pipeline_ariel import (
     RELEASED_FOLDER,
@@ -69,8 +68,7 @@ class Network:
         inputs |= classical_inputs(classical)
         moments, distance = self.pipeline.moments(inputs, 0, seed)
         mean, sigma = moments.mean[0], moments.sigma[0]
-        told = list(classical.notes or ())
-        told = told if distance is None else with_distance_notes(told, distance)
+        told = self.pipeline.model.told(distance, classical)["notes"]
         correlation = self._correlation(classical)
         samples = self._samples(inputs, seed)
         deviation = (samples - samples.mean(0)) * self.pipeline.spread_factor

@@ -37,6 +37,7 @@ from modeling_ariel import ArielForSpectrumPrediction, ArielPipeline
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.predictions import Predictions, read_predictions, read_run
+from modeling_ariel.status import DOUBTFUL, OK
 from modeling_ariel.uncertainty import Moments
 
 DARK = POPULATION[3].planet_id  # both of its visits have no light at all
@@ -426,3 +427,10 @@ def test_predictions_feed_evaluate_and_submit(job: Job, tmp_path: Path, caplog: 
         csv.writer(file).writerows([header, [POPULATION[1].planet_id, *[0.1] * 566]])
     submit.main(SubmitOptions(job.out, sample, tmp_path / "submission.csv"))
     assert len((tmp_path / "submission.csv").read_text().splitlines()) == 2
+
+
+def test_of_an_ensemble_the_member_that_doubts_a_planet_most_tells_its_status() -> None:
+    sure, unsure, far = ({"status": [OK, status], "notes": ["", note]} for status, note in
+                         ((OK, "near"), (DOUBTFUL, "one"), (DOUBTFUL, "other")))  # fmt: skip
+    status, notes = predictor._most_doubtful([(sure, [0.1, 0.1]), (unsure, [0.2, 2.0]), (far, [0.3, 3.0])])
+    assert (status, notes) == ([OK, DOUBTFUL], ["", "other"])

@@ -18,12 +18,11 @@ from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import Located, locate_model
 from ariel_scripts.prediction.fit_pool import FitPool, free_bytes
 from ariel_scripts.prediction.resuming import Part
-from modeling_ariel.familiarity import judged_alone, with_distance_notes
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.pipeline_ariel import BATCH, ArielPipeline, classical_inputs, torch_threads
 from modeling_ariel.retrieval import ClassicalFit
-from modeling_ariel.status import DOUBTFUL, FITTED, OK
+from modeling_ariel.status import DOUBTFUL, FITTED, doubt
 from modeling_ariel.uncertainty import Moments, mixture_moments
 
 logger = logging.getLogger(__name__)
@@ -186,26 +185,30 @@ def _moments(
 ) -> tuple[Moments, list[str], list[str]]:
     """Mean, sigma and parts (P, C) over members and samples; the status of each planet's fit and its notes."""
     planet = features[0]["planet"]
-    n_planets = int(planet.max()) + 1
-    status, notes = [OK] * n_planets, [""] * n_planets
-    found, fits = [], dict[FitSettings, ClassicalFit]()
+    found, told, fits = [], [], dict[FitSettings, ClassicalFit]()
     for place, (member, inputs) in enumerate(zip(members, features, strict=True)):
-        arguments = inputs
+        arguments, classical = inputs, None
         if member.has_fit:
             settings = member.model.physics.fit_settings
             if settings not in fits:
                 fits[settings] = pool.fit(fit_inputs(inputs), member.fit_wavelength, settings)
             classical = member.posterior(fits[settings], planet)
-            status, notes = list(classical.status or status), list(classical.notes or notes)
             arguments = inputs | classical_inputs(classical)
         moments, distance = member.moments(arguments, samples, str((*seed, place)))
-        if not place:  # members of an ensemble were trained alike
-            if member.has_fit:
-                notes = with_distance_notes(notes, distance)
-            else:
-                status, notes = judged_alone(distance, member.model.is_taught)
         found.append(moments)
+        told.append((member.model.told(distance, classical), distance.tolist()))
+    status, notes = _most_doubtful(told)
     return _ensemble(found), status, notes
+
+
+def _most_doubtful(told: list[tuple[dict[str, list[str]], list[float]]]) -> tuple[list[str], list[str]]:
+    """Status and notes of each planet by the member that doubts it most; of several, that which it is farthest from."""
+    status, notes = [], []
+    for planet in range(len(told[0][1])):
+        said, _ = max(told, key=lambda one: (doubt(one[0]["status"][planet]), one[1][planet]))
+        status.append(said["status"][planet])
+        notes.append(said["notes"][planet])
+    return status, notes
 
 
 def _ensemble(found: list[Moments]) -> Moments:
