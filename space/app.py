@@ -241,19 +241,10 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
     inputs = [page.subject, page.view, page.dark, page.last, page.unit, page.resolution, page.visit, page.bands]
     inputs += [page.step, *whatifs, page.transient, page.own_transient]
+    curves = [page.visit, page.bands, page.curves, page.image, page.curves_words, page.raw_words]
     views = {
         "spectrum": [page.spectrum, page.spectrum_words, page.csv],
-        "light-curves": [
-            page.visit,
-            page.bands,
-            page.curves,
-            page.image,
-            page.curves_words,
-            page.raw_words,
-            page.step,
-            page.detector,
-            page.spot,
-        ],
+        "light-curves": [*curves, page.step, page.detector, page.spot],
         "why": [page.parts, page.occlusion, page.why_words, page.reliability, page.reliability_words],
         "what-if": [page.what_if, page.what_if_words, page.last],
         "transients": [page.transient_status, page.transient_plot, page.transient_words],

@@ -129,6 +129,11 @@ class CalibrationCurve:
     error: float
     brier: float
 
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        curve = {"probability": self.mean.tolist(), "share": self.share.tolist(), "objects": self.count.tolist()}
+        return curve | {"error": self.error, "brier": self.brier}
+
 
 def calibration_curve(target: NDArray[Any], probability: Array, edges: Array | None = None) -> CalibrationCurve:
     """How often objects of a probability are what they are said to be, in ten bins or those of `edges`."""

@@ -42,14 +42,7 @@ def evaluate(judged: Judgement, draws: int = DRAWS, seed: int = 0) -> dict[str, 
         bootstrap(lambda at: average_precision(target[at], probability[at]), target, draws, seed)
     )
     found["f1_optimistic"] = detection(target, probability >= best_threshold(target, probability)).f1
-    curve = calibration_curve(target, probability)
-    found["calibration"] = {
-        "probability": curve.mean.tolist(),
-        "share": curve.share.tolist(),
-        "objects": curve.count.tolist(),
-        "error": curve.error,
-        "brier": curve.brier,
-    }
+    found["calibration"] = calibration_curve(target, probability).record()
     found["types"] = by_type(judged)
     if judged.predicted.shares:
         found["classes"] = by_class(judged)

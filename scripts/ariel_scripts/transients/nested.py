@@ -81,11 +81,17 @@ def nested_folds(
 # --- ensembles -----------------------------------------------------------------------------------------------------
 
 
-def averaged(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
-    """Means of the members' log odds, each calibrated before."""
+def _calibrated(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
+    """Both log odds, each member's calibrated."""
     each = [calibrate(one, target) for one in inner]
     offset, slope = (np.array([getattr(one, name) for one in each])[:, None] for name in ("offset", "slope"))
-    return (offset + slope * inner).mean(0), (offset + slope * odds).mean(0)
+    return offset + slope * inner, offset + slope * odds
+
+
+def averaged(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
+    """Means of the members' log odds, each calibrated before."""
+    first, second = _calibrated(inner, target, odds)
+    return first.mean(0), second.mean(0)
 
 
 def ranked(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
@@ -114,9 +120,7 @@ def weighted(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
     Members are added one by one, the same again too, each time the one that lifts the average precision most (ensemble
     selection, Caruana et al. 2004).
     """
-    each = [calibrate(one, target) for one in inner]
-    offset, slope = (np.array([getattr(one, name) for one in each])[:, None] for name in ("offset", "slope"))
-    first, second = offset + slope * inner, offset + slope * odds
+    first, second = _calibrated(inner, target, odds)
     counts = np.zeros(len(inner))
     for _ in range(ADDED):
         trials = counts @ first + first  # (member, object), with one more of each
@@ -177,13 +181,7 @@ def scores(judged: Judged, draws: int = 500) -> dict[str, Any]:
     found["average precision"] = vars(bootstrap(partial(_mean_precision, judged), judged.target, draws))
     found["optimistic F1"] = float(np.mean([_optimistic(judged.target, one) for one in judged.probability]))
     curve = calibration_curve(np.tile(judged.target, len(judged.probability)), judged.probability.ravel())
-    found["calibration"] = {
-        "probability": curve.mean.round(4).tolist(),
-        "share": curve.share.round(4).tolist(),
-        "objects": curve.count.tolist(),
-        "error": curve.error,
-        "brier": curve.brier,
-    }
+    found["calibration"] = curve.record()
     found["by repeat"] = [detection(judged.target, one).f1 for one in judged.chosen]
     return found
 
