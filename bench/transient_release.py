@@ -1,7 +1,7 @@
 """Make the released classifier of transients: simulate, fine-tune on simulation, judge on other simulated objects.
 
 Run: python bench/transient_release.py OUT [--install]. Only the project's own commands; no challenge's table is read.
-Some five minutes on one idle core. `--install` copies the result, its record without the paths of this machine, to
+Two minutes on one idle core. `--install` copies the result, its record without the paths of this machine, to
 modeling_ariel/transients/released, with a card of its scores.
 """
 
