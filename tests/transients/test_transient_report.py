@@ -23,7 +23,7 @@ from ariel_scripts.transients.search import train_search
 from modeling_ariel.transients.observed import BANDS
 from modeling_ariel.transients.smooth import smooth_all
 
-WRONG = {"SN 0": 0.95, "TDE 1": 0.02}  # a false positive and a miss
+WRONG = {"SN 1": 0.95, "TDE 2": 0.02}  # a false positive and a miss
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     data = dataset(folder / "data", 3, 1)
     names = [one["object_id"] for one in rows(3)[0]]
     own = {name: WRONG.get(name, 0.9 if name.startswith("TDE") else 0.1) for name in names}
+    assert WRONG.keys() <= own.keys()
     text = "".join(f"{name},{value}\n" for name, value in own.items())
     (folder / "p.csv").write_text(f"object_id,probability\n{text}")
     return data, folder / "p.csv"
