@@ -26,8 +26,8 @@ class Observation:
     ``time`` (T,) [h], mid-exposure, ascending, from ``bjd0`` [BJD_TDB] on, None where times have no known zero;
     ``flux``, ``flux_err`` (T, C) [any unit]; ``valid`` (T, C); ``wavelength`` (C,) [um], effective, with ``half_width``
     (C,) of the channels, NaN where unknown; ``exposure`` (T,) [h], over which each point averages; ``regressors``:
-    columns (T,) that systematics may follow, such as x, y, width, airmass; ``name`` and ``instrument`` as shown; ``notes``
-    on what was read and changed.
+    columns (T,) that systematics may follow, such as x, y, width, airmass; ``name`` and ``instrument`` as shown;
+    ``notes`` on what was read and changed.
     """
 
     name: str
