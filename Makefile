@@ -30,7 +30,7 @@ space: $(VENV)/.installed ## the demo in a browser, on the released model and si
 	$(BIN)/python space/app.py
 
 test: $(VENV)/.installed ## the default tests: offline, CPU, minutes
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal
+	$(TEST_ENV) $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-slow: $(VENV)/.installed ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
@@ -49,7 +49,7 @@ gpu: $(VENV)/.installed ## the tests that need an NVIDIA GPU, then fit, predicti
 test-latest: ## the default tests with the newest releases of all dependencies, in an environment of its own
 	$(PYTHON) -m venv --clear .venv-latest
 	.venv-latest/bin/python $(PIP_INSTALL) -e '.[dev]'
-	$(TEST_ENV) .venv-latest/bin/python -m pytest -n 2 --dist worksteal
+	$(TEST_ENV) .venv-latest/bin/python -m pytest -n 3 --dist worksteal
 
 lock: $(VENV)/.installed ## write requirements.lock anew from the newest releases, and the Space's versions from it
 	$(BIN)/python .ci/lock.py

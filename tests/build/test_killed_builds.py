@@ -109,6 +109,7 @@ def done_twice(out: Path) -> float:
     return sum(line["seconds"] for line in lines)
 
 
+@pytest.mark.slow
 def test_a_build_killed_again_and_again_ends_in_the_same_bytes(
     root: Path, whole: tuple[dict[str, bytes], float], tmp_path: Path
 ) -> None:

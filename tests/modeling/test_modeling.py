@@ -301,7 +301,8 @@ def test_pretraining_in_bfloat16_is_near() -> None:
         assert float(out.loss) == pytest.approx(float(exact.loss), rel=0.02)
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_compiled_models_give_what_they_give_uncompiled(backend: str) -> None:
     """The ahead-of-time autograd backend traces and functionalises all, as inductor does, but compiles no C++."""
     if backend == "inductor" and shutil.which("g++") is None:

@@ -85,6 +85,7 @@ def in_each(rng: np.random.Generator) -> np.ndarray:
     return np.outer(airs, np.r_[0.0, np.ones(40)]) + np.outer(fgs1, np.r_[0.9, np.zeros(40)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "shared"), [(in_both, True), (in_each, False)], ids=["one series", "two series"])
 def test_noise_that_both_detectors_see_makes_their_depths_no_two_witnesses(
     spoil: Callable[[np.random.Generator], np.ndarray], shared: bool
@@ -139,6 +140,7 @@ def in_a_band(rng: np.random.Generator) -> np.ndarray:
     return np.outer(1e-3 * slow_series(rng, 0.7), BAND)
 
 
+@pytest.mark.slow
 def test_errors_know_noise_of_a_band_that_no_response_expects(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = spoiled(in_a_band)
     assert spread(fit(batch, SCENE.wavelength), BAND / 10) < 1.8

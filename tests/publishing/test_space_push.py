@@ -132,6 +132,7 @@ def test_what_it_carries_has_the_licence_that_its_header_states(
         space_release(space, REPO)
 
 
+@pytest.mark.slow
 def test_a_ranking_by_another_checkpoint_is_made_anew(
     repository: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
