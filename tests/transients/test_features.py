@@ -18,11 +18,13 @@ from hf_dataset.transients import bands
 from hf_dataset.transients.simulation import physics
 from modeling_ariel.transients import observed as sky
 from modeling_ariel.transients.band_features import baseline, significance, statistics
+from modeling_ariel.transients.curves import CurveError
 from modeling_ariel.transients.feature_families import FAMILIES, family_of, features
 from modeling_ariel.transients.light_features import absolute, blackbody, blackbody_posterior, decline, radius
 from modeling_ariel.transients.observed import Observed, coadded, distance_modulus, observe
 from modeling_ariel.transients.shape_features import colours, peaks, relations
 from modeling_ariel.transients.smooth import GRID, Smooth, smooth_all
+from modeling_ariel.transients.surveys import extinction
 from modeling_ariel.transients.variability_features import random_walk, structure
 
 TEMPERATURE = 20_000.0
@@ -42,7 +44,7 @@ def smooth_of(flux: np.ndarray) -> Smooth:
 
 def test_wavelengths_dust_and_distances_are_those_of_the_dataset() -> None:
     assert dict(zip(sky.BANDS, sky.WAVELENGTHS, strict=True)) == bands.WAVELENGTHS
-    np.testing.assert_allclose(sky.EXTINCTION, bands.extinction(sky.WAVELENGTHS), atol=1e-4)
+    np.testing.assert_allclose(extinction(sky.WAVELENGTHS), bands.extinction(sky.WAVELENGTHS), atol=1e-4)
     for redshift in (0.01, 0.3, 2.0):
         expected = 5 * np.log10(physics.luminosity_distance(redshift) / physics.MPC * 1e5)
         assert distance_modulus(redshift) == pytest.approx(expected, abs=1e-3)
@@ -51,13 +53,27 @@ def test_wavelengths_dust_and_distances_are_those_of_the_dataset() -> None:
 
 
 def test_dust_is_taken_off() -> None:
-    curve = {"band": ["u", "y"], "time": [1.0, 2.0], "flux": [1.0, 1.0], "flux_err": [0.1, 0.1]}
+    curve = {"band": ["u", "y"], "time": [60001.0, 60002.0], "flux": [1.0, 1.0], "flux_err": [0.1, 0.1]}
     row = {"object_id": "a", "lightcurve": curve, "redshift": None, "ebv": 0.3}
     one = observe(row)
     np.testing.assert_allclose(one.flux * bands.dust_factors(np.array(["u", "y"]), 0.3), 1, atol=1e-4)
     np.testing.assert_allclose(one.flux / one.error, 10)
     assert np.isnan(one.redshift)
     np.testing.assert_array_equal(observe(row | {"ebv": None}).flux, 1)
+
+
+def test_an_object_is_the_same_in_any_order_and_what_cannot_be_meant_is_refused() -> None:
+    curve = {"band": ["u", "y", "r"], "time": [60001.0, 60002.0, 60003.0], "flux": [1.0, 2.0, np.nan],
+             "flux_err": [0.1, 0.2, 0.3]}  # fmt: skip
+    row = {"object_id": "a", "redshift": None, "ebv": np.nan}
+    one, other = (observe(row | {"lightcurve": {k: v[::s] for k, v in curve.items()}}) for s in (1, -1))
+    for name in ("time", "band", "flux", "error"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.flux, [1.0, 2.0])
+    with pytest.raises(CurveError, match=r"object a: flux_err: expected errors above 0"):
+        observe(row | {"lightcurve": curve | {"flux_err": [0.1, 0.0, 0.1]}})
+    with pytest.raises(CurveError, match=r"object a: redshift: expected 0 to 20, found -0.5"):
+        observe(row | {"lightcurve": curve, "redshift": -0.5})
 
 
 def test_coadding_keeps_the_weighted_sum_of_every_band() -> None:
