@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from transient_light import PEAK, disruption, walk
@@ -13,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from ariel_scripts.cli import app
 from ariel_scripts.transients import feature_table
-from ariel_scripts.transients.feature_table import drawn_redshifts, read_features
+from ariel_scripts.transients.feature_table import COLUMNS, SOURCES, drawn_redshifts, read_features
 from hf_dataset.transients import bands
 from hf_dataset.transients.simulation import physics
 from modeling_ariel.transients import observed as sky
@@ -258,6 +260,22 @@ def test_the_command_writes_draws_continues_and_is_the_same_in_processes(
     assert pq.read_table(stopped / feature_table.FILE).num_rows == 5 * 3 + 2
 
 
+@pytest.mark.parametrize("column", ["split", *(name for name in COLUMNS if name != "lightcurve")])
+def test_what_is_kept_of_earlier_features_is_that_of_the_same_rows(column: str) -> None:
+    curve = {"band": ["g"], "time": [60001.0], "flux": [1.0], "flux_err": [0.1]}
+    row: dict[str, object] = {"split": "train", "lightcurve": curve} | dict.fromkeys(COLUMNS[:1] + COLUMNS[2:])
+    assert feature_table._digest([row]) == feature_table._digest([dict(row)])
+    assert feature_table._digest([row]) != feature_table._digest([row | {column: 1}])
+
+
+def test_features_are_made_anew_when_any_of_their_sources_changes() -> None:
+    folder = Path(feature_table.modeling_ariel.transients.__path__[0])
+    imported = {
+        name for source in SOURCES for name in re.findall(r"^from \.(\w+) import", (folder / source).read_text(), re.M)
+    }
+    assert {f"{name}.py" for name in imported} <= set(SOURCES)
+
+
 def test_drawn_redshifts_have_the_error_of_photometric_ones() -> None:
     row = {"object_id": "a", "redshift": 0.5, "redshift_err": None}
     drawn = drawn_redshifts(row, 4000, 0)
@@ -274,3 +292,10 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "features.parquet").write_text("a,b\n")
     with pytest.raises(ValueError, match="expected a Parquet table"):
         read_features(tmp_path)
+    known = {"object_id": ["a", "a"], "split": ["train"] * 2, "spec_type": ["TDE"] * 2, "target": [1, 1]}
+    drawn = known | {"draw": [0, 1], "redshift": [0.1, 0.1], "x": [1.0, 2.0]}
+    for change, message in (({"x": ["1", "2"]}, "x: expected numbers, found string"),
+                            ({"draw": [0, 0]}, "expected each draw of an object once, found 2 rows of one")):  # fmt: skip
+        pq.write_table(pa.table(drawn | change), tmp_path / "features.parquet")
+        with pytest.raises(ValueError, match=message):
+            read_features(tmp_path)

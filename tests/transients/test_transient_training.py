@@ -129,6 +129,13 @@ def test_features_beside_the_curves_are_read_from_a_table(folder: Path, tmp_path
     extractor = TransientFeatureExtractor.from_pretrained(tmp_path / "out/fold-0/model")
     assert extractor.feature_names == ["a"]
     assert json.loads((tmp_path / "out/fold-0/model/config.json").read_text())["feature_names"] == ["a"]
+    draws = pa.table({"object_id": [names[0]] * 2, "draw": [0, 1], "a": [1.0, 2.0]})
+    pq.write_table(draws, tmp_path / "others.parquet")
+    found, values = read_features(tmp_path / "others.parquet", names[:1])
+    assert (found, values.tolist()) == (["a"], [[1.0]])
+    pq.write_table(draws.drop_columns("draw"), tmp_path / "others.parquet")
+    with pytest.raises(ValueError, match="expected a row an object, found 2 rows of 1 objects"):
+        read_features(tmp_path / "others.parquet", names)
     pq.write_table(pa.table({"object_id": ["nobody"], "a": [1.0]}), tmp_path / "others.parquet")
     with pytest.raises(ValueError, match="expected rows of the dataset's objects, found none"):
         read_features(tmp_path / "others.parquet", names)

@@ -38,8 +38,8 @@ PHOTOMETRIC_ERROR = 0.02  # of a redshift, times 1 + z (arXiv:2512.04946)
 LEAST_REDSHIFT = 0.005
 SOURCES = tuple(
     f"{name}.py"
-    for name in ("band_features", "feature_families", "gaussian_process", "light_features", "observed",
-                 "shape_features", "smooth", "variability_features")
+    for name in ("band_features", "curves", "feature_families", "gaussian_process", "light_features", "observed",
+                 "shape_features", "smooth", "surveys", "variability_features")
 )  # fmt: skip
 COLUMNS = ("object_id", "lightcurve", "redshift", "redshift_err", "ebv", "spec_type", "target", "layout")
 KNOWN = ("object_id", "split", "spec_type", "target", "draw", "redshift")  # columns that are no features
@@ -82,12 +82,21 @@ def read_features(out: Path) -> FeatureTable:
             f"{path}: expected the columns {', '.join(missing)}, found {', '.join(table.column_names[:6])}"
         )
     names = tuple(name for name in table.column_names if name not in KNOWN)
+    if others := [name for name in names if not _is_number(table[name].type)]:
+        raise ValueError(f"{path}: {others[0]}: expected numbers, found {table[others[0]].type}")
+    rows = table.group_by(["object_id", "draw"]).aggregate([([], "count_all")])
+    if (most := max(rows["count_all"].to_pylist(), default=0)) > 1:
+        raise ValueError(f"{path}: expected each draw of an object once, found {most} rows of one")
     texts = {name: np.array([one or "" for one in table[name].to_pylist()]) for name in KNOWN[:3]}
     target = np.array([-1 if one is None else one for one in table["target"].to_pylist()], np.int64)
     values = np.stack([table[name].to_numpy() for name in names], axis=1)
     draw = table["draw"].to_numpy().astype(np.int64)
     layouts = tuple(json.loads((table.schema.metadata or {}).get(LAYOUTS, b"[]")))
     return FeatureTable(**texts, target=target, draw=draw, names=names, values=values, layouts=layouts)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def write_features(
@@ -100,7 +109,8 @@ def write_features(
     rows = list(_rows(dataset))
     if not rows:
         raise ValueError(f"{dataset}: expected objects, found none")
-    key = config_hash([_digest(rows), draws, seed, source_hash(Path(modeling_ariel.transients.__path__[0]), SOURCES)])
+    sources = source_hash(Path(modeling_ariel.transients.__path__[0]), SOURCES)
+    key = config_hash([_digest(rows), draws, seed, PHOTOMETRIC_ERROR, LEAST_REDSHIFT, sources])
     final, parts = out / FILE, out / PARTS
     if final.is_file() and pq.read_metadata(final).metadata.get(KEY) == key.encode():
         progress(len(rows))
@@ -132,7 +142,7 @@ def _rows(dataset: str) -> Iterator[dict[str, Any]]:
 def _digest(rows: Sequence[Row]) -> str:
     found = hashlib.sha256()
     for row in rows:
-        found.update(repr([row[name] for name in (*KNOWN[:2], "layout", "redshift", "ebv", "target")]).encode())
+        found.update(repr([row[name] for name in ("split", *COLUMNS) if name != "lightcurve"]).encode())
         for name in ("time", "flux", "flux_err"):
             found.update(np.asarray(row["lightcurve"][name], np.float64).tobytes())
         found.update("".join(row["lightcurve"]["band"]).encode())

@@ -51,8 +51,9 @@ def write_held_out(
     return judged
 
 
-def write_predictions(search: Search, table: FeatureTable, split: str, out: Path) -> tuple[int, int]:
-    """Write `predictions.csv` (0 or 1, as a submission) and `probabilities.csv`; return how many objects, how many 1.
+def write_predictions(search: Search, table: FeatureTable, split: str, out: Path) -> dict[str, int]:
+    """Write `predictions.csv` (0 or 1, as a submission) and `probabilities.csv`; return how many objects, how many 1,
+    how many the search learned from.
 
     Of the objects of a split, as their redshifts stand, in the table's order. ValueError where it has none.
     """
@@ -62,5 +63,6 @@ def write_predictions(search: Search, table: FeatureTable, split: str, out: Path
     probability = search.calibration(search.odds(own.values, own.names))
     chosen = (probability >= search.threshold).astype(int)
     write_submission(out / PREDICTIONS, own.object_id.tolist(), chosen.tolist())
-    write_table(out / PROBABILITIES, "probability", own.object_id.tolist(), [f"{one:.6f}" for one in probability])
-    return chosen.size, int(chosen.sum())
+    write_table(out / PROBABILITIES, "probability", own.object_id.tolist(), probability.tolist())
+    learned = set(search.learned_from).intersection(own.object_id.tolist())
+    return {"objects": chosen.size, "chosen": int(chosen.sum()), "learned from": len(learned)}

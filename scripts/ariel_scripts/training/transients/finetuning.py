@@ -51,6 +51,8 @@ class Finetuning:
     def __init__(self, options: FinetuneOptions, dataset: Located, base: Located | None):
         if options.objective not in OBJECTIVES:
             raise ValueError(f"objective: expected one of {', '.join(OBJECTIVES)}, found {options.objective!r}")
+        if options.predict == options.split:
+            raise ValueError(f"predict: expected another split than the one that is trained on, found {options.split}")
         self.options, self.dataset, self.base = options, dataset, base
         self.augmentation = taken(TransientAugmentation, options.augmentation)
         self.objects = read_objects(dataset, options.split)
