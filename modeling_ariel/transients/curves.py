@@ -104,7 +104,7 @@ def _array(name: str, values: Any) -> NDArray[Any]:
         except (TypeError, ValueError) as error:
             raise CurveError(f"table: {name}: expected a unit as {_UNITS[name]}, found {values.unit}") from error
     if np.ma.isMaskedArray(values):
-        return np.asarray(values.astype(object).filled(np.nan))
+        return np.asarray(np.ma.filled(values.astype(object), np.nan))
     return np.asarray(values)
 
 

@@ -1,12 +1,14 @@
 """Logistic regression by Newton's method, of which every calibration and stacking here is one."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 
-def logistic(design: Array, target: Array, ridge: Array, centre: Array | None = None) -> Array:
+def logistic(design: Array, target: NDArray[Any], ridge: Array, centre: Array | None = None) -> Array:
     """(column,) coefficients of greatest likelihood, held by a ridge to a centre, by default 0.
 
     Args:

@@ -294,8 +294,10 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
         read_features(tmp_path)
     known = {"object_id": ["a", "a"], "split": ["train"] * 2, "spec_type": ["TDE"] * 2, "target": [1, 1]}
     drawn = known | {"draw": [0, 1], "redshift": [0.1, 0.1], "x": [1.0, 2.0]}
-    for change, message in (({"x": ["1", "2"]}, "x: expected numbers, found string"),
-                            ({"draw": [0, 0]}, "expected each draw of an object once, found 2 rows of one")):  # fmt: skip
+    for change, message in (
+        ({"x": ["1", "2"]}, "x: expected numbers, found string"),
+        ({"draw": [0, 0]}, "expected each draw of an object once, found 2 rows of one"),
+    ):
         pq.write_table(pa.table(drawn | change), tmp_path / "features.parquet")
         with pytest.raises(ValueError, match=message):
             read_features(tmp_path)
