@@ -112,6 +112,10 @@ def test_distances_and_magnitudes_are_astropys() -> None:
     flux, error = flux_of_magnitude([20.0], [0.1])
     assert flux[0] == pytest.approx((20.0 * u.ABmag).to_value(u.uJy), rel=1e-3)
     assert error[0] / flux[0] == pytest.approx(0.0921, rel=1e-3)
+    assert np.isnan(flux_of_magnitude([np.nan], [np.nan])[0]).all()
+    for nothing in (99.0, -999.0):
+        with pytest.raises(ValueError, match=f"magnitude: expected -30 to 40, .*, found {nothing:g}"):
+            flux_of_magnitude([20.0, nothing], [0.1, 0.1])
 
 
 def test_ztf_is_read_by_its_own_bands() -> None:
