@@ -184,6 +184,7 @@ def test_folds_hold_out_every_object_once_and_validate_on_others() -> None:
         ({"class_weights": "some"}, "class_weights: expected none or balanced, found 'some'"),
         ({"split": "test"}, "target: expected 0 or 1 in a split to train on, found none"),
         ({"split": "held"}, "split 'held' cannot be opened"),
+        ({"folds": 0, "validation": 0.028}, "all: expected TDEs among the 1 objects validated on, found none"),
         ({"predict": "train"}, "predict: expected another split than the one that is trained on, found train"),
         ({"loss": "hinge"}, "loss: expected cross_entropy or focal"),
         ({"settings": ["width=3"]}, "unknown width"),
