@@ -214,6 +214,9 @@ def test_predictions_say_how_many_objects_their_model_learned_from(
     with (tmp_path / "probabilities.csv").open() as file:
         written = [float(row["probability"]) for row in csv.DictReader(file)]
     np.testing.assert_array_equal(written, search.calibration(search.odds(own.judged[:5], own.features)))
+    assert not caplog.text
+    write_predictions(replace(search, code="a"), replace(table, code="b"), "train", tmp_path)
+    assert "model: learned from features of another version of this code than these" in caplog.text
     (tmp_path / "run.json").write_text(json.dumps({"command": "transients predict", "metrics": found}))
     warn_of_trained(tmp_path / "probabilities.csv")
     assert "the model was trained on 5 objects of these: scores are too good" in caplog.text

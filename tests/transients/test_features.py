@@ -235,6 +235,7 @@ def test_the_command_writes_draws_continues_and_is_the_same_in_processes(
     command = ("features", data, "--draws", 2, "--workers", 1)
     assert ariel(*command, tmp_path / "whole").exit_code == 0
     table = read_features(tmp_path / "whole")
+    assert (table.layouts, len(table.code) > 0) == (("simulated",), True)
     assert list(zip(table.split, table.draw, strict=True)).count(("train", 1)) == 5
     assert table.draw[table.split == "test"].tolist() == [0, 0]
     assert np.isfinite(table.values).any(0).mean() > 0.7

@@ -22,6 +22,7 @@ from ariel_scripts.cli import app
 from ariel_scripts.options.training_loop import LoopOptions
 from ariel_scripts.options.transients.finetune import FinetuneOptions
 from ariel_scripts.options.transients.training import AugmentationOptions
+from ariel_scripts.training.loop import Progress
 from ariel_scripts.training.transients import finetuning
 from ariel_scripts.training.transients.examples import TransientExamples
 from ariel_scripts.training.transients.folds import make_folds
@@ -155,6 +156,15 @@ def test_examples_depend_on_their_numbers_alone_and_may_be_balanced() -> None:
     torch.testing.assert_close(one["flux"][1:, :size], two["flux"])
     plain = TransientExamples(curves, TransientFeatureExtractor(), None, 3, own)
     assert np.bincount(plain[list(range(24))]["labels"]).tolist() == [16, 4, 4]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_score_that_is_none_is_never_the_best(sign: int) -> None:
+    progress, nan = Progress(), float("nan")
+    for step, value in enumerate((nan, 0.5, nan, 0.5 + 0.1 * sign)):
+        progress.step = step
+        progress.add_evaluation(value, 2, sign)
+    assert [entry["step"] for entry in progress.best] == [3, 1]
 
 
 def test_folds_hold_out_every_object_once_and_validate_on_others() -> None:

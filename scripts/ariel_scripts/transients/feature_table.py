@@ -12,7 +12,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from modeling_ariel.transients.feature_families import features
 from modeling_ariel.transients.observed import observe
 from modeling_ariel.transients.smooth import smooth_all
 
-FILE, PARTS, KEY, LAYOUTS = "features.parquet", "parts", b"features", b"layouts"
+FILE, PARTS, KEY, LAYOUTS, CODE = "features.parquet", "parts", b"features", b"layouts", b"code"
 OBJECTS_PER_PART = 100  # half a minute's work, and what an interrupted run loses
 PHOTOMETRIC_ERROR = 0.02  # of a redshift, times 1 + z (arXiv:2512.04946)
 LEAST_REDSHIFT = 0.005
@@ -50,7 +50,7 @@ Row = Mapping[str, Any]
 class FeatureTable:
     """Rows of features: names of objects, splits, types, targets (−1: none), draws; values (row, feature).
 
-    layouts: those of the dataset's rows; none where the table does not say.
+    layouts: those of the dataset's rows; code: hash of the sources of the features; none where the table does not say.
     """
 
     object_id: NDArray[np.str_]
@@ -61,11 +61,12 @@ class FeatureTable:
     names: tuple[str, ...]
     values: NDArray[np.float32]
     layouts: tuple[str, ...] = ()
+    code: str = ""
 
     def of(self, rows: NDArray[Any]) -> FeatureTable:
         """Some of the rows, by a mask or places."""
-        columns = {name: value[rows] for name, value in vars(self).items() if name not in ("names", "layouts")}
-        return FeatureTable(**columns, names=self.names, layouts=self.layouts)
+        columns = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **columns)
 
 
 def read_features(out: Path) -> FeatureTable:
@@ -91,8 +92,9 @@ def read_features(out: Path) -> FeatureTable:
     target = np.array([-1 if one is None else one for one in table["target"].to_pylist()], np.int64)
     values = np.stack([table[name].to_numpy() for name in names], axis=1)
     draw = table["draw"].to_numpy().astype(np.int64)
-    layouts = tuple(json.loads((table.schema.metadata or {}).get(LAYOUTS, b"[]")))
-    return FeatureTable(**texts, target=target, draw=draw, names=names, values=values, layouts=layouts)
+    about = table.schema.metadata or {}
+    layouts, code = tuple(json.loads(about.get(LAYOUTS, b"[]"))), about.get(CODE, b"").decode()
+    return FeatureTable(**texts, target=target, draw=draw, names=names, values=values, layouts=layouts, code=code)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -112,7 +114,7 @@ def write_features(
     sources = source_hash(Path(modeling_ariel.transients.__path__[0]), SOURCES)
     key = config_hash([_digest(rows), draws, seed, PHOTOMETRIC_ERROR, LEAST_REDSHIFT, sources])
     final, parts = out / FILE, out / PARTS
-    if final.is_file() and pq.read_metadata(final).metadata.get(KEY) == key.encode():
+    if final.is_file() and (pq.read_schema(final).metadata or {}).get(KEY) == key.encode():
         progress(len(rows))
         return len(rows), len(rows)
     parts.mkdir(parents=True, exist_ok=True)
@@ -125,7 +127,7 @@ def write_features(
     left = {path: chunk for path, chunk in chunks.items() if path not in there}
     for count in _write_parts(left, draws, seed, workers):
         progress(count)
-    about = {KEY: key, LAYOUTS: json.dumps(sorted({str(row["layout"]) for row in rows}))}
+    about = {KEY: key, CODE: sources, LAYOUTS: json.dumps(sorted({str(row["layout"]) for row in rows}))}
     _put(pa.concat_tables([pq.read_table(path) for path in chunks]).replace_schema_metadata(about), final)
     shutil.rmtree(parts)
     return len(rows), sum(there.values())

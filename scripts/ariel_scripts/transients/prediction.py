@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from ariel_scripts.transients.feature_table import FeatureTable
 from ariel_scripts.transients.nested import Judged, judge, nested_folds
 from ariel_scripts.transients.search import Search, SearchSettings, objects_of, train_search
 
+logger = logging.getLogger(__name__)
+
 PREDICTIONS, PROBABILITIES, HELD_OUT = "predictions.csv", "probabilities.csv", "predictions.parquet"
 LIBRARIES = ("catboost", "lightgbm", "xgboost")
 
@@ -28,7 +31,9 @@ def settings_of(library: str) -> SearchSettings:
 
 def train_on(table: FeatureTable, library: str, seed: int) -> Search:
     """A search trained on the labelled objects of a table."""
-    return replace(train_search(objects_of(table), settings_of(library), seed)[0], layouts=table.layouts)
+    return replace(
+        train_search(objects_of(table), settings_of(library), seed)[0], layouts=table.layouts, code=table.code
+    )
 
 
 def write_held_out(
@@ -60,6 +65,8 @@ def write_predictions(search: Search, table: FeatureTable, split: str, out: Path
     own = table.of((table.split == split) & (table.draw == 0))
     if not own.object_id.size:
         raise ValueError(f"{split}: expected a split of the table, found {', '.join(sorted(set(table.split)))}")
+    if search.code and table.code and search.code != table.code:
+        logger.warning("model: learned from features of another version of this code than these: train it anew")
     probability = search.calibration(search.odds(own.values, own.names))
     chosen = (probability >= search.threshold).astype(int)
     write_submission(out / PREDICTIONS, own.object_id.tolist(), chosen.tolist())

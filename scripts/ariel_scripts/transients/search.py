@@ -130,6 +130,7 @@ class Search:
     """A trained search: features by name, boosters, calibration, threshold; what the inner folds said.
 
     layouts: those of the rows that it learned from; none where that is not known. learned_from: names of its objects.
+    code: hash of the sources of its features.
     """
 
     features: tuple[str, ...]
@@ -139,6 +140,7 @@ class Search:
     chosen: dict[str, Any]
     layouts: tuple[str, ...] = ()
     learned_from: tuple[str, ...] = ()
+    code: str = ""
 
     def odds(self, values: Values, names: Sequence[str]) -> Array:
         """(row,) log odds of the trees for rows (row, feature) of columns with these names; ValueError if one misses.
@@ -175,6 +177,7 @@ class Search:
             "chosen": self.chosen,
             "layouts": list(self.layouts),
             "learned from": list(self.learned_from),
+            "code": self.code,
         }
         write_json(folder / FILE, content)
 
@@ -191,7 +194,7 @@ def load_search(folder: Path) -> Search:
         layouts, names = (tuple(map(str, content.get(name, ()))) for name in ("layouts", "learned from"))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / FILE}: expected a model of `ariel transients boost`: {error}") from error
-    return Search(features, members, calibration, threshold, chosen, layouts, names)
+    return Search(features, members, calibration, threshold, chosen, layouts, names, str(content.get("code", "")))
 
 
 @dataclass(frozen=True, eq=False)
