@@ -178,6 +178,8 @@ CASES = [
     _measured("flux a text", FIRST.replace("0.25", "faint"), raw.NO_NUMBER),
     _measured("error zero", FIRST.replace("0.5,r", "0,r"), raw.NO_ERROR),
     _measured("error negative", FIRST.replace("0.5,r", "-0.5,r"), raw.NO_ERROR),
+    _measured("flux that no float32 has", FIRST.replace("0.25", "1e39"), raw.NO_SIZE),
+    _measured("error that float32 has as 0", FIRST.replace("0.5,r", "1e-50,r"), raw.NO_SIZE),
     _measured("error empty", FIRST.replace("0.5,r", ",r"), raw.NO_NUMBER),
     _measured("error NaN", FIRST.replace("0.5,r", "nan,r"), raw.NO_NUMBER),
     _measured("time a Julian date", FIRST.replace("61000.5", "2461001.0"), raw.NO_TIME),

@@ -30,11 +30,13 @@ POSITIVE = "TDE"
 # (least, most), far beyond any object of the challenge: what is outside is an error of the table
 RANGES = {"Z": (0.0, 20.0), "Z_err": (0.0, 10.0), "EBV": (0.0, 10.0)}
 MJD_RANGE = (40_000.0, 90_000.0)  # the years 1968 to 2105: days of another count are outside
+FLUX_RANGE = (1e-30, 1e30)  # [µJy] of sizes: within what float32 has
 
 NO_FLUX = "no flux"
 NO_NUMBER = "no number in time, flux or error"
 NO_ERROR = "error not above 0"
 NO_TIME = "time outside MJD 40000 to 90000"
+NO_SIZE = "flux or error not of 1e-30 to 1e30 µJy"
 SHORT_LINE = "another number of fields than the header"
 REPEATED = "repeated: one is kept"
 CONTRADICTORY = "same band and time, other values: none is kept"
@@ -251,7 +253,11 @@ def _measurement(time: str, flux: str, error: str, band: str) -> Measurement | s
         return NO_FLUX
     if not MJD_RANGE[0] <= when <= MJD_RANGE[1]:
         return NO_TIME
-    return (when, place, value, sigma) if sigma > 0 else NO_ERROR
+    if not sigma > 0:
+        return NO_ERROR
+    if sigma < FLUX_RANGE[0] or max(abs(value), sigma) > FLUX_RANGE[1]:
+        return NO_SIZE
+    return when, place, value, sigma
 
 
 def _curve_of(

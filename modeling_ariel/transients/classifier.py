@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_transient import TransientModelConfig
+from .logistic import logistic
 from .outputs import TransientClassifierOutput, TransientModelOutput
 
 MEASURED = 3  # numbers by which a network reads a measurement
@@ -123,23 +125,15 @@ class ProbabilityCalibration(nn.Module):
         Targets are Platt's, (n + 1) / (n + 2), which keeps the answer finite; nothing changes where only one class is
         there.
         """
-        x, truth = logit.double().cpu(), positive.cpu().bool()
-        n_positive, n_negative = float(truth.sum()), float((~truth).sum())
+        x, truth = logit.double().cpu().numpy(), positive.cpu().bool().numpy()
+        n_positive, n_negative = truth.sum(), (~truth).sum()
         if not n_positive or not n_negative:
             return
-        target = torch.where(truth, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2)).double()
-        design = torch.stack([x, torch.ones_like(x)], 1)
-        found = torch.tensor([1.0, 0.0], dtype=torch.float64)
-        for _ in range(100):
-            p = torch.sigmoid(design @ found)
-            slope = design.T @ (p - target) + 1e-3 * (found - torch.tensor([1.0, 0.0], dtype=torch.float64))
-            bend = design.T @ (design * (p * (1 - p))[:, None]) + 1e-3 * torch.eye(2, dtype=torch.float64)
-            step = torch.linalg.solve(bend, slope)
-            found = found - step / max(1.0, float(step.abs().max()))
-            if float(step.abs().max()) < 1e-9:
-                break
-        self.slope.fill_(found[0].clamp_min(0.05))  # never so flat, or falling, that the order is lost
-        self.offset.fill_(found[1])
+        target = np.where(truth, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+        design = np.stack([x, np.ones_like(x)], 1)
+        slope, offset = logistic(design, target, np.full(2, 1e-3), np.array([1.0, 0.0]))
+        self.slope.fill_(max(float(slope), 0.05))  # never so flat, or falling, that the order is lost
+        self.offset.fill_(float(offset))
 
     @torch.no_grad()
     def reset(self) -> None:

@@ -1,5 +1,6 @@
 """Anybody's tables of transients as checked light curves: an object a row, or a measurement a row."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,8 @@ SCALARS = ("redshift", "ebv")
 MJD = (30_000.0, 100_000.0)  # the years 1941 to 2132: days of another count are outside
 LONGEST = 50_000.0  # A
 _MOST = {"redshift": 20.0, "ebv": 10.0}
+_UNITS = {"wavelength": "AA", "flux": "uJy", "flux_err": "uJy"}  # what astropy calls them
+_NO_NAMES = ("", "nan", "None", "<NA>")
 
 
 class CurveError(ValueError):
@@ -54,17 +57,31 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
     A row, a list of rows or a batch of the dataset (``object_id``, ``lightcurve`` of ``band``, ``time``, ``flux``,
     ``flux_err``), or columns with a measurement a row (``object_id`` where there are several, ``band`` or
     ``wavelength``, ``time``, ``flux``, ``flux_err`` and, the same along an object, ``redshift``, ``ebv``): a mapping or
-    a data frame of pandas, Polars or Arrow.
+    a data frame of pandas, Polars or Arrow, or a table of astropy.
+
+    Raises:
+        CurveError: no such table, measurements of no object, or an object in two places.
     """
+    rows = list(_rows(table))
+    for name, count in Counter(str(row["object_id"]) for row in rows if "object_id" in row).most_common(1):
+        if count > 1:
+            raise CurveError(f"object {name}: expected in one row or table, found in {count}")
+    return rows
+
+
+def _rows(table: Any) -> Iterator[dict[str, Any]]:
     if isinstance(table, list | tuple):
-        return [row for one in table for row in rows_of(one)]
+        for one in table:
+            yield from _rows(one)
+        return
     columns = _columns(table)
     if "lightcurve" in columns:
-        batch = isinstance(columns.get("lightcurve"), list | tuple)
-        return list(_unbatched(columns)) if batch else [columns]
+        batch = isinstance(columns["lightcurve"], list | tuple)
+        yield from _unbatched(columns) if batch else (columns,)
+        return
     if missing := [name for name in FIELDS if name not in columns]:
         raise CurveError(f"table: expected the columns {', '.join(FIELDS)}, missing {', '.join(missing)}")
-    return list(_grouped(columns))
+    yield from _grouped(columns)
 
 
 def _columns(table: Any) -> dict[str, Any]:
@@ -73,7 +90,22 @@ def _columns(table: Any) -> dict[str, Any]:
     names = getattr(table, "column_names", None) or getattr(table, "columns", None)
     if names is None:
         raise CurveError(f"table: expected rows, columns or a data frame, found {type(table).__name__}")
-    return {str(name): list(table[name]) if name == "lightcurve" else np.asarray(table[name]) for name in names}
+    index = [name for name in getattr(getattr(table, "index", None), "names", ()) if name and name not in names]
+    if index:  # of pandas: set_index("object_id")
+        table, names = table.reset_index(index), [*index, *names]
+    return {str(name): list(table[name]) if name == "lightcurve" else _array(name, table[name]) for name in names}
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    """A column as an array: NaN where it is masked, in our unit where astropy gives it another."""
+    if name in _UNITS and getattr(values, "unit", None) is not None:
+        try:
+            values = getattr(values, "quantity", values).to(_UNITS[name])
+        except (TypeError, ValueError) as error:
+            raise CurveError(f"table: {name}: expected a unit as {_UNITS[name]}, found {values.unit}") from error
+    if np.ma.isMaskedArray(values):
+        return np.asarray(np.ma.filled(values.astype(object), np.nan))
+    return np.asarray(values)
 
 
 def _unbatched(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -84,22 +116,25 @@ def _unbatched(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _grouped(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Objects of a table with a measurement a row, in order of appearance."""
     size = np.size(columns["time"])
-    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    arrays = {name: _array(name, values) for name, values in columns.items()}
     for name, values in arrays.items():
         if values.ndim > 1 or (values.ndim == 1 and len(values) != size):
             raise CurveError(f"table: {name}: expected {size} values, as of time, found shape {values.shape}")
-    names = np.broadcast_to(arrays.pop("object_id", np.array("object 0")), size)
-    _, first, of = np.unique(names.astype(str), return_index=True, return_inverse=True)
+    named = "object_id" in arrays
+    names = np.broadcast_to(arrays.pop("object_id", np.array("0")), size).astype(str)
+    if (unnamed := np.isin(names, _NO_NAMES)).any():
+        raise CurveError(f"table: object_id: expected a name in each row, found none in {unnamed.sum()} of {size}")
+    _, first, of = np.unique(names, return_index=True, return_inverse=True)
     for group in np.argsort(first):
         mine = np.flatnonzero(of == group)
         own = {key: values if values.ndim == 0 else values[mine] for key, values in arrays.items()}
         scalars = {key: own.pop(key) for key in list(own) if key not in (*FIELDS, "band", "wavelength")}
-        for key, values in scalars.items():
-            given = np.unique(values)  # of NaN one
-            if key in SCALARS and len(given) > 1:
+        for key in SCALARS:
+            given = set(map(str, np.ravel(scalars.get(key, ()))))
+            if len(given) > 1:
                 raise CurveError(f"object {names[mine[0]]}: {key}: expected one value, found {len(given)}")
         alone = {key: values.item() if values.ndim == 0 else values[0] for key, values in scalars.items()}
-        yield {**alone, "object_id": str(names[mine[0]]), "lightcurve": own}
+        yield {**alone, **({"object_id": str(names[mine[0]])} if named else {}), "lightcurve": own}
 
 
 def read_curve(row: Mapping[str, Any], survey: str, place: int = 0) -> Curve:
@@ -134,7 +169,7 @@ def read_curve(row: Mapping[str, Any], survey: str, place: int = 0) -> Curve:
 
 def _numbers(name: str, field: str, values: Any) -> Array:
     try:
-        found = np.asarray(values, np.float64)
+        found = np.asarray(_array(field, values), np.float64)
     except (TypeError, ValueError) as error:
         raise CurveError(f"{name}: {field}: expected numbers, found others: {error}") from error
     if found.ndim != 1:
@@ -166,9 +201,9 @@ def _wavelength(name: str, measured: Mapping[str, Any], survey: str) -> Array:
 def _check(name: str, time: Array, flux: Array, error: Array) -> None:
     if not len(time):
         raise CurveError(f"{name}: flux: expected measurements, found none")
-    if not ((time >= MJD[0]) & (time <= MJD[1])).all():
-        hint = " (JD - 2400000.5)" if np.nanmin(time) > 2.4e6 else ""
-        raise CurveError(f"{name}: time: expected MJD of {MJD[0]:g} to {MJD[1]:g}{hint}, found {time[0]:g}")
+    if (outside := time[~((time >= MJD[0]) & (time <= MJD[1]))]).size:
+        hint = " (JD - 2400000.5)" if 2.4e6 < outside[0] < 2.5e6 else ""
+        raise CurveError(f"{name}: time: expected MJD of {MJD[0]:g} to {MJD[1]:g}{hint}, found {outside[0]:g}")
     if np.isinf(flux).any():
         raise CurveError(f"{name}: flux: expected finite uJy, found infinite ones")
     if not (np.isfinite(error) & (error > 0)).all():
@@ -190,11 +225,14 @@ def feature_rows(names: Sequence[str], features: Any, objects: Sequence[str]) ->
     """(B, F) features of objects: rows of an array as they are, or of a mapping from object_id, NaN where it has none.
 
     Raises:
-        CurveError: another number of rows or of features.
+        CurveError: another number of rows or of features, or a mapping from other objects alone.
     """
     if isinstance(features, Mapping):
+        known = {str(name): values for name, values in features.items()}
+        if known and known.keys().isdisjoint(objects):
+            raise CurveError(f"features: expected those of object {objects[0]} …, found object {next(iter(known))} …")
         missing = np.full(len(names), np.nan)
-        features = [features.get(name, missing) for name in objects]
+        features = [known.get(name, missing) for name in objects]
     found = np.asarray(features, np.float64)
     if found.shape != (len(objects), len(names)):
         raise CurveError(f"features: expected shape {(len(objects), len(names))}, found {found.shape}")

@@ -38,8 +38,8 @@ def detection(target: NDArray[Any], chosen: NDArray[Any]) -> Detection:
     """F1, precision, recall of (object,) choices; precision 0 where nothing is chosen, recall 0 where nothing is."""
     target, chosen = np.asarray(target, bool), np.asarray(chosen, bool)
     hits = float((target & chosen).sum())
-    precision, recall = hits / max(chosen.sum(), 1), hits / max(target.sum(), 1)
-    return Detection(2 * hits / max(chosen.sum() + target.sum(), 1), precision, recall)
+    found, there = float(chosen.sum()), float(target.sum())
+    return Detection(2 * hits / max(found + there, 1.0), hits / max(found, 1.0), hits / max(there, 1.0))
 
 
 def precision_recall(target: NDArray[Any], probability: Array) -> tuple[Array, Array, Array]:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .surveys import SURVEYS, extinction, luminosity_distance
+from .curves import FIELDS, read_curve
+from .surveys import SURVEYS, luminosity_distance
 
 Array = NDArray[np.float64]
 
 BANDS = "".join(SURVEYS["lsst"])
 WAVELENGTHS = np.array([*SURVEYS["lsst"].values()])  # effective [Å]
-EXTINCTION = extinction(WAVELENGTHS)  # A(band)/E(B−V)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +47,14 @@ class Observed:
 
 
 def observe(row: Mapping[str, Any]) -> Observed:
-    """A row of the dataset as an object; an E(B−V) that is not known counts as none."""
-    curve = row["lightcurve"]
-    places = {name: place for place, name in enumerate(BANDS)}
-    band = np.array([places[name] for name in curve["band"]], np.int64)
-    clear = 10 ** (0.4 * (row["ebv"] or 0.0) * EXTINCTION[band])
-    redshift = float("nan") if row["redshift"] is None else float(row["redshift"])
-    flux, error = (np.asarray(curve[name], np.float64) * clear for name in ("flux", "flux_err"))
-    return Observed(str(row["object_id"]), np.asarray(curve["time"], np.float64), band, flux, error, redshift)
+    """A row of the dataset as an object, in order of time; an E(B−V) that is not known counts as none.
+
+    CurveError, naming object and field, where a value cannot be meant.
+    """
+    measured = {name: row["lightcurve"][name] for name in ("band", *FIELDS)}
+    curve = read_curve({**row, "lightcurve": measured}, "lsst")
+    band = np.searchsorted(WAVELENGTHS, curve.wavelength)
+    return Observed(str(row["object_id"]), curve.time, band, curve.flux, curve.flux_err, curve.redshift)
 
 
 def coadded(observed: Observed, most: int) -> Observed:

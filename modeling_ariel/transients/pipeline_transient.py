@@ -5,6 +5,7 @@ pipeline(table, survey="ztf").probability                 # (B,) that each objec
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from .feature_extraction_transient import TransientFeatureExtractor
 from .lstm import TransientLstm as TransientLstm
 from .modeling_transient import TransientForClassification as TransientForClassification
 from .swin import TransientSwin as TransientSwin
+
+logger = logging.getLogger(__name__)
 
 BATCH = 64
 
@@ -132,6 +135,8 @@ class TransientPipeline:
             raise ValueError("rows: expected objects, found none")
         if features is not None:
             features = feature_rows(self.extractor.feature_names, features, names)
+        elif count := len(self.extractor.feature_names):
+            logger.warning("%s: learned from %d features beside the curves, found none of them", self.source, count)
         parts: list[Mapping[str, Any]] = []
         for start in range(0, len(curves), batch_size):
             part = slice(start, start + batch_size)

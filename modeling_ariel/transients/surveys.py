@@ -18,6 +18,7 @@ SURVEYS: dict[str, dict[str, float]] = {
 }
 H0, OMEGA_M, C_KM_S = 70.0, 0.3, 299_792.458  # km/s/Mpc; flat LambdaCDM
 AB_ZERO_POINT = 23.9  # magnitude of 1 uJy
+MAGNITUDES = (-30.0, 40.0)  # the Sun, and fainter than anything: 99 and -999 say that nothing was found
 
 # lambda [A], A(lambda)/E(B-V) [mag/mag]; the first is infinity
 _POINTS = np.array(
@@ -67,6 +68,15 @@ def absolute_magnitude(flux: float, redshift: float) -> float:
 
 
 def flux_of_magnitude(magnitude: Any, magnitude_err: Any) -> tuple[Array, Array]:
-    """Flux density and its 1 sigma [uJy] of AB magnitudes and theirs, as ZTF's alerts have them."""
+    """Flux density and its 1 sigma [uJy] of AB magnitudes and theirs, as ZTF's alerts have them; NaN where they are.
+
+    ValueError beyond MAGNITUDES: 99 would be a flux of 0 that is all too sure.
+    """
+    given = np.ravel(np.asarray(magnitude, np.float64))
+    if (wrong := given[(given < MAGNITUDES[0]) | (given > MAGNITUDES[1])]).size:
+        raise ValueError(
+            f"magnitude: expected {MAGNITUDES[0]:g} to {MAGNITUDES[1]:g}, nothing where nothing was found, found "
+            f"{wrong[0]:g}"
+        )
     flux = 10 ** (-0.4 * (np.asarray(magnitude, np.float64) - AB_ZERO_POINT))
     return flux, flux * np.log(10) / 2.5 * np.asarray(magnitude_err, np.float64)

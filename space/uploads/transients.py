@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modeling_ariel.transients.curves import CurveError, read_curve, rows_of
+from modeling_ariel.transients.curves import read_curve, rows_of
 from modeling_ariel.transients.surveys import flux_of_magnitude
 from uploads.limits import MB, UploadError, refuse_damaged
 from uploads.tables import as_numbers
@@ -42,17 +42,18 @@ def read_table(path: Path, survey: str) -> dict[str, Any]:
         raise UploadError(f"expected {FEWEST} to {MOST:,} measurements, found {_count(len(table))}.")
     columns = {name: table[name].to_numpy() for name in TEXT if name in table}
     columns |= {name: as_numbers(name, table[name]) for name in NUMBERS if name in table}
-    if "flux" not in columns and {"magnitude", "magnitude_err"} <= set(columns):
-        columns["flux"], columns["flux_err"] = flux_of_magnitude(columns["magnitude"], columns["magnitude_err"])
+    columns.setdefault("object_id", np.array("unnamed"))
     if survey == "ztf" and "band" in columns:
         columns["band"] = np.array([str(band).strip().removeprefix(PREFIX) for band in columns["band"]])
     try:
+        if "flux" not in columns and {"magnitude", "magnitude_err"} <= set(columns):
+            columns["flux"], columns["flux_err"] = flux_of_magnitude(columns["magnitude"], columns["magnitude_err"])
         rows = rows_of({name: values for name, values in columns.items() if not name.startswith("magnitude")})
-        if len(rows) > 1:
-            raise UploadError(f"expected one object, found {len(rows)}: leave one object_id in the file.")
         curve = read_curve(rows[0], survey)
-    except CurveError as error:
+    except ValueError as error:
         raise UploadError(f"{error}.") from None
+    if len(rows) > 1:
+        raise UploadError(f"expected one object, found {len(rows)}: leave one object_id in the file.")
     if len(curve) < FEWEST or (bands := len(np.unique(curve.wavelength))) > MOST_BANDS:
         found = f"{len(curve)} with a flux" if len(curve) < FEWEST else f"{bands} bands"
         raise UploadError(f"expected {FEWEST} or more measurements in at most {MOST_BANDS} bands, found {found}.")

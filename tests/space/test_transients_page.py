@@ -175,6 +175,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "date": (AB.assign(time=AB["time"] + 2_400_000.5), r"expected MJD of 30000 to 100000 \(JD - 2400000.5\)"),
     "error": (AB.assign(flux_err=0.0), "flux_err: expected errors above 0"),
     "redshift": (AB.assign(redshift=-1.0), "redshift: expected 0 to 20, found -1"),
+    "no detections": (
+        AB.drop(columns=["flux", "flux_err"]).assign(magnitude=[99.0, *[20.0] * 11], magnitude_err=0.1),
+        "magnitude: expected -30 to 40",
+    ),
     "several": (AB.assign(object_id=["a", "b"] * 6), "expected one object, found 2"),
     "few": (AB.head(5), "expected 8 to 5,000 measurements, found 5"),
     "empty": ("", "empty file"),

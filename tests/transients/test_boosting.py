@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +25,11 @@ from ariel_scripts.transients.boosters import (
     load_booster,
     train_booster,
 )
+from ariel_scripts.transients.feature_table import FeatureTable
 from ariel_scripts.transients.nested import COMBINATIONS, combined, judge, nested_folds, scores
-from ariel_scripts.transients.search import calibrate, load_search, train_search
+from ariel_scripts.transients.predicted import warn_of_trained
+from ariel_scripts.transients.prediction import write_predictions
+from ariel_scripts.transients.search import calibrate, load_search, objects_of, train_search
 from modeling_ariel.transients.detection_scores import (
     average_precision,
     best_threshold,
@@ -175,6 +179,47 @@ def test_a_search_is_the_same_when_loaded_and_names_what_it_misses(tmp_path: Pat
         again.odds(own.judged[:, :1], ["family.other"])
     with pytest.raises(ValueError, match=r"search.json: expected a model of `ariel transients boost`"):
         load_search(tmp_path / "none")
+
+
+def test_a_search_learns_from_the_training_split_and_of_each_object_alike(tmp_path: Path) -> None:
+    """c has no draws, as its redshift has an error; e's target is known, but it is of the split to be predicted."""
+    rows = [("a", 0), ("c", 0), ("b", 1), ("b", 0), ("a", 1), ("e", 0)]
+    table = FeatureTable(
+        object_id=np.array([name for name, _ in rows]),
+        split=np.array(["test" if name == "e" else "train" for name, _ in rows]),
+        spec_type=np.array(["TDE" if name in "ae" else "AGN" for name, _ in rows]),
+        target=np.array([int(name in "ae") for name, _ in rows]),
+        draw=np.array([draw for _, draw in rows]),
+        names=("family.x",),
+        values=np.array([[10.0 * ord(name) + draw] for name, draw in rows], np.float32),
+    )
+    found = objects_of(table)
+    assert found.name.tolist() == ["a", "b", "c"]
+    assert found.target.tolist() == [1, 0, 0]
+    np.testing.assert_array_equal(found.values[..., 0], [[970, 971], [980, 981], [990, 990]])
+
+
+def test_predictions_say_how_many_objects_their_model_learned_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = objects()
+    search = train_search(own, QUICK)[0]
+    search.save(tmp_path)
+    size = own.target.size
+    table = FeatureTable(
+        own.name, np.full(size, "train"), own.spec_type, own.target, np.zeros(size, np.int64), own.features, own.judged
+    )
+    found = write_predictions(load_search(tmp_path), table.of(np.arange(5)), "train", tmp_path)
+    assert (found["objects"], found["learned from"]) == (5, 5)
+    with (tmp_path / "probabilities.csv").open() as file:
+        written = [float(row["probability"]) for row in csv.DictReader(file)]
+    np.testing.assert_array_equal(written, search.calibration(search.odds(own.judged[:5], own.features)))
+    assert not caplog.text
+    write_predictions(replace(search, code="a"), replace(table, code="b"), "train", tmp_path)
+    assert "model: learned from features of another version of this code than these" in caplog.text
+    (tmp_path / "run.json").write_text(json.dumps({"command": "transients predict", "metrics": found}))
+    warn_of_trained(tmp_path / "probabilities.csv")
+    assert "the model was trained on 5 objects of these: scores are too good" in caplog.text
 
 
 # --- siblings ------------------------------------------------------------------------------------------------------

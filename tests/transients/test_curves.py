@@ -12,12 +12,13 @@ import pytest
 import torch
 from astropy import units as u
 from astropy.cosmology import FlatLambdaCDM
+from astropy.table import QTable
 from tolerances import assert_close
 from transient_scenes import features, row, rows
 
 from hf_dataset.transients import bands
 from modeling_ariel.transients import TransientFeatureExtractor, flux_of_magnitude
-from modeling_ariel.transients.curves import CurveError, read_curve
+from modeling_ariel.transients.curves import CurveError, read_curve, rows_of
 from modeling_ariel.transients.feature_extraction_transient import HOST, feature_statistics
 from modeling_ariel.transients.surveys import SURVEYS, absolute_magnitude, extinction, luminosity_distance
 
@@ -36,6 +37,27 @@ def test_rows_and_tables_of_any_library_give_the_same(kind: Any) -> None:
     expected, found = features(listed), features(kind(table(listed)))
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=0, equal_nan=True)
+
+
+def test_an_index_of_names_is_a_column_and_other_columns_may_hold_anything() -> None:
+    listed = rows(2)[0]
+    frame = pd.DataFrame(table(listed))
+    frame["spec_type"] = [None, *["AGN"] * (len(frame) - 1)]
+    found = rows_of(frame.set_index("object_id"))
+    assert [row["object_id"] for row in found] == [one["object_id"] for one in listed]
+    unnamed = [pd.DataFrame(table([one])).drop(columns="object_id") for one in listed]
+    names = [read_curve(row, "lsst", place).name for place, row in enumerate(rows_of(unnamed))]
+    assert names == [f"object {place}" for place in range(len(listed))]
+
+
+def test_masked_values_are_unknown_and_units_are_taken() -> None:
+    measured = {"time": [60000.0, 60001.0], "band": ["g", "r"], "flux_err": [0.1, 0.1]}
+    masked = np.ma.MaskedArray([1.0, 2.0], [False, True])
+    assert len(read_curve(rows_of(measured | {"flux": masked})[0], "lsst")) == 1
+    frame = QTable({**measured, "flux": [1.0, 2.0] * u.mJy})
+    np.testing.assert_allclose(read_curve(rows_of(frame)[0], "lsst").flux, [1000.0, 2000.0])
+    with pytest.raises(CurveError, match="table: flux: expected a unit as uJy, found s"):
+        rows_of(QTable({**measured, "flux": [1.0, 2.0] * u.s}))
 
 
 def test_one_object_needs_no_name_and_bands_may_be_wavelengths() -> None:
@@ -90,6 +112,10 @@ def test_distances_and_magnitudes_are_astropys() -> None:
     flux, error = flux_of_magnitude([20.0], [0.1])
     assert flux[0] == pytest.approx((20.0 * u.ABmag).to_value(u.uJy), rel=1e-3)
     assert error[0] / flux[0] == pytest.approx(0.0921, rel=1e-3)
+    assert np.isnan(flux_of_magnitude([np.nan], [np.nan])[0]).all()
+    for nothing in (99.0, -999.0):
+        with pytest.raises(ValueError, match=f"magnitude: expected -30 to 40, .*, found {nothing:g}"):
+            flux_of_magnitude([20.0, nothing], [0.1, 0.1])
 
 
 def test_ztf_is_read_by_its_own_bands() -> None:
@@ -117,6 +143,11 @@ def test_features_are_scaled_named_and_may_be_missing() -> None:
     np.testing.assert_allclose(found, [[-1, 0], [0, np.nan], [1, 5]])
     by_name = extractor(listed, features={"AGN 0": [1.0, 10.0]})["features"]
     np.testing.assert_allclose(by_name, [[-1, 0], [np.nan] * 2, [np.nan] * 2])
+    numbered = [one | {"object_id": place} for place, one in enumerate(listed)]
+    by_number = extractor(numbered, features={1: [1.0, 10.0]})["features"]
+    torch.testing.assert_close(by_number.isnan().any(1), torch.tensor([True, False, True]))
+    with pytest.raises(CurveError, match=r"features: expected those of object 0 …, found object 7 …"):
+        extractor(numbered, features={7: [1.0, 10.0]})
     with pytest.raises(CurveError, match=r"features: expected shape \(3, 2\), found \(3, 1\)"):
         extractor(listed, features=values[:, :1])
     with pytest.raises(CurveError, match="features: expected none, as this extractor has no feature_names"):
@@ -144,6 +175,8 @@ GOOD = {"time": [60000.0, 60001.0], "band": ["g", "r"], "flux": [1.0, 2.0], "flu
         ({"redshift": [0.1, 0.2]}, "redshift: expected one value, found 2"),
         ({"ebv": 99.0}, "ebv: expected 0 to 10, found 99"),
         ({"redshift": "far"}, "redshift: expected a number, found 'far'"),
+        ({"time": [60000.0, np.nan]}, "time: expected MJD of 30000 to 100000, found nan"),
+        ({"object_id": ["a", None]}, "object_id: expected a name in each row, found none in 1 of 2"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_object_and_field(change: dict[str, Any], message: str) -> None:
@@ -159,6 +192,8 @@ def test_other_things_than_tables_and_settings_that_cannot_be_are_refused() -> N
             TransientFeatureExtractor()(wrong)
     with pytest.raises(CurveError, match="rows: expected objects, found none"):
         TransientFeatureExtractor()([])
+    with pytest.raises(CurveError, match=r"object TDE 0: expected in one row or table, found in 2"):
+        TransientFeatureExtractor()([row("TDE", 0), row("TDE", 0)])
     with pytest.raises(CurveError, match="survey: expected one of lsst, ztf, found 'atlas'"):
         TransientFeatureExtractor(survey="atlas")
     with pytest.raises(CurveError, match="max_measurements: expected 2 or more, found 1"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from transient_light import PEAK, disruption, walk
@@ -13,16 +15,18 @@ from typer.testing import CliRunner, Result
 
 from ariel_scripts.cli import app
 from ariel_scripts.transients import feature_table
-from ariel_scripts.transients.feature_table import drawn_redshifts, read_features
+from ariel_scripts.transients.feature_table import COLUMNS, SOURCES, drawn_redshifts, read_features
 from hf_dataset.transients import bands
 from hf_dataset.transients.simulation import physics
 from modeling_ariel.transients import observed as sky
 from modeling_ariel.transients.band_features import baseline, significance, statistics
+from modeling_ariel.transients.curves import CurveError
 from modeling_ariel.transients.feature_families import FAMILIES, family_of, features
 from modeling_ariel.transients.light_features import absolute, blackbody, blackbody_posterior, decline, radius
 from modeling_ariel.transients.observed import Observed, coadded, distance_modulus, observe
 from modeling_ariel.transients.shape_features import colours, peaks, relations
 from modeling_ariel.transients.smooth import GRID, Smooth, smooth_all
+from modeling_ariel.transients.surveys import extinction
 from modeling_ariel.transients.variability_features import random_walk, structure
 
 TEMPERATURE = 20_000.0
@@ -42,7 +46,7 @@ def smooth_of(flux: np.ndarray) -> Smooth:
 
 def test_wavelengths_dust_and_distances_are_those_of_the_dataset() -> None:
     assert dict(zip(sky.BANDS, sky.WAVELENGTHS, strict=True)) == bands.WAVELENGTHS
-    np.testing.assert_allclose(sky.EXTINCTION, bands.extinction(sky.WAVELENGTHS), atol=1e-4)
+    np.testing.assert_allclose(extinction(sky.WAVELENGTHS), bands.extinction(sky.WAVELENGTHS), atol=1e-4)
     for redshift in (0.01, 0.3, 2.0):
         expected = 5 * np.log10(physics.luminosity_distance(redshift) / physics.MPC * 1e5)
         assert distance_modulus(redshift) == pytest.approx(expected, abs=1e-3)
@@ -51,13 +55,27 @@ def test_wavelengths_dust_and_distances_are_those_of_the_dataset() -> None:
 
 
 def test_dust_is_taken_off() -> None:
-    curve = {"band": ["u", "y"], "time": [1.0, 2.0], "flux": [1.0, 1.0], "flux_err": [0.1, 0.1]}
+    curve = {"band": ["u", "y"], "time": [60001.0, 60002.0], "flux": [1.0, 1.0], "flux_err": [0.1, 0.1]}
     row = {"object_id": "a", "lightcurve": curve, "redshift": None, "ebv": 0.3}
     one = observe(row)
     np.testing.assert_allclose(one.flux * bands.dust_factors(np.array(["u", "y"]), 0.3), 1, atol=1e-4)
     np.testing.assert_allclose(one.flux / one.error, 10)
     assert np.isnan(one.redshift)
     np.testing.assert_array_equal(observe(row | {"ebv": None}).flux, 1)
+
+
+def test_an_object_is_the_same_in_any_order_and_what_cannot_be_meant_is_refused() -> None:
+    curve = {"band": ["u", "y", "r"], "time": [60001.0, 60002.0, 60003.0], "flux": [1.0, 2.0, np.nan],
+             "flux_err": [0.1, 0.2, 0.3]}  # fmt: skip
+    row = {"object_id": "a", "redshift": None, "ebv": np.nan}
+    one, other = (observe(row | {"lightcurve": {k: v[::s] for k, v in curve.items()}}) for s in (1, -1))
+    for name in ("time", "band", "flux", "error"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.flux, [1.0, 2.0])
+    with pytest.raises(CurveError, match=r"object a: flux_err: expected errors above 0"):
+        observe(row | {"lightcurve": curve | {"flux_err": [0.1, 0.0, 0.1]}})
+    with pytest.raises(CurveError, match=r"object a: redshift: expected 0 to 20, found -0.5"):
+        observe(row | {"lightcurve": curve, "redshift": -0.5})
 
 
 def test_coadding_keeps_the_weighted_sum_of_every_band() -> None:
@@ -217,6 +235,7 @@ def test_the_command_writes_draws_continues_and_is_the_same_in_processes(
     command = ("features", data, "--draws", 2, "--workers", 1)
     assert ariel(*command, tmp_path / "whole").exit_code == 0
     table = read_features(tmp_path / "whole")
+    assert (table.layouts, len(table.code) > 0) == (("simulated",), True)
     assert list(zip(table.split, table.draw, strict=True)).count(("train", 1)) == 5
     assert table.draw[table.split == "test"].tolist() == [0, 0]
     assert np.isfinite(table.values).any(0).mean() > 0.7
@@ -242,6 +261,22 @@ def test_the_command_writes_draws_continues_and_is_the_same_in_processes(
     assert pq.read_table(stopped / feature_table.FILE).num_rows == 5 * 3 + 2
 
 
+@pytest.mark.parametrize("column", ["split", *(name for name in COLUMNS if name != "lightcurve")])
+def test_what_is_kept_of_earlier_features_is_that_of_the_same_rows(column: str) -> None:
+    curve = {"band": ["g"], "time": [60001.0], "flux": [1.0], "flux_err": [0.1]}
+    row: dict[str, object] = {"split": "train", "lightcurve": curve} | dict.fromkeys(COLUMNS[:1] + COLUMNS[2:])
+    assert feature_table._digest([row]) == feature_table._digest([dict(row)])
+    assert feature_table._digest([row]) != feature_table._digest([row | {column: 1}])
+
+
+def test_features_are_made_anew_when_any_of_their_sources_changes() -> None:
+    folder = Path(feature_table.modeling_ariel.transients.__path__[0])
+    imported = {
+        name for source in SOURCES for name in re.findall(r"^from \.(\w+) import", (folder / source).read_text(), re.M)
+    }
+    assert {f"{name}.py" for name in imported} <= set(SOURCES)
+
+
 def test_drawn_redshifts_have_the_error_of_photometric_ones() -> None:
     row = {"object_id": "a", "redshift": 0.5, "redshift_err": None}
     drawn = drawn_redshifts(row, 4000, 0)
@@ -258,3 +293,12 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "features.parquet").write_text("a,b\n")
     with pytest.raises(ValueError, match="expected a Parquet table"):
         read_features(tmp_path)
+    known = {"object_id": ["a", "a"], "split": ["train"] * 2, "spec_type": ["TDE"] * 2, "target": [1, 1]}
+    drawn = known | {"draw": [0, 1], "redshift": [0.1, 0.1], "x": [1.0, 2.0]}
+    for change, message in (
+        ({"x": ["1", "2"]}, "x: expected numbers, found string"),
+        ({"draw": [0, 0]}, "expected each draw of an object once, found 2 rows of one"),
+    ):
+        pq.write_table(pa.table(drawn | change), tmp_path / "features.parquet")
+        with pytest.raises(ValueError, match=message):
+            read_features(tmp_path)

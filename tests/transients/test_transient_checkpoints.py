@@ -16,7 +16,7 @@ import torch
 from needs import only_with_needs
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining
 from transformers import AutoModelForSequenceClassification as AutoClassifier
-from transient_scenes import NAMES, SMALL, features, network, rows
+from transient_scenes import NAMES, SMALL, features, network, row, rows
 
 import modeling_ariel.transients as package
 from modeling_ariel.transients import TransientFeatureExtractor, TransientPipeline
@@ -181,3 +181,15 @@ def test_a_process_with_transformers_and_torch_alone_gives_the_same(tmp_path: Pa
         torch.testing.assert_close(again(**features(listed)).probability, expected[name])
         maps = json.loads((tmp_path / f"again {name}/config.json").read_text())["auto_map"]
         assert maps == taught(name).auto_map
+
+
+def test_features_that_a_model_learned_from_and_does_not_get_are_missed_aloud(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    names = ["a", "b"]
+    extractor = TransientFeatureExtractor(feature_names=names, feature_median=[0, 0], feature_scale=[1, 1])
+    pipeline = TransientPipeline(network("transient", feature_names=names), extractor, source="mine")
+    pipeline([row("TDE", 0)], features={"TDE 0": [1.0, 2.0]})
+    assert not caplog.text
+    pipeline([row("TDE", 0)])
+    assert "mine: learned from 2 features beside the curves, found none of them" in caplog.text

@@ -123,6 +123,29 @@ def test_predictions_that_cannot_be_are_refused(content: str, said: str, tmp_pat
         judge_predicted(read_predicted(path), read_targets(str(truth(tmp_path / "t.csv", drawn(20)[0])), ""))
 
 
+def test_labelled_objects_without_a_prediction_are_counted_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target, probability = drawn(100)
+    files = [written(tmp_path / f"{count}.parquet", probability[:count]) for count in (100, 80)]
+    targets = read_targets(str(truth(tmp_path / "t.csv", target)), "")
+    found = evaluate(judge_predicted(read_predicted(files[1]), targets, 0.5), 20)
+    assert (found["objects"], found["unpredicted"]) == (80, 20)
+    assert "20 labelled objects without a prediction, 2 of them TDEs, not judged" in caplog.text
+    assert read_members(files, targets).target.size == 80
+    assert "100.parquet: 20 labelled objects left out, as another file lacks them" in caplog.text
+
+
+def test_an_object_has_one_target_and_each_a_fold(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("object_id,target\na,1\nb,0\na,0\n")
+    with pytest.raises(ValueError, match="object a: expected one target, found more"):
+        read_targets(str(table), "")
+    path = written(tmp_path / "p.parquet", np.array([0.1, 0.2]), fold=[0, None])
+    with pytest.raises(ValueError, match=r"p.parquet: fold: expected a whole number of each object"):
+        read_predicted(path)
+
+
 # --- submit --------------------------------------------------------------------------------------------------------
 
 

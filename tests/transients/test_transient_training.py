@@ -22,6 +22,7 @@ from ariel_scripts.cli import app
 from ariel_scripts.options.training_loop import LoopOptions
 from ariel_scripts.options.transients.finetune import FinetuneOptions
 from ariel_scripts.options.transients.training import AugmentationOptions
+from ariel_scripts.training.loop import Progress
 from ariel_scripts.training.transients import finetuning
 from ariel_scripts.training.transients.examples import TransientExamples
 from ariel_scripts.training.transients.folds import make_folds
@@ -129,6 +130,13 @@ def test_features_beside_the_curves_are_read_from_a_table(folder: Path, tmp_path
     extractor = TransientFeatureExtractor.from_pretrained(tmp_path / "out/fold-0/model")
     assert extractor.feature_names == ["a"]
     assert json.loads((tmp_path / "out/fold-0/model/config.json").read_text())["feature_names"] == ["a"]
+    draws = pa.table({"object_id": [names[0]] * 2, "draw": [0, 1], "a": [1.0, 2.0]})
+    pq.write_table(draws, tmp_path / "others.parquet")
+    found, values = read_features(tmp_path / "others.parquet", names[:1])
+    assert (found, values.tolist()) == (["a"], [[1.0]])
+    pq.write_table(draws.drop_columns("draw"), tmp_path / "others.parquet")
+    with pytest.raises(ValueError, match="expected a row an object, found 2 rows of 1 objects"):
+        read_features(tmp_path / "others.parquet", names)
     pq.write_table(pa.table({"object_id": ["nobody"], "a": [1.0]}), tmp_path / "others.parquet")
     with pytest.raises(ValueError, match="expected rows of the dataset's objects, found none"):
         read_features(tmp_path / "others.parquet", names)
@@ -148,6 +156,15 @@ def test_examples_depend_on_their_numbers_alone_and_may_be_balanced() -> None:
     torch.testing.assert_close(one["flux"][1:, :size], two["flux"])
     plain = TransientExamples(curves, TransientFeatureExtractor(), None, 3, own)
     assert np.bincount(plain[list(range(24))]["labels"]).tolist() == [16, 4, 4]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_score_that_is_none_is_never_the_best(sign: int) -> None:
+    progress, nan = Progress(), float("nan")
+    for step, value in enumerate((nan, 0.5, nan, 0.5 + 0.1 * sign)):
+        progress.step = step
+        progress.add_evaluation(value, 2, sign)
+    assert [entry["step"] for entry in progress.best] == [3, 1]
 
 
 def test_folds_hold_out_every_object_once_and_validate_on_others() -> None:
@@ -177,6 +194,8 @@ def test_folds_hold_out_every_object_once_and_validate_on_others() -> None:
         ({"class_weights": "some"}, "class_weights: expected none or balanced, found 'some'"),
         ({"split": "test"}, "target: expected 0 or 1 in a split to train on, found none"),
         ({"split": "held"}, "split 'held' cannot be opened"),
+        ({"folds": 0, "validation": 0.028}, "all: expected TDEs among the 1 objects validated on, found none"),
+        ({"predict": "train"}, "predict: expected another split than the one that is trained on, found train"),
         ({"loss": "hinge"}, "loss: expected cross_entropy or focal"),
         ({"settings": ["width=3"]}, "unknown width"),
         ({"augmentation": AugmentationOptions(noise=0.1)}, "noise: expected a factor of 1 or more, found 0.1"),

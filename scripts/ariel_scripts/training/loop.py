@@ -146,11 +146,15 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def add_evaluation(self, value: float, keep: int, sign: int) -> bool:
-        """Count an evaluation; whether its model is among the ``keep`` best."""
-        first = not self.best or sign * value > sign * self.best[0]["value"]
+        """Count an evaluation; whether its model is among the ``keep`` best. A NaN is worse than any number."""
+
+        def worth(one: float) -> float:
+            return -math.inf if math.isnan(one) else sign * one
+
+        first = not self.best or worth(value) > worth(self.best[0]["value"])
         self.waiting = 0 if first else self.waiting + 1
         self.best.append({"step": self.step, "value": value})
-        self.best.sort(key=lambda entry: -sign * entry["value"])
+        self.best.sort(key=lambda entry: -worth(entry["value"]))
         self.best = self.best[:keep]
         return any(entry["step"] == self.step for entry in self.best)
 

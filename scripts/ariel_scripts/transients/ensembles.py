@@ -6,6 +6,7 @@ one and judge that one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,12 @@ from ariel_scripts.transients.nested import COMBINATIONS, Judged, OuterFold, com
 from ariel_scripts.transients.predicted import Predicted, read_predicted
 from ariel_scripts.transients.search import SMOOTH, Array, Ints, calibrate
 from hf_dataset.transients.folds import stratified_folds
+from hf_dataset.words import number_of
 from modeling_ariel.transients.detection_scores import best_threshold, log_odds
 
 FOLDS = 5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,11 @@ def read_members(paths: Sequence[Path], targets: Mapping[str, tuple[int, str]]) 
     found = [read_predicted(path) for path in paths]
     shared = sorted(set(targets).intersection(*(one.name.tolist() for one in found)))
     target = np.array([targets[name][0] for name in shared], np.int64)
+    for path, one in zip(paths, found, strict=True):
+        if lost := len(set(targets).intersection(one.name.tolist())) - len(shared):
+            logger.warning("%s: %s left out, as another file lacks them", path, number_of(lost, "labelled object"))
+    if lost := len(targets) - len(shared):
+        logger.warning("%d of %s not judged: not in all files", lost, number_of(len(targets), "labelled object"))
     if np.bincount(target, minlength=2).min() < FOLDS:
         raise ValueError(
             f"predictions: expected {FOLDS} objects or more of each class that all files have, found "

@@ -32,6 +32,7 @@ def evaluate(judged: Judgement, draws: int = DRAWS, seed: int = 0) -> dict[str, 
     target, probability, chosen = judged.target, judged.probability, judged.chosen
     found: dict[str, Any] = {
         "objects": int(target.size),
+        "unpredicted": judged.unpredicted,
         "positives": int(target.sum()),
         "chosen": int(chosen.sum()),
         "thresholds": [round(one, 6) for one in judged.thresholds],

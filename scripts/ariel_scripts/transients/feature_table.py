@@ -12,7 +12,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,14 @@ from modeling_ariel.transients.feature_families import features
 from modeling_ariel.transients.observed import observe
 from modeling_ariel.transients.smooth import smooth_all
 
-FILE, PARTS, KEY, LAYOUTS = "features.parquet", "parts", b"features", b"layouts"
+FILE, PARTS, KEY, LAYOUTS, CODE = "features.parquet", "parts", b"features", b"layouts", b"code"
 OBJECTS_PER_PART = 100  # half a minute's work, and what an interrupted run loses
 PHOTOMETRIC_ERROR = 0.02  # of a redshift, times 1 + z (arXiv:2512.04946)
 LEAST_REDSHIFT = 0.005
 SOURCES = tuple(
     f"{name}.py"
-    for name in ("band_features", "feature_families", "gaussian_process", "light_features", "observed",
-                 "shape_features", "smooth", "variability_features")
+    for name in ("band_features", "curves", "feature_families", "gaussian_process", "light_features", "observed",
+                 "shape_features", "smooth", "surveys", "variability_features")
 )  # fmt: skip
 COLUMNS = ("object_id", "lightcurve", "redshift", "redshift_err", "ebv", "spec_type", "target", "layout")
 KNOWN = ("object_id", "split", "spec_type", "target", "draw", "redshift")  # columns that are no features
@@ -50,7 +50,7 @@ Row = Mapping[str, Any]
 class FeatureTable:
     """Rows of features: names of objects, splits, types, targets (−1: none), draws; values (row, feature).
 
-    layouts: those of the dataset's rows; none where the table does not say.
+    layouts: those of the dataset's rows; code: hash of the sources of the features; none where the table does not say.
     """
 
     object_id: NDArray[np.str_]
@@ -61,11 +61,12 @@ class FeatureTable:
     names: tuple[str, ...]
     values: NDArray[np.float32]
     layouts: tuple[str, ...] = ()
+    code: str = ""
 
     def of(self, rows: NDArray[Any]) -> FeatureTable:
         """Some of the rows, by a mask or places."""
-        columns = {name: value[rows] for name, value in vars(self).items() if name not in ("names", "layouts")}
-        return FeatureTable(**columns, names=self.names, layouts=self.layouts)
+        columns = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **columns)
 
 
 def read_features(out: Path) -> FeatureTable:
@@ -82,12 +83,22 @@ def read_features(out: Path) -> FeatureTable:
             f"{path}: expected the columns {', '.join(missing)}, found {', '.join(table.column_names[:6])}"
         )
     names = tuple(name for name in table.column_names if name not in KNOWN)
+    if others := [name for name in names if not _is_number(table[name].type)]:
+        raise ValueError(f"{path}: {others[0]}: expected numbers, found {table[others[0]].type}")
+    rows = table.group_by(["object_id", "draw"]).aggregate([([], "count_all")])
+    if (most := max(rows["count_all"].to_pylist(), default=0)) > 1:
+        raise ValueError(f"{path}: expected each draw of an object once, found {most} rows of one")
     texts = {name: np.array([one or "" for one in table[name].to_pylist()]) for name in KNOWN[:3]}
     target = np.array([-1 if one is None else one for one in table["target"].to_pylist()], np.int64)
     values = np.stack([table[name].to_numpy() for name in names], axis=1)
     draw = table["draw"].to_numpy().astype(np.int64)
-    layouts = tuple(json.loads((table.schema.metadata or {}).get(LAYOUTS, b"[]")))
-    return FeatureTable(**texts, target=target, draw=draw, names=names, values=values, layouts=layouts)
+    about = table.schema.metadata or {}
+    layouts, code = tuple(json.loads(about.get(LAYOUTS, b"[]"))), about.get(CODE, b"").decode()
+    return FeatureTable(**texts, target=target, draw=draw, names=names, values=values, layouts=layouts, code=code)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def write_features(
@@ -100,9 +111,10 @@ def write_features(
     rows = list(_rows(dataset))
     if not rows:
         raise ValueError(f"{dataset}: expected objects, found none")
-    key = config_hash([_digest(rows), draws, seed, source_hash(Path(modeling_ariel.transients.__path__[0]), SOURCES)])
+    sources = source_hash(Path(modeling_ariel.transients.__path__[0]), SOURCES)
+    key = config_hash([_digest(rows), draws, seed, PHOTOMETRIC_ERROR, LEAST_REDSHIFT, sources])
     final, parts = out / FILE, out / PARTS
-    if final.is_file() and pq.read_metadata(final).metadata.get(KEY) == key.encode():
+    if final.is_file() and (pq.read_schema(final).metadata or {}).get(KEY) == key.encode():
         progress(len(rows))
         return len(rows), len(rows)
     parts.mkdir(parents=True, exist_ok=True)
@@ -115,7 +127,7 @@ def write_features(
     left = {path: chunk for path, chunk in chunks.items() if path not in there}
     for count in _write_parts(left, draws, seed, workers):
         progress(count)
-    about = {KEY: key, LAYOUTS: json.dumps(sorted({str(row["layout"]) for row in rows}))}
+    about = {KEY: key, CODE: sources, LAYOUTS: json.dumps(sorted({str(row["layout"]) for row in rows}))}
     _put(pa.concat_tables([pq.read_table(path) for path in chunks]).replace_schema_metadata(about), final)
     shutil.rmtree(parts)
     return len(rows), sum(there.values())
@@ -132,7 +144,7 @@ def _rows(dataset: str) -> Iterator[dict[str, Any]]:
 def _digest(rows: Sequence[Row]) -> str:
     found = hashlib.sha256()
     for row in rows:
-        found.update(repr([row[name] for name in (*KNOWN[:2], "layout", "redshift", "ebv", "target")]).encode())
+        found.update(repr([row[name] for name in ("split", *COLUMNS) if name != "lightcurve"]).encode())
         for name in ("time", "flux", "flux_err"):
             found.update(np.asarray(row["lightcurve"][name], np.float64).tobytes())
         found.update("".join(row["lightcurve"]["band"]).encode())

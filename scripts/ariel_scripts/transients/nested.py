@@ -21,7 +21,6 @@ from ariel_scripts.transients.search import (
     Objects,
     SearchSettings,
     calibrate,
-    logistic,
     train_search,
 )
 from hf_dataset.transients.folds import stratified_folds
@@ -33,6 +32,7 @@ from modeling_ariel.transients.detection_scores import (
     calibration_curve,
     detection,
 )
+from modeling_ariel.transients.logistic import logistic
 
 ADDED = 20  # members of a weighted mean, with repetitions
 # (member, training object) log odds out of the inner folds, their targets, (member, judged object) log odds

@@ -21,6 +21,7 @@ from ariel_scripts.opening.hub import Located
 from hf_dataset.folders import read_json
 from hf_dataset.raw.files import csv_lines
 from hf_dataset.transients.folds import stratified_folds
+from hf_dataset.words import number_of
 from modeling_ariel.transients.detection_scores import chosen_by_others
 
 Array = NDArray[np.float64]
@@ -78,9 +79,15 @@ def read_predicted(path: Path) -> Predicted:
     return Predicted(
         name,
         _probabilities(path, name, "probability", table),
-        table["fold"].to_numpy().astype(np.int64) if "fold" in table.column_names else None,
+        _folds(path, table) if "fold" in table.column_names else None,
         {kind: _probabilities(path, name, column, table) for kind, column in shares.items()},
     )
+
+
+def _folds(path: Path, table: pa.Table) -> Ints:
+    if not pa.types.is_integer(table["fold"].type) or table["fold"].null_count:
+        raise ValueError(f"{path}: fold: expected a whole number of each object, found others")
+    return np.asarray(table["fold"].to_numpy(), np.int64)
 
 
 def _probabilities(path: Path, name: NDArray[np.str_], column: str, table: pa.Table) -> Array:
@@ -120,8 +127,11 @@ def known_targets(source: str | Located, split: str) -> dict[str, tuple[int, str
     rows = _table_rows(Path(str(source))) if table else _dataset_rows(source, split)
     found: dict[str, tuple[int, str]] = {}
     for name, target, kind in rows:
+        where = f"{source if table else split}: object {name}"
         if target not in ("0", "1"):
-            raise ValueError(f"{source if table else split}: object {name}: target: expected 0 or 1, found {target!r}")
+            raise ValueError(f"{where}: target: expected 0 or 1, found {target!r}")
+        if name in found:
+            raise ValueError(f"{where}: expected one target, found more")
         found[name] = (int(target), kind or UNKNOWN)
     return found
 
@@ -152,7 +162,8 @@ def _table_rows(path: Path) -> list[tuple[str, str, str]]:
 class Judgement:
     """Predictions of labelled objects: target, kind (object,), and whether each is chosen at its threshold.
 
-    thresholds: those in use, one a fold; chosen by the objects of the others, or the one that was given.
+    thresholds: those in use, one a fold; chosen by the objects of the others, or the one that was given. unpredicted:
+    how many labelled objects have no prediction, and are not among these.
     """
 
     predicted: Predicted
@@ -160,6 +171,7 @@ class Judgement:
     kind: NDArray[np.str_]
     chosen: NDArray[np.bool_]
     thresholds: tuple[float, ...]
+    unpredicted: int = 0
 
     @property
     def probability(self) -> Array:
@@ -181,23 +193,26 @@ def judge_predicted(
     own = predicted.of(places)
     known = [targets[name] for name in own.name.tolist()]
     target, kind = np.array([one for one, _ in known], np.int64), np.array([one for _, one in known])
+    if lost := len(targets) - target.size:
+        tdes = sum(one for one, _ in targets.values()) - int(target.sum())
+        logger.warning("%s without a prediction, %d of them TDEs, not judged", number_of(lost, "labelled object"), tdes)
     if threshold is not None:
-        return Judgement(own, target, kind, own.probability >= threshold, (threshold,))
+        return Judgement(own, target, kind, own.probability >= threshold, (threshold,), lost)
     fold = own.fold
     if fold is None or np.unique(fold).size < 2:
         fold = stratified_folds(own.name.tolist(), target.tolist(), min(FOLDS, target.size))
     chosen, thresholds = chosen_by_others(target, own.probability, fold)
-    return Judgement(own, target, kind, chosen, thresholds)
+    return Judgement(own, target, kind, chosen, thresholds, lost)
 
 
 def warn_of_trained(path: Path) -> None:
-    """Say so where `predict` made these probabilities of the split that its own model was trained on."""
+    """Say so where `predict` made these probabilities by a model that learned from the objects themselves."""
     run = read_json(path.parent / "run.json") or {}
-    config = run.get("config") or {}
-    if run.get("command") == "transients predict" and config.get("split") == "train" and config.get("model") == "None":
+    if run.get("command") == "transients predict" and (count := (run.get("metrics") or {}).get("learned from")):
         logger.warning(
-            "%s: the model was trained on these objects: scores are too good; take ariel transients boost --folds 5",
+            "%s: the model was trained on %s of these: scores are too good; take ariel transients boost --folds 5",
             path,
+            number_of(count, "object"),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from ariel_scripts.transients.feature_table import FeatureTable
 from ariel_scripts.transients.nested import Judged, judge, nested_folds
 from ariel_scripts.transients.search import Search, SearchSettings, objects_of, train_search
 
+logger = logging.getLogger(__name__)
+
 PREDICTIONS, PROBABILITIES, HELD_OUT = "predictions.csv", "probabilities.csv", "predictions.parquet"
 LIBRARIES = ("catboost", "lightgbm", "xgboost")
 
@@ -28,7 +31,9 @@ def settings_of(library: str) -> SearchSettings:
 
 def train_on(table: FeatureTable, library: str, seed: int) -> Search:
     """A search trained on the labelled objects of a table."""
-    return replace(train_search(objects_of(table), settings_of(library), seed)[0], layouts=table.layouts)
+    return replace(
+        train_search(objects_of(table), settings_of(library), seed)[0], layouts=table.layouts, code=table.code
+    )
 
 
 def write_held_out(
@@ -51,16 +56,20 @@ def write_held_out(
     return judged
 
 
-def write_predictions(search: Search, table: FeatureTable, split: str, out: Path) -> tuple[int, int]:
-    """Write `predictions.csv` (0 or 1, as a submission) and `probabilities.csv`; return how many objects, how many 1.
+def write_predictions(search: Search, table: FeatureTable, split: str, out: Path) -> dict[str, int]:
+    """Write `predictions.csv` (0 or 1, as a submission) and `probabilities.csv`; return how many objects, how many 1,
+    how many the search learned from.
 
     Of the objects of a split, as their redshifts stand, in the table's order. ValueError where it has none.
     """
     own = table.of((table.split == split) & (table.draw == 0))
     if not own.object_id.size:
         raise ValueError(f"{split}: expected a split of the table, found {', '.join(sorted(set(table.split)))}")
+    if search.code and table.code and search.code != table.code:
+        logger.warning("model: learned from features of another version of this code than these: train it anew")
     probability = search.calibration(search.odds(own.values, own.names))
     chosen = (probability >= search.threshold).astype(int)
     write_submission(out / PREDICTIONS, own.object_id.tolist(), chosen.tolist())
-    write_table(out / PROBABILITIES, "probability", own.object_id.tolist(), [f"{one:.6f}" for one in probability])
-    return chosen.size, int(chosen.sum())
+    write_table(out / PROBABILITIES, "probability", own.object_id.tolist(), probability.tolist())
+    learned = set(search.learned_from).intersection(own.object_id.tolist())
+    return {"objects": chosen.size, "chosen": int(chosen.sum()), "learned from": len(learned)}

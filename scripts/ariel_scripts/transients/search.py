@@ -20,6 +20,7 @@ from ariel_scripts.transients.feature_table import FeatureTable
 from hf_dataset.folders import read_json, write_json
 from hf_dataset.transients.folds import stratified_folds
 from modeling_ariel.transients.detection_scores import average_precision, best_threshold
+from modeling_ariel.transients.logistic import logistic
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -27,6 +28,7 @@ Ints = NDArray[np.int64]
 FILE = "search.json"
 SMOOTH = 0.3  # of the threshold, in log odds
 RANKING = 100  # trees
+TRAIN = "train"  # split whose labels are learned from
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,23 +69,23 @@ class Objects:
 
 
 def objects_of(table: FeatureTable, groups: NDArray[np.str_] | None = None) -> Objects:
-    """The labelled objects of a table; groups: (object,) in its order, by default each its own.
+    """The labelled objects of the split `train`; groups: (object,) in their order, by name, by default each its own.
 
-    ValueError where there are not both classes, or objects have different numbers of draws.
+    Whose redshift is not drawn, as there is none or it has an error, has its one row as often as others have draws.
+    ValueError where there are not both classes.
     """
-    own = table.of(table.target >= 0)
+    own = table.of((table.target >= 0) & (table.split == TRAIN))
+    own = own.of(np.lexsort([own.draw, own.object_id]))
     names, first, counts = np.unique(own.object_id, return_index=True, return_counts=True)
-    if len(set(counts.tolist())) != 1:
-        raise ValueError(f"features: expected as many draws of each labelled object, found {sorted(set(counts))}")
-    order = np.lexsort([own.draw, own.object_id])
     target = own.target[first]
-    if set(target.tolist()) != {0, 1}:
-        raise ValueError(f"features: expected labelled objects of class 0 and 1, found {sorted(set(target.tolist()))}")
+    if (classes := sorted(set(target.tolist()))) != [0, 1]:
+        raise ValueError(f"features: expected labelled objects of class 0 and 1 in split {TRAIN}, found {classes}")
+    draws = np.minimum(np.arange(counts.max()), counts[:, None] - 1)
     return Objects(
         name=names,
         spec_type=own.spec_type[first],
         target=target,
-        values=own.values[order].reshape(names.size, counts[0], -1),
+        values=own.values[first[:, None] + draws],
         features=own.names,
         group=names if groups is None else groups,
     )
@@ -123,31 +125,12 @@ def calibrate(odds: Array, target: Ints) -> Calibration:
     return Calibration(float(offset), float(slope))
 
 
-def logistic(design: Array, target: Ints, ridge: Array) -> Array:
-    """(column,) coefficients of a logistic regression on (object, column), with a ridge (column,); Newton's method."""
-
-    def loss(at: Array) -> float:
-        odds = design @ at
-        return float(np.logaddexp(0, odds).sum() - target @ odds + 0.5 * ridge @ at**2)
-
-    at = np.zeros(design.shape[1])
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(design @ at, -700, 700)))
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(ridge)
-        step = np.linalg.solve(curvature, design.T @ (target - p) - ridge * at)
-        while loss(at + step) > loss(at) and np.abs(step).max() > 1e-9:
-            step = step / 2
-        at = at + step
-        if np.abs(step).max() < 1e-8:
-            break
-    return at
-
-
 @dataclass(frozen=True, eq=False)
 class Search:
     """A trained search: features by name, boosters, calibration, threshold; what the inner folds said.
 
-    layouts: those of the rows that it learned from; none where that is not known.
+    layouts: those of the rows that it learned from; none where that is not known. learned_from: names of its objects.
+    code: hash of the sources of its features.
     """
 
     features: tuple[str, ...]
@@ -156,6 +139,8 @@ class Search:
     threshold: float
     chosen: dict[str, Any]
     layouts: tuple[str, ...] = ()
+    learned_from: tuple[str, ...] = ()
+    code: str = ""
 
     def odds(self, values: Values, names: Sequence[str]) -> Array:
         """(row,) log odds of the trees for rows (row, feature) of columns with these names; ValueError if one misses.
@@ -191,6 +176,8 @@ class Search:
             "threshold": self.threshold,
             "chosen": self.chosen,
             "layouts": list(self.layouts),
+            "learned from": list(self.learned_from),
+            "code": self.code,
         }
         write_json(folder / FILE, content)
 
@@ -204,10 +191,10 @@ def load_search(folder: Path) -> Search:
         members = tuple(load_booster(folder / Path(name).name) for name in content["members"])
         calibration = Calibration(**content["calibration"])
         features, threshold, chosen = tuple(content["features"]), float(content["threshold"]), dict(content["chosen"])
-        layouts = tuple(map(str, content.get("layouts", ())))
+        layouts, names = (tuple(map(str, content.get(name, ()))) for name in ("layouts", "learned from"))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / FILE}: expected a model of `ariel transients boost`: {error}") from error
-    return Search(features, members, calibration, threshold, chosen, layouts)
+    return Search(features, members, calibration, threshold, chosen, layouts, names, str(content.get("code", "")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +228,8 @@ def train_search(objects: Objects, settings: SearchSettings, seed: int = 0) -> t
         "inner average precision": best.score,
         "boosters": [asdict(one) for one in boosters],
     }
-    return Search(own.features, members, calibration, threshold, chosen), best.odds
+    names = tuple(objects.name.tolist())
+    return Search(own.features, members, calibration, threshold, chosen, learned_from=names), best.odds
 
 
 def choose(objects: Objects, settings: SearchSettings, seed: int) -> Inner:

@@ -28,6 +28,6 @@ def main(options: PredictOptions) -> None:
         if not options.model:
             boost.main(BoostOptions(table, model, options.library, options.seed))
             search = load_search(model)
-        count, chosen = write_predictions(search, read_features(table), options.split, options.out)
-        run.metrics |= {"objects": count, "chosen": chosen, "threshold": search.threshold}
-    logger.info("%s: %d of %d objects", options.out / PREDICTIONS, chosen, count)
+        found = write_predictions(search, read_features(table), options.split, options.out)
+        run.metrics |= found | {"threshold": search.threshold}
+    logger.info("%s: %d of %d objects", options.out / PREDICTIONS, found["chosen"], found["objects"])

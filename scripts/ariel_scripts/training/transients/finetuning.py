@@ -51,6 +51,8 @@ class Finetuning:
     def __init__(self, options: FinetuneOptions, dataset: Located, base: Located | None):
         if options.objective not in OBJECTIVES:
             raise ValueError(f"objective: expected one of {', '.join(OBJECTIVES)}, found {options.objective!r}")
+        if options.predict == options.split:
+            raise ValueError(f"predict: expected another split than the one that is trained on, found {options.split}")
         self.options, self.dataset, self.base = options, dataset, base
         self.augmentation = taken(TransientAugmentation, options.augmentation)
         self.objects = read_objects(dataset, options.split)
@@ -68,6 +70,17 @@ class Finetuning:
             options.validation,
             options.fold_seed,
         )
+        self._check_folds()
+
+    def _check_folds(self) -> None:
+        """Each fold is trained and validated on some of the positive class; without, no step is better than another."""
+        for fold in self.folds:
+            for what, places in (("trained", fold.train), ("validated", fold.validation)):
+                if not self.truth[places].any() and (what == "trained" or self.options.objective != "log_loss"):
+                    raise ValueError(
+                        f"{fold.name}: expected {self.classes[-1]}s among the {len(places)} objects {what} on, found "
+                        "none: fewer --folds, another --validation or --objective log_loss"
+                    )
 
     @property
     def loop(self) -> LoopSettings:

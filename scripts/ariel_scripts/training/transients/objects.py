@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 COLUMNS = ("object_id", "layout", "lightcurve", "redshift", "ebv", "spec_type", "target")
 POSITIVE = "TDE"
 BY_TYPE, BY_TARGET = ("AGN", "SN", POSITIVE), ("other", POSITIVE)
-NO_FEATURES = ("target", "fold", "redshift_err")  # truth, and what is known of test objects alone
+NO_FEATURES = ("target", "fold", "draw", "redshift_err")  # truth, and what is known of test objects alone
 SURVEY = "lsst"  # of the dataset's bands
 
 
@@ -98,7 +99,8 @@ def _class_of(name: str, kind: str | None, target: int) -> str:
 def read_features(path: Path, names: Sequence[str]) -> tuple[list[str], Array]:
     """Names of F features, and (object, F) of them from a Parquet file with a row an object, NaN where unknown.
 
-    Every column of numbers is one, beside `object_id` and what tells the class. ValueError without an `object_id`, or
+    Every column of numbers is one, beside `object_id` and what tells the class. Of a table of `ariel transients
+    features` the rows count whose redshift is as it stands. ValueError without an `object_id`, with an object twice, or
     without a single object of ``names``.
     """
     try:
@@ -107,7 +109,11 @@ def read_features(path: Path, names: Sequence[str]) -> tuple[list[str], Array]:
         raise ValueError(f"{path}: expected a Parquet file of features: {error}") from error
     if "object_id" not in table.column_names:
         raise ValueError(f"{path}: expected a column object_id, found {', '.join(table.column_names[:5])}")
+    if "draw" in table.column_names:
+        table = table.filter(pc.equal(table["draw"], 0))
     place = {str(name): row for row, name in enumerate(table["object_id"].to_pylist())}
+    if len(place) < table.num_rows:
+        raise ValueError(f"{path}: expected a row an object, found {table.num_rows} rows of {len(place)} objects")
     known = [name for name in names if name in place]
     if not known:
         raise ValueError(f"{path}: expected rows of the dataset's objects, found none of them")
