@@ -166,7 +166,8 @@ def fit_white_curves(row: Row, wavelengths: np.ndarray) -> tuple[list[Band] | st
     y, sigma, good = band_curves(data)
     own = torch.cat([fit.depth[..., None], fit.limb, torch.zeros_like(fit.depth)[..., None], fit.baseline], -1)
     parameters = torch.cat([fit.shape, own.flatten(1)], -1)
-    curve = white_model(data.time, data.width, parameters, u, prior, len(settings.drift_sigma))[0]
+    baseline = baseline_polynomials(data.time, len(settings.drift_sigma))
+    curve = white_model(data.time, data.width, parameters, u, prior, baseline)[0]
     bands, hours = [], time.double().numpy()[data.kept.numpy()]
     for i, name in enumerate(("FGS1", "AIRS-CH0, all channels")):
         one, at = curve[0, i].numpy(), good[0, i].numpy()
