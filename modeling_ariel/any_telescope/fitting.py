@@ -69,34 +69,43 @@ class Shape:
 
 
 def fit_visit(
-    observation: Observation, orbit: Orbit, choices: FitChoices | None = None, shape: Shape | None = None
+    observation: Observation,
+    orbit: Orbit,
+    choices: FitChoices | None = None,
+    shape: Shape | None = None,
+    tried: tuple[Tried, ...] = (),
 ) -> VisitFit:
     """Fit one visit; several systematics that explain it are weighed by their evidence.
 
-    What is wrong with the light curves is the fit's status, with a note; ObservationError where the choices do not fit.
+    Those that were ``tried`` before are not compared anew. What is wrong with the light curves is the fit's status,
+    with a note; ObservationError where the choices do not fit.
     """
     choices, observation = choices or FitChoices(), without_scan(observation)
-    several = choices.systematics.strip() == AUTO
-    models = (
-        candidates(observation, choices.sizes) if several else [Systematics.parse(choices.systematics, choices.sizes)]
-    )
-    settings = [_settings(observation, orbit, choices, one, shape) for one in models]
-    evidence = [_evidence(observation, orbit, one) for one in settings] if several else [math.nan]
-    share = torch.softmax(torch.tensor(evidence, dtype=torch.float64).nan_to_num(0.0 if not several else -math.inf), 0)
-    if not bool(torch.isfinite(share).all()):  # none can be fitted: the simplest says why
-        share = torch.zeros(len(models), dtype=torch.float64)
-        share[0] = 1.0
+    tried = tried or _compare(observation, orbit, choices, shape)
+    kept = [one for one in tried[:_MOST] if one.share > _LEAST_SHARE]
+    fits = [_fit(observation, orbit, _settings(observation, orbit, choices, one.systematics, shape)) for one in kept]
+    good = [place for place, one in enumerate(fits) if one.status[0] in FITTED] or [0]
+    what = "{} models of the systematics, " + " | ".join(kept[place].systematics.name for place in good)
+    share = torch.tensor([kept[place].share for place in good], dtype=torch.float64)
+    found = weighed([fits[place] for place in good], share, what)
+    said = [*observation.notes, *found.notes]
+    if len(tried) > 1 and len(good) == 1:
+        best = kept[good[0]]
+        said.append(f"systematics: {best.systematics.name}, {100 * best.share:.0f} % of the evidence")
+    return VisitFit(observation, replace(found, notes=["; ".join(filter(None, said))]), tried)
+
+
+def _compare(observation: Observation, orbit: Orbit, choices: FitChoices, shape: Shape | None) -> tuple[Tried, ...]:
+    """Systematics with their shares of the evidence, the most probable first."""
+    if choices.systematics.strip() != AUTO:
+        return (Tried(Systematics.parse(choices.systematics, choices.sizes), math.nan, 1.0),)
+    models = candidates(observation, choices.sizes)
+    found = [_evidence(observation, orbit, _settings(observation, orbit, choices, one, shape)) for one in models]
+    if max(found) == -math.inf:  # none can be fitted: the simplest says why
+        found[0] = 0.0
+    share = torch.softmax(torch.tensor(found, dtype=torch.float64), 0)
     order = share.argsort(descending=True, stable=True).tolist()
-    tried = tuple(Tried(models[row], evidence[row], float(share[row])) for row in order)
-    kept = [row for row in order[:_MOST] if float(share[row]) > _LEAST_SHARE]
-    fits = [_fit(observation, orbit, settings[row]) for row in kept]
-    good = [row for row, one in enumerate(fits) if one.status[0] in FITTED] or [0]
-    what = "{} models of the systematics, " + " | ".join(models[kept[row]].name for row in good)
-    found = weighed([fits[row] for row in good], share[[kept[row] for row in good]], what)
-    if several and len(good) == 1:
-        said = f"systematics: {tried[0].systematics.name}, {100 * tried[0].share:.0f} % of the evidence"
-        found = replace(found, notes=["; ".join(filter(None, [*found.notes, said]))])
-    return VisitFit(observation, found, tried)
+    return tuple(Tried(models[row], found[row], float(share[row])) for row in order)
 
 
 def _settings(

@@ -20,6 +20,7 @@ SIZES = {"polynomial": 1e-2, "ramp": 5e-3, "hook": 1e-2, "orbit": 5e-3, "regress
 RAMP_HOURS = (0.1, 0.4, 1.6)  # of exponentials: from minutes (JWST's persistence) to hours (its slow charge trapping)
 HOOK_HOURS = (0.05, 0.2)  # within an orbit of HST (Zhou et al. 2017, AJ 153, 243: fast and slow traps)
 ORBIT_ORDER = 2  # of polynomials in the phase of an orbit: the telescope breathes
+_BY_ORDER = (1.0, 0.2, 0.05)  # of a polynomial's size: real curves bend less than they slope
 _GAP = 0.3  # h without data, and times the usual step, that end an orbit
 _GAP_STEPS = 5.0
 _ORBITS = (0.4, 1.5)  # h: the data of one orbit, of the 1.6 that HST takes
@@ -38,6 +39,13 @@ class Term:
     def name(self) -> str:
         """As it is written in a model."""
         return self.column or (f"{self.kind}({self.order})" if self.order else self.kind)
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """Standard deviations of the coefficients, of a polynomial by order, others all alike."""
+        if self.kind == "polynomial":
+            return tuple(self.sigma * _BY_ORDER[min(order, len(_BY_ORDER) - 1)] for order in range(self.order))
+        return (self.sigma,)
 
     def columns(self, observation: Observation) -> Array:
         """(P, T) columns of unit size; ObservationError where the observation has not what the term needs."""
@@ -97,7 +105,7 @@ class Systematics:
     def design(self, observation: Observation) -> tuple[Array, Array, tuple[str, ...]]:
         """Columns (P, T), standard deviations (P,) of their coefficients, and the terms' names (P,)."""
         parts = [(term.columns(observation), term) for term in self.terms]
-        sizes = np.concatenate([np.full(len(columns), term.sigma) for columns, term in parts])
+        sizes = np.concatenate([np.broadcast_to(term.sizes, len(columns)) for columns, term in parts])
         names = tuple(term.name for columns, term in parts for _ in columns)
         return np.concatenate([columns for columns, _ in parts]), sizes, names
 
