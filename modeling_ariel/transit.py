@@ -25,6 +25,7 @@ from torch import Tensor
 N_NODES = 16
 _BLOCK = 4096  # points at a time: the nodes of a block stay in cache
 _TINY = 1e-30
+_FAR, _MOST_POINTS = 0.025, 25  # stellar radii in a bin that one point more is for, and points
 HIDDEN = 10.0  # stellar radii: far outside of any transit
 
 
@@ -268,10 +269,15 @@ def binned_moments(
 
     Returns:
         ``moments`` (B, J, T, 3), their derivatives by shape (B, J, T, 3, 3; the last axis is t0, b^2, ln speed) and by
-        k (B, J, T, 3). The average takes 3 Gauss-Legendre points a bin: ingress bends within one.
+        k (B, J, T, 3). The average takes 3 Gauss-Legendre points a bin: ingress bends within one. Where bins have
+        widths of their own it takes more, if the planet moves far in them.
     """
     offsets = math.sqrt(0.15) * time.new_tensor([-1.0, 0.0, 1.0])[:, None]
     weights = time.new_tensor([5.0, 8.0, 5.0])[:, None, None] / 18.0
+    if width.dim() > 1 and (far := float((width * shape[:, 2:].exp()).max())) > _FAR:
+        roots, shares = np.polynomial.legendre.leggauss(min(3 + math.ceil(far / _FAR), _MOST_POINTS))
+        offsets = 0.5 * torch.as_tensor(roots).to(time)[:, None]
+        weights = 0.5 * torch.as_tensor(shares).to(time)[:, None, None]
     fine = time[:, None] + offsets * width.reshape(len(width), 1, -1)  # (B, 3, T)
     orbit = (shape[:, None, :1], shape[:, None, 1:2], shape[:, None, 2:].exp(), rate[:, None, None])
     again = None if repeats is None else repeats[:, None, None]

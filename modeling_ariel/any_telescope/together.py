@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from modeling_ariel.any_telescope.fitting import FitChoices, Shape, VisitFit, fit_visit
+from modeling_ariel.any_telescope.fitting import FREE_LIMB, FitChoices, Shape, VisitFit, fit_visit
+from modeling_ariel.any_telescope.limb_darkening import LimbDarkening
 from modeling_ariel.any_telescope.observation import HOURS, Array, Observation, ObservationError
 from modeling_ariel.any_telescope.orbit import Orbit, transits
 from modeling_ariel.light_curve_model import B2
@@ -25,6 +26,7 @@ from modeling_ariel.status import DOUBTFUL, FITTED, OK, best_status, counted, pl
 
 _ROUNDS = 2  # of fits about the joint orbit
 _WIDER = 3.0  # times the joint orbit's errors, for a visit that is fitted about it
+_LEAST_NEW = 0.1  # of a visit's variance, that the others do not share
 _APART = 4.0  # sigma: visits that differ by more are doubted
 _UNIT = 1e-4  # of depths, in matrices
 _ORBIT = (B2, 2)  # b^2 and ln speed among the shared parameters
@@ -112,6 +114,10 @@ def fit_observations(
             if again.fit.status[0] in FITTED:
                 visits[place] = again
         joint = _joint([visits[place].fit for place in members], groups, prior)
+    common = _CommonLimb.of([visits[place] for place in members], [parts[place][1] for place in members], groups)
+    if common.groups:
+        shape = Shape(torch.as_tensor(joint.shape), _WIDER * torch.as_tensor(joint.shape_covariance).diagonal().sqrt())
+        joint = common.joint(prior, orbit, shape)
     return _answer(visits, members, groups, joint, orbit)
 
 
@@ -253,6 +259,64 @@ def _likelihood(fit: ClassicalFit, prior: _Prior) -> tuple[Tensor, Tensor]:
     return precision, pull
 
 
+# --- limb darkening that is given ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _CommonLimb:
+    """Visits whose channels have limb darkening with errors of their own: it is one star's, and no visit's alone.
+
+    ``groups`` of them; ``numbers``, the group of each visit.
+    """
+
+    visits: list[VisitFit]
+    choices: list[FitChoices]
+    numbers: Sequence[int]
+    groups: tuple[int, ...]
+
+    @classmethod
+    def of(cls, visits: list[VisitFit], choices: list[FitChoices], numbers: Sequence[int]) -> _CommonLimb:
+        """With the groups of several visits whose limb darkening has errors."""
+        told = {group for group, own in zip(numbers, choices, strict=True) if _uncertain(own.limb)}
+        return cls(visits, choices, numbers, tuple(one for one in sorted(told) if list(numbers).count(one) > 1))
+
+    def joint(self, prior: _Prior, orbit: Orbit, shape: Shape) -> _Joint:
+        """Visits together at one limb darkening, and what its errors add to the depths, once."""
+        fits = [visit.fit for visit in self.visits]
+        added: dict[int, list[Array]] = {group: [] for group in self.groups}
+        for place, (visit, own) in enumerate(zip(self.visits, self.choices, strict=True)):
+            group = self.numbers[place]
+            if group not in added:
+                continue
+            fixed = replace(own, limb=self._mean(group))
+            fits[place] = fit_visit(visit.observation, orbit, fixed, shape, visit.tried).fit
+            added[group].append((visit.fit.covariance[0] - fits[place].covariance[0]).numpy())
+        joint = _joint(fits, self.numbers, prior)
+        covariance, start = joint.covariance.copy(), 0
+        for group in sorted(set(self.numbers)):
+            size = fits[list(self.numbers).index(group)].depth.shape[-1]
+            if group in added:
+                covariance[start : start + size, start : start + size] += _positive(np.mean(added[group], axis=0))
+            start += size
+        return replace(joint, covariance=covariance)
+
+    def _mean(self, group: int) -> LimbDarkening:
+        """The mean of a group's visits, without errors."""
+        own = [visit for visit, number in zip(self.visits, self.numbers, strict=True) if number == group]
+        u = np.mean([visit.fit.limb_darkening[0].T.numpy() for visit in own], axis=0)
+        return LimbDarkening(own[0].observation.wavelength, u, np.zeros_like(u))
+
+
+def _uncertain(limb: LimbDarkening | str | None) -> bool:
+    return limb == FREE_LIMB if isinstance(limb, str) else limb is not None and bool((limb.u_err > 0).any())
+
+
+def _positive(matrix: Array) -> Array:
+    """A symmetric matrix without its negative part."""
+    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
+    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
+
+
 # --- the answer ----------------------------------------------------------------------------------------------------
 
 
@@ -293,7 +357,8 @@ def _apart(visits: Sequence[VisitFit], groups: Sequence[int], joint: _Joint) -> 
             covariance = visit.fit.covariance[0].numpy()
             share = 1.0 / np.diagonal(covariance) / (1.0 / np.diagonal(covariance)).sum()
             away = float(share @ (visit.fit.depth[0].numpy() - joint.depth[channels]))
-            error = math.sqrt(max(float(share @ (covariance - joint.covariance[channels, channels]) @ share), 1e-18))
+            told, whole = (float(share @ one @ share) for one in (covariance, joint.covariance[channels, channels]))
+            error = math.sqrt(max(told - whole, _LEAST_NEW * told))
             if abs(away) > _APART * error:
                 said.append(f"{visit.observation.name} is {abs(away) / error:.1f} sigma from all visits together")
     return "; ".join(said)

@@ -24,7 +24,7 @@ from hf_dataset.store.verify import recorded_root
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.visit_data import RetrievalError, band_curves, prepare_visit
-from modeling_ariel.white_light import WhiteFit, white_model
+from modeling_ariel.white_light import WhiteFit, baseline_polynomials, white_model
 from modeling_ariel.white_stage import band_limb_darkening, fit_white
 
 STAR = (
