@@ -187,9 +187,9 @@ def _joint(
         jitter_rms = _white_rms(fitted.noise, mean)
         evidence = _evidence(model, table, fitted.noise, final, solution)
         b2_err = shared_covariance[:, B2, B2].sqrt() * model.prior.sigma[:, B2]
-        status, notes = judge(
-            data, model.prior, final.shape, b2_err, white_depth, data.y - end, residual, fitted.system.weight
-        )
+        left, weight = data.y - end, fitted.system.weight
+        short = settings.design is not None
+        status, notes = judge(data, model.prior, final.shape, b2_err, white_depth, left, residual, weight, short)
     return ClassicalFit(
         depth=depth,
         depth_err=torch.sqrt(solution.variance),
