@@ -1,0 +1,140 @@
+"""Tables in text: CSV, TSV, semicolons, columns of a fixed width with a header line or a commented one, and ECSV."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ariel_scripts.light_curves.columns import EMPTY, Columns
+from ariel_scripts.light_curves.curves import ReadOptions, missing_extra
+from modeling_ariel.any_telescope.observation import ObservationError
+
+META = re.compile(r"^#\s*(name|instrument|bjd0|time_unit|wavelength_unit)\s*[:=]\s*(.+?)\s*$", re.I)
+BRACKETS = re.compile(r"^(.*?)\s*[\[(]\s*([^\])]*?)\s*[\])]\s*$")
+
+
+def read_text(path: Path, options: ReadOptions) -> Columns:
+    """Columns of a table in text; ObservationError where it has no header or rows of other lengths."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ObservationError(f"{path.name}: expected a table in UTF-8, found other bytes") from None
+    if text.startswith("# %ECSV"):
+        return _ecsv(path)
+    lines = text.splitlines()
+    comments = [line for line in lines if line.lstrip().startswith("#")]
+    rows = [(place + 1, line) for place, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
+    meta = {match[1].lower(): match[2] for line in comments if (match := META.match(line))}
+    if not rows:
+        raise ObservationError(f"{path.name}: expected a table with a header and rows, found no rows")
+    separator = _separator(rows[0][1])
+    fields = [(place, _fields(line, separator)) for place, line in rows]
+    names = _header(path.name, comments, fields, separator, options)
+    width = len(names)
+    units = [""] * width
+    if fields and len(fields[0][1]) == width and not any(_numeric(one) for one in fields[0][1]) and len(fields) > 1:
+        units = [one.strip("[]() ") for one in fields.pop(0)[1]]  # a line of units
+    for place, row in fields:
+        if len(row) != width:
+            raise ObservationError(f"{path.name}: expected {width} values a row, as the header has, found {len(row)} in "
+                                   f"line {place}")  # fmt: skip
+    columns = Columns(path.name, {}, {}, meta)
+    for place, (name, unit) in enumerate(zip(names, units, strict=True)):
+        match = BRACKETS.match(name)
+        bare = match[1] if match and match[1] else name
+        if bare in columns.values:
+            raise ObservationError(f"{path.name}: expected each column once, found {bare} twice")
+        columns.units[bare] = (match[2] if match and match[1] else "") or unit
+        columns.values[bare] = np.array([row[place] for _, row in fields])
+    return columns
+
+
+def _separator(line: str) -> str | None:
+    """What is between values; None for any white space."""
+    return next((one for one in (";", ",", "\t", "|") if one in line), None)
+
+
+def _fields(line: str, separator: str | None) -> list[str]:
+    if separator is None:
+        return line.split()
+    line = line.strip().strip("|") if separator == "|" else line
+    found = [one.strip() for one in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+    if separator == ";":  # where a comma may be the decimal point
+        found = [re.sub(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$", r"\1.\2", one) for one in found]
+    return found
+
+
+def _numeric(text: str) -> bool:
+    if text.lower() in EMPTY:
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _header(
+    where: str, comments: list[str], fields: list[tuple[int, list[str]]], separator: str | None, options: ReadOptions
+) -> list[str]:
+    """Names of columns: as given, of the first line (taken off ``fields``), or of the last comment that has as many."""
+    width = len(fields[0][1])
+    # names of channels may be numbers; that of the times is not
+    first_is_names = not all(_numeric(one) for one in fields[0][1])
+    if options.columns:
+        if first_is_names:
+            fields.pop(0)
+        if len(options.columns) != width:
+            raise ObservationError(f"{where}: --columns: expected {width} names, found {len(options.columns)}")
+        return list(options.columns)
+    if first_is_names:
+        return fields.pop(0)[1]
+    for line in reversed(comments):
+        bare = line.lstrip("# \t")
+        for one in (separator, ",", None):
+            names = _fields(bare, one) if bare else []
+            if len(names) == width and not all(_numeric(name) for name in names):
+                return names
+    raise ObservationError(
+        f"{where}: expected names of the {width} columns in the first line, found numbers: give them, as in "
+        "--columns bjd_tdb,flux,flux_err"
+    )
+
+
+def _ecsv(path: Path) -> Columns:
+    """astropy's text table, with its units."""
+    try:
+        from astropy.table import Table
+    except ImportError:
+        raise missing_extra(path.name, "astropy") from None
+    try:
+        table = Table.read(path, format="ascii.ecsv")
+    except Exception as error:  # astropy's parser raises many kinds
+        raise ObservationError(
+            f"{path.name}: expected an ECSV table, found one that astropy refuses: {error}"
+        ) from None
+    return from_astropy(path.name, table)
+
+
+def from_astropy(where: str, table: Any) -> Columns:
+    """Columns of an astropy Table; those of several values a row are left out."""
+    columns = Columns(where, {}, {}, {str(key).lower(): str(one) for key, one in table.meta.items()})
+    for name in table.colnames:
+        column = table[name]
+        if hasattr(column, "jd"):  # astropy's Time
+            columns.values[name] = np.asarray(column.jd, np.float64)
+            columns.units[name] = "bjd_tdb" if column.scale == "tdb" else f"jd_{column.scale}"
+            continue
+        values = getattr(column, "value", column)
+        if np.ndim(values) != 1:
+            continue
+        if isinstance(values, np.ma.MaskedArray):
+            values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "fiu" else values.filled()
+        array = np.asarray(values)
+        columns.values[name] = array.astype(array.dtype.newbyteorder("=")) if array.dtype.kind in "fiu" else array
+        columns.units[name] = "" if column.unit is None else str(column.unit)
+    return columns
