@@ -133,7 +133,7 @@ def _checked(subject: str, clock: Clock, typical: float, modified: bool) -> Cloc
     if not expected:
         size = {0.0: "2.4 million", MJD: "40,000 to 80,000"}.get(clock.zero, "days below 40,000")
         raise ObservationError(
-            f"{subject}: expected {clock.name} as numbers of {size}, found {typical:g}: give --time-unit (such as bmjd, "
-            "btjd, bjd-2400000)"
+            f"{subject}: expected {clock.name} as numbers of {size}, found {typical:g}: give --time-unit "
+            "(such as bmjd, btjd, bjd-2400000)"
         )
     return clock

@@ -1,4 +1,4 @@
-"""A table's columns → light curves: white (a row a time), long (a row a time and wavelength), wide (a column a channel).
+"""A table's columns → light curves: a row a time (white), one a time and wavelength (long), a column a channel (wide).
 
 Columns are found by name, with units in brackets or beside: docs of ``ReadOptions`` and the tuples below.
 """
@@ -167,7 +167,8 @@ def _curves(name: str, instrument: str, columns: Columns, options: ReadOptions) 
         )
     if flux is None and not channels:
         raise ObservationError(
-            f"{columns.where}: expected a column of flux ({', '.join(FLUX[:4])}, or by --flux), found {columns.listed()}"
+            f"{columns.where}: expected a column of flux ({', '.join(FLUX[:4])}, or by --flux), found "
+            f"{columns.listed()}"
         )
     wanted = {one: _wanted(columns, one) for one in options.regressors}
     if flux is None:
@@ -376,7 +377,8 @@ def _fill_long(
         if not (high - low <= 1e-9 * np.abs(high)).all():
             row = int(np.argmax(high - low))
             raise ObservationError(
-                f"{columns.where}: {name}: expected one value a time, found {low[row]:g} to {high[row]:g} at {time[row]:g}"
+                f"{columns.where}: {name}: expected one value a time, found {low[row]:g} to {high[row]:g} "
+                f"at {time[row]:g}"
             )
         return low
 

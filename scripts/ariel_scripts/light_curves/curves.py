@@ -96,14 +96,14 @@ def microns(where: str, column: str, values: Array, unit: str, given: str | None
     finite = values[np.isfinite(values)]
     if finite.size and not (WAVELENGTHS[0] <= finite.min() and finite.max() <= WAVELENGTHS[1]):
         raise ObservationError(
-            f"{where}: {column}: expected um, or a unit in the header or by --wavelength-unit (um, nm, angstrom), found "
-            f"numbers of {finite.min():g} to {finite.max():g}"
+            f"{where}: {column}: expected um, or a unit in the header or by --wavelength-unit (um, nm, angstrom), "
+            f"found numbers of {finite.min():g} to {finite.max():g}"
         )
     return np.asarray(values, np.float64)
 
 
 def to_observation(where: str, curves: Curves, options: ReadOptions) -> Observation:
-    """Hours from the first day, what is missing or repeated counted in notes; ObservationError as ``Observation.of``."""
+    """Hours from the first day; what is missing or repeated is counted in notes. ObservationError as in ``of``."""
     notes = [*curves.notes, *([curves.clock.note] if curves.clock.note else [])]
     keep = _rows(where, curves, notes)
     flux, flux_err = curves.flux[keep], None if curves.flux_err is None else curves.flux_err[keep]
@@ -114,7 +114,7 @@ def to_observation(where: str, curves: Curves, options: ReadOptions) -> Observat
     wavelength = curves.wavelength
     if flux.shape[1] == 1 and options.wavelength is not None:
         wavelength = np.array([options.wavelength])
-    channels = valid.any(0)
+    channels: Flags = np.asarray(valid.any(0))
     if wavelength is not None and flux.shape[1] > 1:
         channels &= np.isfinite(wavelength)
     if not channels.any():

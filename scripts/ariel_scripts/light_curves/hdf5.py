@@ -35,8 +35,10 @@ class Layout:
 LAYOUTS = {
     "Eureka! stage 4": Layout("data", "err", "mask", ("wave_mid", "wavelength"), True),
     "Eureka! stage 3": Layout("optspec", "opterr", "optmask", ("wave_1d",), False),
-    "chromatic": Layout("raw_flux", "raw_flux_error", "", ("wavelength",), True, edges=("start_wavelength", "end_wavelength")),
-}  # fmt: skip
+    "chromatic": Layout(
+        "raw_flux", "raw_flux_error", "", ("wavelength",), True, edges=("start_wavelength", "end_wavelength")
+    ),
+}
 
 
 def read_hdf5(path: Path, options: ReadOptions) -> list[Curves]:

@@ -76,7 +76,8 @@ def _order(path: Path, header: Any, named: dict[str, Any], wave: str, options: R
 
     if wave.startswith("WAVE LOW"):
         low, high = waves("WAVE LOW"), waves("WAVE UP")
-        wavelength, half = (low + high) / 2, np.abs(high - low) / 2
+        wavelength: Array = (low + high) / 2
+        half: Array | None = np.abs(high - low) / 2
     else:
         wavelength, half = waves("WAVE"), np.abs(waves("WAVE ERR")) if f"WAVE ERR{tail}" in named else None
     times = np.asarray(named["TIME"].data, np.float64)
@@ -163,7 +164,7 @@ def _by_name(hdu: Any) -> dict[str, Array]:
     }
 
 
-# --- tables of missions ------------------------------------------------------------------------------------------------
+# --- tables of missions -----------------------------------------------------------------------------------------------
 
 
 def _table(path: Path, header: Any, hdu: Any, options: ReadOptions) -> list[Curves]:

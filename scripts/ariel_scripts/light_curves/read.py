@@ -34,8 +34,8 @@ READERS: tuple[tuple[bytes, Reader], ...] = (
     (b"PAR1", read_parquet),
 )
 REFUSED = {
-    b"\x93NUMPY": "one array without names (a rainbow.npy is a pickle, never loaded): save arrays as .npz, or chromatic's "
-    "rainbow as .rainbow.fits",
+    b"\x93NUMPY": "one array without names (a rainbow.npy is a pickle, never loaded): save arrays as .npz, or "
+    "chromatic's rainbow as .rainbow.fits",
     b"\x80": "a pickle, which is never loaded",
     b"CDF\x01": "netCDF3: save it as netCDF4",
     b"CDF\x02": "netCDF3: save it as netCDF4",

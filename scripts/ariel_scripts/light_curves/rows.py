@@ -11,9 +11,9 @@ from ariel_scripts.light_curves.arrays import REGRESSORS, from_arrays
 from ariel_scripts.light_curves.clocks import CLOCKS
 from ariel_scripts.light_curves.columns import Columns, from_columns
 from ariel_scripts.light_curves.curves import Curves, ReadOptions
+from hf_dataset.simulation.telescope import wavelengths_um
 from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.record import FILE
-from hf_dataset.wavelengths import wavelengths_um
 from modeling_ariel.any_telescope.observation import Array, ObservationError
 
 CENTROIDS = ("fgs1_y", "fgs1_x", "airs_y", "airs_shift")  # the dataset's column centroid (T, 4) [px]
@@ -82,7 +82,7 @@ def _wavelengths(path: Path, layout: str, notes: list[str]) -> Array:
 def _own(path: Path, place: int, count: int, row: dict[str, Any], options: ReadOptions) -> list[Curves]:
     """A row with an observation's own names; a struct of regressors."""
     where = path.name if count == 1 else f"{path.name}, row {place + 1}"
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     if "bjd0" in row and row["bjd0"] is None:
         row["bjd0"] = np.nan
     for name, value in row.items():

@@ -40,8 +40,9 @@ def read_text(path: Path, options: ReadOptions) -> Columns:
         units = [one.strip("[]() ") for one in fields.pop(0)[1]]  # a line of units
     for place, row in fields:
         if len(row) != width:
-            raise ObservationError(f"{path.name}: expected {width} values a row, as the header has, found {len(row)} in "
-                                   f"line {place}")  # fmt: skip
+            raise ObservationError(
+                f"{path.name}: expected {width} values a row, as the header has, found {len(row)} in line {place}"
+            )
     columns = Columns(path.name, {}, {}, meta)
     for place, (name, unit) in enumerate(zip(names, units, strict=True)):
         match = BRACKETS.match(name)
@@ -133,7 +134,8 @@ def from_astropy(where: str, table: Any) -> Columns:
         if np.ndim(values) != 1:
             continue
         if isinstance(values, np.ma.MaskedArray):
-            values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "fiu" else values.filled()
+            numbers = values.dtype.kind in "fiu"
+            values = np.ma.filled(values.astype(np.float64), np.nan) if numbers else np.ma.filled(values)
         array = np.asarray(values)
         columns.values[name] = array.astype(array.dtype.newbyteorder("=")) if array.dtype.kind in "fiu" else array
         columns.units[name] = "" if column.unit is None else str(column.unit)
