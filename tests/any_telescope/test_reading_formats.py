@@ -261,3 +261,12 @@ def test_other_files_are_refused_in_a_sentence(tmp_path: Path, content: bytes, w
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ObservationError, match="found none"):
         read_observations(tmp_path / "nothing.csv")
+
+
+def test_numbers_of_another_file_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(800))
+    with h5py.File(tmp_path / "made.h5", "w") as file:
+        file["time"] = np.arange(100.0)
+        file.create_dataset("flux", (100,), "f8", external=[(str(tmp_path / "secret"), 0, 800)])
+    with pytest.raises(ObservationError, match="found a link to another"):
+        read_observations(tmp_path / "made.h5")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +29,9 @@ def read_npz(path: Path, options: ReadOptions) -> list[Curves]:
     try:
         with np.load(path, allow_pickle=False) as file:
             for key in file.files:
-                arrays[key] = file[key]
-    except (ValueError, OSError, EOFError) as error:
+                if isinstance(one := file[key], np.ndarray):  # a zip may have other files
+                    arrays[key] = one
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
         what = "objects, which are pickles and never loaded" if "pickle" in str(error) else f"another file ({error})"
         raise ObservationError(f"{path.name}: expected arrays of numbers, found {what}") from None
     return from_arrays(path.name, path.stem, arrays, options)

@@ -1,4 +1,4 @@
-"""Observations written as each pipeline writes them, with astropy, h5py and pyarrow; layouts as their sources have them."""
+"""Observations written as each pipeline writes them, in the layouts that their sources have."""
 
 from __future__ import annotations
 
