@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ariel_scripts.light_curves.clocks import CLOCKS, JULIAN, MJD, MODIFIED, clock_of
 from ariel_scripts.light_curves.columns import BAD, ERROR, FLUX, GOOD, HALF, WAVE, Columns, from_columns
-from ariel_scripts.light_curves.curves import Curves, ReadOptions, microns, simple
+from ariel_scripts.light_curves.curves import Curves, ReadOptions, first_line, microns, simple
 from modeling_ariel.any_telescope.observation import Array, Flags, ObservationError
 
 # Ariel's bands at the resolution of its second tier [um]: what the 55 channels of the challenge of 2021 are
@@ -32,7 +32,11 @@ def read_npz(path: Path, options: ReadOptions) -> list[Curves]:
                 if isinstance(one := file[key], np.ndarray):  # a zip may have other files
                     arrays[key] = one
     except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
-        what = "objects, which are pickles and never loaded" if "pickle" in str(error) else f"another file ({error})"
+        what = (
+            "objects, which are pickles and never loaded"
+            if "pickle" in str(error)
+            else f"another file ({first_line(error)})"
+        )
         raise ObservationError(f"{path.name}: expected arrays of numbers, found {what}") from None
     return from_arrays(path.name, path.stem, arrays, options)
 
@@ -69,7 +73,8 @@ def _own(where: str, name: str, arrays: Mapping[str, NDArray[Any]], flux: str, o
     if time_name is None:
         raise ObservationError(f"{where}: expected an array time, time_h or bjd_tdb, found {', '.join(arrays)}")
     times = np.asarray(arrays[time_name], np.float64)
-    counted = "bjd0" in arrays and not options.time_unit  # an observation's own hours
+    # an observation's own hours
+    counted = "bjd0" in arrays and simple(time_name) in ("time", "time_h") and not options.time_unit
     clock = CLOCKS["h"] if counted else clock_of(where, time_name, "", times, options.time_unit)
     values = np.asarray(arrays[flux], np.float64)
     values = values[:, None] if values.ndim == 1 else values

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ariel_scripts.light_curves.clocks import clock_of, is_time
-from ariel_scripts.light_curves.curves import MICRONS, Curves, ReadOptions, microns, simple
+from ariel_scripts.light_curves.curves import SUFFIXES, Curves, ReadOptions, microns, simple
 from hf_dataset.words import number_of
 from modeling_ariel.any_telescope.observation import Array, Flags, ObservationError
 
@@ -59,7 +59,7 @@ GOOD, BAD = ("valid", "ok", "good"), ("quality", "flag", "flags", "mask", "sap_q
 EXPOSURE = {"h": 1.0, "hr": 1.0, "hour": 1.0, "hours": 1.0, "s": 1 / 3600, "sec": 1 / 3600, "seconds": 1 / 3600,
             "min": 1 / 60, "d": 24.0, "day": 24.0, "days": 24.0}  # fmt: skip
 NUMBER = r"(\d+\.?\d*(?:e[+-]?\d+)?)"
-UNITS_OF_NAMES = r"(?:_?(um|µm|micron|microns|nm|angstrom|a))?"
+UNITS_OF_NAMES = r"(?:_?(um|micron|microns|nm|angstrom))?"
 FEWEST_FILLED = 0.2  # of a long table's grid
 
 
@@ -78,7 +78,7 @@ class Columns:
         names = {simple(name): name for name in self.values}
         for word in words:
             for name, own in names.items():
-                if name == word or (name.startswith(f"{word}_") and name[len(word) + 1 :] in MICRONS):
+                if name == word or (name.startswith(f"{word}_") and name[len(word) + 1 :] in SUFFIXES):
                     return own
         return None
 
@@ -170,6 +170,8 @@ def _curves(name: str, instrument: str, columns: Columns, options: ReadOptions) 
             f"{columns.where}: expected a column of flux ({', '.join(FLUX[:4])}, or by --flux), found "
             f"{columns.listed()}"
         )
+    if flux is not None and columns.units.get(flux, "").lower() in ("mag", "mmag"):
+        raise ObservationError(f"{columns.where}: {flux}: expected flux, found magnitudes: 10**(-0.4 mag) is flux")
     wanted = {one: _wanted(columns, one) for one in options.regressors}
     if flux is None:
         _fill_wide(made, columns, channels)
@@ -281,7 +283,7 @@ def _micron_column(columns: Columns, name: str, options: ReadOptions) -> Array:
 
     def unit_of(one: str) -> str:
         _, _, tail = simple(one).rpartition("_")
-        return columns.units.get(one, "") or (tail if tail in MICRONS else "")
+        return columns.units.get(one, "") or (tail if tail in SUFFIXES else "")
 
     unit = unit_of(name) or unit_of(columns.find(WAVE) or "")
     given = options.wavelength_unit or columns.meta.get("wavelength_unit")

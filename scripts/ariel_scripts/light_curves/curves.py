@@ -31,6 +31,7 @@ MICRONS = {  # of a unit of wavelength
     "m": 1e6,
     "cm": 1e4,
 }
+SUFFIXES = ("um", "micron", "microns", "nm", "angstrom", "angstroms")  # units in a column's name
 WAVELENGTHS = (0.05, 50.0)  # [um] what bare numbers may be
 
 
@@ -77,8 +78,13 @@ class Curves:
 
 
 def simple(name: str) -> str:
-    """A name in lower case, with _ for all that is between words."""
-    return re.sub(r"[^a-z0-9.]+", "_", name.strip().lower()).strip("_")
+    """A name in lower case, with _ for all that is between words and u for µ."""
+    return re.sub(r"[^a-z0-9.]+", "_", re.sub("[µμ]", "u", name.strip().lower())).strip("_")
+
+
+def first_line(error: Exception) -> str:
+    """An error of a library in a line."""
+    return (str(error).splitlines() or [type(error).__name__])[0].strip()
 
 
 def missing_extra(where: str, library: str) -> ObservationError:
@@ -118,9 +124,8 @@ def to_observation(where: str, curves: Curves, options: ReadOptions) -> Observat
     if wavelength is not None and flux.shape[1] > 1:
         channels &= np.isfinite(wavelength)
     if not channels.any():
-        raise ObservationError(
-            f"{where}: flux: expected finite numbers with positive errors, found none of {flux.size:,}"
-        )
+        counts = "; ".join(notes)
+        raise ObservationError(f"{where}: flux: expected points to fit, found none of {flux.size:,}: {counts}")
     if not channels.all():
         notes.append(f"{number_of(int((~channels).sum()), 'channel')} of {len(channels)} without data left out")
     exposure: Any = curves.exposure
@@ -128,7 +133,7 @@ def to_observation(where: str, curves: Curves, options: ReadOptions) -> Observat
         exposure = options.exposure / 3600
     elif exposure is not None:
         exposure = np.broadcast_to(np.asarray(exposure, np.float64), curves.time.shape)[keep]
-    return Observation.of(
+    made = Observation.of(
         curves.name,
         time,
         flux[:, channels],
@@ -142,6 +147,9 @@ def to_observation(where: str, curves: Curves, options: ReadOptions) -> Observat
         regressors={name: column[keep] for name, column in curves.regressors.items()},
         notes=tuple(notes),
     )
+    if not made.valid.any():  # constant flux has no scatter
+        raise ObservationError(f"{where}: flux_err: expected errors, or flux with scatter, found neither")
+    return made
 
 
 def _rows(where: str, curves: Curves, notes: list[str]) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ariel_scripts.light_curves.arrays import REGRESSORS, from_arrays
 from ariel_scripts.light_curves.clocks import clock_of
-from ariel_scripts.light_curves.curves import Curves, ReadOptions, microns, missing_extra
+from ariel_scripts.light_curves.curves import Curves, ReadOptions, first_line, microns, missing_extra
 from modeling_ariel.any_telescope.observation import Array, ObservationError
 
 
@@ -51,6 +51,8 @@ def read_hdf5(path: Path, options: ReadOptions) -> list[Curves]:
     units: dict[str, str] = {}
 
     def keep(key: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+            raise ObservationError(f"{path.name}: {key}: expected its numbers in this file, found a link to another")
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
             arrays[key], units[key] = item[()], _unit(item.attrs)
         elif isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype) and item.shape == ():
@@ -61,7 +63,9 @@ def read_hdf5(path: Path, options: ReadOptions) -> list[Curves]:
             file.visititems(keep)
             arrays |= {key: np.array(_plain(file.attrs[key])) for key in ("name", "instrument") if key in file.attrs}
     except OSError as error:
-        raise ObservationError(f"{path.name}: expected an HDF5 file, found a damaged one: {error}") from None
+        raise ObservationError(
+            f"{path.name}: expected an HDF5 file, found a damaged one: {first_line(error)}"
+        ) from None
     for pipeline, layout in LAYOUTS.items():
         if layout.flux in arrays and "time" in arrays:
             return [_pipeline(path, pipeline, layout, arrays, units, options)]

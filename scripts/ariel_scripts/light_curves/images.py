@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from ariel_scripts.light_curves.arrays import from_arrays
 from ariel_scripts.light_curves.clocks import MJD, Clock, clock_of
 from ariel_scripts.light_curves.columns import Columns, from_columns
-from ariel_scripts.light_curves.curves import Curves, ReadOptions, microns, missing_extra, simple
+from ariel_scripts.light_curves.curves import Curves, ReadOptions, first_line, microns, missing_extra, simple
 from ariel_scripts.light_curves.text import from_astropy
 from modeling_ariel.any_telescope.observation import HOURS, Array, ObservationError
 
@@ -35,7 +36,7 @@ def read_fits(path: Path, options: ReadOptions) -> list[Curves]:
             warnings.simplefilter("ignore")  # units that astropy has no name for
             return _read(path, hdus, options)
     except (OSError, TypeError) as error:
-        raise ObservationError(f"{path.name}: expected a FITS file, found a damaged one: {error}") from None
+        raise ObservationError(f"{path.name}: expected a FITS file, found a damaged one: {first_line(error)}") from None
 
 
 def _read(path: Path, hdus: Any, options: ReadOptions) -> list[Curves]:
@@ -187,16 +188,21 @@ def _table(path: Path, header: Any, hdu: Any, options: ReadOptions) -> list[Curv
     quality = next((name for name in columns.values if name.upper() in ("QUALITY", "SAP_QUALITY")), None)
     if quality is not None and mission in USELESS:
         columns.values[quality] = columns.numbers(quality).astype(np.int64) & USELESS[mission]
-    (made,) = from_columns(str(header.get("OBJECT") or path.stem), columns, _counted(options))
+    curves = from_columns(str(header.get("OBJECT") or path.stem), columns, _counted(options))
+    return [_of_mission(path.name, mission, own, made, options) for made in curves]
+
+
+def _of_mission(where: str, mission: str, own: Any, made: Curves, options: ReadOptions) -> Curves:
+    """Light curves with the clock, band and exposure of a header."""
     if not options.time_unit:
-        made.clock = _reference(path.name, own, made)
+        made.clock = _reference(where, own)
     made.instrument = mission.title() if mission != "TESS" else mission
     if mission in BANDS and made.wavelength is None:
         middle, half = BANDS[mission]
         made.wavelength, made.half_width = np.array([middle]), np.array([half])
     if own.get("TIMEDEL"):  # [d]
         made.exposure = float(own["TIMEDEL"]) * HOURS
-    return [made]
+    return made
 
 
 def _only(columns: Columns, chosen: str | None, others: list[str]) -> Columns:
@@ -209,12 +215,10 @@ def _only(columns: Columns, chosen: str | None, others: list[str]) -> Columns:
 
 def _counted(options: ReadOptions) -> ReadOptions:
     """Days, of which the header says where they count from."""
-    from dataclasses import replace
-
     return options if options.time_unit else replace(options, time_unit="d")
 
 
-def _reference(where: str, header: Any, made: Curves) -> Clock:
+def _reference(where: str, header: Any) -> Clock:
     """The clock of a header with BJDREFI and BJDREFF, or MJDREFI of times at the barycentre."""
     unit = str(header.get("TIMEUNIT", "d")).strip().lower()
     if unit not in ("d", "day", "days"):

@@ -10,7 +10,7 @@ import numpy as np
 from ariel_scripts.light_curves.arrays import REGRESSORS, from_arrays
 from ariel_scripts.light_curves.clocks import CLOCKS
 from ariel_scripts.light_curves.columns import Columns, from_columns
-from ariel_scripts.light_curves.curves import Curves, ReadOptions
+from ariel_scripts.light_curves.curves import Curves, ReadOptions, first_line
 from hf_dataset.simulation.telescope import wavelengths_um
 from hf_dataset.store.card import read_wavelengths
 from hf_dataset.store.record import FILE
@@ -28,7 +28,9 @@ def read_parquet(path: Path, options: ReadOptions) -> list[Curves]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise ObservationError(f"{path.name}: expected a Parquet file, found a damaged one: {error}") from None
+        raise ObservationError(
+            f"{path.name}: expected a Parquet file, found a damaged one: {first_line(error)}"
+        ) from None
     nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     if not nested:
         values = {name: table[name].to_numpy() for name in table.column_names}

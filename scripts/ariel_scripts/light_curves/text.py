@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ariel_scripts.light_curves.columns import EMPTY, Columns
-from ariel_scripts.light_curves.curves import ReadOptions, missing_extra
+from ariel_scripts.light_curves.curves import ReadOptions, first_line, missing_extra
 from modeling_ariel.any_telescope.observation import ObservationError
 
 META = re.compile(r"^#\s*(name|instrument|bjd0|time_unit|wavelength_unit)\s*[:=]\s*(.+?)\s*$", re.I)
@@ -36,7 +36,7 @@ def read_text(path: Path, options: ReadOptions) -> Columns:
     names = _header(path.name, comments, fields, separator, options)
     width = len(names)
     units = [""] * width
-    if fields and len(fields[0][1]) == width and not any(_numeric(one) for one in fields[0][1]) and len(fields) > 1:
+    if fields and len(fields[0][1]) == width and _is_units(fields[0][1]) and len(fields) > 1:
         units = [one.strip("[]() ") for one in fields.pop(0)[1]]  # a line of units
     for place, row in fields:
         if len(row) != width:
@@ -67,6 +67,12 @@ def _fields(line: str, separator: str | None) -> list[str]:
     if separator == ";":  # where a comma may be the decimal point
         found = [re.sub(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$", r"\1.\2", one) for one in found]
     return found
+
+
+def _is_units(row: list[str]) -> bool:
+    """Whether a row has words and no number."""
+    words = [one for one in row if one.lower() not in EMPTY]
+    return bool(words) and not any(_numeric(one) for one in words)
 
 
 def _numeric(text: str) -> bool:
@@ -116,7 +122,7 @@ def _ecsv(path: Path) -> Columns:
         table = Table.read(path, format="ascii.ecsv")
     except Exception as error:  # astropy's parser raises many kinds
         raise ObservationError(
-            f"{path.name}: expected an ECSV table, found one that astropy refuses: {error}"
+            f"{path.name}: expected an ECSV table, found one that astropy refuses: {first_line(error)}"
         ) from None
     return from_astropy(path.name, table)
 
