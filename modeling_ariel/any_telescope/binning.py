@@ -13,9 +13,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .observation import Array, Flags, Observation, ObservationError
+
+Places = NDArray[np.int64]  # of pixels or times
 
 FEWEST_TIMES = 0.8  # of the times in which a pixel must be good to be used
 FEWEST_WEIGHT = 0.75  # of a channel's weight that must be good at a time
@@ -74,7 +76,7 @@ def _pixels(observation: Observation) -> tuple[Array, Array]:
     """Level and weight (C,) of every pixel, its weight 0 where it has no light or too few good times."""
     flux = np.where(observation.valid, observation.flux, np.nan)
     error = np.where(observation.valid, observation.flux_err, np.nan)
-    some = observation.valid.any(0)
+    some: Flags = np.asarray(observation.valid.any(0))
     level, noise = np.zeros(len(some)), np.ones(len(some))
     level[some], noise[some] = np.nanmedian(flux[:, some], axis=0), np.nanmedian(error[:, some], axis=0)
     alive = observation.valid.any(1)
@@ -83,8 +85,8 @@ def _pixels(observation: Observation) -> tuple[Array, Array]:
 
 
 def _groups(
-    observation: Observation, used: Array, edges: ArrayLike | None, count: int | None, resolution: float | None
-) -> list[Array]:
+    observation: Observation, used: Places, edges: ArrayLike | None, count: int | None, resolution: float | None
+) -> list[Places]:
     """Places of the used pixels of each channel, in ascending wavelength."""
     name, waves = observation.name, observation.wavelength
     if count is not None:
@@ -105,7 +107,7 @@ def _groups(
     ends = np.asarray(edges, np.float64)
     pairs = np.stack([ends[:-1], ends[1:]], 1) if ends.ndim == 1 and len(ends) > 1 else ends
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not (np.diff(pairs, axis=1) > 0).all():
-        raise ObservationError(f"{name}: edges: expected (K+1,) ascending or (K, 2) [um], found {np.shape(edges)}")
+        raise ObservationError(f"{name}: edges: expected (K+1,) ascending or (K, 2) [um], found {pairs.shape}")
     pairs = pairs[np.argsort(pairs[:, 0])]
     if (pairs[1:, 0] < pairs[:-1, 1] - 1e-9).any():
         raise ObservationError(f"{name}: edges: expected channels that do not overlap, found some that do")
@@ -119,7 +121,7 @@ def _half_widths(observation: Observation) -> Array:
     return np.where(np.isfinite(half), half, between)
 
 
-def _channel(observation: Observation, pixels: Array, level: Array, weight: Array) -> tuple[Array, Array, Flags]:
+def _channel(observation: Observation, pixels: Places, level: Array, weight: Array) -> tuple[Array, Array, Flags]:
     """Flux, error and validity (T,) of one channel."""
     good = observation.valid[:, pixels]
     share = weight[pixels] / weight[pixels].sum()
@@ -150,7 +152,7 @@ def bin_times(observation: Observation, most: int = 800) -> Observation:
         raise ObservationError(f"{observation.name}: most: expected at least 1 time, found {most}")
     if len(observation.time) <= most:
         return observation
-    dark = ~observation.valid.any(1)
+    dark: Flags = ~np.asarray(observation.valid.any(1))
     light = observation.at(~dark)
     starts = _stretches(light, np.flatnonzero(~dark))
     first = _starts(starts, len(light.time), most)
@@ -167,7 +169,7 @@ def bin_times(observation: Observation, most: int = 800) -> Observation:
     return replace(binned, notes=(*observation.notes, *notes))
 
 
-def _stretches(light: Observation, place: Array) -> Array:
+def _stretches(light: Observation, place: Places) -> Places:
     """First places of stretches without a gap or another cadence; ``place`` (T,) of the times among dark ones too."""
     step, exposure = np.diff(light.time), light.exposure
     usual = np.full(len(step), np.median(step))
@@ -178,7 +180,7 @@ def _stretches(light: Observation, place: Array) -> Array:
     return np.r_[0, np.flatnonzero((step > GAP * usual) | (np.diff(place) > 1) | other) + 1]
 
 
-def _starts(starts: Array, size: int, most: int) -> Array:
+def _starts(starts: Places, size: int, most: int) -> Places:
     """First places of bins: the fewest exposures a bin that make at most ``most``, as even as a stretch allows."""
     lengths = np.diff(np.r_[starts, size])
     most = max(most, len(lengths))
@@ -194,7 +196,7 @@ def _starts(starts: Array, size: int, most: int) -> Array:
     return np.concatenate(parts)
 
 
-def _binned(observation: Observation, first: Array, size: Array) -> Observation:
+def _binned(observation: Observation, first: Places, size: Places) -> Observation:
     """Means over the bins that begin at ``first`` (B,)."""
     valid = observation.valid
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -270,3 +271,60 @@ def test_numbers_of_another_file_are_not_read(tmp_path: Path) -> None:
         file.create_dataset("flux", (100,), "f8", external=[(str(tmp_path / "secret"), 0, 800)])
     with pytest.raises(ObservationError, match="found a link to another"):
         read_observations(tmp_path / "made.h5")
+
+
+def test_lightkurves_text_table_is_in_bjd(tmp_path: Path) -> None:
+    """As ``LightCurve.write(format="ascii.ecsv")`` of lightkurve 2.6 writes times that astropy has no format for."""
+    head = """# %ECSV 1.0
+# ---
+# datatype:
+# - {name: time, datatype: float64}
+# - {name: flux, datatype: float64}
+# - {name: flux_err, datatype: float64}
+# meta: !!omap
+# - __serialized_columns__:
+#     flux:
+#       __class__: astropy.units.quantity.Quantity
+#       unit: &id001 !astropy.units.Unit {unit: ''}
+#       value: !astropy.table.SerializedColumn {name: flux}
+#     flux_err:
+#       __class__: astropy.units.quantity.Quantity
+#       unit: *id001
+#       value: !astropy.table.SerializedColumn {name: flux_err}
+#     time:
+#       __class__: astropy.time.core.Time
+#       format: btjd
+#       in_subfmt: '*'
+#       out_subfmt: '*'
+#       precision: 3
+#       scale: tdb
+#       value: !astropy.table.SerializedColumn {name: time}
+# - {name: null}
+# schema: astropy-2.0
+time flux flux_err
+"""
+    rows = "\n".join(f"{2743.25 + hour / 24} {1 + hour / 1000} 0.001" for hour in range(20))
+    (tmp_path / "lc.ecsv").write_text(head + rows + "\n")
+    (read,) = read_observations(tmp_path / "lc.ecsv")
+    assert (read.name, read.bjd0) == ("lc", 2_459_743.0)
+    np.testing.assert_allclose(read.time, 6 + np.arange(20), atol=3e-7)
+    np.testing.assert_allclose(read.flux[:, 0], 1 + np.arange(20) / 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "library"),
+    [
+        ("S4_w_LCData.h5", "h5py", "h5py"),
+        ("long.ecsv", "astropy.table", "astropy"),
+        ("w.rainbow.fits", "astropy.io", "astropy"),
+    ],
+)
+def test_a_library_that_is_absent_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, library: str
+) -> None:
+    files.WRITERS[name](tmp_path / name, files.observation())
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        ObservationError, match=rf"expected {library} to read it, found none: pip install 'ariel-hf\[fit\]'"
+    ):
+        read_observations(tmp_path / name)

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ariel_scripts.light_curves.clocks import BKJD, BTJD
 from ariel_scripts.light_curves.columns import EMPTY, Columns
 from ariel_scripts.light_curves.curves import ReadOptions, first_line, missing_extra
 from modeling_ariel.any_telescope.observation import ObservationError
 
-META = re.compile(r"^#\s*(name|instrument|bjd0|time_unit|wavelength_unit)\s*[:=]\s*(.+?)\s*$", re.I)
+META_WORDS = ("name", "instrument", "bjd0", "time_unit", "wavelength_unit")
+META = re.compile(rf"^#\s*({'|'.join(META_WORDS)})\s*[:=]\s*(.+?)\s*$", re.I)
 BRACKETS = re.compile(r"^(.*?)\s*[\[(]\s*([^\])]*?)\s*[\])]\s*$")
 
 
@@ -118,6 +120,7 @@ def _ecsv(path: Path) -> Columns:
         from astropy.table import Table
     except ImportError:
         raise missing_extra(path.name, "astropy") from None
+    _know_missions()
     try:
         table = Table.read(path, format="ascii.ecsv")
     except Exception as error:  # astropy's parser raises many kinds
@@ -127,9 +130,21 @@ def _ecsv(path: Path) -> Columns:
     return from_astropy(path.name, table)
 
 
+def _know_missions() -> None:
+    """Teach astropy lightkurve's formats of times, btjd and bkjd, where lightkurve itself has not."""
+    from astropy.time import Time, TimeFromEpoch
+
+    for name, zero in (("btjd", BTJD), ("bkjd", BKJD)):
+        if name not in Time.FORMATS:
+            epoch = {"epoch_val": zero, "epoch_val2": None, "epoch_scale": "tdb", "epoch_format": "jd"}
+            type(name, (TimeFromEpoch,), {"name": name, "unit": 1.0, **epoch})  # a format is known once it is a class
+
+
 def from_astropy(where: str, table: Any) -> Columns:
     """Columns of an astropy Table; those of several values a row are left out."""
-    columns = Columns(where, {}, {}, {str(key).lower(): str(one) for key, one in table.meta.items()})
+    columns = Columns(
+        where, {}, {}, {key: str(table.meta[key]) for key in META_WORDS if table.meta.get(key) is not None}
+    )
     for name in table.colnames:
         column = table[name]
         if hasattr(column, "jd"):  # astropy's Time
