@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ariel_scripts.light_curves.clocks import BKJD, BTJD
 from ariel_scripts.light_curves.columns import EMPTY, Columns
@@ -16,6 +17,7 @@ from modeling_ariel.any_telescope.observation import ObservationError
 
 META_WORDS = ("name", "instrument", "bjd0", "time_unit", "wavelength_unit")
 META = re.compile(rf"^#\s*({'|'.join(META_WORDS)})\s*[:=]\s*(.+?)\s*$", re.I)
+DECIMAL = re.compile(r"^\s*([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)\s*$")
 BRACKETS = re.compile(r"^(.*?)\s*[\[(]\s*([^\])]*?)\s*[\])]\s*$")
 
 
@@ -29,31 +31,60 @@ def read_text(path: Path, options: ReadOptions) -> Columns:
         return _ecsv(path)
     lines = text.splitlines()
     comments = [line for line in lines if line.lstrip().startswith("#")]
-    rows = [(place + 1, line) for place, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
+    places = [place for place, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
     meta = {match[1].lower(): match[2] for line in comments if (match := META.match(line))}
-    if not rows:
+    if not places:
         raise ObservationError(f"{path.name}: expected a table with a header and rows, found no rows")
-    separator = _separator(rows[0][1])
-    fields = [(place, _fields(line, separator)) for place, line in rows]
-    names = _header(path.name, comments, fields, separator, options)
+    rows = [lines[place] for place in places]
+    separator = _separator(rows[0])
+    head = _fields(rows[:3], separator)
+    before = len(head)
+    names = _header(path.name, comments, head, separator, options)
     width = len(names)
     units = [""] * width
-    if fields and len(fields[0][1]) == width and _is_units(fields[0][1]) and len(fields) > 1:
-        units = [one.strip("[]() ") for one in fields.pop(0)[1]]  # a line of units
-    for place, row in fields:
-        if len(row) != width:
-            raise ObservationError(
-                f"{path.name}: expected {width} values a row, as the header has, found {len(row)} in line {place}"
-            )
+    if len(head) > 1 and len(head[0]) == width and _is_units(head[0]):
+        units = [one.strip("[]() ") for one in head.pop(0)]
+    skipped = before - len(head)
+    if len(rows) == skipped:
+        raise ObservationError(f"{path.name}: expected rows after the header, found none")
     columns = Columns(path.name, {}, {}, meta)
-    for place, (name, unit) in enumerate(zip(names, units, strict=True)):
+    read = _values(path.name, rows[skipped:], places[skipped:], separator, width)
+    for name, unit, values in zip(names, units, read, strict=True):
         match = BRACKETS.match(name)
         bare = match[1] if match and match[1] else name
         if bare in columns.values:
             raise ObservationError(f"{path.name}: expected each column once, found {bare} twice")
         columns.units[bare] = (match[2] if match and match[1] else "") or unit
-        columns.values[bare] = np.array([row[place] for _, row in fields])
+        columns.values[bare] = values
     return columns
+
+
+def _values(
+    where: str, lines: list[str], places: list[int], separator: str | None, width: int
+) -> list[NDArray[np.generic]]:
+    """Columns of rows, by NumPy's own parser where all are numbers; ``places`` (n,) of the lines in the file."""
+    if separator != "|":
+        try:
+            numbers = np.loadtxt(lines, np.float64, comments=None, delimiter=separator, quotechar='"', ndmin=2)
+            if numbers.shape[1] == width:
+                return list(numbers.T)
+        except ValueError:
+            pass  # text, empty values, rows of other lengths
+    rows = _fields(lines, separator)
+    for place, row in zip(places, rows, strict=True):
+        if len(row) != width:
+            raise ObservationError(
+                f"{where}: expected {width} values a row, as the header has, found {len(row)} in line {place + 1}"
+            )
+    return [_column(values) for values in zip(*rows, strict=True)]
+
+
+def _column(values: tuple[str, ...]) -> NDArray[np.generic]:
+    """Numbers where all are, else text."""
+    try:
+        return np.array(values, np.float64)
+    except ValueError:
+        return np.array([one.strip() for one in values])
 
 
 def _separator(line: str) -> str | None:
@@ -61,14 +92,20 @@ def _separator(line: str) -> str | None:
     return next((one for one in (";", ",", "\t", "|") if one in line), None)
 
 
-def _fields(line: str, separator: str | None) -> list[str]:
+def _fields(lines: list[str], separator: str | None) -> list[list[str]]:
+    """Values of rows."""
     if separator is None:
-        return line.split()
-    line = line.strip().strip("|") if separator == "|" else line
-    found = [one.strip() for one in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
-    if separator == ";":  # where a comma may be the decimal point
-        found = [re.sub(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$", r"\1.\2", one) for one in found]
-    return found
+        return [line.split() for line in lines]
+    if separator == "|":
+        lines = [line.strip().strip("|") for line in lines]
+    if any('"' in line for line in lines):
+        rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
+    else:
+        rows = [line.split(separator) for line in lines]
+    rows[0] = [one.strip() for one in rows[0]]
+    if separator == ";" and any("," in line for line in lines):  # where a comma may be the decimal point
+        rows = [[DECIMAL.sub(r"\1.\2", one) for one in row] for row in rows]
+    return rows
 
 
 def _is_units(row: list[str]) -> bool:
@@ -88,24 +125,23 @@ def _numeric(text: str) -> bool:
 
 
 def _header(
-    where: str, comments: list[str], fields: list[tuple[int, list[str]]], separator: str | None, options: ReadOptions
+    where: str, comments: list[str], rows: list[list[str]], separator: str | None, options: ReadOptions
 ) -> list[str]:
-    """Names of columns: as given, of the first line (taken off ``fields``), or of the last comment that has as many."""
-    width = len(fields[0][1])
-    # names of channels may be numbers; that of the times is not
-    first_is_names = not all(_numeric(one) for one in fields[0][1])
+    """Names of columns: as given, of the first row (taken off ``rows``), or of the last comment that has as many."""
+    width = len(rows[0])
+    first_is_names = not all(_numeric(one) for one in rows[0])  # channels' names may be numbers, that of times is not
     if options.columns:
         if first_is_names:
-            fields.pop(0)
+            rows.pop(0)
         if len(options.columns) != width:
             raise ObservationError(f"{where}: --columns: expected {width} names, found {len(options.columns)}")
         return list(options.columns)
     if first_is_names:
-        return fields.pop(0)[1]
+        return rows.pop(0)
     for line in reversed(comments):
         bare = line.lstrip("# \t")
         for one in (separator, ",", None):
-            names = _fields(bare, one) if bare else []
+            names = [name.strip() for name in _fields([bare], one)[0]] if bare else []
             if len(names) == width and not all(_numeric(name) for name in names):
                 return names
     raise ObservationError(
