@@ -354,3 +354,16 @@ def test_light_curves_without_flux_to_fit_say_why(tmp_path: Path, head: str, wor
 def test_constant_flux_without_errors_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ObservationError, match="expected errors, or flux with scatter"):
         read(tmp_path, "time_h,flux\n" + "\n".join(f"{hour},1.0" for hour in HOURS))
+
+
+def test_juliets_table_needs_names_and_has_its_instruments(tmp_path: Path) -> None:
+    """Rows of time, flux, error, instrument without a header."""
+    text = "\n".join(f"{DAY + hour / 24!r} 1.0 0.001 {name}" for name in ("TESS", "LCO") for hour in HOURS)
+    with pytest.raises(ObservationError, match="expected names of the 4 columns in the first line"):
+        read(tmp_path, text)
+    (tmp_path / "lc.dat").write_text(text)
+    made = read_observations(
+        tmp_path / "lc.dat", ReadOptions(columns=("time", "flux", "flux_err", "instrument"), time_unit="bjd")
+    )
+    assert [(one.instrument, one.shape) for one in made] == [("TESS", (ROWS, 1)), ("LCO", (ROWS, 1))]
+    assert [one.name for one in made] == ["lc, TESS", "lc, LCO"]

@@ -17,8 +17,11 @@ from ariel_scripts.light_curves.curves import Curves, ReadOptions, first_line, m
 from ariel_scripts.light_curves.text import from_astropy
 from modeling_ariel.any_telescope.observation import HOURS, Array, ObservationError
 
-# cadences that lightkurve leaves out by default: its TessQualityFlags and KeplerQualityFlags, DEFAULT_BITMASK
-USELESS = {"TESS": 1 | 2 | 4 | 8 | 32 | 128, "KEPLER": 1 | 2 | 4 | 8 | 32 | 256 | 16384 | 65536 | 1048576}
+# cadences that lightkurve 2.6 leaves out by default: DEFAULT_BITMASK of its TessQualityFlags and KeplerQualityFlags
+USELESS = {
+    "TESS": 1 | 2 | 4 | 8 | 16 | 32 | 128 | 512 | 16384,
+    "KEPLER": 1 | 2 | 4 | 8 | 32 | 256 | 16384 | 65536 | 1048576,
+}
 USELESS["K2"] = USELESS["KEPLER"]
 # [um] effective wavelength and half width: Ricker et al. 2015 (JATIS 1, 014003); Kepler Instrument Handbook
 BANDS = {"TESS": (0.7865, 0.2), "KEPLER": (0.6400, 0.2325), "K2": (0.6400, 0.2325)}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ariel_scripts.light_curves.clocks import BKJD, BTJD
+from ariel_scripts.light_curves.clocks import BKJD, BTJD, is_time
 from ariel_scripts.light_curves.columns import EMPTY, Columns
 from ariel_scripts.light_curves.curves import ReadOptions, first_line, missing_extra
 from modeling_ariel.any_telescope.observation import ObservationError
@@ -129,7 +129,8 @@ def _header(
 ) -> list[str]:
     """Names of columns: as given, of the first row (taken off ``rows``), or of the last comment that has as many."""
     width = len(rows[0])
-    first_is_names = not all(_numeric(one) for one in rows[0])  # channels' names may be numbers, that of times is not
+    # names of channels may be numbers, that of times is not; instruments in rows of data are words
+    first_is_names = any(is_time(one) for one in rows[0]) or not any(_numeric(one) for one in rows[0])
     if options.columns:
         if first_is_names:
             rows.pop(0)
@@ -145,7 +146,7 @@ def _header(
             if len(names) == width and not all(_numeric(name) for name in names):
                 return names
     raise ObservationError(
-        f"{where}: expected names of the {width} columns in the first line, found numbers: give them, as in "
+        f"{where}: expected names of the {width} columns in the first line, found data: give them, as in "
         "--columns bjd_tdb,flux,flux_err"
     )
 
