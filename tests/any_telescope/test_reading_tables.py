@@ -358,7 +358,7 @@ def test_constant_flux_without_errors_is_refused(tmp_path: Path) -> None:
 
 def test_juliets_table_needs_names_and_has_its_instruments(tmp_path: Path) -> None:
     """Rows of time, flux, error, instrument without a header."""
-    text = "\n".join(f"{DAY + hour / 24!r} 1.0 0.001 {name}" for name in ("TESS", "LCO") for hour in HOURS)
+    text = "\n".join(f"{float(DAY + hour / 24)!r} 1.0 0.001 {name}" for name in ("TESS", "LCO") for hour in HOURS)
     with pytest.raises(ObservationError, match="expected names of the 4 columns in the first line"):
         read(tmp_path, text)
     (tmp_path / "lc.dat").write_text(text)
