@@ -328,3 +328,45 @@ def test_a_library_that_is_absent_is_named_with_its_extra(
         ObservationError, match=rf"expected {library} to read it, found none: pip install 'ariel-hf\[fit\]'"
     ):
         read_observations(tmp_path / name)
+
+
+def test_every_group_of_a_file_is_an_observation(tmp_path: Path) -> None:
+    both = {f"visit{number}": files.observation(seed=number) for number in (1, 10)}
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        for group, made in both.items():
+            for name, array in files.own_arrays(made).items():
+                if array.dtype.kind != "U":
+                    file[f"{group}/{name}"] = array
+    for read in read_observations(tmp_path / "two.h5"):
+        assert_same(read, both[read.name])
+        assert set(read.regressors) == {"x", "y"}
+
+
+@pytest.mark.parametrize("name", files.WRITERS)
+def test_a_damaged_file_is_read_or_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    files.WRITERS[name](tmp_path / name, files.observation(times=30))
+    whole, rng = (tmp_path / name).read_bytes(), np.random.default_rng(len(name))
+    for trial in range(12):
+        spoiled = bytearray(whole)
+        if trial < 4:
+            spoiled = spoiled[: rng.integers(len(whole))]
+        else:
+            for place in rng.integers(min(len(whole), 3000), size=4):
+                spoiled[place] = rng.integers(256)
+        (tmp_path / name).write_bytes(bytes(spoiled))
+        said = ""
+        try:
+            read_observations(tmp_path / name)
+        except ObservationError as error:
+            said = str(error)
+        assert "\n" not in said
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("name", ["order.fits", "w.rainbow.fits", "long.fits", "own.npz", "own.h5", "own.parquet"])
+def test_half_a_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    files.WRITERS[name](tmp_path / name, files.observation(times=400))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ObservationError):
+        read_observations(tmp_path / name)

@@ -31,7 +31,7 @@ def read_npz(path: Path, options: ReadOptions) -> list[Curves]:
             for key in file.files:
                 if isinstance(one := file[key], np.ndarray):  # a zip may have other files
                     arrays[key] = one
-    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
+    except (ValueError, OSError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
         what = (
             "objects, which are pickles and never loaded"
             if "pickle" in str(error)

@@ -51,6 +51,8 @@ def read_hdf5(path: Path, options: ReadOptions) -> list[Curves]:
     units: dict[str, str] = {}
 
     def keep(key: str, item: Any) -> None:
+        if not isinstance(key, str):  # a name in other bytes than UTF-8
+            return
         if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
             raise ObservationError(f"{path.name}: {key}: expected its numbers in this file, found a link to another")
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
@@ -62,7 +64,9 @@ def read_hdf5(path: Path, options: ReadOptions) -> list[Curves]:
         with h5py.File(path, "r") as file:
             file.visititems(keep)
             arrays |= {key: np.array(_plain(file.attrs[key])) for key in ("name", "instrument") if key in file.attrs}
-    except OSError as error:
+    except ObservationError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:  # what h5py raises of damaged bytes
         raise ObservationError(
             f"{path.name}: expected an HDF5 file, found a damaged one: {first_line(error)}"
         ) from None
@@ -72,7 +76,8 @@ def read_hdf5(path: Path, options: ReadOptions) -> list[Curves]:
     groups = {key.rpartition("/")[0] for key in arrays if key.rpartition("/")[2] == "flux"}
     made = []
     for group in sorted(groups):  # one observation a group
-        inside = {key[len(group) :].lstrip("/"): one for key, one in arrays.items() if key.startswith(group)}
+        prefix = f"{group}/" if group else ""
+        inside = {key.removeprefix(prefix): one for key, one in arrays.items() if key.startswith(prefix)}
         made += from_arrays(path.name, group or path.stem, inside, options)
     if not made:
         raise ObservationError(

@@ -35,10 +35,15 @@ def read_fits(path: Path, options: ReadOptions) -> list[Curves]:
     except ImportError:
         raise missing_extra(path.name, "astropy") from None
     try:
-        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units that astropy has no name for
-            return _read(path, hdus, options)
-    except (OSError, TypeError) as error:
+            warnings.filterwarnings("error", message=r"(?s).*(?:truncated|corrupted)")  # nothing is lost in silence
+            with fits.open(path, memmap=False) as hdus:
+                return _read(path, hdus, options)
+    except ObservationError:
+        raise
+    # what astropy raises of damaged headers and data
+    except (OSError, TypeError, ValueError, KeyError, AttributeError, IndexError, fits.VerifyError, Warning) as error:
         raise ObservationError(f"{path.name}: expected a FITS file, found a damaged one: {first_line(error)}") from None
 
 

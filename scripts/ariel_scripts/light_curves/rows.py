@@ -27,11 +27,11 @@ def read_parquet(path: Path, options: ReadOptions) -> list[Curves]:
 
     try:
         table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ObservationError(
             f"{path.name}: expected a Parquet file, found a damaged one: {first_line(error)}"
         ) from None
-    nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     if not nested:
         values = {name: table[name].to_numpy() for name in table.column_names}
         return from_columns(path.stem, Columns(path.name, values), options)
