@@ -44,6 +44,7 @@ ROOMS = {
             "selftest": ["options", "training"],
             "report": ["options", "opening", "prediction"],
             "submission": [],
+            "light_curves": [],
             "transients": ["opening", "submission"],
             "report.transients": ["options", "options.transients", "opening", "report", "transients"],
             "commands": [

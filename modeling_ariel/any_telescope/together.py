@@ -15,15 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modeling_ariel.any_telescope.binning import bin_times
 from modeling_ariel.any_telescope.fitting import FREE_LIMB, FitChoices, Shape, VisitFit, fit_visit
 from modeling_ariel.any_telescope.limb_darkening import LimbDarkening
 from modeling_ariel.any_telescope.observation import HOURS, Array, Observation, ObservationError
 from modeling_ariel.any_telescope.orbit import Orbit, transits
+from modeling_ariel.any_telescope.scan import without_scan
 from modeling_ariel.light_curve_model import B2
 from modeling_ariel.retrieval import ClassicalFit
 from modeling_ariel.shared_parameters import Shared, no_wider_than_the_prior
 from modeling_ariel.status import DOUBTFUL, FITTED, OK, best_status, counted, planet_note
 
+MOST_TIMES = 800
 _ROUNDS = 2  # of fits about the joint orbit
 _WIDER = 3.0  # times the joint orbit's errors, for a visit that is fitted about it
 _LEAST_NEW = 0.1  # of a visit's variance, that the others do not share
@@ -88,8 +91,8 @@ def fit_observations(
 ) -> TelescopeFit:
     """From light curves to a spectrum: visits of one or several instruments, which share the planet's orbit.
 
-    Observations of one ``instrument`` and the same wavelengths share depths and limb darkening too, unless ``each``
-    visit is to have depths of its own. ``choices`` are the same for all, or one for each observation.
+    Of more than MOST_TIMES times neighbours are averaged first, never over a gap. Observations of one ``instrument`` and
+    the same wavelengths share depths and limb darkening too, unless ``each`` visit is to have depths of its own. ``choices`` are the same for all, or one for each observation.
 
     Raises:
         ObservationError: where no transit is in an observation, or choices do not fit it. What is wrong with light
@@ -99,7 +102,11 @@ def fit_observations(
     if not given:
         raise ObservationError("light curves: expected at least one observation, found none")
     orbit, chosen = orbit or Orbit(), _for_each(choices, len(given))
-    parts = [(part, own) for one, own in zip(given, chosen, strict=True) for part in transits(one, orbit)]
+    parts = [
+        (bin_times(without_scan(part), MOST_TIMES), own)
+        for one, own in zip(given, chosen, strict=True)
+        for part in transits(one, orbit)
+    ]
     visits = [fit_visit(one, orbit, own) for one, own in parts]
     states = [visit.fit.status[0] for visit in visits]
     members = [place for place in counted(states) if states[place] in FITTED] or [0]
