@@ -91,8 +91,9 @@ def fit_observations(
 ) -> TelescopeFit:
     """From light curves to a spectrum: visits of one or several instruments, which share the planet's orbit.
 
-    Of more than MOST_TIMES times neighbours are averaged first, never over a gap. Observations of one ``instrument`` and
-    the same wavelengths share depths and limb darkening too, unless ``each`` visit is to have depths of its own. ``choices`` are the same for all, or one for each observation.
+    Of more than MOST_TIMES times neighbours are averaged first, never over a gap. Observations of one ``instrument``
+    and the same wavelengths share depths and limb darkening too, unless ``each`` visit is to have depths of its own.
+    ``choices`` are the same for all, or one for each observation.
 
     Raises:
         ObservationError: where no transit is in an observation, or choices do not fit it. What is wrong with light
