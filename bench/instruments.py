@@ -1,9 +1,10 @@
 """Light curves of other telescopes: this project's fit beside published values, batman's fit and injected transits.
 
 Run: make instruments (python bench/instruments.py ../shared/real). The sets of `../shared/real/instruments` are
-fitted as a user would, with the star table of each; by batman and least squares, which share no code with the fit; and
-again with batman's transit taken out and one of known depth put in, at another time and under the same residuals,
-shifted in a circle, so that the noise stays real; what batman's fit took of each channel's noise is given back white.
+fitted as `ariel fit` does, systematics chosen by evidence, with the orbit of each; by batman and least squares, which
+share no code with the fit; and again with batman's transit taken out and one of known depth put in, at another time and
+under the same residuals, shifted in a circle (not where orbits have a hook), so that the noise stays real; what it
+took of each channel's noise is given back white. Then the instruments that saw WASP-107 b together.
 Writes bench/out/instruments.md and instruments.json.
 """
 
@@ -23,7 +24,12 @@ from scipy.optimize import least_squares
 from tqdm import tqdm
 
 from ariel_scripts.command_line import run_script
-from modeling_ariel.retrieval import ClassicalFit, fit
+from modeling_ariel.any_telescope.fitting import fit_visit
+from modeling_ariel.any_telescope.observation import Observation
+from modeling_ariel.any_telescope.orbit import Orbit
+from modeling_ariel.any_telescope.systematics import has_orbits
+from modeling_ariel.any_telescope.together import fit_observations
+from modeling_ariel.retrieval import ClassicalFit, concatenate, without_curves
 from modeling_ariel.status import FITTED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,16 +81,14 @@ class Curves:
     def width(self) -> float:
         return float(np.median(np.diff(self.time)))
 
-    def batch(self, flux: Array) -> dict[str, torch.Tensor]:
-        """The set, or other flux (n, T, C) with its times and errors, as the fit takes it."""
-        n = len(flux)
-        return {
-            "time": torch.as_tensor(self.time).repeat(n, 1),
-            "flux": torch.as_tensor(flux),
-            "flux_err": torch.as_tensor(self.flux_err).repeat(n, 1, 1),
-            "valid": torch.ones(flux.shape, dtype=torch.bool),
-            **{name: torch.full((n,), value, dtype=torch.float64) for name, value in self.star.items()},
-        }
+    def observation(self, flux: Array) -> Observation:
+        """The set, or other flux (T, C) with its times and errors."""
+        return Observation.of(self.name, self.time, flux, self.flux_err, self.wavelength, instrument=self.name)
+
+    @property
+    def orbit(self) -> Orbit:
+        """As others have published it."""
+        return Orbit(self.star["P"], self.star["sma"], self.star["i"], teff=self.star["Ts"])
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
@@ -220,9 +224,9 @@ def spread(z: Array) -> dict[str, float]:
 
 
 def fit_set(curves: Curves, flux: Array) -> ClassicalFit | str:
-    """This project's fit, or the error that it ends with."""
+    """This project's fit of flux (T, C), or the error that it ends with."""
     try:
-        return fit(curves.batch(flux), torch.as_tensor(curves.wavelength))
+        return fit_visit(curves.observation(flux), curves.orbit).fit
     except (RuntimeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
 
@@ -238,7 +242,7 @@ def compare(curves: Curves, judge: BatmanFit) -> dict[str, Any]:
         "batman_sigma": float(np.median(judge.depth_err)),
         "published": (published, curves.depth_err),
     }
-    mine = fit_set(curves, curves.flux[None])
+    mine = fit_set(curves, curves.flux)
     if isinstance(mine, str):
         return {**found, "status": "error", "note": mine}
     found |= {"status": mine.status[0], "note": mine.notes[0]}
@@ -257,7 +261,10 @@ def compare(curves: Curves, judge: BatmanFit) -> dict[str, Any]:
 
 
 def inject(curves: Curves, judge: BatmanFit, draws: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Fits of transits of known depth, up to 20 minutes away, under the set's own residuals, shifted in a circle."""
+    """Fits of transits of known depth, up to 20 minutes away, under the set's own residuals, shifted in a circle.
+
+    A hook stays where it is: with its orbit.
+    """
     transit = BatmanTransit(curves.time, curves.width, curves.star["P"])
     noise, level = curves.flux / judge.model - 1, np.median(curves.flux, axis=0)
     t0, b, a = judge.shape
@@ -268,14 +275,16 @@ def inject(curves: Curves, judge: BatmanFit, draws: int, rng: np.random.Generato
 
     fitted_curves = np.concatenate([transits(t0).mean(1)[None] - 1, _baseline(curves.time)]).T
     basis = np.linalg.qr(fitted_curves)[0]
-    flux = np.empty((draws, *curves.flux.shape))
-    for draw in range(draws):
+    stays, fits = has_orbits(curves.observation(curves.flux)), []
+    for _ in range(draws):
         taken = basis @ (noise.std(0) * rng.standard_normal((basis.shape[1], len(level))))
-        shifted = np.roll(noise + taken, rng.integers(len(noise)), axis=0)
-        flux[draw] = level * transits(t0 + rng.uniform(-1 / 3, 1 / 3)) * (1 + shifted)
-    found = fit_set(curves, flux)
-    if isinstance(found, str):
-        return {"statuses": {"error": draws}, "notes": [found]}
+        shifted = np.roll(noise + taken, 0 if stays else rng.integers(len(noise)), axis=0)
+        flux = level * transits(t0 + rng.uniform(-1 / 3, 1 / 3)) * (1 + shifted)
+        one = fit_set(curves, flux)
+        if isinstance(one, str):
+            return {"statuses": {"error": draws}, "notes": [one]}
+        fits.append(without_curves(one))
+    found = concatenate(fits)
     fitted = [row for row, status in enumerate(found.status) if status in FITTED]
     answer: dict[str, Any] = {"statuses": dict(Counter(found.status)), "notes": sorted(set(found.notes) - {""})}
     if fitted:
@@ -285,6 +294,26 @@ def inject(curves: Curves, judge: BatmanFit, draws: int, rng: np.random.Generato
         answer["z_mean_depth"] = spread(np.array([e / sigma for e, sigma in means]))
         answer["sigma"] = float(np.median(found.depth_err.numpy()[fitted]))
     return answer
+
+
+def together(sets: list[Curves]) -> dict[str, Any]:
+    """Depths of WASP-107 b's white curves fitted together, beside those of each instrument alone and published ones."""
+    own = [curves for curves in sets if curves.name.startswith("w107")]
+    if not own:
+        return {}
+    found = fit_observations([curves.observation(curves.flux) for curves in own], own[0].orbit)
+    alone = [fit_observations(curves.observation(curves.flux), curves.orbit) for curves in own]
+    rows = {}
+    for place, (curves, one) in enumerate(zip(own, alone, strict=True)):
+        both = [
+            (float(fit.spectrum.depth[at]), float(fit.spectrum.depth_err[at])) for fit, at in ((one, 0), (found, place))
+        ]
+        rows[curves.name] = {
+            "alone": both[0],
+            "together": both[1],
+            "published": (float(curves.depth[0]), curves.depth_err),
+        }
+    return {"status": found.status, "note": found.notes, "sets": rows}
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -317,6 +346,14 @@ def tables(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join([*lines, "", *notes])
 
 
+def joint_table(found: dict[str, Any]) -> str:
+    """A row an instrument in Markdown."""
+    lines = ["| WASP-107 b | alone, ppm | together | published |", "|---|---|---|---|"]
+    for name, row in found["sets"].items():
+        lines.append(f"| {name} | {' | '.join(_ppm(row[key]) for key in ('alone', 'together', 'published'))} |")
+    return "\n".join(lines)
+
+
 def main(
     real: Annotated[Path, typer.Argument(help="Folder of real samples.")] = ROOT.parent / "shared" / "real",
     draws: Annotated[int, typer.Option(min=1, help="Injections of a set of one channel; a quarter of others.")] = 48,
@@ -340,9 +377,11 @@ def main(
             number = draws if curves.flux.shape[1] == 1 else max(draws // 4, 1)
             results[curves.name]["injected"] = inject(curves, judge, number, np.random.default_rng(0))
     out.mkdir(parents=True, exist_ok=True)
-    text = tables(results)
+    text, both = tables(results), together(sets)
+    if both:
+        text = f"{text}\n\n{joint_table(both)}"
     (out / "instruments.md").write_text(text + "\n")
-    (out / "instruments.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / "instruments.json").write_text(json.dumps({"sets": results, "together": both}, indent=1) + "\n")
     typer.echo(text)
 
 

@@ -15,6 +15,7 @@ from .light_curve_model import LightCurveModel, Linearised, Parameters
 from .noise import WIDE_ORDERS, Series, estimate_noise
 from .telescope import Telescope
 from .visit_data import MODEL_ERROR, RetrievalError, VisitData, has_photometer, noise_scale, point_scatter
+from .visit_design import VisitDesign
 from .white_light import robust_weights
 
 _FEW = 5  # channels
@@ -39,6 +40,7 @@ class FitSettings:
         telescope: what is usual for its visits.
         photometer: whether the shortest channel is a photometer beside a spectrograph, with limb darkening and a drift
             of its own; by default where it lies below 1 um and far from the next.
+        design: of one visit of another telescope; its systematics and limb darkening in place of Ariel's.
     """
 
     drift: str = "joint"
@@ -51,6 +53,7 @@ class FitSettings:
     min_snr: float = 5.0
     photometer: bool | None = None
     telescope: Telescope = field(default_factory=Telescope)
+    design: VisitDesign | None = None
 
     def __post_init__(self) -> None:
         """Reject settings that cannot be meant."""
@@ -75,6 +78,8 @@ class FitSettings:
 def shared_count(wavelength: Tensor, settings: FitSettings) -> int:
     """Number of parameters that the channels (C,) share: shape, limb darkening and, in a joint fit, drift."""
     limb = 8 if settings.with_photometer(wavelength) else 6
+    if settings.design is not None and settings.design.limb is not None:
+        limb = 0  # every channel has its own
     drift = 2 * len(settings.drift_sigma) + len(settings.wavelength_sigma) if settings.drift == "joint" else 0
     return 3 + limb + drift
 
@@ -105,7 +110,7 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
             weight = weight * robust_weights(standardised, settings.hit_threshold)
         own_precision, shared_precision, pull = model.priors(parameters)
         system = LinearSystem(linear.columns, linear.mixing, weight, own_precision, shared_precision, pull)
-        system.bound = model.bound(parameters)
+        system.bound, system.own_pull = model.bound(parameters), model.own_pull(parameters)
         system.series = [SeriesColumns(one.response, one.basis, one.precision) for one in noise]
         system.light = linear.model
         if iteration == settings.iterations - 1:
@@ -129,6 +134,7 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
                 model.drift_curves(parameters, WIDE_ORDERS),
                 model.drift_sigma,
                 settings.telescope.noise,
+                None if settings.design is None else settings.design.basis,
             )
         correlated = solution.series
         if few:

@@ -65,8 +65,8 @@ class LinearSystem:
     """A linearised visit, batch first; n own and S shared parameters.
 
     Their derivatives are mixtures of a few ``columns`` (B, C, N, T): ``mixing`` (B, C, N, n + S), own parameters first.
-    ``weight`` (B, C, T) inverse variances; ``own_precision`` (n,) and
-    ``shared_precision`` (B, S) of the priors; ``prior_pull`` (B, S) = precision * (prior mean - current value).
+    ``weight`` (B, C, T) inverse variances; ``own_precision`` (n,) or (C, n) and ``shared_precision`` (B, S) of the
+    priors; ``prior_pull`` (B, S) = precision * (prior mean - current value), ``own_pull`` (B, C, n) that of own ones.
     ``series`` multiply the ``light`` (B, C, T). ``bound``: a shared column that has a lowest value.
     """
 
@@ -79,6 +79,7 @@ class LinearSystem:
     series: list[SeriesColumns] = field(default_factory=list)
     light: Tensor | None = None
     bound: Bound | None = None
+    own_pull: Tensor | None = None
 
 
 @dataclass
@@ -107,7 +108,7 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
 
     The mean is linear in ``residual`` (B, C, T), and autograd sees just that: the matrices are constants of the step.
     """
-    n, n_shared = len(system.own_precision), system.shared_precision.shape[-1]
+    n, n_shared = system.own_precision.shape[-1], system.shared_precision.shape[-1]
     pushed = system.weight * residual
     projected = (system.mixing.mT @ (system.columns @ pushed[..., None])).squeeze(-1)
     pulls = [projected[..., n:].sum(1) + system.prior_pull]
@@ -115,7 +116,8 @@ def solve(system: LinearSystem, residual: Tensor, with_covariance: bool = False)
         pushed = pushed * system.light
         pulls += [one.spread(one.response @ pushed) for one in system.series]
     factors = _factors(system)
-    own_right = factors.own @ projected[..., :n, None]
+    own_pushed = projected[..., :n] if system.own_pull is None else projected[..., :n] + system.own_pull
+    own_right = factors.own @ own_pushed[..., None]
     right = torch.cat(pulls, -1)[..., None] - factors.reduced.flatten(1, 2).mT @ own_right.flatten(1, 2)
     rest = factors.solve_rest(right)
     solution = LinearSolution(
@@ -188,7 +190,7 @@ def _blocks(system: LinearSystem) -> tuple[Tensor, Tensor, Tensor, Tensor, Tenso
     A few channels at a time: what is made of them stays in the processor's cache.
     """
     batch, channels, n_columns, bins = system.columns.shape
-    own, shared = system.mixing.tensor_split([len(system.own_precision)], -1)
+    own, shared = system.mixing.tensor_split([system.own_precision.shape[-1]], -1)
     grams, own_lit = [], []
     border = system.columns.new_zeros(batch, len(system.series), shared.shape[-1], bins)
     for some in torch.arange(channels).split(max(1, _BLOCK // (n_columns * bins))):

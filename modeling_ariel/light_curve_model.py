@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from .least_squares import Bound
-from .limb_darkening import channel_basis, legendre, limb_darkening_prior, limb_darkening_shift
+from .limb_darkening import channel_basis, limb_darkening_prior, limb_darkening_shift
 from .transit import binned_moments, intensity_coefficients, intensity_gradients
-from .transit_search import scaled_time
-from .white_light import LARGEST_B2, ShapePrior, WhiteFit
+from .visit_design import VisitDesign
+from .white_light import LARGEST_B2, ShapePrior, WhiteFit, baseline_polynomials
 
 B2 = 1  # where b^2 stands in the shape, and in the shared parameters
 
@@ -30,7 +30,7 @@ class Parameters:
     ``level`` ln F (B, C); ``depth`` (B, C); ``shape`` (B, 3) t0 [h], b^2, ln speed; ``clock`` (B, 1) [h] by which the
     photometer's transit is late; ``limb`` (B, L) along the columns of the limb-darkening prior; ``airs_time``,
     ``fgs1_time`` (B, P) and ``airs_wavelength`` (B, Q) of the drift; or ``channel_time`` (B, C, P) where every channel
-    drifts by itself.
+    drifts by itself. ``own_limb`` (B, C, 2): u1, u2 of each channel, in sigmas of a prior of its own.
     """
 
     level: Tensor
@@ -42,6 +42,7 @@ class Parameters:
     airs_wavelength: Tensor
     channel_time: Tensor
     clock: Tensor
+    own_limb: Tensor
 
 
 @dataclass
@@ -72,16 +73,24 @@ class LightCurveModel:
         fit_shape: bool = True,
         photometer: bool = True,
         clock_sigma: float = 0.03,
+        design: VisitDesign | None = None,
     ):
         self.clock_sigma = clock_sigma  # h, between two instruments' clocks
         self.time, self.prior, self.drift, self.fit_shape = time, prior, drift, fit_shape
-        self.width = time.diff(dim=-1).median(-1).values
+        self.width = time.diff(dim=-1).median(-1).values if design is None else design.exposure[None]
         self.wavelength, self.photometer = wavelength, photometer
         self.has_clock = photometer and fit_shape
         self.u_mean, self.u_basis, self.limb_sigma = limb_darkening_prior(wavelength, temperature, photometer)
         self.limb_shift = limb_darkening_shift(wavelength, temperature, photometer)
+        self.own_limb_sigma = torch.zeros_like(self.u_mean[0].T)  # (C, 2)
+        self.given_limb = design is not None and design.limb is not None
+        if design is not None and design.limb is not None:
+            self.u_mean, self.own_limb_sigma = design.limb[None], design.own_limb_sigma.T
+            self.u_basis, self.limb_sigma = self.u_basis[:0], self.limb_sigma[:0]
+            self.limb_shift = self.limb_shift[:, :0]
+        self.has_own_limb = bool((self.own_limb_sigma > 0).any())
         self.n_time, self.n_wavelength = len(drift_sigma), len(wavelength_sigma)
-        self.polynomials = legendre(scaled_time(time), self.n_time)[1:].transpose(0, 1)  # (B, P, T)
+        self.polynomials = baseline_polynomials(time, self.n_time) if design is None else design.basis[None]
         basis = channel_basis(wavelength, self.n_wavelength, photometer)
         self.is_fgs1 = basis[0] if photometer else torch.zeros_like(wavelength)
         self.is_airs = 1.0 - self.is_fgs1
@@ -99,7 +108,8 @@ class LightCurveModel:
         if self.photometer:
             depth[:, 0], fgs1_time, channel_time[:, 0] = white.depth[:, 0], white.baseline[:, 0], white.baseline[:, 0]
         bands, half = white.limb.shape[1], limb.shape[-1] // 2  # the first columns: of FGS1, and the level of AIRS
-        limb[:, :bands], limb[:, half : half + bands] = white.limb[:, :, 0], white.limb[:, :, 1]
+        if half:
+            limb[:, :bands], limb[:, half : half + bands] = white.limb[:, :, 0], white.limb[:, :, 1]
         return Parameters(
             level=torch.zeros_like(depth),
             depth=depth,
@@ -110,6 +120,7 @@ class LightCurveModel:
             airs_wavelength=white.shape.new_zeros(batch, self.n_wavelength),
             channel_time=channel_time,
             clock=white.shape.new_zeros(batch, 1),
+            own_limb=white.shape.new_zeros(batch, channels, 2),
         )
 
     def _groups(self, p: Parameters) -> list[tuple[slice, Tensor]]:
@@ -133,11 +144,12 @@ class LightCurveModel:
         rows = (len(groups), *self.time.shape)
         moments, by_shape, _ = binned_moments(  # groups as if they were visits
             self.time.expand(rows).flatten(0, 1),
-            self.width.expand(rows[:2]).flatten(),
+            self.width.expand(len(groups), *self.width.shape).flatten(0, 1),
             torch.cat([shape for _, shape in groups]),
             self.prior.rate.expand(rows[:2]).flatten(),
             nodes.flatten(0, 1),
             self.prior.repeats.expand(rows[:2]).flatten(),
+            None if self.prior.eccentric is None else self.prior.eccentric.repeat(len(groups), 1),
         )
         moments = moments.unflatten(0, rows[:2]).transpose(-1, -2).flatten(2, 3)  # (group, B, node and moment, T)
         by_shape = by_shape.unflatten(0, rows[:2]).permute(0, 1, 2, 4, 5, 3).flatten(2, 3).flatten(3)
@@ -160,7 +172,7 @@ class LightCurveModel:
         their derivatives (B, 9, 3 T).
         """
         k = torch.sqrt(around[:, some])
-        u = self.u_mean[..., some] + torch.einsum("bl,lac->bac", p.limb, self.u_basis[..., some])
+        u = self.limb_darkening(p, some)
         coefficients = intensity_coefficients(u[:, 0], u[:, 1])  # (B, C, 3)
         value, slope = (weights[..., None] for weights in _lagrange(k, nodes))  # (B, C, 3, 1)
         by_depth = slope * (coefficients / (2.0 * k[..., None]))[:, :, None]
@@ -173,6 +185,11 @@ class LightCurveModel:
         lost = lost.unflatten(1, (-1, len(weights)))
         curves[:, :, :2], curves[:, :, 5:] = lost[:, :, :2], lost[:, :, 2:]
         curves[:, :, 1] += 1.0
+
+    def limb_darkening(self, p: Parameters, some: slice = slice(None)) -> Tensor:
+        """Coefficients u1, u2 (B, 2, C) of some channels."""
+        u = self.u_mean[..., some] + torch.einsum("bl,lac->bac", p.limb, self.u_basis[..., some])
+        return u + (self.own_limb_sigma * p.own_limb).mT[..., some] if self.has_own_limb else u
 
     def common_drift(self, p: Parameters) -> Tensor:
         """p(t) of a spectrograph (T,), of unit size."""
@@ -207,6 +224,8 @@ class LightCurveModel:
         one = self.is_airs.new_ones(channels)
         drift = [(first + n, one) for n in range(n_drift)]
         entries: list[list[tuple[int, Tensor]]] = [[(0, one)], [(1, one)]]  # of each parameter: column and its factor
+        if self.has_own_limb:
+            entries += [[(5 + n, self.own_limb_sigma[:, n])] for n in range(2)]
         if self.drift == "channel":
             entries += [[entry] for entry in drift]
         if self.fit_shape:
@@ -231,9 +250,19 @@ class LightCurveModel:
         """b^2 >= 0, as a bound on its step; flat in b where the star table does not tell it, as orbits are oriented."""
         return Bound(B2, -p.shape[:, B2], ~self.prior.known) if self.fit_shape else None
 
+    def own_pull(self, p: Parameters) -> Tensor | None:
+        """Pull (B, C, n) of the prior on own parameters; None where it leaves all but free what there is."""
+        parts = [torch.zeros_like(p.depth)[..., None].expand(-1, -1, 2)]
+        if self.has_own_limb:
+            parts.append(-p.own_limb)
+        if self.drift == "channel":
+            parts.append(-p.channel_time / self.drift_sigma**2)
+        return torch.cat(parts, -1) if len(parts) > 1 else None
+
     def priors(self, p: Parameters) -> tuple[Tensor, Tensor, Tensor]:
         """Precision of own (n,) and shared (B, S) parameters, and the pull (B, S) of the shared prior."""
         own = [1.0, 1e-2]  # depth and ln F: all but free
+        own += [1.0, 1.0] if self.has_own_limb else []
         if self.drift == "channel":
             own += (self.drift_sigma**-2).tolist()
         value, mean, sigma = self.shared(p)
@@ -265,8 +294,11 @@ class LightCurveModel:
     def step(self, p: Parameters, own: Tensor, shared: Tensor) -> Parameters:
         """Parameters moved by a solution's ``own`` (B, C, n) and ``shared`` (B, S), kept within physical bounds."""
         p = replace(p, depth=p.depth + own[..., 0], level=p.level + own[..., 1])
+        first = 2
+        if self.has_own_limb:
+            p, first = replace(p, own_limb=p.own_limb + own[..., 2:4]), 4
         if self.drift == "channel":
-            p = replace(p, channel_time=p.channel_time + own[..., 2:])
+            p = replace(p, channel_time=p.channel_time + own[..., first:])
         sizes = [3, len(self.limb_sigma)] if self.fit_shape else []
         sizes += [] if self.drift == "channel" else [self.n_time, self.n_time, self.n_wavelength]
         sizes += [1] if self.has_clock else []

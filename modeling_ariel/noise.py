@@ -23,7 +23,7 @@ from torch import Tensor
 from .bands import unexpected
 from .limb_darkening import channel_basis, legendre
 from .noise_prior import DRIFT_PPM, KINDS, WINDOWS, Evidence, SlowNoise, first_cell, sizes_of
-from .transit_search import scaled_time
+from .transit_search import orthonormal, scaled_time
 from .visit_data import VisitData, averaged
 
 _CORRELATION_BINS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -130,6 +130,7 @@ def estimate_noise(
     high: Tensor,
     drift_sigma: Tensor,
     prior: tuple[SlowNoise, ...],
+    basis: Tensor | None = None,
 ) -> list[Series]:
     """Correlated noise of a visit from residuals of a fit without it.
 
@@ -140,6 +141,7 @@ def estimate_noise(
         separable: (T,) drift of a spectrograph where the fit has one shape in time for all of its channels.
         high: (1, C, T) drift beyond WIDE_ORDERS that the fit has found under its prior ``drift_sigma`` (P,).
         prior: of slow noise, for each of KINDS.
+        basis: (P, T) what the baselines of all channels follow by themselves, in place of drifts.
     """
     time, found, parts = data.time[0], list[Series](), dict[str, _Slow]()
     drift = legendre(scaled_time(time[None])[0], len(_DRIFT_ORDERS))[1:].T * time.new_tensor(_DRIFT_ORDERS)
@@ -147,6 +149,9 @@ def estimate_noise(
     told[: max(len(drift_sigma) - WIDE_ORDERS, 0)] = drift_sigma[WIDE_ORDERS : len(_DRIFT_ORDERS)]
     told = told / time.new_tensor(_DRIFT_ORDERS[WIDE_ORDERS:])
     seen_alike = drift[:, :WIDE_ORDERS] if separable is None else separable[:, None]
+    if basis is not None:
+        transit, seen_alike = orthonormal(torch.cat([transit, basis.T], -1)), drift[:, :0]
+        drift, told = drift[:, :0], told[:0]
     for response, left in _with_bands(data, wavelength, residual[0], weight[0], torch.cat([transit, seen_alike], -1)):
         shape, probe = response.channels, response.channels if response.alone is None else response.alone
         answered, information = (probe * shape) @ weight[0], probe**2 @ weight[0]
@@ -157,6 +162,8 @@ def estimate_noise(
         cosines = _cosines(time, min(_COSINES, int(informed.sum()) // 4))
         if response.drifts and separable is not None:  # of which the fit has used its own part at any wavelength
             taken, own, usual = torch.cat([transit, separable[:, None]], -1), drift, torch.zeros_like(drift[0])
+        elif basis is not None:
+            taken, own, usual = transit, drift, told
         else:  # it has used all but the orders that are told their size
             left = left + high[0]
             taken, own = torch.cat([transit, drift[:, :WIDE_ORDERS]], -1), drift[:, WIDE_ORDERS:]

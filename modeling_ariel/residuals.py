@@ -11,12 +11,15 @@ from torch import Tensor
 
 from .visit_data import VisitData, point_scatter
 
+_SHORT_BUMP = 0.05
 _BUMP_LENGTHS = (0.1, 0.2)  # sigma of a Gaussian, in half durations of the transit
 _BLOCKS = 12  # of time, and of wavelength
 _FEWEST_OUTSIDE = 20  # bins from which the size of bumps out of transit can be told
 
 
-def bump(data: VisitData, shape: Tensor, half: float, left: Tensor, weight: Tensor) -> tuple[float, float, float]:
+def bump(
+    data: VisitData, shape: Tensor, half: float, left: Tensor, weight: Tensor, short: bool = False
+) -> tuple[float, float, float]:
     """The largest bump within transit: how many sigma, its height [relative flux] and its time [h].
 
     A sigma is what the scatter between neighbours makes of such a bump, or, where that is more, the size of bumps out
@@ -25,6 +28,7 @@ def bump(data: VisitData, shape: Tensor, half: float, left: Tensor, weight: Tens
     Args:
         shape: (3,) t0 [h from the first bin], b^2, ln speed; ``half`` its duration [h].
         left: (1, C, T) data minus model, with correlated noise; ``weight`` as the fit used it, which hits have lost.
+        short: look for short bumps too, as a spot's under a sharp eye.
     """
     found = (0.0, 0.0, math.nan)
     for curve, time in _white_curves(data, left, weight):
@@ -32,7 +36,7 @@ def bump(data: VisitData, shape: Tensor, half: float, left: Tensor, weight: Tens
         scatter = float(point_scatter(curve))
         if not bool(inside.any()) or not scatter > 0:
             continue
-        for length in _BUMP_LENGTHS:
+        for length in (_SHORT_BUMP, *_BUMP_LENGTHS) if short else _BUMP_LENGTHS:
             template = torch.exp(-0.5 * ((time[:, None] - time) / (length * half)) ** 2)
             norm = template.square().sum(-1)
             height = template @ curve / norm

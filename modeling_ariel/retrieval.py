@@ -142,6 +142,8 @@ def _fit_visit(
     n_shared = shared_count(wavelength, settings)
     try:
         data = prepare_visit(time, flux, flux_err, valid, settings.with_photometer(wavelength))
+        if settings.design is not None:
+            settings = replace(settings, design=settings.design.at(data.kept))
         star = possible(star, data.notes)
         solutions, model = fit_white(data, star, wavelength, settings)
         check_sense(data, model, solutions, settings)
@@ -149,7 +151,7 @@ def _fit_visit(
         share, table = torch.softmax(solutions.evidence, 0), table_prior(star, data, settings)
         chosen = [row for row in range(len(share)) if float(share[row]) > _LEAST_SHARE]
         fits = [_joint(data, model, solutions.rows(torch.tensor([row])), table, settings) for row in chosen]
-        return _spread(_unless_faint(_weighed(fits, share[chosen])), data, len(time))
+        return _spread(_unless_faint(weighed(fits, share[chosen])), data, len(time))
     except RetrievalError as error:
         return _unknown(flux, FAILED, str(error), n_shared)
     except Unanswered as error:
@@ -185,9 +187,9 @@ def _joint(
         jitter_rms = _white_rms(fitted.noise, mean)
         evidence = _evidence(model, table, fitted.noise, final, solution)
         b2_err = shared_covariance[:, B2, B2].sqrt() * model.prior.sigma[:, B2]
-        status, notes = judge(
-            data, model.prior, final.shape, b2_err, white_depth, data.y - end, residual, fitted.system.weight
-        )
+        left, weight = data.y - end, fitted.system.weight
+        short = settings.design is not None
+        status, notes = judge(data, model.prior, final.shape, b2_err, white_depth, left, residual, weight, short)
     return ClassicalFit(
         depth=depth,
         depth_err=torch.sqrt(solution.variance),
@@ -198,7 +200,7 @@ def _joint(
         white_depth=white_depth,
         white_depth_err=white_err,
         snr=white_depth / white_err,
-        limb_darkening=model.u_mean + torch.einsum("bl,lac->bac", final.limb, model.u_basis),
+        limb_darkening=model.limb_darkening(final),
         drift=model.drift_curves(final),
         model=end,
         jitter=jitter,
@@ -266,8 +268,11 @@ def _white_rms(noise: list[Series], mean: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(mean[:, 0]), *squares]).sum(0).sqrt()
 
 
-def _weighed(fits: list[ClassicalFit], share: Tensor) -> ClassicalFit:
-    """Solutions of one visit as one, by the moments of their mixture; curves and shape are the best one's."""
+def weighed(fits: list[ClassicalFit], share: Tensor, what: str = "the light curve has {} solutions") -> ClassicalFit:
+    """Fits of one visit as one, by the moments of their mixture; curves and shape are the first one's.
+
+    ``share`` (N,) of each fit; the note says ``what`` they are.
+    """
     best = fits[0]
     if len(fits) == 1:
         return best
@@ -284,7 +289,7 @@ def _weighed(fits: list[ClassicalFit], share: Tensor) -> ClassicalFit:
     others = ", ".join(
         f"{1e6 * float(one.white_depth):.0f} ppm ({100 * float(p):.0f} %)" for one, p in zip(fits, share, strict=True)
     )
-    note = f"the light curve has {len(fits)} solutions, weighed by their evidence: white depths {others}"
+    note = f"{what.format(len(fits))}, weighed by their evidence: white depths {others}"
     white = torch.cat([one.white_depth for one in fits])
     white_depth = share @ white
     white_err = (share @ (torch.cat([one.white_depth_err for one in fits]) ** 2 + (white - white_depth) ** 2)).sqrt()

@@ -176,7 +176,7 @@ def combine_visits(visits: Shared, common: Tensor) -> Shared:
     known = visits.with_table == visits.with_table.any()
     told = visits.covariance.diagonal(dim1=1, dim2=2).sum(-1)
     lead = int(torch.where(known, told, torch.full_like(told, torch.inf)).argmin())
-    precision, pull = _likelihood(_no_wider_than_the_prior(visits, common), common, lead)
+    precision, pull = _likelihood(no_wider_than_the_prior(visits, common), common, lead)
     prior_sigma, trust = visits.prior_sigma[lead], visits.table_trust[lead]
     if bool(visits.with_table[lead]):
         prior_sigma, wider = _trusted(visits.select(torch.tensor([lead])), precision, pull, common)
@@ -265,7 +265,7 @@ def _trusted(lead: Shared, precision: Tensor, pull: Tensor, common: Tensor) -> t
     return sigmas(wider), wider
 
 
-def _no_wider_than_the_prior(visits: Shared, places: Tensor) -> Shared:
+def no_wider_than_the_prior(visits: Shared, places: Tensor) -> Shared:
     """Common parameters that a visit knows less well than the prior, as where it has several solutions, as well."""
     own = visits.shared_covariance[:, places[:, None], places]
     size, axes = torch.linalg.eigh(own)

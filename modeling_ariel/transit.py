@@ -25,6 +25,7 @@ from torch import Tensor
 N_NODES = 16
 _BLOCK = 4096  # points at a time: the nodes of a block stay in cache
 _TINY = 1e-30
+_FAR, _MOST_POINTS = 0.025, 25  # stellar radii in a bin that one point more is for, and points
 HIDDEN = 10.0  # stellar radii: far outside of any transit
 
 
@@ -196,28 +197,95 @@ def separation(
     return z, torch.stack([by_t0, by_b2, by_speed], -1)
 
 
+def eccentric_separation(
+    time: Tensor,
+    t0: Tensor,
+    b2: Tensor,
+    speed: Tensor,
+    rate: Tensor,
+    e: Tensor,
+    omega: Tensor,
+    repeats: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`separation` on an orbit of eccentricity ``e`` and argument of periastron ``omega`` [rad], each (..., 1).
+
+    ``t0`` is the conjunction, where the true anomaly is pi / 2 - omega; b and speed are those there (Winn 2010,
+    arXiv:1001.2010, equations 5 and 7), so that a circular orbit is the limit.
+    """
+    b2 = b2.clamp_min(0.0)
+    half = torch.atan(torch.sqrt((1.0 - e) / (1.0 + e)) * torch.tan(0.25 * math.pi - 0.5 * omega))
+    middle = 2.0 * half - e * torch.sin(2.0 * half)  # mean anomaly of the conjunction
+    since = rate * (time - t0)
+    anomaly = eccentric_anomaly(middle + since, e)
+    radius = 1.0 - e * torch.cos(anomaly)  # in semi-major axes
+    cos_f, root = (torch.cos(anomaly) - e) / radius, torch.sqrt(1.0 - e**2)
+    sin_f = root * torch.sin(anomaly) / radius
+    along = cos_f * torch.cos(omega) - sin_f * torch.sin(omega)  # cosine and sine of f + omega
+    towards = sin_f * torch.cos(omega) + cos_f * torch.sin(omega)
+    axis = speed * root / (rate * (1.0 + e * torch.sin(omega)))  # semi-major [stellar radii]
+    nearest = (1.0 - e**2) / (1.0 + e * torch.sin(omega))  # radius at conjunction, in semi-major axes
+    x, y = -axis * radius * along, radius * towards / nearest
+    x_dot = axis * rate / root * (towards + e * torch.sin(omega))
+    y_dot = rate / (root * nearest) * (along + e * torch.cos(omega))
+    z = torch.sqrt(x**2 + b2 * y**2).clamp_min(1e-9)
+    front = towards > 0.0
+    if repeats is None or not bool(repeats.all()):
+        near = since.abs() < math.pi
+        front = front & (near if repeats is None else near | repeats)
+    by_t0 = -(x * x_dot + b2 * y * y_dot) / z
+    by_b2 = 0.5 * y**2 / z
+    return torch.where(front, z, z + HIDDEN), torch.stack([by_t0, by_b2, x**2 / z], -1)
+
+
+def eccentric_anomaly(mean: Tensor, e: Tensor) -> Tensor:
+    """Solution E of Kepler's equation, mean anomaly = E - e sin E, by Newton's method; both broadcast, e < 0.95."""
+    mean = torch.remainder(mean + math.pi, 2.0 * math.pi) - math.pi
+    anomaly = mean + 0.85 * e * torch.sign(mean)  # from here Newton's steps do not leave (Danby 1987)
+    for _ in range(20):
+        step = (anomaly - e * torch.sin(anomaly) - mean) / (1.0 - e * torch.cos(anomaly))
+        anomaly = anomaly - step
+        if float(step.abs().max()) < 1e-13:
+            break
+    return anomaly
+
+
 def binned_moments(
-    time: Tensor, width: Tensor, shape: Tensor, rate: Tensor, k: Tensor, repeats: Tensor | None = None
+    time: Tensor,
+    width: Tensor,
+    shape: Tensor,
+    rate: Tensor,
+    k: Tensor,
+    repeats: Tensor | None = None,
+    eccentric: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Hidden moments of a transit averaged over time bins, at several planet radii.
 
     Args:
-        time: (B, T) bin centres [h]; ``width`` (B,) of a bin [h].
+        time: (B, T) bin centres [h]; ``width`` (B,) or (B, T) of a bin [h].
         shape: (B, 3) t0 [h], b^2, ln(speed [stellar radii / h]); ``rate`` (B,) [rad / h], as in :func:`separation`.
         k: (B, J) planet radii [stellar radii].
         repeats: (B,) whether transits come back every period.
+        eccentric: (B, 2) eccentricity and argument of periastron [rad]; without it orbits are circular.
 
     Returns:
         ``moments`` (B, J, T, 3), their derivatives by shape (B, J, T, 3, 3; the last axis is t0, b^2, ln speed) and by
-        k (B, J, T, 3). The average takes 3 Gauss-Legendre points a bin: ingress bends within one.
+        k (B, J, T, 3). The average takes 3 Gauss-Legendre points a bin: ingress bends within one. Where bins have
+        widths of their own it takes more, if the planet moves far in them.
     """
     offsets = math.sqrt(0.15) * time.new_tensor([-1.0, 0.0, 1.0])[:, None]
     weights = time.new_tensor([5.0, 8.0, 5.0])[:, None, None] / 18.0
-    z, by_shape = separation(
-        time[:, None] + offsets * width[:, None, None],  # (B, 3, T)
-        *(shape[:, None, :1], shape[:, None, 1:2], shape[:, None, 2:].exp(), rate[:, None, None]),
-        None if repeats is None else repeats[:, None, None],
-    )
+    if width.dim() > 1 and (far := float((width * shape[:, 2:].exp()).max())) > _FAR:
+        roots, shares = np.polynomial.legendre.leggauss(min(3 + math.ceil(far / _FAR), _MOST_POINTS))
+        offsets = 0.5 * torch.as_tensor(roots).to(time)[:, None]
+        weights = 0.5 * torch.as_tensor(shares).to(time)[:, None, None]
+    fine = time[:, None] + offsets * width.reshape(len(width), 1, -1)  # (B, 3, T)
+    orbit = (shape[:, None, :1], shape[:, None, 1:2], shape[:, None, 2:].exp(), rate[:, None, None])
+    again = None if repeats is None else repeats[:, None, None]
+    if eccentric is None:
+        z, by_shape = separation(fine, *orbit, again)
+    else:
+        e, omega = eccentric[:, None, None].unbind(-1)
+        z, by_shape = eccentric_separation(fine, *orbit, e, omega, again)
     moments, by_z, by_k = hidden_moments(z[:, None], k[:, :, None, None])  # (B, J, 3, T, 3)
     by_shape = by_z[..., None] * (weights * by_shape)[:, None, :, :, None]
     return (weights * moments).sum(2), by_shape.sum(2), (weights * by_k).sum(2)

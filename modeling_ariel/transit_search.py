@@ -35,7 +35,13 @@ def scaled_time(time: Tensor) -> Tensor:
 
 
 def find_dips(
-    time: Tensor, y: Tensor, duration: float = math.nan, period: float = math.inf, order: int = 3, share: float = 1.0
+    time: Tensor,
+    y: Tensor,
+    duration: float = math.nan,
+    period: float = math.inf,
+    order: int = 3,
+    share: float = 1.0,
+    basis: Tensor | None = None,
 ) -> list[Dip]:
     """The best dip of relative flux ``y`` (T,), and others, elsewhere or of other lengths, as good as ``share`` of it.
 
@@ -43,14 +49,18 @@ def find_dips(
         time: (T,) [h], increasing. The mid-time may lie up to a fifth of the window outside it.
         duration: where it is known [h], within a third.
         period: of the orbit [h]: all transits in the window count together.
-        order: of the polynomial baseline.
+        order: of the polynomial baseline; with a ``basis`` (P, T) its columns are the baseline, of any order.
     """
-    time, y = averaged(_MOST_BINS, time, y)
+    if basis is None:
+        time, y = averaged(_MOST_BINS, time, y)
+        baseline, _ = torch.linalg.qr(legendre(scaled_time(time[None])[0], order).T)
+    else:
+        time, y, columns = averaged(_MOST_BINS, time, y, basis.T)
+        baseline = orthonormal(torch.cat([torch.ones_like(y)[:, None], columns], -1))
     noise = point_scatter(y).clamp_min(1e-12)
     smooth = running_median(y)
     y = torch.where((y - smooth).abs() > 5.0 * noise, smooth, y)
     span = float(time[-1] - time[0])
-    baseline, _ = torch.linalg.qr(legendre(scaled_time(time[None])[0], order).T)
     mids, lengths, norms, scores = [], [], [], []
     for hours in _lengths(span):
         mid = _mid_times(time, span, hours)
@@ -77,6 +87,13 @@ def find_dips(
         near = ((mid - dip.mid).abs() < 0.3 * dip.duration) & ((length / dip.duration).log().abs() < 0.5)
         score = torch.where(near, torch.full_like(score, -math.inf), score)
     return found
+
+
+def orthonormal(columns: Tensor) -> Tensor:
+    """An orthonormal basis (T, R) of what columns (T, P) span, whatever repeats among them."""
+    scaled = columns / columns.norm(dim=0).clamp_min(1e-300)
+    vectors, sizes, _ = torch.linalg.svd(scaled, full_matrices=False)
+    return vectors[:, sizes > 1e-8 * sizes[0]]
 
 
 def _lengths(span: float) -> list[float]:

@@ -64,6 +64,7 @@ def judge(
     left: Tensor,
     residual: Tensor,
     weight: Tensor,
+    short: bool = False,
 ) -> tuple[str, list[str]]:
     """Status and notes of a fitted visit.
 
@@ -72,6 +73,7 @@ def judge(
         depth: (1,) of the white curve.
         left: (1, C, T) data minus model, correlated noise not taken out; ``residual`` with it taken out, and its
             ``weight``, the inverse variance.
+        short: as in :func:`bump`.
     """
     status, notes = OK, []
     if note := _cut(data, prior, shape[0], float(depth)):
@@ -85,7 +87,7 @@ def judge(
         _second_dip(data, shape[0], float(depth), left),
     ]
     for seen, limit, note in (
-        _bumpy(data, shape[0], float(depth), left, weight),
+        _bumpy(data, shape[0], float(depth), left, weight, short),
         _structured(structure(data, residual, weight)),
     ):
         (doubts if seen > limit else notes).append(note)
@@ -93,9 +95,11 @@ def judge(
     return DOUBTFUL if doubts else status, [*filter(None, notes), *doubts]
 
 
-def _bumpy(data: VisitData, shape: Tensor, depth: float, left: Tensor, weight: Tensor) -> tuple[float, float, str]:
+def _bumpy(
+    data: VisitData, shape: Tensor, depth: float, left: Tensor, weight: Tensor, short: bool
+) -> tuple[float, float, str]:
     """Height of the largest bump in transit, from which on it is a doubt, and what is noted of it."""
-    size, height, time = bump(data, shape, _half_duration(shape, depth), left, weight)
+    size, height, time = bump(data, shape, _half_duration(shape, depth), left, weight, short)
     if size < _BUMP:
         return 0.0, depth, ""
     where = f"{'bump' if height > 0 else 'dip'} of {1e6 * abs(height):.0f} ppm in transit at {data.origin + time:.2f} h"

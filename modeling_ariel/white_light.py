@@ -16,6 +16,7 @@ from .limb_darkening import legendre
 from .transit import binned_moments, intensity_coefficients, intensity_gradients
 from .transit_search import Dip, find_dips, scaled_time
 from .visit_data import MODEL_ERROR, RetrievalError, band_scatter
+from .visit_design import VisitDesign
 
 HOURS_PER_DAY = 24.0
 # Where no star table is given: the 1,100 planets of the 2025 table have speeds of 0.37-0.81 R*/h (5-95 %), median 0.55,
@@ -28,6 +29,7 @@ _STARTS_B2 = (0.02, 0.2, 0.5, 0.9)
 _AS_GOOD = 0.9  # of the best dip's score: others that are worth a start
 _DEEPEST, LARGEST_B2 = 1.0, 2.5  # a planet as large as its star, and one that only grazes it
 _MOST_STEPS = 40
+BAND_LIMB_SIGMA = (0.12, 0.16)  # of u1 and u2
 _WORSE, _BARRIER, _MOST_SOLUTIONS = 25.0, 1.0, 4  # in chi2: solutions worth weighing, and what separates two
 
 
@@ -36,7 +38,8 @@ class ShapePrior:
     """Gaussian prior on (t0 [h], b^2, ln speed): ``mean`` and ``sigma`` (B, 3); orbital ``rate`` (B,) [rad / h].
 
     ``known`` (B,): whether it comes from a star table. ``repeats`` (B,): whether the period is known, so that all
-    transits in the window are modelled; else there is one.
+    transits in the window are modelled; else there is one. ``eccentric`` (B, 2): eccentricity and argument of
+    periastron [rad], None where orbits are circular.
     """
 
     mean: Tensor
@@ -44,16 +47,21 @@ class ShapePrior:
     rate: Tensor
     known: Tensor
     repeats: Tensor
+    eccentric: Tensor | None = None
 
     def rows(self, index: Tensor) -> "ShapePrior":
         """The prior of these visits, given by their numbers."""
-        return ShapePrior(*(getattr(self, name)[index] for name in self.__annotations__))
+        parts = {name: getattr(self, name) for name in self.__annotations__}
+        return replace(self, **{name: part[index] for name, part in parts.items() if part is not None})
 
 
-def shape_prior(star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float, float]) -> ShapePrior:
+def shape_prior(
+    star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float, float], eccentric: Tensor | None = None
+) -> ShapePrior:
     """Prior from P [d], sma [stellar radii] and i [deg] of the star table, each (B,), NaN where there is none.
 
-    ``table_sigma`` is how far the table is trusted: in b, and in ln speed. The mid-time is left free.
+    ``table_sigma`` is how far the table is trusted: in b, and in ln speed. The mid-time is left free. ``eccentric`` as
+    in :class:`ShapePrior`: at conjunction the planet is nearer and faster by these factors, or farther and slower.
     """
     period, sma, inclination = (star[name].to(like) for name in ORBIT_COLUMNS)
     repeats = torch.isfinite(period)
@@ -61,6 +69,10 @@ def shape_prior(star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float,
     rate = 2.0 * math.pi / (HOURS_PER_DAY * torch.where(repeats, period, torch.full_like(period, _POPULATION_PERIOD)))
     b = torch.where(known, sma * torch.cos(torch.deg2rad(inclination)), torch.zeros_like(sma)).abs()
     log_speed = torch.where(known, torch.log(rate * sma), torch.full_like(sma, _POPULATION_LOG_SPEED))
+    if eccentric is not None:
+        e, towards = eccentric[:, 0], 1.0 + eccentric[:, 0] * torch.sin(eccentric[:, 1])
+        b = b * (1.0 - e**2) / towards
+        log_speed = torch.where(known, log_speed + torch.log(towards) - 0.5 * torch.log1p(-(e**2)), log_speed)
     b2 = torch.where(known, b**2, torch.full_like(b, _POPULATION_B2))
     b2_sigma = torch.where(
         known, 2.0 * b * table_sigma[0] + table_sigma[0] ** 2, torch.full_like(b, POPULATION_B2_SIGMA)
@@ -70,7 +82,7 @@ def shape_prior(star: dict[str, Tensor], like: Tensor, table_sigma: tuple[float,
     )
     mean = torch.stack([torch.zeros_like(b2), b2, log_speed], -1)
     sigma = torch.stack([torch.full_like(b2, 1e3), b2_sigma, speed_sigma], -1)
-    return ShapePrior(mean, sigma, rate, known, repeats)
+    return ShapePrior(mean, sigma, rate, known, repeats, eccentric)
 
 
 @dataclass
@@ -78,8 +90,8 @@ class WhiteFit:
     """Solution of N broad bands (FGS1 and white AIRS, or one) for B visits; they share the shape only.
 
     ``shape`` (B, 3) t0 [h], b^2, ln speed; ``depth``, ``depth_err`` (B, N); ``limb`` (B, N, 2) offsets of u1, u2 from
-    the prior; ``baseline`` (B, N, P) polynomial coefficients 1..P; ``snr`` (B,) of the search; ``chi2`` (B,)
-    with ``points`` (B,) that went into it, and ``pull`` (B,) the part of it that is the shape's prior;
+    the prior; ``level`` (B, N) ln F; ``baseline`` (B, N, P) coefficients of its columns; ``snr`` (B,) of the search;
+    ``chi2`` (B,) with ``points`` (B,) that went into it, and ``pull`` (B,) the part of it that is the shape's prior;
     ``evidence`` (B,) ln of the posterior's volume, by which solutions of one visit are weighed.
     """
 
@@ -87,6 +99,7 @@ class WhiteFit:
     depth: Tensor
     depth_err: Tensor
     limb: Tensor
+    level: Tensor
     baseline: Tensor
     snr: Tensor
     chi2: Tensor
@@ -112,13 +125,16 @@ def white_solutions(
     u: Tensor,
     prior: ShapePrior,
     drift_sigma: tuple[float, ...],
+    design: VisitDesign | None = None,
+    limb_sigma: tuple[float, float] = BAND_LIMB_SIGMA,
 ) -> WhiteFit:
     """Fits of one visit: a transit with a depth, limb darkening and polynomial baseline in each of N bands.
 
     Args:
         time: (1, T) [h]; ``y``, ``sigma`` (1, N, T) relative flux near 1 and its known error; ``good`` (1, N, T) bool.
         u: (1, N, 2) prior mean of the bands' limb-darkening coefficients.
-        prior: on the shape; ``drift_sigma`` on the baseline's Legendre coefficients 1, 2, ..., relative.
+        prior: on the shape; ``drift_sigma`` on the baseline's Legendre coefficients 1, 2, ..., relative; ``limb_sigma``
+            on u1 and u2. A ``design`` has other exposures and another baseline than polynomials.
 
     Returns:
         Solutions, a row each, the best first; others are separated from it by a worse fit, and may be as good. A band
@@ -128,9 +144,10 @@ def white_solutions(
     stated = (sigma[0] * good[0]).sum(-1) / good[0].sum(-1).clamp_min(1)
     noise = torch.where(measured > 0, measured, stated).clamp_min(MODEL_ERROR)[None]
     used = good[0].any(-1)
-    dips = _search(time[0], y[0], good[0], torch.where(used, noise[0] ** -2, torch.zeros_like(noise[0])), prior)
+    information = torch.where(used, noise[0] ** -2, torch.zeros_like(noise[0]))
+    dips = _search(time[0], y[0], good[0], information, prior, None if design is None else design.basis)
     shapes = _starts(dips, prior, float(time[0, -1] + time[0, 0]) / 2.0)
-    problem = _Problem.of(time, y, noise, good, u, prior, drift_sigma)
+    problem = _Problem.of(time, y, noise, good, u, prior, drift_sigma, design, limb_sigma)
     solutions = _separate(problem, _levenberg(problem, shapes, dips[0].snr))
     if not bool(used.all()):
         other = torch.where(used, torch.arange(len(used), device=used.device), int(torch.nonzero(used)[0]))
@@ -138,8 +155,10 @@ def white_solutions(
     return solutions
 
 
-def _search(time: Tensor, y: Tensor, good: Tensor, information: Tensor, prior: ShapePrior) -> list[Dip]:
-    """Dips of the mean of all bands, where they have data, the best first."""
+def _search(
+    time: Tensor, y: Tensor, good: Tensor, information: Tensor, prior: ShapePrior, basis: Tensor | None
+) -> list[Dip]:
+    """Dips of the mean of all bands, where they have data, the best first; ``basis`` (P, T) of other baselines."""
     weight = good * information[:, None]
     some = weight.sum(0) > 0
     white = (weight * y).sum(0)[some] / weight.sum(0)[some]
@@ -147,9 +166,10 @@ def _search(time: Tensor, y: Tensor, good: Tensor, information: Tensor, prior: S
     duration = math.nan
     if bool(prior.known[0]):
         duration = 2.0 * math.sqrt(max(1.1 - float(prior.mean[0, 1]), 0.2)) / math.exp(float(prior.mean[0, 2]))
-    dips = find_dips(time[some], white, duration, period, share=_AS_GOOD)
+    beside = None if basis is None else basis[:, some]
+    dips = find_dips(time[some], white, duration, period, share=_AS_GOOD, basis=beside)
     if not dips:  # the known duration is none that the window can show
-        dips = find_dips(time[some], white, share=_AS_GOOD)
+        dips = find_dips(time[some], white, share=_AS_GOOD, basis=beside)
     # a long transit can hide in a cubic baseline: look a second time under a stiffer one
     dips += find_dips(time[some], white, duration, period, order=1)
     if not dips:
@@ -172,24 +192,33 @@ def _starts(dips: list[Dip], prior: ShapePrior, middle: float) -> Tensor:
             speed = math.log(2.0 * math.sqrt(max(chord, 0.2)) / dip.duration)
             mid = dip.mid - period * round((dip.mid - middle) / period) if math.isfinite(period) else dip.mid
             shapes.append([mid, b2, float(prior.mean[0, 2]) if known else speed])
+    expected, width = float(prior.mean[0, 0]), float(prior.sigma[0, 0])
+    if width < abs(shapes[0][0] - expected):  # an ephemeris that the best dip is not at
+        shapes += [[expected, *shape] for _, *shape in shapes[: len(_STARTS_B2)]]
     return prior.mean.new_tensor(shapes)
 
 
+def baseline_polynomials(time: Tensor, order: int) -> Tensor:
+    """Legendre polynomials 1..order over each visit (B, P, T), for times (B, T)."""
+    return legendre(scaled_time(time), order)[1:].transpose(0, 1)
+
+
 def white_model(
-    time: Tensor, width: Tensor, parameters: Tensor, u: Tensor, prior: ShapePrior, order: int
+    time: Tensor, width: Tensor, parameters: Tensor, u: Tensor, prior: ShapePrior, baseline: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Curves (B, N, T) and Jacobian (B, N, T, 3 + N (4 + order)).
+    """Curves (B, N, T) and Jacobian (B, N, T, 3 + N (4 + P)), for the columns of a ``baseline`` (B, P, T).
 
     ``parameters``: t0, b^2, ln v; then for each band depth, du1, du2, ln F and the baseline's coefficients.
     """
     bands = u.shape[1]
-    own = parameters[:, 3:].unflatten(-1, (bands, 4 + order))
+    own = parameters[:, 3:].unflatten(-1, (bands, 4 + baseline.shape[1]))
     k = torch.sqrt(own[..., 0].clamp(1e-6, _DEEPEST))
-    moments, by_shape, by_k = binned_moments(time, width, parameters[:, :3], prior.rate, k, prior.repeats)
+    orbit = prior.rate, k, prior.repeats, prior.eccentric
+    moments, by_shape, by_k = binned_moments(time, width, parameters[:, :3], *orbit)
     u1, u2 = (u + own[..., 1:3]).unbind(-1)
     coefficients = intensity_coefficients(u1, u2)  # (B, N, 3)
     by_u = torch.stack(intensity_gradients(u1, u2), -1)
-    polynomials = legendre(scaled_time(time), order)[1:].permute(1, 2, 0)[:, None]  # (B, 1, T, P)
+    polynomials = baseline.mT[:, None]  # (B, 1, T, P)
     level = own[..., 3:4].exp()
     trend = level * (1.0 + (polynomials * own[:, :, None, 4:]).sum(-1))
     transit = 1.0 - (moments * coefficients[:, :, None]).sum(-1)
@@ -212,6 +241,7 @@ class _Problem:
     """What a descent minimises: robust chi2 of a visit's bands with the priors' penalty, for S rows at once."""
 
     time: Tensor
+    width: Tensor
     y: Tensor
     noise: Tensor
     good: Tensor
@@ -219,23 +249,26 @@ class _Problem:
     prior: ShapePrior
     mean: Tensor
     precision: Tensor
-    order: int
+    baseline: Tensor
 
     @classmethod
     def of(
         cls, time: Tensor, y: Tensor, noise: Tensor, good: Tensor, u: Tensor, prior: ShapePrior,
-        drift_sigma: tuple[float, ...],
+        drift_sigma: tuple[float, ...], design: VisitDesign | None, limb_sigma: tuple[float, float],
     ) -> "_Problem":  # fmt: skip
         """With the priors of all parameters laid out."""
-        order, bands = len(drift_sigma), y.shape[1]
-        wide = y.new_tensor([10.0, 0.12, 0.16, 10.0, *drift_sigma]).repeat(bands).expand(len(y), -1)
+        bands, width = y.shape[1], time.diff(dim=-1).median(-1).values
+        baseline = baseline_polynomials(time, len(drift_sigma))
+        if design is not None:
+            width, baseline = design.exposure[None], design.basis[None]
+        wide = y.new_tensor([10.0, *limb_sigma, 10.0, *drift_sigma]).repeat(bands).expand(len(y), -1)
         mean = torch.cat([prior.mean, torch.zeros_like(wide)], -1)
         precision = torch.cat([prior.sigma, wide], -1) ** -2
-        return cls(time, y, noise, good, u, prior, mean, precision, order)
+        return cls(time, width, y, noise, good, u, prior, mean, precision, baseline)
 
     def repeated(self, starts: int) -> "_Problem":
         """The same visit for many starts at once."""
-        names = ("time", "y", "noise", "good", "u", "mean", "precision")
+        names = ("time", "width", "y", "noise", "good", "u", "mean", "precision", "baseline")
         copies = {name: getattr(self, name).expand(starts, *getattr(self, name).shape[1:]) for name in names}
         return replace(self, **copies, prior=self.prior.rows(torch.zeros(starts, dtype=torch.long)))
 
@@ -244,8 +277,7 @@ class _Problem:
 
         The cost is that of the reweighted problem itself: descent under moving weights could cycle.
         """
-        width = self.time.diff(dim=-1).median(-1).values
-        model, jacobian = white_model(self.time, width, at, self.u, self.prior, self.order)
+        model, jacobian = white_model(self.time, self.width, at, self.u, self.prior, self.baseline)
         standardised = (self.y - model) / self.noise[..., None]
         weight = self.good / self.noise[..., None] ** 2 * robust_weights(standardised)
         penalty = (self.precision * (at - self.mean) ** 2).sum(-1)
@@ -258,7 +290,7 @@ def _levenberg(visit: _Problem, shape: Tensor, snr: float) -> tuple[WhiteFit, Te
     Damping is per row; hits are reweighted on the way.
     """
     problem = visit.repeated(len(shape))
-    y, good, order, bands = problem.y, problem.good, problem.order, problem.y.shape[1]
+    y, good, order, bands = problem.y, problem.good, problem.baseline.shape[1], problem.y.shape[1]
     own = y.new_zeros(len(y), bands, 4 + order)
     own[..., 0] = (1.0 - _quantile(y, good, 0.1) / _quantile(y, good, 0.5)).clamp(1e-4, _DEEPEST)
     own[..., 3] = _quantile(y, good, 0.9).clamp_min(1e-6).log()
@@ -295,6 +327,7 @@ def _levenberg(visit: _Problem, shape: Tensor, snr: float) -> tuple[WhiteFit, Te
         depth=own[..., 0],
         depth_err=error,
         limb=own[..., 1:3],
+        level=own[..., 3],
         baseline=own[..., 4:],
         snr=torch.full_like(cost, snr),
         chi2=cost,

@@ -12,10 +12,11 @@ from .light_curve_model import LightCurveModel
 from .status import FAILED
 from .verdict import Unanswered
 from .visit_data import VisitData, band_curves
-from .white_light import ShapePrior, WhiteFit, shape_prior, white_solutions
+from .white_light import BAND_LIMB_SIGMA, ShapePrior, WhiteFit, shape_prior, white_solutions
 
 _CONTRADICTION = 25.0  # in chi2: 5 sigma between star table and curve
 _WIDENINGS = 3
+_FIXED = 1e-4  # of limb darkening that is given without an error
 _BADLY_FITTED = 1.5  # chi2 a point of the white curve
 
 
@@ -45,13 +46,22 @@ def _model(
         settings.wavelength_sigma,
         photometer=data.photometer,
         clock_sigma=settings.telescope.clock_sigma,
+        design=settings.design,
     )
 
 
 def table_prior(star: dict[str, Tensor], data: VisitData, settings: FitSettings, wider: float = 1.0) -> ShapePrior:
     """The star table's prior, its sigmas ``wider`` than the settings say."""
-    b_sigma, speed_sigma = settings.table_sigma
-    return shape_prior(star, data.time, (wider * b_sigma, wider * speed_sigma))
+    (b_sigma, speed_sigma), design = settings.table_sigma, settings.design
+    eccentric = None if design is None else design.eccentric
+    prior = shape_prior(star, data.time, (wider * b_sigma, wider * speed_sigma), eccentric)
+    if design is None:
+        return prior
+    mean, sigma = prior.mean.clone(), prior.sigma.clone()
+    mean[:, 0], sigma[:, 0] = design.t0 - data.origin, design.t0_sigma
+    if design.shape is not None and design.shape_sigma is not None:
+        mean[:, 1:], sigma[:, 1:] = design.shape, design.shape_sigma
+    return replace(prior, mean=mean, sigma=sigma)
 
 
 @torch.no_grad()
@@ -113,8 +123,9 @@ def check_sense(data: VisitData, model: LightCurveModel, white: WhiteFit, settin
 
 
 def _white_fits(data: VisitData, model: LightCurveModel, settings: FitSettings) -> WhiteFit:
-    curves, u = band_curves(data), band_limb_darkening(data, model)
-    return white_solutions(data.time, *curves, u, model.prior, settings.drift_sigma)
+    curves, u, design = band_curves(data), band_limb_darkening(data, model), settings.design
+    limb_sigma = band_limb_sigma(data, model)
+    return white_solutions(data.time, *curves, u, model.prior, settings.drift_sigma, design, limb_sigma)
 
 
 def band_limb_darkening(data: VisitData, model: LightCurveModel) -> Tensor:
@@ -123,3 +134,12 @@ def band_limb_darkening(data: VisitData, model: LightCurveModel) -> Tensor:
     if data.photometer:
         u = torch.cat([model.u_mean[..., :1], u], -1)
     return u.transpose(1, 2)
+
+
+def band_limb_sigma(data: VisitData, model: LightCurveModel) -> tuple[float, float]:
+    """Prior standard deviations of u1 and u2 in the white curve."""
+    if not model.given_limb:
+        return BAND_LIMB_SIGMA
+    share = data.channel[0] / data.channel.sum()
+    u1, u2 = (model.own_limb_sigma.T @ share).clamp_min(_FIXED).tolist()
+    return u1, u2

@@ -47,7 +47,7 @@ SOURCES = PIPELINE | {
                  "planet_kinds", "populations", "posterior", "residuals", "retrieval", "rule_scales",
                  "shared_parameters", "spectrum_config", "spectrum_model", "spectrum_prior", "status", "surprise",
                  "telescope", "transit", "transit_search", "uncertainty", "verdict", "visit_batch", "visit_data",
-                 "visit_summary", "visits", "white_light", "white_stage")
+                 "visit_design", "visit_summary", "visits", "white_light", "white_stage")
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from hf_dataset.store.verify import recorded_root
 from modeling_ariel.columns import STAR_IN_FIT
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.visit_data import RetrievalError, band_curves, prepare_visit
-from modeling_ariel.white_light import WhiteFit, white_model
+from modeling_ariel.white_light import WhiteFit, baseline_polynomials, white_model
 from modeling_ariel.white_stage import band_limb_darkening, fit_white
 
 STAR = (
@@ -166,7 +166,8 @@ def fit_white_curves(row: Row, wavelengths: np.ndarray) -> tuple[list[Band] | st
     y, sigma, good = band_curves(data)
     own = torch.cat([fit.depth[..., None], fit.limb, torch.zeros_like(fit.depth)[..., None], fit.baseline], -1)
     parameters = torch.cat([fit.shape, own.flatten(1)], -1)
-    curve = white_model(data.time, data.width, parameters, u, prior, len(settings.drift_sigma))[0]
+    baseline = baseline_polynomials(data.time, len(settings.drift_sigma))
+    curve = white_model(data.time, data.width, parameters, u, prior, baseline)[0]
     bands, hours = [], time.double().numpy()[data.kept.numpy()]
     for i, name in enumerate(("FGS1", "AIRS-CH0, all channels")):
         one, at = curve[0, i].numpy(), good[0, i].numpy()

@@ -87,6 +87,7 @@ def exact_depths(
             empty,
             empty,
             empty.new_zeros(1, 1, 2),
+            empty,
             tensor(p * coefficients[0])[:, None],
             *[empty] * 5,
         )

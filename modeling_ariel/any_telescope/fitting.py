@@ -1,0 +1,177 @@
+"""One visit of any telescope: from an observation to depths with their covariance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from modeling_ariel.any_telescope.evidence import log_evidence
+from modeling_ariel.any_telescope.limb_darkening import FREE, LimbDarkening
+from modeling_ariel.any_telescope.observation import Observation
+from modeling_ariel.any_telescope.orbit import Orbit
+from modeling_ariel.any_telescope.scan import without_scan
+from modeling_ariel.any_telescope.systematics import AUTO, Systematics, candidates
+from modeling_ariel.joint_fit import FitSettings
+from modeling_ariel.limb_darkening import limb_darkening_prior
+from modeling_ariel.retrieval import ClassicalFit, fit, weighed
+from modeling_ariel.status import FITTED
+from modeling_ariel.verdict import Unanswered
+from modeling_ariel.visit_data import RetrievalError, prepare_visit
+from modeling_ariel.visit_design import VisitDesign
+from modeling_ariel.white_stage import fit_white
+
+FREE_LIMB = "free"
+_LEAST_SHARE, _MOST = 0.02, 4  # of the evidence, and of models that are fitted
+
+
+@dataclass(frozen=True)
+class FitChoices:
+    """What one chooses for a visit.
+
+    systematics: ``auto``, or terms such as ``polynomial(2) + ramp + x``; ``sizes`` of their priors [relative flux] by
+    name. limb: a table, ``free``, or None for the fit's own, smooth in wavelength and temperature. memory: whether
+    noise may have memory.
+    """
+
+    systematics: str = AUTO
+    sizes: Mapping[str, float] | None = None
+    limb: LimbDarkening | str | None = None
+    memory: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """Systematics that were tried: ln ``evidence``, NaN if nothing was compared, and ``share`` of those that count."""
+
+    systematics: Systematics
+    evidence: float
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class VisitFit:
+    """A visit with its fit, and the systematics that were tried, the most probable first."""
+
+    observation: Observation
+    fit: ClassicalFit
+    tried: tuple[Tried, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """``mean`` and ``sigma`` (2,) of b^2 and ln speed [stellar radii / h], in place of an orbit's."""
+
+    mean: torch.Tensor
+    sigma: torch.Tensor
+
+
+def fit_visit(
+    observation: Observation,
+    orbit: Orbit,
+    choices: FitChoices | None = None,
+    shape: Shape | None = None,
+    tried: tuple[Tried, ...] = (),
+) -> VisitFit:
+    """Fit one visit; several systematics that explain it are weighed by their evidence.
+
+    Those that were ``tried`` before are not compared anew. What is wrong with the light curves is the fit's status,
+    with a note; ObservationError where the choices do not fit.
+    """
+    choices, observation = choices or FitChoices(), without_scan(observation)
+    tried = tried or _compare(observation, orbit, choices, shape)
+    kept = [one for one in tried[:_MOST] if one.share > _LEAST_SHARE]
+    fits = [_fit(observation, orbit, _settings(observation, orbit, choices, one.systematics, shape)) for one in kept]
+    good = [place for place, one in enumerate(fits) if one.status[0] in FITTED] or [0]
+    what = "{} models of the systematics, " + " | ".join(kept[place].systematics.name for place in good)
+    share = torch.tensor([kept[place].share for place in good], dtype=torch.float64)
+    found = weighed([fits[place] for place in good], share, what)
+    said = [*observation.notes, *found.notes]
+    if len(tried) > 1 and len(good) == 1:
+        best = kept[good[0]]
+        said.append(f"systematics: {best.systematics.name}, {100 * best.share:.0f} % of the evidence")
+    return VisitFit(observation, replace(found, notes=["; ".join(filter(None, said))]), tried)
+
+
+def _compare(observation: Observation, orbit: Orbit, choices: FitChoices, shape: Shape | None) -> tuple[Tried, ...]:
+    """Systematics with their shares of the evidence, the most probable first."""
+    if choices.systematics.strip() != AUTO:
+        return (Tried(Systematics.parse(choices.systematics, choices.sizes), math.nan, 1.0),)
+    models = candidates(observation, choices.sizes)
+    found = [_evidence(observation, orbit, _settings(observation, orbit, choices, one, shape)) for one in models]
+    if max(found) == -math.inf:  # none can be fitted: the simplest says why
+        found[0] = 0.0
+    share = torch.softmax(torch.tensor(found, dtype=torch.float64), 0)
+    order = share.argsort(descending=True, stable=True).tolist()
+    return tuple(Tried(models[row], found[row], float(share[row])) for row in order)
+
+
+def _settings(
+    observation: Observation, orbit: Orbit, choices: FitChoices, systematics: Systematics, shape: Shape | None
+) -> FitSettings:
+    columns, sizes, _ = systematics.design(observation)
+    due, error, _ = orbit.due(observation)
+    design = VisitDesign(
+        basis=torch.as_tensor(columns),
+        sigma=torch.as_tensor(sizes),
+        exposure=torch.as_tensor(observation.exposure),
+        eccentricity=orbit.e,
+        omega=math.radians(orbit.omega),
+        t0=due,
+        t0_sigma=error,
+        shape=None if shape is None else shape.mean,
+        shape_sigma=None if shape is None else shape.sigma,
+    )
+    return FitSettings(
+        drift="channel",
+        drift_sigma=tuple(sizes.tolist()),
+        table_sigma=(orbit.b_err, orbit.log_a_err),
+        jitter=choices.memory,
+        photometer=False,
+        design=_with_limb(design, observation, orbit, choices.limb),
+    )
+
+
+def _with_limb(
+    design: VisitDesign, observation: Observation, orbit: Orbit, limb: LimbDarkening | str | None
+) -> VisitDesign:
+    if limb is None:
+        return design
+    if isinstance(limb, LimbDarkening):
+        u, error = map(torch.as_tensor, limb.of(observation))
+        return replace(design, limb=u, limb_sigma=error)
+    mean = limb_darkening_prior(_wavelength(observation), orbit.star["Ts"], photometer=False)[0][0]
+    return replace(design, limb=mean, limb_sigma=torch.full_like(mean, FREE))
+
+
+def _wavelength(observation: Observation) -> torch.Tensor:
+    """(C,) [um]; a white curve of unknown wavelength counts as visible light."""
+    return torch.as_tensor(observation.wavelength).nan_to_num(0.7)
+
+
+def _evidence(observation: Observation, orbit: Orbit, settings: FitSettings) -> float:
+    """ln evidence of one model of the systematics; -inf where it cannot be fitted."""
+    curves = (observation.time, observation.flux, observation.flux_err, observation.valid)
+    time, flux, error, valid = map(torch.as_tensor, curves)
+    try:
+        data = prepare_visit(time, flux, error, valid, photometer=False)
+        if settings.design is not None:
+            settings = replace(settings, design=settings.design.at(data.kept))
+        white, model = fit_white(data, orbit.star, _wavelength(observation), settings)
+        return log_evidence(data, model, white, settings)
+    except (RetrievalError, Unanswered, torch.linalg.LinAlgError):
+        return -math.inf
+
+
+@torch.no_grad()
+def _fit(observation: Observation, orbit: Orbit, settings: FitSettings) -> ClassicalFit:
+    batch = {
+        "time": torch.as_tensor(observation.time)[None],
+        "flux": torch.as_tensor(observation.flux).nan_to_num(0.0)[None],
+        "flux_err": torch.as_tensor(observation.flux_err).nan_to_num(1.0)[None],
+        "valid": torch.as_tensor(observation.valid)[None],
+        **orbit.star,
+    }
+    return fit(batch, _wavelength(observation), settings)

@@ -1,0 +1,1 @@
+"""Anybody's light curves → observations: one file a family of formats, read.py finds which."""
