@@ -39,7 +39,8 @@ def precision_recall_figure(target: Any, probability: Array, at: tuple[float, fl
     }
     return Figure(
         "Precision and recall",
-        "Upwards: fewer false positives. Right: fewer misses.",
+        "Upwards: fewer false positives. Right: fewer misses. The diamond is off the curve where each fold has a threshold "
+        "of its own.",
         {"": {"data": data, "layout": layout}},
     )
 
