@@ -147,5 +147,5 @@ def reasons_figure(name: str, features: tuple[str, ...], values: Array, shares: 
         "yaxis": {"type": "category", "ticksuffix": " "},
         "showlegend": False,
     }
-    caption = f"Of the model that is explained: its probability is {probability:.2f}. It may have learned from this object."
+    caption = f"The model explained here says {probability:.2f}; it may have learned from this object."
     return Figure(f"Why: {name}", caption, {"": {"data": [bars], "layout": layout}}, 300)
