@@ -91,7 +91,10 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "verify": VerifyOptions,
 }
 
-GROUPS = {"transients": "Light curves of transients: raw survey tables → dataset; which are tidal disruption events?"}
+GROUPS = {
+    "transients": "Light curves of transients: raw survey tables → dataset; which are tidal disruption events? `boost` "
+    "trains trees on features, `finetune` networks on light curves."
+}
 
 app = typer.Typer(
     name="ariel",

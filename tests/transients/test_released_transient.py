@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from code_blocks import code_blocks
 
 from ariel_scripts.opening.provenance import licence_of
 from hf_dataset.transients.simulation.population import draw_transient
@@ -61,3 +63,17 @@ def test_it_tells_new_simulated_objects_apart(folder: Path) -> None:
     assert np.mean(found.shares.argmax(1) == classes) > 0.7
     disruption = np.array([kind == "TDE" for kind in kinds])
     assert found.probability[disruption].mean() > 4 * found.probability[~disruption].mean()
+
+
+def test_the_document_shows_how_it_reads_forced_photometry_of_ztf(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    document = repository / "docs/transients.md"
+    (block,) = [one for one in code_blocks(document.read_text()) if one.language == "python"]
+    ztf = pd.DataFrame({"jd": 2458900.5 + np.arange(20.0), "filter": ["ZTF_g", "ZTF_r"] * 10, "zpdiff": 26.4,
+                        "forcediffimflux": 10.0, "forcediffimfluxunc": 2.0})  # fmt: skip
+    names = {"ztf": ztf}
+    block.run(names, document)
+    np.testing.assert_allclose(names["table"][["time", "flux", "flux_err"]].iloc[0], [58900, 1.0, 0.2])
+    assert names["found"].object_id == ["ZTF19example"]

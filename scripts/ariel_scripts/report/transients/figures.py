@@ -39,7 +39,8 @@ def precision_recall_figure(target: Any, probability: Array, at: tuple[float, fl
     }
     return Figure(
         "Precision and recall",
-        "Upwards: fewer false positives. Right: fewer misses.",
+        "Upwards: fewer false positives. Right: fewer misses. With a threshold a fold the diamond may lie "
+        "off the curve.",
         {"": {"data": data, "layout": layout}},
     )
 

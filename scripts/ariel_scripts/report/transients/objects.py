@@ -49,11 +49,12 @@ def light_figure(shown: Shown) -> Figure:
     colours = [_colour(smooth, inside, *pair) for pair in COLOURS]
     for (first, second), (value, error) in zip(COLOURS, colours, strict=True):
         name = f"{BANDS[first]}−{BANDS[second]}"
+        value = np.where(near, value, np.nan)
         data += _band(name, first, GRID[inside], value, error, "y2", showlegend=bool(np.isfinite(value).any()))
     seen = (since >= WINDOW[0]) & (since <= WINDOW[1])
     layout = {
         "xaxis": axis_of("days since the peak", range=list(WINDOW), anchor="y2"),
-        "yaxis": axis_of("flux, µJy", domain=[0.37, 1.0], range=_range(observed, seen)),
+        "yaxis": axis_of("flux, µJy", domain=[0.37, 1.0], range=_range(observed, seen, smooth.flux[inside][near])),
         "yaxis2": axis_of("colour, mag", domain=[0.0, 0.27], range=list(LIMIT)),
         "hovermode": "closest",
     }
@@ -100,11 +101,13 @@ def _colour(smooth: Smooth, inside: Any, first: int, second: int) -> tuple[Array
     return value, 2.5 / np.log(10) * np.hypot(*(error / safe).T)
 
 
-def _range(observed: Observed, seen: Any) -> list[float]:
-    """Of the flux axis: what was measured in the window, without the least sure tenth's outliers."""
+def _range(observed: Observed, seen: Any, drawn: Array) -> list[float]:
+    """Of the flux axis: the process as it is drawn and what was measured in the window, without the least sure tenth's
+    outliers."""
     flux, error = (one[seen] if seen.any() else one for one in (observed.flux, observed.error))
     good = (error <= np.quantile(error, 0.9)) | (flux > 5 * error)  # bright ones have large errors too
     low, high = float((flux - error)[good].min()), float((flux + error)[good].max())
+    low, high = min(low, float(drawn.min(initial=low))), max(high, float(drawn.max(initial=high)))
     room = 0.06 * (high - low)
     return [min(low, 0.0) - room, high + room]
 
@@ -121,8 +124,11 @@ def _caption(shown: Shown, colour: tuple[Array, Array], inside: Any) -> str:
 # --- reasons -------------------------------------------------------------------------------------------------------
 
 
-def reasons_figure(name: str, features: tuple[str, ...], values: Array, shares: Array) -> Figure:
-    """What the features of one object (feature,) add to its log odds, the greatest first; the others as one."""
+def reasons_figure(name: str, features: tuple[str, ...], values: Array, shares: Array, probability: float) -> Figure:
+    """What the features of one object (feature,) add to its log odds, the greatest first; the others as one.
+
+    probability: the explained model's, which need not be that of the predictions.
+    """
     order = np.argsort(-np.abs(shares), kind="stable")
     top = order[:REASONS][::-1]
     texts = [f"{features[place]} = {number(float(values[place]), 2)}" for place in top]
@@ -141,4 +147,5 @@ def reasons_figure(name: str, features: tuple[str, ...], values: Array, shares: 
         "yaxis": {"type": "category", "ticksuffix": " "},
         "showlegend": False,
     }
-    return Figure(f"Why: {name}", "", {"": {"data": [bars], "layout": layout}}, 300)
+    caption = f"The model explained here says {probability:.2f}; it may have learned from this object."
+    return Figure(f"Why: {name}", caption, {"": {"data": [bars], "layout": layout}}, 300)

@@ -43,11 +43,15 @@ KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """Of a boosted search: names of features, (object, feature) values and shares of the log odds, places by name."""
+    """Of a boosted search: names of features, (object, feature) values and shares of the log odds, places by name.
+
+    probability: (object,) as the search says it of the same features.
+    """
 
     features: tuple[str, ...]
     values: Array
     shares: Array
+    probability: Array
     place: Mapping[str, int]
 
 
@@ -108,7 +112,9 @@ def explain(options: ReportOptions, predicted: Predicted) -> Explained | None:
 def _explained(search: Search, own: FeatureTable) -> Explained:
     values = search.of_features(own.values, own.names).astype(np.float64)
     shares = search.contributions(own.values, own.names)
-    return Explained(search.features, values, shares, {name: row for row, name in enumerate(own.object_id.tolist())})
+    probability = search.calibration(search.odds(own.values, own.names))
+    place = {name: row for row, name in enumerate(own.object_id.tolist())}
+    return Explained(search.features, values, shares, probability, place)
 
 
 def read_shown(study: TransientStudy, where: Located, split: str) -> dict[str, list[Shown]]:

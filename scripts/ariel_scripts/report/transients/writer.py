@@ -43,7 +43,7 @@ def write_report(options: ReportOptions, run: Run) -> None:
     known = _known(options, where, run)
     name = where.name if where.commit else Path(where.name).name
     no_planets: dict[str, Any] = {"ids": [], "entries": []}
-    text = page(f"Transients of {name}", verdict(study), sections, no_planets, without_folders(known)).encode()
+    text = page(f"Predictions for {name}", verdict(study), sections, no_planets, without_folders(known)).encode()
     folders.write_bytes(options.out, text)
     run.metrics |= {**study.metrics, "drawn": study.drawn, "bytes": len(text)}
     logger.info("%s: %s, %.1f MB", options.out, number_of(study.predicted.name.size, "object"), len(text) / 1e6)
@@ -122,7 +122,8 @@ def _figures_of(study: TransientStudy, one: Shown) -> list[Figure]:
     found, own = [light_figure(one)], study.explained
     if own is not None and one.observed.name in own.place:
         row = own.place[one.observed.name]
-        found.append(reasons_figure(one.observed.name, own.features, own.values[row], own.shares[row]))
+        said = float(own.probability[row])
+        found.append(reasons_figure(one.observed.name, own.features, own.values[row], own.shares[row], said))
     return found
 
 
