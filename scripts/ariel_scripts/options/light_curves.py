@@ -42,9 +42,9 @@ class LightCurveOptions:
         list[str] | None,
         typer.Option("--column", help="Names, in order, of a table without a header.", rich_help_panel=READING),
     ] = None
-    quality: Annotated[
-        str, typer.Option(help="none keeps points that the file flags.", rich_help_panel=READING)
-    ] = "default"
+    quality: Annotated[str, typer.Option(help="none keeps points that the file flags.", rich_help_panel=READING)] = (
+        "default"
+    )
     first: Annotated[
         float | None, typer.Option("--from", help="First hour, as --dry-run counts them.", rich_help_panel=READING)
     ] = None

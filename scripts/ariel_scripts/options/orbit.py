@@ -30,9 +30,9 @@ class OrbitOptions:
     inclination: Annotated[
         float | None, typer.Option(help="In degrees.", min=0.0, max=180.0, rich_help_panel=ORBIT)
     ] = None
-    b: Annotated[
-        float | None, typer.Option("--b", help="Or the impact parameter.", min=0.0, rich_help_panel=ORBIT)
-    ] = None
+    b: Annotated[float | None, typer.Option("--b", help="Or the impact parameter.", min=0.0, rich_help_panel=ORBIT)] = (
+        None
+    )
     b_err: Annotated[
         float | None, typer.Option(help="How far it is trusted (default 0.03).", min=0.0, rich_help_panel=ORBIT)
     ] = None

@@ -10,12 +10,14 @@ from modeling_ariel.any_telescope.fitting import VisitFit
 from modeling_ariel.any_telescope.observation import HOURS, Array
 from modeling_ariel.status import FITTED
 
+_SEEN = 0.1  # of the noise of a point
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """``flux``, ``error``, ``model`` = transit x ``systematics``, noise with memory ``correlated``; each (T,), relative.
+    """``flux``, ``error``, ``model`` = transit x ``systematics``, noise with memory ``correlated``; each (T,).
 
-    NaN where there are no data, and in the model of a visit without a fit.
+    Relative to the star. NaN where there are no data, and in the model of a visit without a fit.
     """
 
     name: str
@@ -34,6 +36,11 @@ class Curve:
     def corrected(self) -> Array:
         """The flux without systematics."""
         return self.flux / self.systematics
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the fit found noise with memory of a size that can be seen."""
+        return bool(np.std(self.correlated) > _SEEN * np.nanmedian(self.error))
 
     @property
     def residual(self) -> Array:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ariel_scripts.telescope_fit.summary import PPM, shares
 from modeling_ariel.any_telescope.fitting import VisitFit
 from modeling_ariel.any_telescope.observation import HOURS, Array
 from modeling_ariel.any_telescope.orbit import Orbit
@@ -18,7 +19,6 @@ from modeling_ariel.light_curve_model import B2
 from modeling_ariel.shared_parameters import Shared
 from modeling_ariel.status import FITTED
 
-PPM = 1e6
 _SAMPLES = 4_000
 _GRID = 4_000
 
@@ -49,8 +49,7 @@ def geometry(visit: VisitFit, orbit: Orbit, seed: int = 0) -> Geometry | None:
         return None
     free = Shared.free(fit)
     scale = np.append(fit.prior_sigma[0, :3].numpy(), 1.0)
-    share = 1.0 / np.diagonal(fit.covariance[0].numpy())
-    share = share / share.sum()
+    share = shares(fit.covariance[0].numpy())
     cross = share @ free.cross_covariance[0, :, :3].numpy()
     covariance = np.empty((4, 4))
     covariance[:3, :3] = free.shared_covariance[0, :3, :3].numpy()

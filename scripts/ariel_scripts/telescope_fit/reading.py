@@ -42,7 +42,8 @@ def prepared(observation: Observation, options: LightCurveOptions, edges: Array 
         part = observation.between(first, last)
         if len(part.time) < 2:
             span = f"{observation.time[0]:.2f} to {observation.time[-1]:.2f} h"
-            raise ObservationError(f"{observation.name}: --from, --to: expected some of {span}, found {first} to {last}")
+            asked = f"{first:g} to {last:g}"
+            raise ObservationError(f"{observation.name}: --from, --to: expected some of {span}, found {asked}")
         observation = part
     if any(one is not None for one in (edges, options.bins, options.resolution)):
         observation = bin_channels(observation, edges, options.bins, options.resolution)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_dataset.words import number_of
 from modeling_ariel.any_telescope.fitting import VisitFit
+from modeling_ariel.any_telescope.observation import Array
 from modeling_ariel.any_telescope.together import TelescopeFit
 from modeling_ariel.status import DOUBTFUL, FAILED, FITTED, NO_TRANSIT, OK, PARTIAL, counted
 
@@ -40,12 +42,21 @@ def white_depths(found: TelescopeFit) -> list[WhiteDepth]:
     spectrum = found.spectrum
     depths = []
     for part, name in zip(parts(found), labels(found), strict=True):
-        own = spectrum.covariance[part, part]
-        share = 1.0 / np.diagonal(own)
-        share = share / share.sum()
-        depth, error = float(share @ spectrum.depth[part]), math.sqrt(float(share @ own @ share))
-        depths.append(WhiteDepth(name, depth, error, len(share), spectrum.visits[part.start]))
+        depth, error = white_depth(spectrum.depth[part], spectrum.covariance[part, part])
+        depths.append(WhiteDepth(name, depth, error, part.stop - part.start, spectrum.visits[part.start]))
     return depths
+
+
+def white_depth(depth: Array, covariance: Array) -> tuple[float, float]:
+    """Mean of depths (C,), weighted by their own variances, and its error by all of their covariance."""
+    share = shares(covariance)
+    return float(share @ depth), math.sqrt(float(share @ covariance @ share))
+
+
+def shares(covariance: Array) -> Array:
+    """Weights (C,) of channels in a white depth."""
+    share = 1.0 / np.diagonal(covariance)
+    return np.asarray(share / share.sum())
 
 
 def parts(found: TelescopeFit) -> list[slice]:
@@ -60,7 +71,7 @@ def parts(found: TelescopeFit) -> list[slice]:
 
 
 def labels(found: TelescopeFit) -> list[str]:
-    """A name of each spectrum: its instrument, and its visit where visits of one instrument have depths of their own."""
+    """A name of each spectrum: its instrument, with its visit where visits of one have depths of their own."""
     names = [found.spectrum.instrument[part.start] for part in parts(found)]
     states = [visit.fit.status[0] for visit in found.visits]
     members = [place for place in counted(states) if states[place] in FITTED] or [0]
@@ -82,14 +93,15 @@ def verdict(found: TelescopeFit) -> str:
     ]
     if depths:
         said.append(f"White transit depth {', '.join(depths)}.")
+    if found.status == OK:
         fitted = [visit for visit in found.visits if visit.fit.status[0] in FITTED]
         several = len(found.visits) > 1
         for visit in fitted[:_NAMED]:
             of = f" of {visit.observation.name}" if several else ""
             said.append(f"Systematics{of}: {systematics_text(visit)}.")
         if len(fitted) > _NAMED:
-            said.append(f"Those of {len(fitted) - _NAMED} more visits are below.")
-    if found.notes and found.status != OK:
+            said.append(f"Those of {number_of(len(fitted) - _NAMED, 'more visit')} are below.")
+    elif found.notes:
         said.append(f"{found.notes[0].upper()}{found.notes[1:]}.")
     return " ".join(said)
 

@@ -18,7 +18,8 @@ from scipy.stats import chi2
 from modeling_ariel.any_telescope.observation import Array
 
 FEWEST_BINS = 4
-_SIZES = 40
+_SIZES = 40  # of an Allan plot
+_NEAR = 8  # sizes about ingress
 _GAP = 5.0  # usual steps without data, over which no bin reaches
 _ONE_SIGMA = (0.158655, 0.841345)
 
@@ -44,17 +45,12 @@ class Averaged:
 def averaged(residual: Array, time: Array) -> Averaged:
     """Scatter of binned residuals (T,) at ``time`` (T,) [h], NaN where there is none."""
     stretches = _stretches(residual, time)
-    step = float(np.median(np.diff(time)))
-    longest = max((len(one) for one in stretches), default=0)
-    tried = np.unique(np.round(np.geomspace(1, max(longest, 1), _SIZES)).astype(int))
-    found = [(size, _means(stretches, size)) for size in tried]
-    found = [(size, means) for size, means in found if len(means) >= FEWEST_BINS]
-    size = np.array([one for one, _ in found], np.int64)
-    bins = np.array([len(means) for _, means in found], np.int64)
-    rms = np.array([means.std(ddof=1) for _, means in found])
+    longest = max((len(one) for one in stretches), default=1)
+    size, bins, rms = _scatters(stretches, np.unique(np.round(np.geomspace(1, longest, _SIZES)).astype(np.int64)))
     white = rms[:1] / np.sqrt(size) if len(size) else rms
     freedom = np.maximum(bins - 1, 1)
     few, many = (np.sqrt(chi2.ppf(level, freedom) / freedom) for level in _ONE_SIGMA)
+    step = float(np.median(np.diff(time)))
     return Averaged(size, size * step, bins, rms, rms / many, rms / few, white, white * few, white * many)
 
 
@@ -64,13 +60,22 @@ def beta(residual: Array, time: Array, length: float) -> tuple[float, float]:
     The mean over bins of half to twice the length, which stands for ingress and egress (Winn et al. 2008); both NaN
     where there are too few of them.
     """
-    found = averaged(residual, time)
-    step = found.length[0] if len(found.length) else math.nan
-    near = (found.length >= max(0.5 * length, 2.0 * step)) & (found.length <= max(2.0 * length, 3.0 * step))
-    if not near.any():
+    step = float(np.median(np.diff(time)))
+    smallest, largest = max(0.5 * length / step, 2.0), max(2.0 * length / step, 3.0)
+    near = np.unique(np.linspace(np.ceil(smallest), np.floor(largest), _NEAR).astype(np.int64))
+    size, bins, rms = _scatters(_stretches(residual, time), np.r_[1, near])
+    if len(size) < 2 or size[0] != 1:
         return math.nan, math.nan
-    ratio = float((found.rms / found.white)[near].mean())
-    return ratio, ratio / math.sqrt(2.0 * (float(np.median(found.bins[near])) - 1.0))
+    ratio = float((rms[1:] * np.sqrt(size[1:])).mean() / rms[0])
+    return ratio, ratio / math.sqrt(2.0 * (float(np.median(bins[1:])) - 1.0))
+
+
+def _scatters(stretches: list[Array], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """Those of the ``sizes`` with enough bins, how many there are, and the scatter of their means."""
+    found = [(int(size), _means(stretches, int(size))) for size in sizes]
+    found = [(size, means) for size, means in found if len(means) >= FEWEST_BINS]
+    rms = np.array([float(means.std(ddof=1)) for _, means in found])
+    return np.array([size for size, _ in found], np.int64), np.array([len(one) for _, one in found], np.int64), rms
 
 
 def _stretches(residual: Array, time: Array) -> list[Array]:

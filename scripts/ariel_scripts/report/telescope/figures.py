@@ -8,7 +8,7 @@ import numpy as np
 
 from ariel_scripts.report.plots import Array, Figure, Trace, axis_of, colour, label, line_of, line_style, packed
 from ariel_scripts.telescope_fit.curves import Curve, VisitCurves, channel_name
-from ariel_scripts.telescope_fit.summary import PPM, labels, parts
+from ariel_scripts.telescope_fit.summary import PPM, labels, parts, shares
 from modeling_ariel.any_telescope.together import TelescopeFit
 
 WIDE = 4.0  # longest over shortest wavelength, from which the axis is logarithmic
@@ -17,6 +17,7 @@ MOST_POINTS = 150_000  # times channels
 _MOST_CORRELATED = 200  # channels of the map
 _TICKS = [0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20]
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+ROUND = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 2, 5)]  # ticks of logarithmic axes
 _GAP = 5.0  # usual steps, over which no line is drawn
 
 
@@ -48,8 +49,7 @@ def spectrum_figure(found: TelescopeFit) -> Figure:
     for place, (part, name) in enumerate(zip(parts(found), labels(found), strict=True)):
         spectrum = found.spectrum
         wavelength, depth, own = spectrum.wavelength[part], spectrum.depth[part], spectrum.covariance[part, part]
-        share = 1.0 / np.diagonal(own)
-        share = share / share.sum()
+        share = shares(own)
         from_mean = np.eye(len(share)) - share
         left = np.sqrt(np.maximum(np.diagonal(from_mean @ own @ from_mean.T), 0.0))
         whole.append(_points(wavelength, spectrum.half_width[part], depth, np.sqrt(np.diagonal(own)), name, place))
@@ -58,9 +58,8 @@ def spectrum_figure(found: TelescopeFit) -> Figure:
     axes = {"xaxis": wavelength_axis(found.spectrum.wavelength)}
     several = {"showlegend": len(whole) > 1}
     numbers = {"exponentformat": "none", "separatethousands": True}
-    variants = {
-        "transit depth": {"data": whole, "layout": {**axes, **several, "yaxis": axis_of("transit depth, ppm", **numbers)}}
-    }
+    layout = {**axes, **several, "yaxis": axis_of("transit depth, ppm", **numbers)}
+    variants = {"transit depth": {"data": whole, "layout": layout}}
     if about:
         layout = {**axes, **several, "yaxis": axis_of("depth − white depth, ppm", zeroline=True, **numbers)}
         variants["about the white depth"] = {"data": about, "layout": layout}
@@ -114,7 +113,7 @@ def correlation_figure(found: TelescopeFit) -> Figure | None:
     ]
     layout = {"xaxis": axis_of("channel", **ticks), "yaxis": axis_of("channel", autorange="reversed", **ticks)}
     some = f" Every {step}th channel is shown." if step > 1 else ""
-    caption = f"What spectrum_covariance.npy holds, over its errors.{some}"
+    caption = f"What spectrum_covariance.npy holds, over the errors; 1 on the diagonal.{some}"
     return Figure("Correlation of the depths", caption, {"": {"data": data, "layout": layout}}, 420)
 
 
@@ -140,16 +139,11 @@ def curve_figure(one: VisitCurves, channels: list[int]) -> Figure:
         variants[name if name not in variants else f"{name} ({number})"] = _panels(one, one.channel(number))
     left_out = len(one.wavelength) - len(channels)
     some = (
-        f" {len(channels)} of {len(one.wavelength)} channels can be chosen, evenly spaced; all are in "
-        "light_curves.npz."
+        f"{len(channels)} of {len(one.wavelength)} channels can be chosen, evenly spaced; all are in light_curves.npz."
         if channels and left_out
         else ""
     )
-    caption = (
-        "Top: the light curve and its fit. Middle: without systematics, which were divided out. Bottom: what is left, "
-        f"with noise that has memory; shaded: the noise of a point, 1 σ.{some}"
-    )
-    return Figure(one.name, caption, variants, 640, "curve")
+    return Figure(one.name, some, variants, 640, "curve")
 
 
 def _panels(one: VisitCurves, curve: Curve) -> dict[str, Any]:
@@ -182,7 +176,7 @@ def _panels(one: VisitCurves, curve: Curve) -> dict[str, Any]:
     if not fitted:
         return {"data": data, "layout": layout}
     data.append(line(curve.model, 1, "fit"))
-    if np.abs(curve.correlated).max() > 0:
+    if curve.has_memory:
         data.append(line(curve.model + curve.correlated, 1, "fit with noise that has memory", 2, width=1))
     error = float(PPM * np.nanmedian(curve.error))
     data += [

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ariel_scripts.report.plots import Array, Figure, Trace, axis_of, colour, label, line_of, packed
-from ariel_scripts.report.telescope.figures import error_bars, marker_style, wavelength_axis
+from ariel_scripts.report.telescope.figures import ROUND, error_bars, marker_style, wavelength_axis
 from ariel_scripts.telescope_fit.curves import Curve, VisitCurves
 from ariel_scripts.telescope_fit.summary import PPM
 from ariel_scripts.telescope_fit.time_averaging import averaged, beta
@@ -25,12 +25,7 @@ def allan_figure(one: VisitCurves) -> Figure | None:
             variants[curve.name] = drawn
     if not variants:
         return None
-    caption = (
-        "Points: scatter of the means of neighbouring residuals, with 68 % intervals. Line and band: that of white "
-        "noise, √N smaller for N points, and where 68 % of its scatters lie. Above it noise has memory; below it, at "
-        "long bins, the fit has taken some of it up. Bins do not reach over gaps. Dashed across: ingress."
-    )
-    return Figure(one.name, caption, variants, 380, "curve")
+    return Figure(one.name, "", variants, 380, "curve")
 
 
 def _allan(one: VisitCurves, curve: Curve) -> dict[str, Any] | None:
@@ -60,7 +55,7 @@ def _allan(one: VisitCurves, curve: Curve) -> dict[str, Any] | None:
             "customdata": packed(found.bins), "hovertemplate": "%{x:.1f} min: %{y:.0f} ppm of %{customdata} bins",
         },
     ]  # fmt: skip
-    if np.abs(curve.correlated).max() > 0:
+    if curve.has_memory:
         rest = averaged(curve.residual - curve.correlated, one.time)
         data.append(
             {
@@ -70,13 +65,17 @@ def _allan(one: VisitCurves, curve: Curve) -> dict[str, Any] | None:
             }
         )  # fmt: skip
     layout: dict[str, Any] = {
-        "xaxis": axis_of("size of a bin, minutes", type="log", nticks=8),
-        "yaxis": axis_of("scatter, ppm", type="log", nticks=6, exponentformat="none"),
+        "xaxis": axis_of("size of a bin, minutes", type="log", **_ticks(ROUND)),
+        "yaxis": axis_of("scatter, ppm", type="log", **_ticks(ROUND)),
     }
     if minutes[0] < 60.0 * one.ingress < minutes[-1]:
         across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"color": "§muted", "dash": "dash"}}
         layout["shapes"] = [across | {"x0": 60.0 * one.ingress, "x1": 60.0 * one.ingress}]
     return {"data": data, "layout": layout}
+
+
+def _ticks(values: list[float]) -> dict[str, Any]:
+    return {"tickvals": values, "ticktext": [f"{one:g}" if one < 1e4 else f"{one:,.0f}" for one in values]}
 
 
 def channel_betas(one: VisitCurves) -> tuple[Array, Array]:

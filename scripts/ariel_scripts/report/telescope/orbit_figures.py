@@ -44,8 +44,8 @@ def _corner(one: Geometry) -> dict[str, Any]:
         for column in range(row + 1):
             number = row * size + column + 1
             x, y = f"x{number}", f"y{number}"
-            across = [column * width + gap * (column > 0), (column + 1) * width]
-            up = [1.0 - (row + 1) * width, 1.0 - row * width - gap]
+            across = [column * width + gap / 2, (column + 1) * width - gap / 2]
+            up = [1.0 - (row + 1) * width + gap / 2, 1.0 - row * width - gap / 2]
             bottom, left = row == size - 1, column == 0
             extent = [float(low[column]), float(high[column])]
             layout[f"xaxis{number}"] = axis_of(
@@ -118,12 +118,12 @@ def times_figure(found: TelescopeFit, orbit: Orbit) -> Figure | None:
         "marker": marker_style(0, 7), "text": [label(one.visit) for one in known], "showlegend": False,
         "hovertemplate": "%{text}: %{y:.2f} min<extra></extra>",
     }  # fmt: skip
-    zero = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": "§muted", "width": 1}}
+    zero = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0}
     whole = {"tickformat": "d", "nticks": 8, "range": [float(line[0]) - 0.5, float(line[-1]) + 0.5]}
     layout = {
         "xaxis": axis_of("epoch since t0", **whole),
         "yaxis": axis_of("observed − calculated, min"),
-        "shapes": [zero],
+        "shapes": [zero | {"line": {"color": "§muted", "width": 1}}],
     }
     caption = "Bars: 1 σ of the mid-times. Shaded: 1 σ of the ephemeris as given." if wide.max() > 0 else "Bars: 1 σ."
     return Figure("Mid-times against the ephemeris", caption, {"": {"data": [band, points], "layout": layout}}, 320)

@@ -11,7 +11,7 @@ from ariel_scripts.report.telescope import figures, noise_figures, orbit_figures
 from ariel_scripts.report.text import number
 from ariel_scripts.telescope_fit.curves import VisitCurves
 from ariel_scripts.telescope_fit.geometry import Geometry, geometry, speed_of_a
-from ariel_scripts.telescope_fit.summary import PPM, systematics_text, white_depths
+from ariel_scripts.telescope_fit.summary import PPM, systematics_text, white_depth, white_depths
 from ariel_scripts.telescope_fit.time_averaging import beta
 from modeling_ariel.any_telescope.fitting import FitChoices
 from modeling_ariel.any_telescope.orbit import Orbit
@@ -22,9 +22,7 @@ MOST_ROWS = 60  # of the table of depths
 _DAY = 1440.0  # minutes
 
 
-def make_sections(
-    found: TelescopeFit, orbit: Orbit, choices: FitChoices, curves: list[VisitCurves]
-) -> list[Section]:
+def make_sections(found: TelescopeFit, orbit: Orbit, choices: FitChoices, curves: list[VisitCurves]) -> list[Section]:
     """All that a fit has something for; light curves and visits also where there is none."""
     sections = [visits(found, curves)]
     if found.status not in FITTED:
@@ -87,14 +85,7 @@ def noise(found: TelescopeFit, curves: list[VisitCurves]) -> Section:
                 f"{float(visit.fit.beta[0]):.2f}",
             ]
         )
-    head = [
-        "visit",
-        "scatter of the white residuals, ppm",
-        "white noise alone, ppm",
-        "β of ingress",
-        "noise with memory, ppm",
-        "widens the depth's error by",
-    ]
+    head = ["visit", "white residuals, ppm", "expected, ppm", "β", "with memory, ppm", "error wider by"]
     return Section("noise", {"noise": Table(head, rows), "figures": [one for one in drawn if one is not None]})
 
 
@@ -162,10 +153,11 @@ def visits(found: TelescopeFit, curves: list[VisitCurves]) -> Section:
         observation, fit = visit.observation, visit.fit
         times, channels = observation.shape
         fitted = fit.status[0] in FITTED
-        depth = f"{PPM * float(fit.white_depth[0]):,.0f} ± {PPM * float(fit.white_depth_err[0]):,.0f}" if fitted else "–"
+        depth, error = white_depth(fit.depth[0].numpy(), fit.covariance[0].numpy())
+        text = f"{PPM * depth:,.0f} ± {PPM * error:,.0f}" if fitted else "–"
         span = float(one.time[-1] - one.time[0])
         size = [f"{times:,} × {channels:,}", f"{span:.2f}"]
-        rows.append([one.name, observation.instrument or "–", fit.status[0], *size, depth])
+        rows.append([one.name, observation.instrument or "–", fit.status[0], *size, text])
     head = ["visit", "instrument", "fit", "times × channels", "hours", "white depth, ppm"]
     notes = {visit.observation.name: visit.fit.notes[0].split("; ") for visit in found.visits if visit.fit.notes[0]}
     return Section("visits", {"visits": Table(head, rows), "notes": notes})
