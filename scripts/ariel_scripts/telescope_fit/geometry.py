@@ -62,7 +62,7 @@ def geometry(visit: VisitFit, orbit: Orbit, seed: int = 0) -> Geometry | None:
     unit = speed_of_a(orbit)
     known = math.isfinite(unit)
     speed = np.exp(drawn[:, 2]) / (unit if known else 1.0)
-    names = ("mid-time, min", "b", "a/R*" if known else "speed, R*/h", "white depth, ppm")
+    names = ("mid-time, min", "b", "a/R*" if known else "speed, R*/h", "depth, ppm")
     return Geometry(names, np.stack([60.0 * drawn[:, 0], np.sqrt(drawn[:, 1]), speed, PPM * drawn[:, 3]], 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ import numpy as np
 from ariel_scripts.report.plots import Array, Figure, Trace, axis_of, colour, label, line_of, line_style, packed
 from ariel_scripts.telescope_fit.curves import Curve, VisitCurves, channel_name
 from ariel_scripts.telescope_fit.summary import PPM, labels, parts, shares
+from ariel_scripts.telescope_fit.tables import COVARIANCE, CURVES
 from modeling_ariel.any_telescope.together import TelescopeFit
 
 WIDE = 4.0  # longest over shortest wavelength, from which the axis is logarithmic
 MOST_CHANNELS = 60  # whose light curves are drawn, of all visits together
 MOST_POINTS = 150_000  # times channels
+_MANY, _JOINED = 150, 60  # channels from which means of neighbours are shown too, and how many means
 _MOST_CORRELATED = 200  # channels of the map
 _TICKS = [0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20]
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -45,18 +48,18 @@ def marker_style(place: int, size: int = 6) -> dict[str, Any]:
 
 def spectrum_figure(found: TelescopeFit) -> Figure:
     """Depths with errors; about each spectrum's mean with the errors that are left without its own."""
-    whole, about = [], []
+    whole: list[Trace] = []
+    about: list[Trace] = []
     for place, (part, name) in enumerate(zip(parts(found), labels(found), strict=True)):
         spectrum = found.spectrum
-        wavelength, depth, own = spectrum.wavelength[part], spectrum.depth[part], spectrum.covariance[part, part]
-        share = shares(own)
-        from_mean = np.eye(len(share)) - share
-        left = np.sqrt(np.maximum(np.diagonal(from_mean @ own @ from_mean.T), 0.0))
-        whole.append(_points(wavelength, spectrum.half_width[part], depth, np.sqrt(np.diagonal(own)), name, place))
-        if len(share) > 1:
-            about.append(_points(wavelength, spectrum.half_width[part], depth - share @ depth, left, name, place))
+        one = _One(name, place, spectrum.wavelength[part], spectrum.half_width[part])
+        depth, own = spectrum.depth[part], spectrum.covariance[part, part]
+        whole += one.traces(depth, own)
+        if len(depth) > 1:
+            from_mean = np.eye(len(depth)) - shares(own)
+            about += one.traces(from_mean @ depth, from_mean @ own @ from_mean.T)
     axes = {"xaxis": wavelength_axis(found.spectrum.wavelength)}
-    several = {"showlegend": len(whole) > 1}
+    several = {"showlegend": len(whole) > 1}  # also where the many channels of one are joined
     numbers = {"exponentformat": "none", "separatethousands": True}
     layout = {**axes, **several, "yaxis": axis_of("transit depth, ppm", **numbers)}
     variants = {"transit depth": {"data": whole, "layout": layout}}
@@ -70,20 +73,46 @@ def spectrum_figure(found: TelescopeFit) -> Figure:
     return Figure("Transit depth along wavelength", caption, variants, 420)
 
 
-def _points(wavelength: Array, half_width: Array, depth: Array, error: Array, name: str, place: int) -> Trace:
-    trace = {
-        "x": packed(np.nan_to_num(wavelength, nan=0.7)),
-        "y": packed(PPM * depth),
-        "error_y": error_bars(PPM * error),
-        "customdata": packed(PPM * error),
-        "mode": "markers",
-        "name": label(name),
-        "marker": marker_style(place, 6 if len(depth) < 300 else 4),
-        "hovertemplate": "%{x:.4g} µm: %{y:,.0f} ± %{customdata:,.0f} ppm",
-    }
-    if np.isfinite(half_width).all() and len(depth) < 300:
-        trace["error_x"] = error_bars(half_width)
-    return trace
+@dataclass(frozen=True, eq=False)
+class _One:
+    """A spectrum of C channels as the figure shows it: points, and where they are many also means of neighbours."""
+
+    name: str
+    place: int
+    wavelength: Array
+    half_width: Array
+
+    def traces(self, depth: Array, covariance: Array) -> list[Trace]:
+        """Of depths (C,) with their covariance (C, C)."""
+        error = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+        points = self._points(self.wavelength, depth, error, self.name)
+        if len(depth) <= _MANY:
+            if np.isfinite(self.half_width).all():
+                points["error_x"] = error_bars(self.half_width)
+            return [points]
+        faint = colour(self.place, 0.3)
+        points["marker"] |= {"color": faint, "size": 3}
+        points["error_y"] |= {"color": colour(self.place, 0.12)}
+        groups = np.array_split(np.arange(len(depth)), _JOINED)
+        mean = np.zeros((_JOINED, len(depth)))
+        for row, group in enumerate(groups):
+            told = 1.0 / np.diagonal(covariance)[group]
+            mean[row, group] = told / told.sum()
+        joined = np.sqrt(np.diagonal(mean @ covariance @ mean.T))
+        what = f"{self.name}, means of {len(groups[0])} channels" if self.name else f"means of {len(groups[0])}"
+        return [points, self._points(mean @ self.wavelength, mean @ depth, joined, what)]
+
+    def _points(self, wavelength: Array, depth: Array, error: Array, name: str) -> Trace:
+        return {
+            "x": packed(np.nan_to_num(wavelength, nan=0.7)),
+            "y": packed(PPM * depth),
+            "error_y": error_bars(PPM * error),
+            "customdata": packed(PPM * error),
+            "mode": "markers",
+            "name": label(name),
+            "marker": marker_style(self.place),
+            "hovertemplate": "%{x:.4g} µm: %{y:,.0f} ± %{customdata:,.0f} ppm",
+        }
 
 
 def correlation_figure(found: TelescopeFit) -> Figure | None:
@@ -95,7 +124,7 @@ def correlation_figure(found: TelescopeFit) -> Figure | None:
     kept = slice(None, None, step)
     error = found.spectrum.depth_err
     correlation = (found.spectrum.covariance / error / error[:, None])[kept, kept]
-    names = [f"{one:.3f} µm" for one in found.spectrum.wavelength[kept]]
+    names = [f"{number + 1}" for number in range(size)][kept]
     ticks = {"type": "category", "nticks": 7, "tickangle": 0}
     largest = float(np.abs(correlation - np.eye(len(correlation))).max())
     data = [
@@ -111,9 +140,9 @@ def correlation_figure(found: TelescopeFit) -> Figure | None:
             "hovertemplate": "%{x}, %{y}: %{z:.2f}<extra></extra>",
         }
     ]
-    layout = {"xaxis": axis_of("channel", **ticks), "yaxis": axis_of("channel", autorange="reversed", **ticks)}
+    layout = {"xaxis": axis_of("row of spectrum.ecsv", **ticks), "yaxis": axis_of("row", autorange="reversed", **ticks)}
     some = f" Every {step}th channel is shown." if step > 1 else ""
-    caption = f"What spectrum_covariance.npy holds, over the errors; 1 on the diagonal.{some}"
+    caption = f"What {COVARIANCE} holds, over the errors; 1 on the diagonal.{some}"
     return Figure("Correlation of the depths", caption, {"": {"data": data, "layout": layout}}, 420)
 
 
@@ -138,11 +167,8 @@ def curve_figure(one: VisitCurves, channels: list[int]) -> Figure:
         name = channel_name(one.wavelength[number])
         variants[name if name not in variants else f"{name} ({number})"] = _panels(one, one.channel(number))
     left_out = len(one.wavelength) - len(channels)
-    some = (
-        f"{len(channels)} of {len(one.wavelength)} channels can be chosen, evenly spaced; all are in light_curves.npz."
-        if channels and left_out
-        else ""
-    )
+    some = f"{len(channels)} of {len(one.wavelength):,} channels can be chosen, evenly spaced; all are in " + CURVES
+    some = f"{some}." if channels and left_out else ""
     return Figure(one.name, some, variants, 640, "curve")
 
 

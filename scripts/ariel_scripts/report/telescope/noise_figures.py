@@ -13,6 +13,7 @@ from ariel_scripts.telescope_fit.summary import PPM
 from ariel_scripts.telescope_fit.time_averaging import averaged, beta
 
 CHANNELS = 6  # of the Allan plots, evenly spaced
+_MANY = 150  # channels without bars
 
 
 def allan_figure(one: VisitCurves) -> Figure | None:
@@ -88,15 +89,19 @@ def channel_betas(one: VisitCurves) -> tuple[Array, Array]:
 def beta_figure(curves: list[VisitCurves]) -> Figure | None:
     """β along wavelength, of each visit; None where nothing can be told."""
     data: list[Trace] = []
+    every: list[tuple[Array, Array]] = []
     for place, one in enumerate(curves):
         if not np.isfinite(one.middle) or len(one.wavelength) < 2:
             continue
         value, error = channel_betas(one)
+        every.append((value, error))
         if np.isfinite(value).any():
             data.append(
                 {
-                    "x": packed(one.wavelength), "y": packed(value), "error_y": error_bars(error), "mode": "markers",
-                    "name": label(one.name), "marker": marker_style(place, 5), "hovertemplate": "%{x:.4g} µm: %{y:.2f}",
+                    "x": packed(one.wavelength), "y": packed(value), "mode": "markers", "name": label(one.name),
+                    "marker": marker_style(place, 5 if len(value) <= _MANY else 3),
+                    "hovertemplate": "%{x:.4g} µm: %{y:.2f}",
+                    **({"error_y": error_bars(error)} if len(value) <= _MANY else {}),
                 }
             )  # fmt: skip
     if not data:
@@ -109,9 +114,11 @@ def beta_figure(curves: list[VisitCurves]) -> Figure | None:
         "showlegend": len(data) > 1,
         "shapes": [white | {"line": {"color": "§muted", "width": 1, "dash": "dot"}}],
     }
+    usual = float(np.nanmedian(np.concatenate([error for _, error in every])))
     caption = (
         "How many times the scatter of bins as long as ingress is that of white noise, by the residuals (time "
-        "averaging; Pont et al. 2006, Winn et al. 2008). Of N channels of white noise a third lie beyond their bars. "
-        "The depths' errors do not come from it: the fit marginalises noise with memory."
+        f"averaging; Pont et al. 2006, Winn et al. 2008). White noise gives 1 ± {usual:.2f}, or "
+        "less where the fit took up some. The depths' errors do not come from it: the fit marginalises noise "
+        "with memory."
     )
     return Figure("β of the channels", caption, {"": {"data": data, "layout": layout}}, 340)

@@ -47,9 +47,11 @@ def _corner(one: Geometry) -> dict[str, Any]:
             across = [column * width + gap / 2, (column + 1) * width - gap / 2]
             up = [1.0 - (row + 1) * width + gap / 2, 1.0 - row * width - gap / 2]
             bottom, left = row == size - 1, column == 0
+            corner = bottom and column == row  # where the labels of a narrow page meet
             extent = [float(low[column]), float(high[column])]
             layout[f"xaxis{number}"] = axis_of(
-                one.names[column] if bottom else "", domain=across, anchor=y, range=extent, nticks=4, tickangle=0,
+                one.names[column] if bottom else "", domain=across, anchor=y, range=extent, nticks=2 + (not corner),
+                tickangle=0,
                 showticklabels=bottom, exponentformat="none", separatethousands=True,
             )  # fmt: skip
             layout[f"yaxis{number}"] = axis_of(

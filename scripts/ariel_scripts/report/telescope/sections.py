@@ -36,7 +36,7 @@ def spectrum(found: TelescopeFit) -> Section:
     """Depths as a figure and a table."""
     own = found.spectrum
     whites = [
-        [one.instrument, f"{PPM * one.depth:,.0f}", f"{PPM * one.error:,.0f}", str(one.channels), str(one.visits)]
+        [one.instrument, f"{PPM * one.depth:,.0f}", f"{PPM * one.error:,.0f}", f"{one.channels:,}", str(one.visits)]
         for one in white_depths(found)
     ]
     rows = [
@@ -132,11 +132,8 @@ def mid_times(found: TelescopeFit, orbit: Orbit) -> Section:
 
 def systematics(found: TelescopeFit) -> Section:
     """What was tried, and what was taken."""
-    rows = [
-        [visit.observation.name, systematics_text(visit)] for visit in found.visits if visit.fit.status[0] in FITTED
-    ]
+    taken = {visit.observation.name: systematics_text(visit) for visit in found.visits if visit.fit.status[0] in FITTED}
     drawn = orbit_figures.systematics_figure(found)
-    taken = Table(["visit", "systematics"], rows)
     return Section("systematics", {"taken": taken, "figures": [] if drawn is None else [drawn]})
 
 
