@@ -44,6 +44,8 @@ ROOMS = {
             "report": ["options", "opening", "prediction"],
             "submission": [],
             "transients": ["opening", "submission"],
+            "telescope_fit": ["options", "light_curves"],
+            "report.telescope": ["options", "report", "telescope_fit"],
             "report.transients": ["options", "options.transients", "opening", "report", "transients"],
             "commands": [
                 "options",
@@ -53,8 +55,10 @@ ROOMS = {
                 "publishing",
                 "pages",
                 "report",
+                "report.telescope",
                 "selftest",
                 "submission",
+                "telescope_fit",
             ],
             "commands.transients": [
                 "options",
