@@ -113,8 +113,13 @@ def test_the_record_says_what_was_fitted_and_how_it_ended(fitted: Path) -> None:
 
 
 def test_each_visit_may_have_depths_of_its_own(tmp_path: Path) -> None:
-    files = [Visit(depth=np.array([0.014]), noise=3e-4).write(tmp_path), Visit(2, depth=np.array([0.015])).write(tmp_path)]
-    code, said = ariel_fit(*files, "--out", tmp_path / "out", "--each", "--white", *ORBIT, "--systematics", "polynomial(1)")
+    files = [
+        Visit(depth=np.array([0.014]), noise=3e-4).write(tmp_path),
+        Visit(2, depth=np.array([0.015])).write(tmp_path),
+    ]
+    code, said = ariel_fit(
+        *files, "--out", tmp_path / "out", "--each", "--white", *ORBIT, "--systematics", "polynomial(1)"
+    )
     assert code == 0, said
     table = QTable.read(tmp_path / "out/spectrum.ecsv")
     assert list(table["instrument"]) == ["HST WFC3, visit 0", "HST WFC3, visit 2"]

@@ -44,8 +44,9 @@ def main(options: FitOptions) -> None:
         with run.timed("read"):
             observations = reading.read_all(options.files, options.curves)
             choices = choices_of(options, observations)
+            visits = reading.visits_of(observations, orbit, options.curves.times)
         with run.timed("fit"):
-            found = fit_observations(observations, orbit, choices, options.each)
+            found = fit_observations(visits, orbit, choices, options.each)
         curves = [VisitCurves.of(visit) for visit in found.visits]
         with run.timed("tables"):
             write_tables(options.out, found, curves, _about(options, found, orbit, run))

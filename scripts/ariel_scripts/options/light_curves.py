@@ -60,5 +60,8 @@ class LightCurveOptions:
         typer.Option(help="Or to channels between these edges: a text file, um.", rich_help_panel=READING),
     ] = None
     times: Annotated[
-        int, typer.Option(help="Average exposures to at most this many.", min=20, rich_help_panel=READING)
-    ] = 800
+        int | None,
+        typer.Option(
+            help="Average a transit's exposures to at most this many (800).", min=20, max=800, rich_help_panel=READING
+        ),
+    ] = None

@@ -13,6 +13,8 @@ from ariel_scripts.light_curves.read import ReadOptions, read_observations
 from ariel_scripts.options.light_curves import LightCurveOptions
 from modeling_ariel.any_telescope.binning import bin_channels, bin_times
 from modeling_ariel.any_telescope.observation import Array, Observation, ObservationError
+from modeling_ariel.any_telescope.orbit import Orbit, transits
+from modeling_ariel.any_telescope.scan import without_scan
 
 
 def read_all(files: Sequence[Path], options: LightCurveOptions) -> list[Observation]:
@@ -32,8 +34,17 @@ def read_all(files: Sequence[Path], options: LightCurveOptions) -> list[Observat
     return distinct(found)
 
 
+def visits_of(observations: Sequence[Observation], orbit: Orbit, times: int | None = None) -> list[Observation]:
+    """One for each transit, of at most so many times, with names of their own.
+
+    ObservationError where no transit is in an observation.
+    """
+    parts = [part for one in observations for part in transits(one, orbit)]
+    return distinct(parts if times is None else [bin_times(without_scan(part), times) for part in parts])
+
+
 def prepared(observation: Observation, options: LightCurveOptions, edges: Array | None = None) -> Observation:
-    """The part that is asked for, in channels and times as asked for."""
+    """The part that is asked for, in channels as asked for."""
     if options.instrument is not None:
         observation = replace(observation, instrument=options.instrument)
     if options.first is not None or options.last is not None:
@@ -47,7 +58,7 @@ def prepared(observation: Observation, options: LightCurveOptions, edges: Array 
         observation = part
     if any(one is not None for one in (edges, options.bins, options.resolution)):
         observation = bin_channels(observation, edges, options.bins, options.resolution)
-    return bin_times(observation, options.times)
+    return observation
 
 
 def read_edges(path: Path) -> Array:

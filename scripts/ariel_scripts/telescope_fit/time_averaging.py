@@ -51,7 +51,9 @@ def averaged(residual: Array, time: Array) -> Averaged:
     freedom = np.maximum(bins - 1, 1)
     few, many = (np.sqrt(chi2.ppf(level, freedom) / freedom) for level in _ONE_SIGMA)
     step = float(np.median(np.diff(time)))
-    return Averaged(size, size * step, bins, rms, rms / many, rms / few, white, white * few, white * many)
+    return Averaged(
+        size, np.asarray(size * step, np.float64), bins, rms, rms / many, rms / few, white, white * few, white * many
+    )
 
 
 def beta(residual: Array, time: Array, length: float) -> tuple[float, float]:
