@@ -202,14 +202,14 @@ def _panels(one: VisitCurves, curve: Curve) -> dict[str, Any]:
     if not fitted:
         return {"data": data, "layout": layout}
     data.append(line(curve.model, 1, "fit"))
-    if curve.has_memory:
-        data.append(line(curve.model + curve.correlated, 1, "fit with noise that has memory", 2, width=1))
     error = float(PPM * np.nanmedian(curve.error))
     data += [
         dots(curve.corrected, 2, "without systematics"),
         {**line(curve.transit, 2, "fit"), "showlegend": False},
         dots(PPM * curve.residual, 3, "residual"),
     ]
+    if curve.has_memory:
+        data.append(line(PPM * curve.correlated, 3, "noise with memory that the fit found", 2))
     layout["yaxis2"] = axis_of("corrected", domain=[0.33, 0.64], anchor="x", tickformat=".4f")
     layout["yaxis3"] = axis_of("residual, ppm", domain=[0, 0.29], anchor="x", exponentformat="none")
     edge = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "yref": "y3", "y0": -error, "y1": error}

@@ -45,7 +45,8 @@ def spectrum(found: TelescopeFit) -> Section:
             own.wavelength, own.instrument, own.half_width, own.depth, own.depth_err, strict=True
         )
     ]
-    shown = [figures.spectrum_figure(found), figures.correlation_figure(found)]
+    several = len(rows) > 1  # a single depth is in the table
+    shown = [figures.spectrum_figure(found), figures.correlation_figure(found)] if several else []
     step = -(-len(rows) // MOST_ROWS)
     return Section(
         "spectrum",
