@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,35 @@ def test_without_a_transit_there_is_a_page_a_reason_and_no_depth(tmp_path: Path)
     text = (tmp_path / "out/index.html").read_text()
     assert re.findall(r'<section id="(\w+)"', text) == ["visits", "curves"]
     assert table.meta["notes"].split(";")[0][:40] in text
+
+
+def test_a_visit_without_a_transit_beside_others_is_left_out_and_seen(tmp_path: Path) -> None:
+    files = [Visit().write(tmp_path), Visit(1, transit=False).write(tmp_path)]
+    chosen = ["--systematics", "polynomial(1)", "--white", *ORBIT]
+    code, said = ariel_fit(*files, "--out", tmp_path / "out", *chosen)
+    assert code == 0, said
+    table = QTable.read(tmp_path / "out/spectrum.ecsv")
+    assert set(table["visits"]) == {1}
+    assert [visit["status"] for visit in table.meta["visits"]] == ["ok", "no_transit"]
+    assert list(QTable.read(tmp_path / "out/times.ecsv")["visit"]) == ["visit 0"]
+    assert "no_transit" in (tmp_path / "out/index.html").read_text()
+
+
+def test_a_long_white_light_curve_is_cut_to_its_transits(tmp_path: Path) -> None:
+    short = Visit(depth=np.array([0.014]), noise=4e-4, instrument="TESS")
+    parts = [replace(short, number=number).observation() for number in range(3)]
+    time = np.concatenate([one.time + 24 * PERIOD * number for number, one in enumerate(parts)])
+    flux = np.concatenate([one.flux[:, 0] for one in parts])
+    np.savez(tmp_path / "tess.npz", bjd_tdb=DAY0 + time / 24, flux=flux, flux_err=np.full_like(flux, 8.0))
+    chosen = ["--systematics", "polynomial(1)", "--white", "--wavelength", 0.8, *ORBIT]
+    code, said = ariel_fit(tmp_path / "tess.npz", "--out", tmp_path / "out", *chosen)
+    assert code == 0, said
+    times = QTable.read(tmp_path / "out/times.ecsv")
+    assert list(times["epoch"]) == [0, 1, 2]
+    assert len(set(times["visit"])) == 3
+    table = QTable.read(tmp_path / "out/spectrum.ecsv")
+    assert (len(table), table["visits"][0]) == (1, 3)
+    assert abs(table["depth"][0] - 0.014) < 4 * table["depth_err"][0]
 
 
 def test_a_dry_run_says_what_the_files_hold_and_writes_nothing(tmp_path: Path) -> None:

@@ -98,12 +98,13 @@ def test_a_channel_is_drawn_when_it_is_chosen_and_the_spectrum_about_its_mean(vi
     curve = page.locator("#curves figure").first
     curve.scroll_into_view_if_needed()
     curve.locator(".scatterlayer .point").first.wait_for()
-    scatter = "figure => { const r = figure.querySelector('.plot').data.find(t => t.name === 'residual').y; return Math.hypot(...r); }"
+    residual = "data.find(t => t.name === 'residual').y"
+    scatter = f"figure => Math.hypot(...figure.querySelector('.plot').{residual})"
     white = curve.evaluate(scatter)
     options = curve.locator("option").all_inner_texts()
     assert options == ["white", "1.100 µm", "1.300 µm", "1.500 µm", "1.700 µm"]
     curve.locator("select").select_option(label="1.300 µm")
-    drawn = "Math.hypot(...document.querySelector('#curves .plot').data.find(t => t.name === 'residual').y)"
+    drawn = f"Math.hypot(...document.querySelector('#curves .plot').{residual})"
     page.wait_for_function(f"{drawn} > {1.5 * white}")
     spectrum = page.locator("#spectrum figure").first
     spectrum.scroll_into_view_if_needed()

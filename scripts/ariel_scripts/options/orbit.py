@@ -25,7 +25,7 @@ class OrbitOptions:
         None
     )
     a_err: Annotated[
-        float | None, typer.Option(help="How far it is trusted (default 2 %).", min=0.0, rich_help_panel=ORBIT)
+        float | None, typer.Option(help="How far it is trusted (default 2 %).", min=1e-6, rich_help_panel=ORBIT)
     ] = None
     inclination: Annotated[
         float | None, typer.Option(help="In degrees.", min=0.0, max=180.0, rich_help_panel=ORBIT)
@@ -34,7 +34,7 @@ class OrbitOptions:
         None
     )
     b_err: Annotated[
-        float | None, typer.Option(help="How far it is trusted (default 0.03).", min=0.0, rich_help_panel=ORBIT)
+        float | None, typer.Option(help="How far it is trusted (default 0.03).", min=1e-6, rich_help_panel=ORBIT)
     ] = None
     eccentricity: Annotated[float | None, typer.Option(rich_help_panel=ORBIT)] = None
     omega: Annotated[float | None, typer.Option(help="Of periastron, degrees.", rich_help_panel=ORBIT)] = None

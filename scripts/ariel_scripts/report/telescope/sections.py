@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ariel_scripts.report.page import Section, Table
+from ariel_scripts.report.plots import Figure
 from ariel_scripts.report.telescope import figures, noise_figures, orbit_figures
 from ariel_scripts.report.text import number
 from ariel_scripts.telescope_fit.curves import VisitCurves
@@ -18,6 +19,7 @@ from modeling_ariel.any_telescope.orbit import Orbit
 from modeling_ariel.any_telescope.together import TelescopeFit
 from modeling_ariel.status import FITTED
 
+MOST_FIGURES = 6  # of visits, one below the other
 MOST_ROWS = 60  # of the table of depths
 _DAY = 1440.0  # minutes
 
@@ -63,13 +65,25 @@ def light_curves(curves: list[VisitCurves]) -> Section:
     """A figure of each visit."""
     channels = figures.shown_channels(curves)
     drawn = [figures.curve_figure(one, some) for one, some in zip(curves, channels, strict=True)]
-    return Section("curves", {"figures": drawn})
+    return Section("curves", {"figures": _few(drawn, "Light curves")})
+
+
+def _few(drawn: list[Figure], title: str) -> list[Figure]:
+    """Figures of visits, or where they are many one to choose from."""
+    if len(drawn) <= MOST_FIGURES:
+        return drawn
+    variants = {
+        one.title if name == "white" else f"{one.title}, {name}": variant
+        for one in drawn
+        for name, variant in one.variants.items()
+    }
+    return [Figure(title, drawn[0].caption, variants, drawn[0].height, "visit")]
 
 
 def noise(found: TelescopeFit, curves: list[VisitCurves]) -> Section:
     """Allan plots, β, and a table of both."""
-    drawn = [noise_figures.allan_figure(one) for one in curves if np.isfinite(one.middle)]
-    drawn.append(noise_figures.beta_figure(curves))
+    allan = [noise_figures.allan_figure(one) for one in curves if np.isfinite(one.middle)]
+    drawn = [*_few([one for one in allan if one is not None], "Allan plots"), noise_figures.beta_figure(curves)]
     rows = []
     for visit, one in zip(found.visits, curves, strict=True):
         if not np.isfinite(one.middle):
