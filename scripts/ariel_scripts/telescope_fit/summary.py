@@ -95,10 +95,12 @@ def verdict(found: TelescopeFit) -> str:
         said.append(f"White transit depth {', '.join(depths)}.")
     if found.status == OK:
         fitted = [visit for visit in found.visits if visit.fit.status[0] in FITTED]
-        several = len(found.visits) > 1
+        texts = {systematics_text(visit) for visit in fitted}
+        if len(texts) == 1:
+            said.append(f"Systematics: {texts.pop()}.")
+            return " ".join(said)
         for visit in fitted[:_NAMED]:
-            of = f" of {visit.observation.name}" if several else ""
-            said.append(f"Systematics{of}: {systematics_text(visit)}.")
+            said.append(f"Systematics of {visit.observation.name}: {systematics_text(visit)}.")
         if len(fitted) > _NAMED:
             said.append(f"Those of {number_of(len(fitted) - _NAMED, 'more visit')} are below.")
     elif found.notes:

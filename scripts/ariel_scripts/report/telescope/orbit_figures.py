@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ariel_scripts.report.plots import Array, Figure, Trace, axis_of, colour, label, packed
+from ariel_scripts.report.plots import Array, Figure, Trace, axis_of, colour, label, line_of, packed
 from ariel_scripts.report.telescope.figures import error_bars, marker_style, wavelength_axis
 from ariel_scripts.telescope_fit.geometry import Geometry
 from modeling_ariel.any_telescope.fitting import FitChoices, VisitFit
@@ -191,23 +191,15 @@ def _limb(visit: VisitFit, orbit: Orbit, choices: FitChoices) -> dict[str, Any]:
         axis = f"y{row + 1 if row else ''}"
         domain = [0.54, 1.0] if row == 0 else [0.0, 0.46]
         layout[f"yaxis{row + 1 if row else ''}"] = axis_of(name, domain=domain, anchor="x")
-        if len(wavelength) > 1:
-            low, high = mean[row] - sigma[row], mean[row] + sigma[row]
-            data.append(
-                {
-                    "x": packed(np.concatenate([wavelength, wavelength[::-1]])),
-                    "y": packed(np.concatenate([low, high[::-1]])), "fill": "toself", "mode": "none",
-                    "fillcolor": colour(1, 0.2), "hoverinfo": "skip", "yaxis": axis,
-                }
-            )  # fmt: skip
-        prior = {"color": colour(1), "width": 1.5}
-        data.append(
+        low, high = mean[row] - sigma[row], mean[row] + sigma[row]
+        data += [
             {
-                "x": packed(wavelength), "y": packed(mean[row]), "yaxis": axis, "hoverinfo": "skip", "line": prior,
-                "mode": "lines" if len(wavelength) > 1 else "markers", "marker": marker_style(1, 8),
-                **({} if len(wavelength) > 1 else {"error_y": error_bars(sigma[row])}),
-            }
-        )  # fmt: skip
+                "x": packed(np.concatenate([wavelength, wavelength[::-1]])),
+                "y": packed(np.concatenate([low, high[::-1]])), "fill": "toself", "mode": "none",
+                "fillcolor": colour(1, 0.2), "hoverinfo": "skip", "yaxis": axis,
+            },
+            line_of(wavelength, mean[row], yaxis=axis, hoverinfo="skip", line={"color": colour(1), "width": 1.5}),
+        ]  # fmt: skip
         data.append(
             {
                 "x": packed(wavelength), "y": packed(found[row]), "yaxis": axis, "mode": "markers",

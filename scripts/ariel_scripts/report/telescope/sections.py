@@ -140,7 +140,8 @@ def mid_times(found: TelescopeFit, orbit: Orbit) -> Section:
         unit = _DAY if zeros.get(one.visit) is not None else 60.0
         when = f"{one.time:.6f}" if unit == _DAY else f"{one.time:.4f} h"
         rows.append([one.visit, str(one.number), when, number(unit * one.error, 2), number(unit * one.late, 2)])
-    head = ["visit", "epoch", "mid-transit, BJD_TDB", "±, min", "observed − calculated, min"]
+    unit_text = ", BJD_TDB" if all(zeros.get(one.visit) is not None for one in found.times) else ""
+    head = ["visit", "epoch", f"mid-transit{unit_text}", "±, min", "observed − calculated, min"]
     drawn = orbit_figures.times_figure(found, orbit)
     return Section("times", {"times": Table(head, rows), "figures": [] if drawn is None else [drawn]})
 
@@ -155,7 +156,20 @@ def systematics(found: TelescopeFit) -> Section:
 def limb(found: TelescopeFit, orbit: Orbit, choices: FitChoices) -> Section:
     """Coefficients of each visit that has a fit."""
     fitted = [visit for visit in found.visits if visit.fit.status[0] in FITTED]
-    return Section("limb", {"figures": [orbit_figures.limb_figure(fitted, orbit, choices)]})
+    white = [visit for visit in fitted if visit.observation.shape[1] == 1]
+    others = [visit for visit in fitted if visit.observation.shape[1] > 1]
+    rows = []
+    for visit in white:
+        mean, sigma = orbit_figures.limb_prior(visit, orbit, choices)
+        both = zip(visit.fit.limb_darkening[0, :, 0].tolist(), mean[:, 0], sigma[:, 0], strict=True)
+        rows.append(
+            [visit.observation.name, *(text for u, m, s in both for text in (f"{u:.3f}", f"{m:.3f} ± {s:.3f}"))]
+        )
+    data = {
+        "white": Table(["visit", "u₁", "prior", "u₂", "prior"], rows) if rows else None,
+        "figures": [orbit_figures.limb_figure(others, orbit, choices)] if others else [],
+    }
+    return Section("limb", data)
 
 
 def visits(found: TelescopeFit, curves: list[VisitCurves]) -> Section:
