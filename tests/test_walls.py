@@ -46,6 +46,8 @@ ROOMS = {
             "submission": [],
             "light_curves": [],
             "transients": ["opening", "submission"],
+            "telescope_fit": ["options", "light_curves"],
+            "report.telescope": ["options", "report", "telescope_fit"],
             "report.transients": ["options", "options.transients", "opening", "report", "transients"],
             "commands": [
                 "options",
@@ -55,8 +57,10 @@ ROOMS = {
                 "publishing",
                 "pages",
                 "report",
+                "report.telescope",
                 "selftest",
                 "submission",
+                "telescope_fit",
             ],
             "commands.transients": [
                 "options",

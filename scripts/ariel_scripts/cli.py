@@ -20,6 +20,7 @@ from ariel_scripts.options.evaluate import EvaluateOptions
 from ariel_scripts.options.explore import ExploreOptions
 from ariel_scripts.options.fields import parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
+from ariel_scripts.options.fit import FitOptions
 from ariel_scripts.options.inspect import InspectOptions
 from ariel_scripts.options.predict import PredictOptions
 from ariel_scripts.options.pretrain import PretrainOptions
@@ -63,6 +64,7 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "evaluate": EvaluateOptions,
     "explore": ExploreOptions,
     "finetune": FinetuneOptions,
+    "fit": FitOptions,
     "inspect": InspectOptions,
     "predict": PredictOptions,
     "pretrain": PretrainOptions,

@@ -1,0 +1,1 @@
+"""The page of a fit of any telescope's light curves."""
