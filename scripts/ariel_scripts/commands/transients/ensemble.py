@@ -34,7 +34,7 @@ def main(options: EnsembleOptions) -> None:
         if options.predict:
             names, probability, run.metrics["threshold"] = combine_others(members, options.how, options.predict)
             texts = [f"{one:.6f}" for one in probability]
-            write_table(options.out / PROBABILITIES, "probability", names, texts)
+            write_table(options.out / PROBABILITIES, names, {"probability": texts})
         write_judged(members, judged[options.how], options.seed, options.out / HELD_OUT)
         write_json(options.out / "scores.json", table)
     width = max(map(len, table))
