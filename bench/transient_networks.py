@@ -153,6 +153,7 @@ class Networks:
         """The features that boosters are judged by, as a table for `finetune`."""
         path = self.folder / "features.parquet"
         if not path.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
             names = pa.array(self.objects.name.tolist(), pa.string())
             columns = dict(zip(self.objects.features, self.objects.judged.T, strict=True))
             pq.write_table(pa.table({"object_id": names, **columns}), path)

@@ -49,7 +49,7 @@ def perceptron_odds(train: Objects, judged: Objects, epochs: int) -> Array:
     found = []
     for seed in range(SEEDS):
         network = MLPClassifier(WIDTHS, alpha=DECAY, max_iter=epochs, random_state=seed)
-        ranks = QuantileTransformer(output_distribution="normal", n_quantiles=200, random_state=seed)
+        ranks = QuantileTransformer(output_distribution="normal", n_quantiles=min(200, len(values)), random_state=seed)
         model = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), ranks, network)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is a setting
