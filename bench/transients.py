@@ -41,6 +41,7 @@ from ariel_scripts.transients.prediction import LIBRARIES
 from ariel_scripts.transients.search import TUNED, Objects, SearchSettings, objects_of
 from hf_dataset.store.parquet import find_shards
 from hf_dataset.transients.contents import DATA_DIR
+from modeling_ariel.transients.detection_scores import average_precision, bootstrap
 from modeling_ariel.transients.feature_families import FAMILIES, family_of
 from modeling_ariel.transients.observed import observe
 from modeling_ariel.transients.siblings import distances, groups, rest_curve
@@ -52,7 +53,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MALLORN = REPOSITORY.parent / "shared/real/mallorn"
 EVENTS = 64  # observed ones behind the challenge's disruptions (arXiv:2512.04946)
 WEIGHED = BoosterSettings().imbalance
-COLUMNS = ("f1", "optimistic F1", "average precision", "precision", "recall")
+COLUMNS = ("f1", "optimistic F1", "average precision", "gain", "precision", "recall")
+DRAWS = 500  # of objects, for intervals
 
 
 def main(
@@ -104,6 +106,7 @@ class Bench:
         found["lightgbm, tuned"] = partial(boosted, alternatives=TUNED)
         found |= {f"lightgbm, imbalance {one}": partial(boosted, imbalance=one) for one in IMBALANCES if one != WEIGHED}
         found["perceptron on features"] = self.perceptron
+        found["average of lightgbm and perceptron"] = self.with_perceptron
         found |= {name: partial(self.network, name) for name in NETWORKS}
         found["stacking of lightgbm and transient, pretrained"] = self.with_network
         found["lightgbm, with embeddings of the pretrained transient"] = partial(boosted, embeddings=True)
@@ -114,11 +117,14 @@ class Bench:
         return found
 
     def score(self, folds: list[OuterFold]) -> dict[str, Any]:
-        """Honest and optimistic scores of outer folds, of the objects that they judge."""
-        judged = judge(folds, self.objects.target)
+        """Scores of outer folds, of the objects that they judge; `gain`: in average precision over the default's."""
+        judged, default = (judge(one, self.objects.target) for one in (folds, self.of("lightgbm")))
         seen = np.isfinite(judged.probability).all(0)
-        own = Judged(judged.target[seen], judged.probability[:, seen], judged.chosen[:, seen])
-        return scores(own) | {"objects": int(seen.sum())}
+        own, other = (
+            Judged(one.target[seen], one.probability[:, seen], one.chosen[:, seen]) for one in (judged, default)
+        )
+        gain = bootstrap(lambda at: mean_precision(own, at) - mean_precision(other, at), own.target, DRAWS)
+        return scores(own, DRAWS) | {"gain": vars(gain), "objects": int(seen.sum())}
 
     def ensemble(self, how: str) -> list[OuterFold]:
         """Outer folds of the three libraries together."""
@@ -137,6 +143,10 @@ class Bench:
         """Outer folds of a network, once."""
         objects = replace(self.objects, group=self.siblings()) if grouped else self.objects
         return self.networks.folds(f"{name}, grouped" if grouped else name, NETWORKS[name], objects)
+
+    def with_perceptron(self) -> list[OuterFold]:
+        """Outer folds of boosting and a perceptron together."""
+        return combined([self.of("lightgbm"), self.perceptron()], self.objects.target, "average")
 
     def with_network(self) -> list[OuterFold]:
         """Outer folds of boosting and a network together, once."""
@@ -192,6 +202,11 @@ class Bench:
         which = groups(distances(curves), round(EVENTS * (1 - (1 - 1 / EVENTS) ** len(seen))))
         names = dict(zip(seen, which.tolist(), strict=True))
         return np.array([f"event {names[name]}" if name in names else name for name in self.objects.name.tolist()])
+
+
+def mean_precision(judged: Judged, places: NDArray[np.int64]) -> float:
+    """Average precision of some of the objects, the mean over repeats."""
+    return float(np.mean([average_precision(judged.target[places], one[places]) for one in judged.probability]))
 
 
 def write_folds(path: Path, folds: Sequence[OuterFold]) -> None:
