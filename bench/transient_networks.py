@@ -36,20 +36,24 @@ from modeling_ariel.transients.detection_scores import log_odds
 from modeling_ariel.transients.pipeline_transient import TransientPipeline
 
 FOLDS = 5
-STEPS, PRETRAINING = 100, 300
-MINUTES = 4.0  # of training a fold at most
+PRETRAINING, QUICK = 300, 2  # steps
+MINUTES = 4.0  # of training a fold at most, where a machine is slow
 PLAIN = AugmentationOptions(redshift=0.0, thinning=1.0, noise=1.0, redshift_error=0.0)
 
 
 @dataclass(frozen=True)
 class Network:
-    """One row: the architecture, changes of its config, and how it is trained; `folds`: how many of them."""
+    """One row: the architecture, changes of its config, and how it is trained.
+
+    steps: of training a fold, about a minute and a half of one idle core. folds: how many are trained.
+    """
 
     architecture: str = "transient"
     settings: tuple[str, ...] = ()
     pretrained: bool = False
     features: bool = False
     augmented: bool = True
+    steps: int = 100
     folds: int = FOLDS
 
 
@@ -57,8 +61,8 @@ NETWORKS = {
     "transient": Network(),
     "transient, pretrained": Network(pretrained=True),
     "transient, pretrained, with features": Network(pretrained=True, features=True),
-    "LSTM": Network("transient_lstm"),
-    "GRU": Network("transient_lstm", ("cell=gru",)),
+    "LSTM": Network("transient_lstm", steps=400),
+    "GRU": Network("transient_lstm", ("cell=gru",), steps=400),
     "transient, no augmentation": Network(augmented=False),
     "astromer, pretrained": Network("transient_astromer", pretrained=True),
     "SwinV2, one fold": Network("transient_swin", folds=1),
@@ -66,10 +70,10 @@ NETWORKS = {
 
 
 class Networks:
-    """Trains networks on a dataset; `objects` say which folds there are, `steps` how long: (training, pretraining)."""
+    """Trains networks on a dataset; `objects` say which folds there are; `quick`: two steps of everything."""
 
-    def __init__(self, data: Path, objects: Objects, folder: Path, steps: tuple[int, int]) -> None:
-        self.data, self.objects, self.folder, self.steps = data, objects, folder, steps
+    def __init__(self, data: Path, objects: Objects, folder: Path, quick: bool) -> None:
+        self.data, self.objects, self.folder, self.quick = data, objects, folder, quick
         self.processes: dict[str, LightCurveProcess] = {}  # of curves, which all rows share
 
     @cached_property
@@ -101,7 +105,7 @@ class Networks:
 
         A single fold has the threshold of the objects that picked its model.
         """
-        own = self.folder / name.replace(",", "").replace(" ", "-")
+        own = self.folder / f"{name.replace(',', '').replace(' ', '-')}-{network.steps}"
         outer = places_of(objects, FOLDS, 0)[: network.folds]
         judged = self.judged_curves()
         found, run = [], None
@@ -131,7 +135,7 @@ class Networks:
             features=self.feature_file() if network.features else None,
             augmentation=AugmentationOptions() if network.augmented else PLAIN,
             settings=list(network.settings),
-            loop=self.loop(self.steps[0], MINUTES),
+            loop=self.loop(network.steps, MINUTES),
         )
         base = locate_model(options.model, None) if options.model else None
         run = Finetuning(options, self.dataset, base)
@@ -140,13 +144,14 @@ class Networks:
 
     def loop(self, steps: int, minutes: float = 0.0) -> LoopOptions:
         """Settings of the loop."""
+        steps = QUICK if self.quick else steps
         return LoopOptions(steps=steps, evaluate_every=max(steps // 4, 1), tracker="none", minutes=minutes)
 
     def pretrained(self, architecture: str) -> Path:
         """The folder of a model that saw all curves and no label."""
         out = self.folder / f"pretrained-{architecture}"
         if not (out / "model").is_dir():
-            pretrain(PretrainOptions(str(self.data), out, architecture=architecture, loop=self.loop(self.steps[1])))
+            pretrain(PretrainOptions(str(self.data), out, architecture=architecture, loop=self.loop(PRETRAINING)))
         return out / "model"
 
     def feature_file(self) -> Path:

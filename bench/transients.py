@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import typer
 from numpy.typing import NDArray
 from tqdm import tqdm
-from transient_networks import FOLDS, NETWORKS, PRETRAINING, STEPS, Networks
+from transient_networks import FOLDS, NETWORKS, Networks
 from transient_perceptron import perceptron_folds
 
 from ariel_scripts.cli import call
@@ -94,7 +94,7 @@ class Bench:
 
     def __init__(self, data: Path, objects: Objects, folder: Path, repeats: int, quick: bool) -> None:
         self.data, self.objects, self.folder, self.repeats, self.quick = data, objects, folder, repeats, quick
-        self.networks = Networks(data, objects, folder / "networks", (2, 2) if quick else (STEPS, PRETRAINING))
+        self.networks = Networks(data, objects, folder / "networks", quick)
 
     def rows(self) -> dict[str, Callable[[], list[OuterFold]]]:
         """Name → what trains it, in the order in which it is worth the time."""

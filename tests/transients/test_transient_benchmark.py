@@ -50,14 +50,14 @@ def test_a_network_is_judged_on_the_boosters_folds_and_continues(tmp_path: Path)
     features = tuple(f"family.feature_{place}" for place in range(4))
     own = Objects(names, np.array([row["spec_type"] for row in listed]), target, values, features, names)
     settings = ("hidden_size=16", *(f"{key}={value}" for key, value in SMALL["transient"].items()))
-    networks = Networks(data, own, tmp_path / "networks", (2, 2))
+    networks = Networks(data, own, tmp_path / "networks", quick=True)
     row = Network(settings=settings, features=True, augmented=False)
     found = networks.folds("small", row, own)
     for one, (train, held) in zip(found, places_of(own, FOLDS, 0), strict=True):
         np.testing.assert_array_equal(one.judged, held)
         np.testing.assert_array_equal(one.train, train)
         assert np.isfinite(one.odds).all()
-    (tmp_path / "networks/small/fold-1.npz").unlink()  # as a stop would leave it
+    (tmp_path / "networks/small-100/fold-1.npz").unlink()  # as a stop would leave it
     again = networks.folds("small", row, own)
     np.testing.assert_allclose([one.odds for one in again], [one.odds for one in found], rtol=1e-4)
     alone = networks.folds("one", replace(row, folds=1), own)
