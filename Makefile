@@ -97,7 +97,7 @@ architectures: $(VENV)/.installed ## every architecture of the field trained and
 small-models: $(VENV)/.installed ## a checkpoint under 3 MB of every architecture, from simulation alone (half an hour; resumes)
 	OMP_NUM_THREADS=2 $(BIN)/python bench/small_models.py
 
-transients: $(VENV)/.installed ## searches for TDEs on the MALLORN challenge, nested folds, ablations (an hour; resumes)
+transients: $(VENV)/.installed ## searches for TDEs on the MALLORN challenge, nested folds, networks, ablations (hours; resumes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/transients.py
 
 clean: ## remove what the commands above made, the virtual environment too

@@ -19,17 +19,29 @@ import pyarrow.parquet as pq
 import typer
 from numpy.typing import NDArray
 from tqdm import tqdm
+from transient_networks import FOLDS, NETWORKS, Networks
+from transient_perceptron import perceptron_folds
 
 from ariel_scripts.cli import call
 from ariel_scripts.command_line import run_script
 from ariel_scripts.run_record import run_record, write_json
 from ariel_scripts.transients.boosters import IMBALANCES, BoosterSettings
 from ariel_scripts.transients.feature_table import read_features
-from ariel_scripts.transients.nested import COMBINATIONS, OuterFold, as_text, combined, judge, nested_folds, scores
+from ariel_scripts.transients.nested import (
+    COMBINATIONS,
+    Judged,
+    OuterFold,
+    as_text,
+    combined,
+    judge,
+    nested_folds,
+    scores,
+)
 from ariel_scripts.transients.prediction import LIBRARIES
-from ariel_scripts.transients.search import Objects, SearchSettings, objects_of
+from ariel_scripts.transients.search import TUNED, Objects, SearchSettings, objects_of
 from hf_dataset.store.parquet import find_shards
 from hf_dataset.transients.contents import DATA_DIR
+from modeling_ariel.transients.detection_scores import average_precision, bootstrap
 from modeling_ariel.transients.feature_families import FAMILIES, family_of
 from modeling_ariel.transients.observed import observe
 from modeling_ariel.transients.siblings import distances, groups, rest_curve
@@ -41,7 +53,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MALLORN = REPOSITORY.parent / "shared/real/mallorn"
 EVENTS = 64  # observed ones behind the challenge's disruptions (arXiv:2512.04946)
 WEIGHED = BoosterSettings().imbalance
-COLUMNS = ("f1", "optimistic F1", "average precision", "precision", "recall")
+COLUMNS = ("f1", "optimistic F1", "average precision", "gain", "precision", "recall")
+DRAWS = 500  # of objects, for intervals
 
 
 def main(
@@ -59,17 +72,20 @@ def main(
     if not raw.is_dir():
         print(f"skipped: the tables of the MALLORN challenge (no licence, not shipped) are not at {raw}")
         return
-    out = out / "quick" if quick else out
-    with run_record(out, "transients", {"raw": str(raw), "repeats": repeats, "quick": quick}, 0) as run:
-        data, table = out / "data", out / "features"
+    data, table, results = out / "data", out / "features", out / "quick" if quick else out
+    with run_record(results, "transients", {"raw": str(raw), "repeats": repeats, "quick": quick}, 0) as run:
         if not (data / "README.md").is_file():
             call("transients", "build", raw, data)
         call("transients", "features", data, table)
-        bench = Bench(data, objects_of(read_features(table)), out / "folds", 1 if quick else repeats, quick)
-        found = {name: bench.score(row()) for name, row in bench.rows().items() if not rows or name in rows}
+        bench = Bench(data, objects_of(read_features(table)), results / "folds", 1 if quick else repeats, quick)
+        found: dict[str, dict[str, Any]] = {}
+        for name, row in bench.rows().items():
+            if rows and name not in rows:
+                continue
+            found[name] = bench.score(row())
+            write_json(results / "transients.json", found)
+            (results / "transients.md").write_text(as_markdown(found), encoding="utf-8")
         run.metrics.update(found)
-        write_json(out / "transients.json", found)
-        (out / "transients.md").write_text(as_markdown(found), encoding="utf-8")
     print(as_markdown(found))
 
 
@@ -78,26 +94,64 @@ class Bench:
 
     def __init__(self, data: Path, objects: Objects, folder: Path, repeats: int, quick: bool) -> None:
         self.data, self.objects, self.folder, self.repeats, self.quick = data, objects, folder, repeats, quick
+        self.networks = Networks(data, objects, folder / "networks", quick)
 
     def rows(self) -> dict[str, Callable[[], list[OuterFold]]]:
-        """Name → what trains it."""
-        found: dict[str, Callable[[], list[OuterFold]]] = {name: partial(self.of, name) for name in LIBRARIES}
-        found |= {f"{how} of the three": partial(self.ensemble, how) for how in COMBINATIONS}
+        """Name → what trains it, in the order in which it is worth the time."""
         boosted = partial(self.of, "lightgbm")
+        found: dict[str, Callable[[], list[OuterFold]]] = {"lightgbm": boosted}
+        found["lightgbm, siblings in one fold"] = partial(boosted, grouped=True)
+        found |= {name: partial(self.of, name) for name in LIBRARIES if name != "lightgbm"}
+        found |= {f"{how} of the three": partial(self.ensemble, how) for how in COMBINATIONS}
+        found["lightgbm, tuned"] = partial(boosted, alternatives=TUNED)
         found |= {f"lightgbm, imbalance {one}": partial(boosted, imbalance=one) for one in IMBALANCES if one != WEIGHED}
+        found["perceptron on features"] = self.perceptron
+        found["average of lightgbm and perceptron"] = self.with_perceptron
+        found |= {name: partial(self.network, name) for name in NETWORKS}
+        found["stacking of lightgbm and transient, pretrained"] = self.with_network
+        found["lightgbm, with embeddings of the pretrained transient"] = partial(boosted, embeddings=True)
+        found["transient, pretrained, siblings in one fold"] = partial(self.network, "transient, pretrained", True)
         found["lightgbm, all features"] = partial(boosted, counts=(0,))
         found["lightgbm, no errors of redshift in training"] = partial(boosted, draws=(0, -1))
-        found["lightgbm, siblings in one fold"] = partial(boosted, grouped=True)
         found |= {f"lightgbm, without {family}": partial(boosted, without=family) for family in FAMILIES}
         return found
 
     def score(self, folds: list[OuterFold]) -> dict[str, Any]:
-        """Honest and optimistic scores of outer folds."""
-        return scores(judge(folds, self.objects.target))
+        """Scores of outer folds, of the objects that they judge; `gain`: in average precision over the default's."""
+        judged, default = (judge(one, self.objects.target) for one in (folds, self.of("lightgbm")))
+        seen = np.isfinite(judged.probability).all(0)
+        own, other = (
+            Judged(one.target[seen], one.probability[:, seen], one.chosen[:, seen]) for one in (judged, default)
+        )
+        gain = bootstrap(lambda at: mean_precision(own, at) - mean_precision(other, at), own.target, DRAWS)
+        return scores(own, DRAWS) | {"gain": vars(gain), "objects": int(seen.sum())}
 
     def ensemble(self, how: str) -> list[OuterFold]:
         """Outer folds of the three libraries together."""
         return combined([self.of(library) for library in LIBRARIES], self.objects.target, how)
+
+    def perceptron(self) -> list[OuterFold]:
+        """Outer folds of a perceptron on the features."""
+        epochs = 2 if self.quick else 60
+        return self.kept(
+            f"perceptron-{self.repeats}",
+            self.repeats,
+            lambda done: perceptron_folds(self.objects, FOLDS, self.repeats, epochs, done),
+        )
+
+    def network(self, name: str, grouped: bool = False) -> list[OuterFold]:
+        """Outer folds of a network, once."""
+        objects = replace(self.objects, group=self.siblings()) if grouped else self.objects
+        return self.networks.folds(f"{name}, grouped" if grouped else name, NETWORKS[name], objects)
+
+    def with_perceptron(self) -> list[OuterFold]:
+        """Outer folds of boosting and a perceptron together."""
+        return combined([self.of("lightgbm"), self.perceptron()], self.objects.target, "average")
+
+    def with_network(self) -> list[OuterFold]:
+        """Outer folds of boosting and a network together, once."""
+        own = [one for one in self.of("lightgbm") if one.repeat == 0]
+        return combined([own, self.network("transient, pretrained")], self.objects.target, "stacking")
 
     def of(
         self,
@@ -107,22 +161,36 @@ class Bench:
         draws: tuple[int, ...] | None = None,
         grouped: bool = False,
         without: str = "",
+        alternatives: tuple[dict[str, Any], ...] = SearchSettings.alternatives,
+        embeddings: bool = False,
     ) -> list[OuterFold]:
         """Outer folds of a search, from the folder or trained; `draws`: of redshift, the last is judged."""
-        objects, repeats = self.objects, 1 if without else self.repeats
-        if draws:
-            objects = replace(objects, values=objects.values[:, list(draws)])
-        if grouped:
-            objects = replace(objects, group=self.siblings())
-        if without:
-            objects = objects.only([k for k, name in enumerate(objects.features) if family_of(name) != without])
+        repeats = 1 if without else self.repeats
         booster = BoosterSettings(library, imbalance=imbalance, trees=20 if self.quick else 300)
-        settings = SearchSettings((booster,), counts=counts)
-        name = f"{library}-{imbalance}-{counts}-{draws}-{grouped}-{without}-{repeats}"
+        settings = SearchSettings((booster,), alternatives, counts)
+        tags = [f"tuned{len(alternatives)}"] * (len(alternatives) > 1) + ["embeddings"] * embeddings
+        name = "-".join(map(str, [library, imbalance, counts, draws, grouped, without, *tags, repeats]))
+
+        def train(done: Callable[[int], object]) -> list[OuterFold]:
+            objects = self.networks.with_embeddings(self.objects) if embeddings else self.objects
+            if draws:
+                objects = replace(objects, values=objects.values[:, list(draws)])
+            if grouped:
+                objects = replace(objects, group=self.siblings())
+            if without:
+                objects = objects.only([k for k, one in enumerate(objects.features) if family_of(one) != without])
+            return nested_folds(objects, settings, FOLDS, repeats, progress=done)
+
+        return self.kept(name, repeats, train)
+
+    def kept(
+        self, name: str, repeats: int, train: Callable[[Callable[[int], object]], list[OuterFold]]
+    ) -> list[OuterFold]:
+        """Outer folds from the folder, or trained and put there; `train` calls what it is given after each."""
         path = self.folder / f"{name.replace(' ', '')}.npz"
         if not path.is_file():
-            with tqdm(total=5 * repeats, desc=name, unit="fold") as bar:
-                write_folds(path, nested_folds(objects, settings, repeats=repeats, progress=bar.update))
+            with tqdm(total=FOLDS * repeats, desc=name, unit="fold") as bar:
+                write_folds(path, train(bar.update))
         return read_folds(path)
 
     def siblings(self) -> NDArray[np.str_]:
@@ -134,6 +202,11 @@ class Bench:
         which = groups(distances(curves), round(EVENTS * (1 - (1 - 1 / EVENTS) ** len(seen))))
         names = dict(zip(seen, which.tolist(), strict=True))
         return np.array([f"event {names[name]}" if name in names else name for name in self.objects.name.tolist()])
+
+
+def mean_precision(judged: Judged, places: NDArray[np.int64]) -> float:
+    """Average precision of some of the objects, the mean over repeats."""
+    return float(np.mean([average_precision(judged.target[places], one[places]) for one in judged.probability]))
 
 
 def write_folds(path: Path, folds: Sequence[OuterFold]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ariel_scripts.submission.wording import few, lines_text, repeated
@@ -63,12 +63,12 @@ def read_sample(path: Path) -> list[str]:
     return [row[0] for _, row in lines]
 
 
-def write_table(path: Path, name: str, objects: Sequence[str], values: Sequence[object]) -> None:
-    """A CSV table of object_id and the column `name`."""
+def write_table(path: Path, objects: Sequence[str], columns: Mapping[str, Sequence[object]]) -> None:
+    """A CSV table of object_id and columns by name."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((COLUMNS[0], name))
-    writer.writerows(zip(objects, values, strict=True))
+    writer.writerow((COLUMNS[0], *columns))
+    writer.writerows(zip(objects, *columns.values(), strict=True))
     write_bytes(path, text.getvalue().encode())
 
 
@@ -83,7 +83,7 @@ def write_submission(path: Path, objects: Sequence[str], chosen: Sequence[int], 
         raise ValueError(
             f"{path}: expected the {len(wanted)} objects of {sample}, missing {len(missing)}: {few(missing)}"
         )
-    write_table(path, COLUMNS[1], wanted, [int(of[name]) for name in wanted])
+    write_table(path, wanted, {COLUMNS[1]: [int(of[name]) for name in wanted]})
     if wrong := problems(path, sample):
         path.unlink()
         raise ValueError(f"{path}: {'; '.join(wrong)}")

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ariel_scripts.transients.oversampling import interpolated
+
 Values = NDArray[np.float32]
 Array = NDArray[np.float64]
 
 SUFFIXES = {"catboost": ".cbm.json", "lightgbm": ".txt", "xgboost": ".json"}
-IMBALANCES = ("none", "weights", "oversample", "focal")
+IMBALANCES = ("none", "weights", "oversample", "smote", "focal")
 FOCUS = 2.0  # γ of the focal loss (Lin et al. 2017, arXiv:1708.02002)
 
 
@@ -26,7 +28,7 @@ class BoosterSettings:
     """One booster: its library, how many trees of which depth, shares of rows and features that a tree sees.
 
     imbalance: what is done about few objects of class 1: nothing; weights, by `odds`; as many copies of their rows;
-    the focal loss. ValueError where one is not known.
+    as many rows between them; the focal loss. ValueError where one is not known.
     """
 
     library: str = "lightgbm"
@@ -120,17 +122,21 @@ def _load(library: str, path: Path) -> Any:
     return model
 
 
-def train_booster(values: Values, target: NDArray[np.int64], settings: BoosterSettings, seed: int) -> Booster:
+def train_booster(
+    values: Values, target: NDArray[np.int64], settings: BoosterSettings, seed: int, draws: int = 1
+) -> Booster:
     """Train on rows (row, feature), NaN where not known, of class (row,) 0 or 1.
 
-    ValueError where a class is missing, or the library is not installed.
+    `draws` rows one after another are of one object. ValueError where a class is missing, or the library is not
+    installed.
     """
     if set(np.unique(target)) != {0, 1}:
         raise ValueError(f"target: expected objects of class 0 and 1, found {sorted(set(target.tolist()))}")
-    if settings.imbalance == "oversample":
-        more = np.flatnonzero(target == 1)
-        rows = np.r_[np.arange(target.size), np.repeat(more, max(round(settings.odds) - 1, 0))]
-        values, target = values[rows], target[rows]
+    if settings.imbalance in ("oversample", "smote"):
+        rare, times = values[target == 1], max(round(settings.odds) - 1, 0)
+        between = settings.imbalance == "smote"
+        more = interpolated(rare, len(rare) * times, seed, draws) if between else np.repeat(rare, times, axis=0)
+        values, target = np.concatenate([values, more]), np.append(target, np.ones(len(more), np.int64))
     weight = np.where(target == 1, settings.odds if settings.imbalance == "weights" else 1.0, 1.0)
     train = {"catboost": _catboost, "lightgbm": _lightgbm, "xgboost": _xgboost}[settings.library]
     return Booster(settings.library, train(values, target, weight, settings, seed))

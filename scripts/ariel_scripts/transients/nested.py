@@ -65,17 +65,19 @@ def nested_folds(
     """
     found = []
     for repeat in range(repeats):
-        fold = stratified_folds(
-            objects.name.tolist(), objects.target.tolist(), folds, seed + repeat, objects.group.tolist()
-        )
-        for held in range(folds):
-            train, judged = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
+        for held, (train, judged) in enumerate(places_of(objects, folds, seed + repeat)):
             search, inner = train_search(objects.of(train), settings, seed + 100 * repeat + held)
             odds = search.odds(objects.values[judged, -1], objects.features)
             found.append(OuterFold(repeat, train, judged, inner, odds))
             if progress:
                 progress(1)
     return found
+
+
+def places_of(objects: Objects, folds: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Places of the objects that each fold trains on and judges, stratified by class, groups together."""
+    fold = stratified_folds(objects.name.tolist(), objects.target.tolist(), folds, seed, objects.group.tolist())
+    return [(np.flatnonzero(fold != held), np.flatnonzero(fold == held)) for held in range(folds)]
 
 
 # --- ensembles -----------------------------------------------------------------------------------------------------
@@ -108,9 +110,19 @@ def ranked(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
 
 def stacked(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
     """A logistic regression on the members' standardised log odds, with a ridge of 1."""
+    return _regressed(inner, target, odds, np.arange(target.size))
+
+
+def blended(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
+    """As `stacked`, regressed on every fourth object of each class alone, as where a part is held out for it."""
+    part = np.concatenate([np.flatnonzero(target == one)[::4] for one in (0, 1)])
+    return _regressed(inner, target, odds, part)
+
+
+def _regressed(inner: Array, target: Ints, odds: Array, on: Ints) -> tuple[Array, Array]:
     mean, spread = inner.mean(1, keepdims=True), inner.std(1, keepdims=True) + 1e-9
     first, second = (np.vstack([np.ones(one.shape[1]), (one - mean) / spread]).T for one in (inner, odds))
-    at = logistic(first, target, np.r_[1e-4, np.ones(len(inner))])
+    at = logistic(first[on], target[on], np.r_[1e-4, np.ones(len(inner))])
     return first @ at, second @ at
 
 
@@ -128,7 +140,13 @@ def weighted(inner: Array, target: Ints, odds: Array) -> tuple[Array, Array]:
     return counts @ first / ADDED, counts @ second / ADDED
 
 
-COMBINATIONS: dict[str, Combine] = {"average": averaged, "ranks": ranked, "stacking": stacked, "weighted": weighted}
+COMBINATIONS: dict[str, Combine] = {
+    "average": averaged,
+    "ranks": ranked,
+    "stacking": stacked,
+    "blending": blended,
+    "weighted": weighted,
+}
 
 
 def combined(members: Sequence[Sequence[OuterFold]], target: Ints, how: str) -> list[OuterFold]:

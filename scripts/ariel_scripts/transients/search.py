@@ -29,6 +29,13 @@ FILE = "search.json"
 SMOOTH = 0.3  # of the threshold, in log odds
 RANKING = 100  # trees
 TRAIN = "train"  # split whose labels are learned from
+TUNED: tuple[dict[str, Any], ...] = (  # settings of boosters that tuning tries
+    {},
+    {"depth": 3},
+    {"depth": 6},
+    {"trees": 600, "rate": 0.02},
+    {"columns": 0.1},
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +63,15 @@ class Objects:
         return replace(self, values=self.values[:, :, list(features)], features=names)
 
     @property
+    def draws(self) -> int:
+        """How many draws of each object are trained on."""
+        return max(self.values.shape[1] - 1, 1)
+
+    @property
     def rows(self) -> tuple[Values, Ints]:
-        """(row, feature) values and (row,) targets of the draws that are trained on."""
-        draws = max(self.values.shape[1] - 1, 1)
-        values = self.values[:, :draws].reshape(-1, len(self.features))
-        return values, np.repeat(self.target, draws)
+        """(row, feature) values and (row,) targets of the draws that are trained on, object by object."""
+        values = self.values[:, : self.draws].reshape(-1, len(self.features))
+        return values, np.repeat(self.target, self.draws)
 
     @property
     def judged(self) -> Values:
@@ -95,8 +106,8 @@ def objects_of(table: FeatureTable, groups: NDArray[np.str_] | None = None) -> O
 class SearchSettings:
     """What a search may choose from.
 
-    boosters: settings of each member; with several their log odds are averaged. counts: how many features, 0 for all.
-    seeds: models of each member in the end.
+    boosters: settings of each member; with several their log odds are averaged. alternatives: changes of all of them,
+    such as TUNED. counts: how many features, 0 for all. seeds: models of each member in the end.
     """
 
     boosters: tuple[BoosterSettings, ...] = (BoosterSettings(),)
@@ -149,6 +160,10 @@ class Search:
         """
         own = self.of_features(values, names)
         return np.asarray(np.mean([member.odds(own) for member in self.members], axis=0))
+
+    def probability(self, values: Values, names: Sequence[str]) -> Array:
+        """(row,) calibrated probabilities of rows as those of `odds`."""
+        return self.calibration(self.odds(values, names))
 
     def contributions(self, values: Values, names: Sequence[str]) -> Array:
         """(row, feature) what each of `features` adds to the calibrated log odds; mean of the members'."""
@@ -218,7 +233,7 @@ def train_search(objects: Objects, settings: SearchSettings, seed: int = 0) -> t
     boosters = [replace(one, **settings.alternatives[best.alternative]) for one in settings.boosters]
     own = objects.only(ranking(objects, boosters[0], seed)[: best.count or None])
     members = tuple(
-        train_booster(*own.rows, booster, seed + 1000 * place)
+        train_booster(*own.rows, booster, seed + 1000 * place, own.draws)
         for booster in boosters
         for place in range(settings.seeds)
     )
@@ -247,7 +262,7 @@ def choose(objects: Objects, settings: SearchSettings, seed: int) -> Inner:
         for row, (count, other) in enumerate(choices):
             own, judged = train.only(ranked[: count or None]), test.only(ranked[: count or None]).judged
             boosters = [replace(one, **settings.alternatives[other]) for one in settings.boosters]
-            found = [train_booster(*own.rows, booster, seed).odds(judged) for booster in boosters]
+            found = [train_booster(*own.rows, booster, seed, own.draws).odds(judged) for booster in boosters]
             odds[row, fold == held] = np.mean(found, axis=0)
     scores = [average_precision(objects.target, one) for one in odds]
     best = int(np.argmax(scores))
@@ -257,5 +272,5 @@ def choose(objects: Objects, settings: SearchSettings, seed: int) -> Inner:
 def ranking(objects: Objects, booster: BoosterSettings, seed: int) -> list[int]:
     """Places of the features by the gain of the splits of 100 trees at most, the greatest first."""
     short = replace(booster, trees=min(booster.trees, RANKING))
-    gain = train_booster(*objects.rows, short, seed).importance(len(objects.features))
+    gain = train_booster(*objects.rows, short, seed, objects.draws).importance(len(objects.features))
     return [int(place) for place in np.argsort(-gain, kind="stable")]

@@ -33,7 +33,7 @@ def main(options: EnsembleOptions) -> None:
         run.metrics |= {"objects": members.target.size, "positives": int(members.target.sum())}
         if options.predict:
             names, probability, run.metrics["threshold"] = combine_others(members, options.how, options.predict)
-            write_table(options.out / PROBABILITIES, "probability", names, probability.tolist())
+            write_table(options.out / PROBABILITIES, names, {"probability": probability.tolist()})
         write_judged(members, judged[options.how], options.seed, options.out / HELD_OUT)
         write_json(options.out / "scores.json", table)
     width = max(map(len, table))

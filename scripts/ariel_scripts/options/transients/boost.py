@@ -13,7 +13,8 @@ import typer
 class BoostOptions:
     """Train gradient boosting on features: which objects are tidal disruption events?
 
-    Inner folds choose the features, calibrate the probabilities and set the threshold. Needs the extra `transients`.
+    Inner folds choose the features, calibrate the probabilities and set the threshold. Where objects have types a
+    second search tells supernovae from AGN. Needs the extra `transients`.
 
     Example: ariel transients boost features model --folds 5
     """
@@ -25,3 +26,6 @@ class BoostOptions:
     folds: Annotated[
         int, typer.Option(min=0, help="Also judge each labelled object by a model of other folds: predictions.parquet.")
     ] = 0
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Inner folds choose depth, trees, rate and columns too: four times slower.")
+    ] = False

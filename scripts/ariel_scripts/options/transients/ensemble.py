@@ -13,7 +13,7 @@ from ariel_scripts.options.revisions import DatasetRevision
 
 @dataclass(frozen=True)
 class EnsembleOptions:
-    """Combine predictions of several models: average, weighted, ranks, stacking; each judged in folds of its own.
+    """Combine predictions of several models by a mean, ranks, stacking or blending, each judged in folds of its own.
 
     OUT/predictions.parquet has each object's probability by weights of other folds, OUT/scores.json all scores. With
     --predict, a file a model in the same order, OUT/probabilities.csv has those of other objects, for `submit`.
@@ -24,7 +24,7 @@ class EnsembleOptions:
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Hub id, or a CSV: object_id, target.")]
     out: Annotated[Path, typer.Argument(help="Folder for the predictions.")]
     add: Annotated[list[Path], typer.Option(help="Out-of-fold predictions of a model; twice or more.")]
-    how: Annotated[str, typer.Option(help="What is written: average, weighted, ranks or stacking.")] = "average"
+    how: Annotated[str, typer.Option(help="Written: average, weighted, ranks, stacking or blending.")] = "average"
     predict: Annotated[list[Path] | None, typer.Option(help="A model's predictions of other objects.")] = None
     split: Annotated[str, typer.Option(help="Labelled split.")] = "train"
     dataset_revision: DatasetRevision = None
