@@ -209,13 +209,13 @@ def test_predictions_say_how_many_objects_their_model_learned_from(
     table = FeatureTable(
         own.name, np.full(size, "train"), own.spec_type, own.target, np.zeros(size, np.int64), own.features, own.judged
     )
-    found = write_predictions(load_search(tmp_path), table.of(np.arange(5)), "train", tmp_path)
+    found = write_predictions(load_search(tmp_path), None, table.of(np.arange(5)), "train", tmp_path)
     assert (found["objects"], found["learned from"]) == (5, 5)
     with (tmp_path / "probabilities.csv").open() as file:
         written = [float(row["probability"]) for row in csv.DictReader(file)]
     np.testing.assert_array_equal(written, search.calibration(search.odds(own.judged[:5], own.features)))
     assert not caplog.text
-    write_predictions(replace(search, code="a"), replace(table, code="b"), "train", tmp_path)
+    write_predictions(replace(search, code="a"), None, replace(table, code="b"), "train", tmp_path)
     assert "model: learned from features of another version of this code than these" in caplog.text
     (tmp_path / "run.json").write_text(json.dumps({"command": "transients predict", "metrics": found}))
     warn_of_trained(tmp_path / "probabilities.csv")
