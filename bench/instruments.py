@@ -47,6 +47,7 @@ LIMB = np.array(
 )
 LIMB_SIGMA = 0.1  # of u1 and u2 about them
 SOLAR_RADIUS = 6.957e8  # m
+ORBIT_GAP, ORBIT_RAMP = 0.5, 0.1  # h: of Hubble's orbits, and how long the light rises in them
 RAMP_H = 2 / 3  # of the challenge of 2021: what is left of half the light is under the noise
 # Kreidberg et al. 2014 (ApJL 793, L27), and their star; the file itself has none
 WASP_43 = {"P": 0.81347436, "a": 4.872, "inc": 82.1, "rp": 0.1595, "Teff": 4520}
@@ -162,9 +163,15 @@ def fit_batman(curves: Curves) -> BatmanFit:
 
 
 def _baseline(time: Array) -> Array:
-    """1, x, x^2 over the window: (3, T)."""
+    """1, x, x^2 over the window (3, T); where orbits part it also a ramp in each, one in the first alone, and turns."""
     x = 2 * (time - time[0]) / (time[-1] - time[0]) - 1
-    return np.stack([np.ones_like(x), x, x**2])
+    columns = [np.ones_like(x), x, x**2]
+    starts = np.flatnonzero(np.r_[True, np.diff(time) > ORBIT_GAP])
+    if len(starts) > 1:
+        orbit = np.searchsorted(starts, np.arange(len(time)), side="right") - 1
+        ramp = np.exp(-(time - time[starts][orbit]) / ORBIT_RAMP)
+        columns += [ramp, ramp * (orbit == 0), np.where((np.arange(len(time)) - starts[orbit]) % 2, 1.0, -1.0)]
+    return np.stack(columns)
 
 
 def _search(transit: BatmanTransit, time: Array, y: Array, prior: tuple[float, float], u: Array) -> Array:
@@ -263,21 +270,23 @@ def compare(curves: Curves, judge: BatmanFit) -> dict[str, Any]:
 def inject(curves: Curves, judge: BatmanFit, draws: int, rng: np.random.Generator) -> dict[str, Any]:
     """Fits of transits of known depth, up to 20 minutes away, under the set's own residuals, shifted in a circle.
 
-    A hook stays where it is: with its orbit.
+    A hook stays in them and where it is, with its orbit.
     """
     transit = BatmanTransit(curves.time, curves.width, curves.star["P"])
     noise, level = curves.flux / judge.model - 1, np.median(curves.flux, axis=0)
-    t0, b, a = judge.shape
+    (t0, b, a), size = judge.shape, noise.std(0)
     depth = judge.white[0] * (1 + 0.02 * np.sin(np.arange(len(level)) / 3))
 
-    def transits(middle: float) -> Array:
+    def transits(middle: float, depth: Array = depth) -> Array:
         return np.stack([transit(middle, b, a, k, u) for k, u in zip(np.sqrt(depth), judge.limb, strict=True)], 1)
 
     fitted_curves = np.concatenate([transits(t0).mean(1)[None] - 1, _baseline(curves.time)]).T
     basis = np.linalg.qr(fitted_curves)[0]
     stays, fits = has_orbits(curves.observation(curves.flux)), []
+    if stays:
+        noise = curves.flux / level / transits(t0, judge.depth) - 1
     for _ in range(draws):
-        taken = basis @ (noise.std(0) * rng.standard_normal((basis.shape[1], len(level))))
+        taken = basis @ (size * rng.standard_normal((basis.shape[1], len(level))))
         shifted = np.roll(noise + taken, 0 if stays else rng.integers(len(noise)), axis=0)
         flux = level * transits(t0 + rng.uniform(-1 / 3, 1 / 3)) * (1 + shifted)
         one = fit_set(curves, flux)
