@@ -21,7 +21,7 @@ from hf_dataset.raw import layouts
 logger = logging.getLogger(__name__)
 
 MEANING = {
-    "score_2024": "the 2024 challenge's score: 0 for one mean spectrum for all planets, 1 for truth known to 10 ppm",
+    "score_2024": "the 2024 challenge's score: 0 for the mean and spread of its spectra, 1 for truth known to 10 ppm",
     "score_2025": "the 2025 score: the same per channel, with most of the weight on FGS1",
     "rmse_ppm": "root mean square error of the depths; the spectra's features are 50–200 ppm",
     "sigma_median_ppm": "the typical error bar: it should be near the error",
@@ -45,7 +45,7 @@ def main(options: QuickstartOptions) -> None:
     with run_record(out, "quickstart", config, options.seed) as run:
         _make_datasets(options, raw, parts)
         for name, dataset in parts.items():
-            _find_spectra(name, dataset, run_dir, raw)
+            _find_spectra(name, dataset, run_dir)
         _submit(parts["reduced"], run_dir, raw)
         with run.timed("page"):
             page = _draw_page(options, raw, parts, run_dir)
@@ -70,13 +70,13 @@ def _make_datasets(options: QuickstartOptions, raw: Path, parts: Mapping[str, Pa
         _ariel("build-dataset", raw / "full", parts["full"])
 
 
-def _find_spectra(name: str, dataset: Path, run_dir: Path, raw: Path) -> None:
+def _find_spectra(name: str, dataset: Path, run_dir: Path) -> None:
     """Spectra by the classical fit and by the released model, with their scores."""
     classical, model = (run_dir / f"{kind}.parquet" for kind in (f"{name}-classical", name))
     _ariel("retrieve", dataset, "--out", classical)
     _ariel("predict", dataset, "--model", "released", "--out", model)
     for predictions in (classical, model):
-        _ariel("evaluate", predictions, dataset, "--reference", raw / "train.csv")
+        _ariel("evaluate", predictions, dataset)
 
 
 def _submit(dataset: Path, run_dir: Path, raw: Path) -> None:
