@@ -105,6 +105,14 @@ def test_a_revision_of_a_folder_is_an_error(tmp_path: Path) -> None:
         Engine.open(model=str(tmp_path), dataset=str(sample_folder()))
 
 
+def test_a_checkpoint_of_a_pickle_alone_is_refused_unopened(repository: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(repository / "modeling_ariel/released", tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04never read")
+    with pytest.raises(ValueError, match="expected a checkpoint, safetensors only"):
+        Engine.open(model=str(folder), dataset=str(sample_folder()))
+
+
 HUB_CODE = """
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
