@@ -163,7 +163,7 @@ def test_a_dataset_and_a_model_on_the_hub_are_opened_without_fetching_all(
 def test_planets_are_ranked_by_scores_kept_beside_the_sample(tmp_path: Path) -> None:
     folder = shutil.copytree(sample_folder(), tmp_path / "sample")
     ids = list(sample.cases())
-    ranks = {str(p): {"score": n / 24, "sigma_ppm": 30.0} for n, p in enumerate(ids)}
+    ranks = {str(p): {"score": n / 24, "sigma_ppm": 30.0, "verdict": None} for n, p in enumerate(ids)}
     kept = {"model_sha256": engine().network.digest, "planets": ranks}
     (folder / sample.SCORES).write_text(json.dumps(kept))
     one = Engine.open(dataset=str(folder))
