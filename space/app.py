@@ -111,7 +111,7 @@ def _own(page: SimpleNamespace) -> None:
             label="Light curves, or a raw folder as zip",
             file_types=list(EXTENSIONS),
             scale=2,
-            height=130,
+            height=165,
             elem_id="upload",
         )
         with gr.Column(scale=3):
@@ -217,7 +217,7 @@ def _transients_tab(page: SimpleNamespace) -> None:
         )
         with gr.Accordion("Bring your own object", open=False, elem_id="own-transient"), gr.Row():
             page.transient_upload = gr.File(
-                label="One object's light curve (CSV)", file_types=[".csv", ".txt"], scale=2, height=130,
+                label="One object's light curve (CSV)", file_types=[".csv", ".txt"], scale=2, height=165,
                 elem_id="transient-upload",
             )  # fmt: skip
             with gr.Column(scale=3):

@@ -361,4 +361,6 @@ def test_the_page_names_its_dataset_and_model() -> None:
 def test_its_release_carries_the_page_s_styles_and_scripts(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space_release, "sample_folder", lambda _: sample_folder())
     sent = space_release.space_release(repository / "space", "observer/space").files
+    assert b'Client("observer/space")' in sent["README.md"]
+    assert b"USER/SPACE" not in sent["README.md"]
     assert {"page/style.css", "page/keep_up.js", "page/save_picture.js", "page/show_link.js"} <= set(sent)
