@@ -87,7 +87,7 @@ def dress(figure: go.Figure, theme: Theme, height: int, **layout: Any) -> go.Fig
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 11 if theme.narrow else 13, "color": theme.text},
         hoverlabel={"bgcolor": theme.page, "bordercolor": theme.grid, "font": {"color": theme.text}},
-        margin={"l": 2, "r": 2, "t": 8, "b": 2} if theme.narrow else {"l": 12, "r": 12, "t": 26, "b": 12},
+        margin={"l": 2, "r": 2, "t": 22, "b": 2} if theme.narrow else {"l": 12, "r": 12, "t": 26, "b": 12},
         legend={
             "orientation": "h",
             "yref": "container",
