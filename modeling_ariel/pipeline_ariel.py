@@ -163,11 +163,13 @@ class ArielPipeline:
         try:
             with quiet():
                 kind = checkpoint_class(folder, architecture, **where)
-                loaded: Any = kind.from_pretrained(folder, output_loading_info=True, **where)
+                loaded: Any = kind.from_pretrained(folder, output_loading_info=True, use_safetensors=True, **where)
             model, info = loaded
             extractor = ArielFeatureExtractor.from_pretrained(folder, **where)
         except (OSError, ValueError, SafetensorError) as error:
-            raise ValueError(f"{source}: expected a checkpoint: {error}") from error
+            raise ValueError(
+                f"{source}: expected a checkpoint, safetensors only (no pickle is opened): {error}"
+            ) from error
         if missing := sorted(info["missing_keys"]):
             raise ValueError(
                 f"{source}: expected a model that predicts spectra, missing {len(missing)} of its "

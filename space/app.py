@@ -24,9 +24,10 @@ from engine import sample
 from engine.inference import Engine
 from engine.spectrum import UNITS
 from engine.transients import OBJECTS, SURVEYS
+from page.cards import CHOOSE
 from page.endpoints import Endpoints
 from page.handlers import SIZES, Handlers, errors_shown
-from page.head import ABOUT, CSS, HEAD, IS_DARK, KEEP_UP, SAVE_PICTURE, SHOW_LINK, THEME, preload
+from page.head import ABOUT, CSS, HEAD, KEEP_UP, LOOK, OWN, SAVE_PICTURE, SHOW_LINK, THEME, preload
 from page.links import LIMITS, VIEWS, Settings
 from page.transient_words import label
 from uploads import transients
@@ -45,31 +46,30 @@ def build_app(engine: Engine) -> gr.Blocks:
     # files made for downloads and uploads are deleted after an hour, looked for every half hour
     with gr.Blocks(title="Ariel spectra", delete_cache=(HOUR // 2, HOUR), analytics_enabled=False) as app:
         about = engine.about
-        gr.Markdown(
-            HEAD.format(planets=about["planets"], dataset=about["dataset"], model=_short(about["model"])),
-            elem_id="head",
-        )
+        head = HEAD.format(planets=about["planets"], dataset=about["dataset"], model=_short(about["model"]))
         page = SimpleNamespace(
             subject=gr.State(time_to_live=2 * HOUR),
+            own=gr.State(time_to_live=2 * HOUR),
             view=gr.State(VIEWS[0]),
-            dark=gr.State(False),
+            look=gr.State(""),
             last=gr.State(time_to_live=2 * HOUR),
             refresh=gr.State(0),
             own_transient=gr.State(time_to_live=2 * HOUR),
         )
-        _menu(page, engine)
+        _top(page, handlers.menu(), head)
         with gr.Tabs(elem_id="views") as page.tabs:
             _spectrum_tab(page)
             _curves_tab(page)
             _why_tab(page)
             _what_if_tab(page)
             _transients_tab(page)
+        _own(page)
         page.link = gr.Textbox(
             label="Link to this view", interactive=False, buttons=["copy"], max_lines=1, elem_id="link"
         )
         page.query = gr.Textbox(visible="hidden", label="query")
         with gr.Accordion("About, API and links", open=False):
-            gr.Markdown(ABOUT)
+            gr.Markdown(ABOUT.format(address=os.environ.get("SPACE_ID") or "http://127.0.0.1:7860"))
         _wire(app, page, handlers)
         _publish(Endpoints(handlers))
     app.queue(max_size=QUEUE, default_concurrency_limit=8)
@@ -84,60 +84,61 @@ def _short(source: str) -> str:
 # --- layout --------------------------------------------------------------------------------------------------------
 
 
-def _menu(page: SimpleNamespace, engine: Engine) -> None:
-    """Choice of a planet, or upload of light curves."""
+def _top(page: SimpleNamespace, menu: list[tuple[str, str]], head: str) -> None:
+    """What this is, choice of a planet, what its spectrum says."""
     with gr.Row(elem_id="menu"):
+        gr.Markdown(head, elem_id="head")
         page.planet = gr.Dropdown(
-            choices=[(info.label, str(info.planet_id)) for info in engine.planets()],
+            choices=menu,
             value=None,
             label="Planet (type to search)",
-            scale=4,
-            min_width=260,
+            container=False,
+            min_width=150,
             elem_id="planet",
         )
-        page.random = gr.Button("Random", scale=1, min_width=80, elem_id="random")
-        page.hardest = gr.Button("Hardest", scale=1, min_width=80, elem_id="hardest")
-        page.best = gr.Button("Best", scale=1, min_width=80, elem_id="best")
+        page.bring = gr.Button("Your own …", size="sm", min_width=100, elem_id="bring")
+    page.cards = gr.HTML(js_on_load=CHOOSE, elem_id="cards")
+    page.trouble = gr.Markdown(visible=False, elem_id="trouble")
+    with gr.Column(elem_id="says"):
+        page.status = gr.Markdown("Opening …", elem_id="status")
+        page.verdict = gr.Markdown(elem_id="verdict")
+
+
+def _own(page: SimpleNamespace) -> None:
+    """Upload of light curves."""
     with gr.Accordion("Bring your own light curves", open=False, elem_id="own"), gr.Row():
         page.upload = gr.File(
             label="Light curves, or a raw folder as zip",
             file_types=list(EXTENSIONS),
             scale=2,
-            height=130,
+            height=165,
             elem_id="upload",
         )
         with gr.Column(scale=3):
             gr.Markdown(LIMITS_TEXT)
             page.example_kind = gr.Radio(EXAMPLES, value=None, label="Make an example file", elem_id="example-kind")
             page.example = gr.File(label="Example", visible=False, interactive=False, elem_id="example")
-    page.status = gr.Markdown("Opening …", elem_id="status")
 
 
 def _spectrum_tab(page: SimpleNamespace) -> None:
     with gr.Tab("Spectrum", id=VIEWS[0]) as page.spectrum_tab:
-        with gr.Row():
+        page.spectrum = gr.Plot(show_label=False, elem_id="spectrum-plot", elem_classes="plot")
+        with gr.Row(elem_id="bar"):
             page.unit = gr.Radio(
                 [(UNIT_NAMES[unit], unit) for unit in ("ppm", "depth", "rp_rs", "scale_heights")],
                 value="ppm",
                 label="Unit",
-                scale=2,
+                container=False,
                 min_width=280,
                 elem_id="unit",
             )
             page.resolution = gr.Slider(
-                *LIMITS["resolution"],
-                value=0,
-                step=5,
-                label="Bins: resolving power λ/Δλ (0: every channel)",
-                scale=2,
-                min_width=280,
+                *LIMITS["resolution"], value=0, step=5, label="Bins of λ/Δλ (0: none)", min_width=200,
                 elem_id="resolution",
-            )
-        page.spectrum = gr.Plot(show_label=False, elem_id="spectrum-plot", elem_classes="plot")
+            )  # fmt: skip
+            page.csv = gr.DownloadButton("Table (CSV)", size="sm", min_width=90, elem_id="csv")
+            page.png = gr.Button("Picture (PNG)", size="sm", min_width=90, elem_id="png")
         page.spectrum_words = gr.Markdown(elem_classes="words", elem_id="spectrum-words")
-        with gr.Row():
-            page.csv = gr.DownloadButton("Table (CSV)", size="sm", elem_id="csv")
-            page.png = gr.Button("Picture (PNG)", size="sm", elem_id="png")
 
 
 def _curves_tab(page: SimpleNamespace) -> None:
@@ -216,7 +217,7 @@ def _transients_tab(page: SimpleNamespace) -> None:
         )
         with gr.Accordion("Bring your own object", open=False, elem_id="own-transient"), gr.Row():
             page.transient_upload = gr.File(
-                label="One object's light curve (CSV)", file_types=[".csv", ".txt"], scale=2, height=130,
+                label="One object's light curve (CSV)", file_types=[".csv", ".txt"], scale=2, height=165,
                 elem_id="transient-upload",
             )  # fmt: skip
             with gr.Column(scale=3):
@@ -239,7 +240,7 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     come in order, the last choice counts, and a session never holds both workers.
     """
     whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
-    inputs = [page.subject, page.view, page.dark, page.last, page.unit, page.resolution, page.visit, page.bands]
+    inputs = [page.subject, page.view, page.look, page.last, page.unit, page.resolution, page.visit, page.bands]
     inputs += [page.step, *whatifs, page.transient, page.own_transient]
     curves = [page.visit, page.bands, page.curves, page.image, page.curves_words, page.raw_words]
     views = {
@@ -258,7 +259,7 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
         [page.refresh.change, *(control.input for control in controls)],
         errors_shown(handlers.show),
         inputs,
-        [*outputs, page.query],
+        [*outputs, page.verdict, page.query],
         trigger_mode="always_last",
         concurrency_limit=WORKERS,
         concurrency_id="answers",
@@ -266,17 +267,17 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
         **private,
     ).then(None, page.query, page.link, js=SHOW_LINK, **private)
 
-    opened = [page.subject, page.view, page.dark, page.planet, page.tabs, page.unit, page.resolution, page.visit]
-    opened += [*whatifs, page.transient, page.status, page.refresh]
-    dark = gr.Checkbox(visible=False)
-    app.load(errors_shown(handlers.open_page), dark, opened, js=IS_DARK, **private)
+    opened = [page.subject, page.view, page.look, page.planet, page.tabs, page.unit, page.resolution, page.visit]
+    opened += [*whatifs, page.transient, page.status, page.trouble, page.cards, page.refresh]
+    asked = [gr.Textbox(visible=False), gr.Textbox(visible=False), page.own]
+    back = gr.Button(visible="hidden", elem_id="back")
+    gr.on([app.load, back.click], errors_shown(handlers.open_page), asked, opened, js=LOOK, **private)
 
-    chosen = [page.subject, page.planet, page.visit, page.last, page.status, page.refresh]
+    chosen = [page.subject, page.planet, page.visit, page.last, page.status, page.trouble, page.cards, page.refresh]
     page.planet.input(errors_shown(handlers.choose), page.planet, chosen, trigger_mode="always_last", **private)
-    page.random.click(errors_shown(handlers.choose_random), None, chosen, **private)
-    page.hardest.click(errors_shown(handlers.choose_hardest), page.subject, chosen, **private)
-    page.best.click(errors_shown(handlers.choose_best), page.subject, chosen, **private)
-    page.upload.upload(errors_shown(handlers.open_upload), [page.upload, page.subject], chosen, **private)
+    page.cards.click(errors_shown(handlers.choose_card), None, chosen, trigger_mode="always_last", **private)
+    page.bring.click(None, js=OWN, **private)
+    page.upload.upload(errors_shown(handlers.open_upload), [page.upload, page.subject], [*chosen, page.own], **private)
     own = [page.own_transient, page.transient, page.transient_status, page.refresh]
     gr.on(
         [page.transient_upload.upload, page.survey.input],
@@ -336,7 +337,7 @@ def open_engine() -> Engine:
 def warm_up(engine: Engine) -> None:
     """Compute the spectrum that the page opens on, so that the first visitor need not wait."""
     try:
-        engine.spectrum(engine.visits(engine.planets()[0].planet_id))
+        engine.verdict(engine.visits(engine.opening()))
     except Exception:  # a background thread; users see the error when they open the planet
         logging.getLogger(__name__).exception("the first planet could not be predicted")
 

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Timeout
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ from engine.network import Answer, Network, freeze
 from engine.records import Attribution, BandCurve, LightCurves, PlanetInfo, RawImage, RawView, Reliability
 from engine.reliability import measured_reliability, of_uploads_like, stored_reliability
 from engine.rows import VisitRow
-from engine.spectrum import UNIT_LABELS, UNITS, Spectrum, SpectrumError
+from engine.spectrum import FGS1_BELOW_UM, UNIT_LABELS, UNITS, Spectrum, SpectrumError
+from engine.verdict import Verdict, verdict
 from modeling_ariel.arrays import FeatureError
 from modeling_ariel.physics import fit_inputs
 from modeling_ariel.retrieval import ClassicalFit, concatenate, fit
@@ -65,6 +66,8 @@ FITS_PER_BATCH = 6  # of an occlusion: about a second, then another user's fit m
 MOST_VISITS = 10
 WAIT_S = 120.0  # for a fit, including the queue
 RANKED = 24  # planets of a dataset without scores that are predicted to rank them
+OUTLINE_R = 40.0  # resolving power of a card's small spectrum
+OPENS_AT = 5.0  # σ of the surest molecule of the planet on the first screen
 
 
 class EngineError(ValueError):
@@ -73,10 +76,12 @@ class EngineError(ValueError):
 
 @dataclass(frozen=True)
 class Ranked:
-    """What planets are ranked by: the 2024 score where the truth is known, and the median σ."""
+    """What planets are ranked by, the 2024 score where the truth is known and the median σ; and their verdicts."""
 
     score: float | None
     sigma_ppm: float
+    verdict: Verdict | None = None
+    outline: Sequence[tuple[float, float]] = ()  # mean and σ [ppm] of AIRS in bins of OUTLINE_R
 
     @property
     def key(self) -> tuple[float, float]:
@@ -94,6 +99,7 @@ class Engine:
         self._fits: Memo[ClassicalFit] = Memo(FITS_KEPT)
         self._answers: Memo[Answer] = Memo(ANSWERS_KEPT)
         self._attributions: Memo[Attribution] = Memo(ANSWERS_KEPT)
+        self._verdicts: Memo[Verdict] = Memo(ANSWERS_KEPT)
         self._ranks: dict[int, Ranked] = self._known_ranks()
         self._ranked = threading.Event()
         self._ranking = threading.Lock()
@@ -173,6 +179,21 @@ class Engine:
         """Planets with the highest 2024 scores, best first."""
         return self._by_rank()[::-1][:n]
 
+    def ranked(self) -> dict[int, Ranked]:
+        """Planets that have been predicted for the ranking so far, in the dataset's order."""
+        known = dict(self._ranks)
+        return {one.planet_id: known[one.planet_id] for one in self.catalogue.planets() if one.planet_id in known}
+
+    def opening(self) -> int:
+        """The planet to open on: its surest molecule stands out by about OPENS_AT; the first before any is ranked."""
+        sure = {
+            planet: max(rank.verdict.molecules.values())
+            for planet, rank in self.ranked().items()
+            if rank.verdict and rank.verdict.molecules and rank.score is not None
+        }
+        first = self.catalogue.planets()[0].planet_id
+        return min(sure, key=lambda planet: abs(np.log((sure[planet] + 1e-3) / OPENS_AT)), default=first)
+
     def visits(self, planet_id: int) -> list[VisitRow]:
         """Rows of a planet's visits; CatalogueError if the dataset does not have it."""
         return self.catalogue.visits(planet_id)
@@ -186,6 +207,11 @@ class Engine:
         (T, C), and optional columns. EngineError where they are refused.
         """
         return self._answer(rows).spectrum
+
+    def verdict(self, rows: Rows) -> Verdict:
+        """What the spectrum of one planet says: molecules that stand out, how much of its error is shared."""
+        *_, key = self._fitted(rows)
+        return self._verdicts.get(key, lambda: verdict(self.spectrum(rows)))
 
     def light_curves(self, rows: Rows, visit: int = 0) -> LightCurves:
         """Light curves of the visit at place ``visit`` among the rows, with the fit."""
@@ -334,7 +360,7 @@ class Engine:
                 except (EngineError, CatalogueError) as error:
                     logger.warning("planet %d is not ranked: %s", planet.planet_id, error)
             if not self._ranked.is_set():
-                planets = {str(planet): vars(rank) for planet, rank in self._ranks.items()}
+                planets = {str(planet): asdict(rank) for planet, rank in self._ranks.items()}
                 if self.network.released:
                     self.catalogue.write_scores({"model_sha256": self.network.digest, "planets": planets})
                 self._ranked.set()
@@ -351,14 +377,24 @@ class Engine:
         return planets[:: max(len(planets) // RANKED, 1)][:RANKED]
 
     def _rank(self, planet_id: int) -> Ranked:
-        spectrum = self.spectrum(self.visits(planet_id))
-        return Ranked(spectrum.scores().get("score_2024"), 1e6 * float(np.median(spectrum.sigma)))
+        rows = self.visits(planet_id)
+        spectrum = self.spectrum(rows)
+        bins = spectrum.binned(OUTLINE_R)
+        airs = bins.wavelength_um >= FGS1_BELOW_UM
+        outline = np.round(1e6 * np.stack([bins.mean[airs], bins.sigma[airs]], axis=1), 1).tolist()
+        sigma = 1e6 * float(np.median(spectrum.sigma))
+        return Ranked(spectrum.scores().get("score_2024"), sigma, self.verdict(rows), outline)
 
     def _known_ranks(self) -> dict[int, Ranked]:
         stored = self.catalogue.read_scores()
         if stored.get("model_sha256") != self.network.digest:
             return {}
-        return {int(planet): Ranked(**rank) for planet, rank in stored.get("planets", {}).items()}
+        found = {}
+        for planet, rank in stored.get("planets", {}).items():
+            if "verdict" in rank:  # scores of older versions lack it
+                told = rank["verdict"]
+                found[int(planet)] = Ranked(**{**rank, "verdict": told and Verdict(**told)})
+        return found
 
     def _with_score(self, planet: PlanetInfo) -> PlanetInfo:
         rank = self._ranks.get(planet.planet_id)

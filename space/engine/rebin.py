@@ -1,4 +1,4 @@
-"""Fewer time bins: means of neighbours."""
+"""Fewer times: means of neighbouring exposures, as the commands make them, never over a gap."""
 
 from __future__ import annotations
 
@@ -8,31 +8,41 @@ from typing import Any
 import numpy as np
 
 from engine.rows import VisitRow
+from modeling_ariel.any_telescope.binning import bin_times
+from modeling_ariel.any_telescope.observation import Observation
 
 
 def rebinned(row: Mapping[str, Any], bins: int) -> VisitRow:
-    """The columns of a row that change when neighbouring bins are averaged to at most ``bins``.
+    """The columns of a row that change with fewer times: time (T,), flux, flux_err, valid (T, C), centroid (T, 4).
 
-    time (T,), flux, flux_err, valid (T, C) and centroid (T, 4): means weighted by the errors, of equal numbers of bins;
-    a remainder at the end is dropped. Empty if the row has few enough bins already.
+    At most ``bins`` times, unless there are more stretches between gaps. Empty if the row has few enough already.
     """
     time = np.asarray(row["time"], np.float64)
-    together = -(-time.size // bins)
-    if together == 1:
+    if time.size <= bins:
         return {}
-    kept = time.size // together * together
-    flux, error = (np.asarray(row[name], np.float64)[:kept] for name in ("flux", "flux_err"))
-    valid = np.ones(flux.shape, bool) if row.get("valid") is None else np.asarray(row["valid"], bool)[:kept]
-    valid = valid & np.isfinite(flux) & (error > 0)
-    weight = np.where(valid, np.where(valid, error, 1.0) ** -2.0, 0.0).reshape(-1, together, flux.shape[1])
-    total = weight.sum(1)
-    safe = np.where(total > 0, total, 1.0)
+    flux, error = (np.asarray(row[name], np.float64) for name in ("flux", "flux_err"))
+    valid = np.ones(flux.shape, bool) if row.get("valid") is None else np.asarray(row["valid"], bool)
+    centroid = None if row.get("centroid") is None else np.asarray(row["centroid"], np.float64)
+    binned = bin_times(
+        Observation(
+            "light curves",
+            time=time,
+            flux=flux,
+            flux_err=error,
+            wavelength=np.arange(flux.shape[1], dtype=np.float64),
+            valid=valid & np.isfinite(flux) & (error > 0),
+            half_width=np.full(flux.shape[1], np.nan),
+            exposure=np.full(time.size, np.median(np.diff(time))),
+            regressors={} if centroid is None else {str(place): column for place, column in enumerate(centroid.T)},
+        ),
+        bins,
+    )
     out: VisitRow = {
-        "time": time[:kept].reshape(-1, together).mean(1),
-        "flux": (weight * np.where(valid, flux, 0.0).reshape(weight.shape)).sum(1) / safe,
-        "flux_err": safe**-0.5,
-        "valid": total > 0,
+        "time": binned.time,
+        "flux": np.where(binned.valid, binned.flux, 0.0),
+        "flux_err": np.where(binned.valid, binned.flux_err, 1.0),
+        "valid": binned.valid,
     }
-    if row.get("centroid") is not None:
-        out["centroid"] = np.asarray(row["centroid"], np.float64)[:kept].reshape(-1, together, 4).mean(1)
+    if centroid is not None:
+        out["centroid"] = np.stack(list(binned.regressors.values()), axis=1)
     return out

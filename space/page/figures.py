@@ -16,6 +16,7 @@ UNIT_TITLES = {
     "rp_rs": "R<sub>p</sub>/R<sub>★</sub>",
     "scale_heights": "scale heights above the mean",
 }
+HEIGHT, PHONE_HEIGHT = 490, 430  # [px] that a screen shows below the menu
 FORMATS = {"ppm": ",.0f", "depth": ".6f", "rp_rs": ".5f", "scale_heights": ".2f"}
 
 
@@ -28,16 +29,16 @@ def spectrum_figure(found: Spectrum, unit: str, theme: Theme) -> go.Figure:
     for column, part in _parts(found.wavelength_um):
         _alone(figure, found, unit, column, part, theme)
         _classical(figure, found, unit, column, part, theme)
-        _band(figure, found, unit, column, part, "model", ORANGE, RED)
         _truth(figure, found, unit, column, part, theme)
+        _band(figure, found, unit, column, part, "model", ORANGE, RED)
         _residuals(figure, found, column, part, theme)
-    dress(figure, theme, 620, hovermode="closest")
+    dress(figure, theme, PHONE_HEIGHT if theme.narrow else HEIGHT, hovermode="closest")
     _axes(figure, found, unit)
     _scale(figure, unit, [found])
     _mark_missing(figure, found, theme)
     label = "(μ − truth)/σ" if found.truth is not None else "(μ − classical)/σ<sub>c</sub>"
     figure.update_yaxes(title_text=label, row=3, col=1)
-    return figure
+    return _spectrometer_alone(figure) if theme.narrow else figure
 
 
 def comparison_figure(now: Spectrum, before: Spectrum | None, observed: Spectrum, unit: str, theme: Theme) -> go.Figure:
@@ -53,14 +54,14 @@ def comparison_figure(now: Spectrum, before: Spectrum | None, observed: Spectrum
         _truth(figure, now, unit, column, part, theme)
         for other, name, colour, dash in [(now, "now", RED, "solid"), *others]:
             _width(figure, other, column, part, name, colour, dash)
-    dress(figure, theme, 620, hovermode="closest")
+    dress(figure, theme, PHONE_HEIGHT if theme.narrow else HEIGHT, hovermode="closest")
     _axes(figure, now, unit)
     _scale(figure, unit, [found for found in (now, before, observed) if found is not None])
     _mark_missing(figure, now, theme)
     figure.update_yaxes(title_text="σ, ppm", row=3, col=1)
     widest = max(float(found.sigma.max()) for found in (now, before, observed) if found is not None)
     figure.update_yaxes(range=[0.0, 1.08e6 * widest], row=3)
-    return figure
+    return _spectrometer_alone(figure) if theme.narrow else figure
 
 
 # --- panels --------------------------------------------------------------------------------------------------------
@@ -126,6 +127,20 @@ def _panels(found: Spectrum, theme: Theme) -> go.Figure:
         row=1,
         col=2,
     )
+    return figure
+
+
+def _spectrometer_alone(figure: go.Figure) -> go.Figure:
+    """The figure without the photometer's column, as a phone shows it."""
+    rows = (2, 3)
+    left = [figure.get_subplot(row, 1) for row in rows]
+    gone = {axis.plotly_name.replace("axis", "") for one in left for axis in (one.xaxis, one.yaxis)}
+    figure.data = [trace for trace in figure.data if trace.xaxis not in gone]
+    figure.layout.shapes = [shape for shape in figure.layout.shapes if not {shape.xref, shape.yref} & gone]
+    figure.update_xaxes(domain=[0.0, 1.0], col=2)
+    for row, before in zip(rows, left, strict=True):
+        title, form = before.yaxis.title.text, before.yaxis.tickformat
+        figure.update_yaxes(matches=None, showticklabels=True, title_text=title, tickformat=form, row=row, col=2)
     return figure
 
 
@@ -372,7 +387,7 @@ def _truth(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.
         x=found.wavelength_um[part],
         y=found.unit(found.truth, unit)[part],
         mode="markers" if column == 1 else "lines",
-        line={"color": theme.ink, "width": 1.3},
+        line={"color": theme.ink, "width": 1},
         marker={"color": theme.ink, "symbol": "diamond", "size": 7},
         name="truth",
         legendgroup="truth",

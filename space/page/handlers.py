@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 import plotly.graph_objects as go
@@ -22,14 +23,14 @@ from gradio.components.plot import PlotData
 from gradio.utils import get_upload_folder
 
 from engine.inference import Engine, EngineError
-from engine.records import PlanetInfo
 from engine.rows import VisitRow
 from engine.spectrum import Spectrum
 from engine.transients import Transients
 from engine.what_if import simulated_case, what_if
 from modeling_ariel.transients.curves import Curve
-from page import curve_figures, figures, sigma_figures, transient_words, words
-from page.links import VIEWS, Settings, from_query, to_query
+from page import curve_figures, figures, sigma_figures, transient_words, verdicts, words
+from page.cards import cards
+from page.links import VIEWS, YOURS, Settings, from_query, to_query
 from page.theme import Theme, theme_of
 from page.transient_figures import transient_figure
 from uploads.reading import example, read_transient, read_upload
@@ -38,6 +39,10 @@ logger = logging.getLogger(__name__)
 
 KINDS = ("csv", "parquet", "fits", "npz", "zip")
 SERVER_ERROR = "Something went wrong on the server; it has been logged. Try again, or another planet."
+LINK_TO_UPLOAD = (
+    "⚠ This link leads to light curves that somebody uploaded, which nobody else can see and which are deleted within "
+    "two hours. Bring the file itself to see them; shown is a planet of the sample."
+)
 PLOT_CONFIG = {
     "displaylogo": False,
     "displayModeBar": True,
@@ -95,7 +100,6 @@ class Handlers:
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.transients = engine, Transients()
-        self._seeds = itertools.count(1)
         self._refreshes = itertools.count(1)  # a new number makes the page compute the visible view
 
     # --- choosing ------------------------------------------------------------------------------------------------
@@ -118,7 +122,9 @@ class Handlers:
             visits = f"{len(subject.rows)} visit{'s' * (len(subject.rows) > 1)}"
             return f"**{words.literal(subject.name)}** · {visits} · yours, seen by you alone"
         info = self.engine.info(subject.planet_id)
-        parts = [f"**{subject.name}**"]
+        rank = self.engine.ranked().get(info.planet_id)
+        kind = verdicts.name(rank.verdict) if rank else ""
+        parts = [f"**{kind[:1].upper()}{kind[1:]}**", f"planet {info.planet_id}"] if kind else [f"**{subject.name}**"]
         if "visits" not in info.note:
             parts.append(f"{info.n_visits} visit{'s' * (info.n_visits > 1)}")
         if info.note:
@@ -131,18 +137,32 @@ class Handlers:
             parts.append("truth not known")
         return " · ".join(parts)
 
-    def open_page(self, dark: bool, request: gr.Request) -> tuple[Any, ...]:
-        """The page with the settings of its link."""
-        settings, trouble = from_query(dict(request.query_params)), ""
+    def menu(self) -> list[tuple[str, str]]:
+        """Labels and ids of all planets: what kind, id, note."""
+        kinds = {planet: verdicts.name(rank.verdict) for planet, rank in self.engine.ranked().items()}
+        named = [(kinds.get(info.planet_id, ""), info) for info in self.engine.planets()]
+        return [(f"{kind} · {info.label}" if kind else info.label, str(info.planet_id)) for kind, info in named]
+
+    def cards(self, subject: Subject | None) -> str:
+        """Cards of the planets that have been looked at, the subject's marked."""
+        return cards(self.engine.planets(), self.engine.ranked(), subject.planet_id if subject else None)
+
+    def open_page(self, look: str, query: str, own: Subject | None) -> tuple[Any, ...]:
+        """The page with the settings of its link, `?planet=…`; ``own``: what this session uploaded last."""
+        settings, trouble = from_query(dict(parse_qsl(query.lstrip("?")))), ""
         try:
-            subject = self.subject(settings.planet or self.engine.planets()[0].planet_id)
+            if settings.planet == YOURS:
+                trouble = "" if own else LINK_TO_UPLOAD
+                subject = own or self.subject(self.engine.opening())
+            else:
+                subject = self.subject(settings.planet or self.engine.opening())
         except ValueError as error:
-            subject, trouble = self.subject(self.engine.planets()[0].planet_id), f"⚠ {words.literal(str(error))}. "
+            subject, trouble = self.subject(self.engine.opening()), f"⚠ {words.literal(str(error))}."
         return (
             subject,
             settings.view,
-            bool(dark),
-            str(subject.planet_id),
+            look,
+            gr.Dropdown(self.menu(), value=None if subject.planet_id is None else str(subject.planet_id)),
             gr.Tabs(selected=settings.view),
             settings.unit,
             settings.resolution,
@@ -153,46 +173,38 @@ class Handlers:
             settings.missing_from,
             settings.missing_width,
             settings.transient,
-            trouble + self.status(subject),
+            self.status(subject),
+            gr.Markdown(trouble, visible=bool(trouble)),
+            self.cards(subject),
             next(self._refreshes),
         )
 
     def choose(self, planet: str | None) -> tuple[Any, ...]:
-        """A planet of the menu: subject, menu, first visit, no last what-if, status, refresh."""
-        subject = self.subject(planet if planet else self.engine.planets()[0].planet_id)
-        return subject, str(subject.planet_id), 0, None, self.status(subject), next(self._refreshes)
+        """A planet of the menu: subject, menu, first visit, no last what-if, status, no trouble, cards, refresh."""
+        return self._chosen(self.subject(planet if planet else self.engine.opening()))
 
-    def choose_random(self) -> tuple[Any, ...]:
-        """Any planet."""
-        return self.choose(str(self.engine.random(next(self._seeds)).planet_id))
+    def choose_card(self, event: gr.EventData) -> tuple[Any, ...]:
+        """A planet by its card."""
+        return self.choose(event.planet)
 
-    def choose_hardest(self, subject: Subject | None) -> tuple[Any, ...]:
-        """The planet with the lowest score; on each further click the next one."""
-        return self._next(self.engine.hardest(), subject)
-
-    def choose_best(self, subject: Subject | None) -> tuple[Any, ...]:
-        """The planet with the highest score; on each further click the next one."""
-        return self._next(self.engine.best(), subject)
-
-    def _next(self, ranked: list[PlanetInfo], subject: Subject | None) -> tuple[Any, ...]:
-        if not ranked:
-            raise ValueError("ranking: expected planets that can be predicted, found none")
-        ids = [info.planet_id for info in ranked]
-        place = ids.index(subject.planet_id) + 1 if subject and subject.planet_id in ids else 0
-        return self.choose(str(ids[place % len(ids)]))
+    def _chosen(self, subject: Subject) -> tuple[Any, ...]:
+        menu = None if subject.planet_id is None else str(subject.planet_id)
+        no_trouble = gr.Markdown("", visible=False)
+        refresh = next(self._refreshes)
+        return subject, menu, 0, None, self.status(subject), no_trouble, self.cards(subject), refresh
 
     def open_upload(self, path: str | None, subject: Subject) -> tuple[Any, ...]:
-        """A user's light curves; if they are refused, the page stays as it is and the status says why."""
+        """A user's light curves, kept as this session's own; if they are refused, all stays, with words of trouble."""
+        stays = [gr.skip()] * 9
         if not path:
-            return subject, gr.skip(), gr.skip(), gr.skip(), self.status(subject), gr.skip()
+            return (subject, *stays[1:])
         try:
             rows = read_upload(path)
         except ValueError as error:
             message = f"⚠ This file was not taken. {words.literal(str(error))}"
-            return subject, gr.skip(), gr.skip(), gr.skip(), message, gr.skip()
-        name = str(rows[0].get("name") or "Your light curves")
-        found = Subject(None, name, rows)
-        return found, None, 0, None, self.status(found), next(self._refreshes)
+            return (subject, *stays[1:5], gr.Markdown(message, visible=True), *stays[6:])
+        found = Subject(None, str(rows[0].get("name") or "Your light curves"), rows)
+        return (*self._chosen(found), found)
 
     def example(self, kind: str) -> Any:
         """A file to start from: csv, parquet, fits, npz, or zip for a raw folder."""
@@ -210,6 +222,11 @@ class Handlers:
             return gr.skip(), gr.skip(), f"⚠ This file was not taken. {words.literal(str(error))}", gr.skip()
 
     # --- views ---------------------------------------------------------------------------------------------------
+
+    def verdict(self, subject: Subject) -> str:
+        """The sentence above every view of a planet."""
+        rows = self.rows(subject)
+        return verdicts.sentence(self.engine.spectrum(rows), self.engine.verdict(rows))
 
     def spectrum_view(self, subject: Subject, settings: Settings, theme: Theme) -> tuple[Any, ...]:
         """Figure, words, table as a file."""
@@ -332,7 +349,7 @@ class Handlers:
         self,
         subject: Subject | None,
         view: str,
-        dark: bool,
+        look: str,
         last: WhatIfAnswer | None,
         unit: str,
         resolution: float,
@@ -347,10 +364,10 @@ class Handlers:
         transient: str | None = None,
         own: Curve | None = None,
     ) -> tuple[Any, ...]:
-        """Updates of the visible view and none of the others; the query of a link to it."""
-        subject = subject or self.subject(self.engine.planets()[0].planet_id)
+        """Updates of the visible view and none of the others; the verdict; the query of a link to all this."""
+        subject = subject or self.subject(self.engine.opening())
         settings = Settings(
-            "" if subject.planet_id is None else str(subject.planet_id),
+            YOURS if subject.planet_id is None else str(subject.planet_id),
             view,
             unit,
             float(resolution),
@@ -362,7 +379,7 @@ class Handlers:
             float(missing_width),
             transient or ("" if own is not None else Settings.transient),
         )
-        theme = theme_of(dark)
+        theme = theme_of(look or "")
         parts: dict[str, tuple[Any, ...]] = {name: (gr.skip(),) * size for name, size in SIZES.items()}
         if view == "spectrum":
             parts[view] = self.spectrum_view(subject, settings, theme)
@@ -374,7 +391,8 @@ class Handlers:
             parts[view] = self.transient_view(settings.transient, own, theme)
         else:
             parts[view] = self.what_if_view(subject, settings, last, theme)
-        return (*itertools.chain.from_iterable(parts.values()), to_query(settings))
+        verdict = gr.skip() if view == "transients" else self.verdict(subject)
+        return (*itertools.chain.from_iterable(parts.values()), verdict, to_query(settings))
 
 
 SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3, "transients": 3}  # outputs of each view

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from engine.spectrum import UNITS
 from engine.transients import OBJECTS
 
+YOURS = "yours"
 VIEWS = ("spectrum", "light-curves", "why", "what-if", "transients")
 LIMITS = {  # smallest and largest value of each number, as the sliders have them
     "resolution": (0.0, 300.0),
@@ -23,7 +24,7 @@ LIMITS = {  # smallest and largest value of each number, as the sliders have the
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a view depends on, except uploads, which no link can hold.
+    """Everything that a view depends on, except uploads, which no link can hold: `planet` is then YOURS.
 
     resolution: of the bins, 0 for channels. transits: 0 for as many as were observed. noise, drift: factors.
     missing_from, missing_width: hidden channels [um]. transient: a simulated object, empty for an upload.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -31,7 +31,7 @@ MOLECULE_NAMES = {
 class Theme:
     """text: axes and words; grid: lines behind the data; ink: truth and other lines that must stand out;
     classical: the fit without a network; points: measured data behind a fit; page: background of a saved picture;
-    diverging: colour scale of residuals, whose middle is the background.
+    diverging: colour scale of residuals, whose middle is the background; narrow: for a phone.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Theme:
     points: str
     page: str
     diverging: list[list[Any]]
+    narrow: bool = False
 
 
 LIGHT = Theme(
@@ -66,9 +67,9 @@ DARK = Theme(
 )
 
 
-def theme_of(dark: bool) -> Theme:
-    """The theme of a page."""
-    return DARK if dark else LIGHT
+def theme_of(look: str) -> Theme:
+    """The theme of a page that says of itself "dark", "narrow", both or nothing."""
+    return replace(DARK if "dark" in look else LIGHT, narrow="narrow" in look)
 
 
 def shade(colour: str, alpha: float) -> str:
@@ -84,9 +85,9 @@ def dress(figure: go.Figure, theme: Theme, height: int, **layout: Any) -> go.Fig
         height=height,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": theme.text},
+        font={"family": "system-ui, sans-serif", "size": 11 if theme.narrow else 13, "color": theme.text},
         hoverlabel={"bgcolor": theme.page, "bordercolor": theme.grid, "font": {"color": theme.text}},
-        margin={"l": 12, "r": 12, "t": 30, "b": 12},
+        margin={"l": 2, "r": 2, "t": 22, "b": 2} if theme.narrow else {"l": 12, "r": 12, "t": 26, "b": 12},
         legend={
             "orientation": "h",
             "yref": "container",
@@ -94,7 +95,7 @@ def dress(figure: go.Figure, theme: Theme, height: int, **layout: Any) -> go.Fig
             "y": 0.0,
             "x": 0.5,
             "xanchor": "center",
-            "font": {"size": 12},
+            "font": {"size": 10 if theme.narrow else 12},
         },
         dragmode="zoom",
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.text, "activecolor": RED},

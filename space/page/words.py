@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.records import Attribution, LightCurves, RawView, Reliability
 from engine.spectrum import Spectrum
+from engine.verdict import shape_error
 
 PPM = 1e6
 STATUS = {
@@ -20,6 +21,7 @@ STATUS = {
 _SCORES = (
     ("score_2024", "2024 score", ".2f"),
     ("rmse_ppm", "RMSE, ppm", ".0f"),
+    ("shape_ppm", "shape alone", ".0f"),
     ("sigma_median_ppm", "median σ, ppm", ".0f"),
     ("coverage_90", "inside 90 % band", ".0%"),
 )
@@ -31,11 +33,11 @@ def literal(text: str) -> str:
 
 
 def of_spectrum(found: Spectrum, truthful: bool) -> str:
-    """Scores where the truth is known, else the width of the band; then reasons and notes."""
-    lines = []
-    warning = [] if found.status == "ok" else [f"**⚠ {STATUS.get(found.status, found.status)}.**", ""]
+    """Scores where the truth is known, else the width of the band; then notes, which a bad fit has at the top."""
     scores = {of: found.scores(of) for of in ("model", "classical")} if truthful else {}
     if scores.get("model"):
+        for of, mean in (("model", found.mean), ("classical", found.classical_mean)):
+            scores[of] |= {"shape_ppm": shape_error(found, mean)}
         lines = ["| | " + " | ".join(title for _, title, _ in _SCORES) + " |", "|" + "---|" * (len(_SCORES) + 1)]
         for of, values in scores.items():
             lines.append(f"| {of} | " + " | ".join(f"{values[name]:{form}}" for name, _, form in _SCORES) + " |")
@@ -44,8 +46,9 @@ def of_spectrum(found: Spectrum, truthful: bool) -> str:
         lines = [f"The truth is not known. Median σ: model **{model:.0f} ppm**, classical fit **{classical:.0f} ppm**."]
     if found.resolution:
         lines += ["", f"{len(found.mean)} bins of λ/Δλ = {found.resolution:g}; scores are of the bins."]
-    lines += [f"\n- {text}" for text in found.notes if text]
-    return "\n".join([*warning, *lines])
+    if found.status == "ok":
+        lines += [f"\n- {text}" for text in found.notes if text]
+    return "\n".join(lines)
 
 
 _PARAMETERS = {  # of a fit, in the order of the text

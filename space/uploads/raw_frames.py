@@ -6,6 +6,8 @@ The archive holds a folder in the challenge's layout with one planet of one spli
     train/PLANET/AIRS-CH0_signal_0.parquet   train/PLANET/FGS1_signal_0.parquet
     train/PLANET/AIRS-CH0_calibration_0/     {dark,dead,flat,linear_corr,read}.parquet
     train/PLANET/FGS1_calibration_0/         the same
+
+or PLANET's folder alone, as in train/ of 2025: tables that all planets share are added.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from engine.rows import VisitRow
 from hf_dataset.raw import layouts
 from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.reduction.visit import reduce_visit
+from hf_dataset.schema import STAR_COLUMNS
 from hf_dataset.simulation import raw_folder
+from hf_dataset.simulation.telescope import wavelengths_um
 from uploads.limits import (
     DAMAGED,
     MAX_FRAMES,
@@ -79,10 +83,32 @@ def _unpack(path: Path, private: Path) -> Path:
                 _check_values(target)
     places = [private, *(one for one in private.iterdir() if one.is_dir() and one.name not in layouts.SPLITS)]
     roots = [place for place in places if any((place / split).is_dir() for split in layouts.SPLITS)]
+    if not roots and len(alone := [place for place in places[1:] if any(place.glob("AIRS-CH0_signal_*.parquet"))]) == 1:
+        roots = [_around(alone[0], private)]
     if len(roots) != 1:
         names = ", ".join(sorted(one.name for one in private.iterdir())[:6])
         raise UploadError(f"expected a raw folder with train/PLANET or test/PLANET, found {names or 'nothing'}.")
     return roots[0]
+
+
+def _around(planet: Path, private: Path) -> Path:
+    """The folder of 2025 around one planet's; tables that it lacks are those that all its planets share."""
+    (private / "train").mkdir()
+    planet = planet.rename(private / "train" / planet.name)
+    frames = pq.read_metadata(next(planet.glob(f"{layouts.AIRS}_signal_*.parquet"))).num_rows
+    gain, offset = raw_folder.ADC_2025
+    names = [f"{one}_adc_{kind}" for one in layouts.INSTRUMENTS for kind in ("gain", "offset")]
+    wavelengths = [repr(float(one)) for one in wavelengths_um("2025")]
+    for name, header, values in (
+        ("adc_info.csv", names, [gain, offset] * len(layouts.INSTRUMENTS)),
+        ("wavelengths.csv", [f"wl_{place + 1}" for place in range(len(wavelengths))], wavelengths),
+        ("train_star_info.csv", ["planet_id", *STAR_COLUMNS], [planet.name, *([""] * len(STAR_COLUMNS))]),
+    ):
+        if not (private / name).exists():
+            (private / name).write_text(f"{','.join(header)}\n{','.join(map(str, values))}\n", encoding="utf-8")
+    if not (private / "axis_info.parquet").exists():
+        raw_folder.write_axis_info(private / "axis_info.parquet", raw_folder.Cadence(frames))
+    return private
 
 
 def _check_values(path: Path) -> None:

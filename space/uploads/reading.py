@@ -212,6 +212,10 @@ def _check_visit(name: str, row: VisitRow) -> Visit:
         )
     notes = list(row.get("notes", ()))
     if fewer := rebinned(row, FITTED_BINS):
+        if len(fewer["time"]) > FITTED_BINS:
+            raise UploadError(
+                f"{name}: expected at most {FITTED_BINS} stretches of time between gaps, found {len(fewer['time']):,}."
+            )
         row.update(fewer)
         notes.append(f"{bins:,} times were averaged to {len(row['time'])}.")
     if used.size < given or seen < own.size:

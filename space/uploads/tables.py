@@ -137,15 +137,21 @@ def check_columns(found: Sequence[str]) -> None:
 
 
 def read_csv(path: Path) -> list[VisitRow]:
-    """A long table with a header line; lines that begin with # are comments, other columns are ignored."""
-    with refuse_damaged("a table with commas"), path.open("rb") as file:
-        names = _fields(file)
+    """A long table with a header line; lines that begin with # are comments, other columns are ignored.
+
+    Columns are parted by commas, semicolons or tabs, as the header has them; with the latter two, decimals may be 0,5.
+    """
+    with refuse_damaged("a table with commas, semicolons or tabs"), path.open("rb") as file:
+        header = _line(file)
+        separator = next((mark for mark in (";", "\t") if mark in header), ",")
+        names = _fields(header, separator)
         check_columns(names)
         if twice := [name for name in (*REQUIRED, *OPTIONAL) if names.count(name) > 1]:
             raise UploadError(f"expected each column once, found {twice[0]} {names.count(twice[0])} times.")
         start = file.tell()
-        first = _fields(file)
-        if not first:
+        line = _line(file)
+        first = _fields(line, separator)
+        if not line:
             raise UploadError("expected rows of data, found none.")
         if len(first) < len(names) or any(first[len(names) :]):
             raise UploadError(f"expected {len(names)} values a row, as the header says, found {len(first)}.")
@@ -153,6 +159,8 @@ def read_csv(path: Path) -> list[VisitRow]:
         places = {name: names.index(name) for name in (*REQUIRED, *OPTIONAL) if name in names}
         read = pd.read_csv(  # in chunks, as short lines are padded to the header's width
             file,
+            sep=separator,
+            decimal="," if separator != "," and "," in line else ".",
             header=None,
             names=range(len(names)),
             usecols=list(places.values()),
@@ -166,18 +174,23 @@ def read_csv(path: Path) -> list[VisitRow]:
     return from_table({name: read[place] for name, place in places.items()})
 
 
-def _fields(file: BinaryIO) -> list[str]:
-    """Values of the next line that is neither empty nor a comment; empty at the end of the file."""
+def _line(file: BinaryIO) -> str:
+    """The next line that is neither empty nor a comment; empty at the end of the file."""
     while line := file.readline(MAX_LINE_BYTES + 1):
         if len(line) > MAX_LINE_BYTES:
             raise UploadError(f"expected lines of at most {MAX_LINE_BYTES:,} bytes, found a longer one.")
         try:
-            text = line.decode("utf-8-sig").split("#", 1)[0].strip()
+            text = line.decode("utf-8-sig").split("#", 1)[0].strip(" \r\n")
         except UnicodeDecodeError:
             raise UploadError("expected text in UTF-8, found other bytes.") from None
         if text:
-            found = [value.strip().strip('"').strip() for value in text.split(",")]
-            if len(found) > MAX_COLUMNS:
-                raise UploadError(f"expected at most {MAX_COLUMNS} columns, found {len(found):,}.")
-            return found
-    return []
+            return text
+    return ""
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """Values of a line."""
+    found = [value.strip().strip('"').strip() for value in line.split(separator)]
+    if len(found) > MAX_COLUMNS:
+        raise UploadError(f"expected at most {MAX_COLUMNS} columns, found {len(found):,}.")
+    return found

@@ -23,10 +23,12 @@ from space_uploads import bad_files
 
 from ariel_scripts.publishing import space_release
 from engine import what_if
+from engine.inference import Ranked
+from engine.verdict import Verdict
 from page.endpoints import plain
 from page.handlers import SIZES, Handlers, Subject, errors_shown
 from page.head import HEAD
-from page.links import LIMITS, VIEWS, Settings, from_query, to_query
+from page.links import LIMITS, VIEWS, YOURS, Settings, from_query, to_query
 from uploads import reading
 
 ENDPOINTS = {"/planets", "/spectrum", "/light_curves", "/why", "/what_if", "/reliability", "/upload"}
@@ -189,7 +191,7 @@ def test_an_upload_is_seen_by_nobody_else(client: Client, address: str, mine: Pa
 
 def test_handlers_keep_nothing_of_a_session(handlers: Handlers, mine: Path) -> None:
     state = set(vars(handlers))
-    subject, *_, status, _ = handlers.open_upload(str(mine), handlers.subject(planet()))
+    subject, _, _, _, status, *_ = handlers.open_upload(str(mine), handlers.subject(planet()))
     assert set(vars(handlers)) == state
     assert "mine" in status
     assert subject.planet_id is None
@@ -197,11 +199,11 @@ def test_handlers_keep_nothing_of_a_session(handlers: Handlers, mine: Path) -> N
 
 def test_a_refused_upload_leaves_what_was_shown(handlers: Handlers, tmp_path: Path) -> None:
     before = handlers.subject(planet())
-    subject, *_, status, asked = handlers.open_upload(str(bad_files(tmp_path)["columns"][0]), before)
-    assert subject is before
-    assert "was not taken" in status
-    assert "expected columns" in status
-    assert asked == gr.skip(), "nothing is computed anew"
+    found = handlers.open_upload(str(bad_files(tmp_path)["columns"][0]), before)
+    assert found[0] is before
+    assert "was not taken" in found[5].value
+    assert "expected columns" in found[5].value
+    assert all(found[place] == gr.skip() for place in (1, 2, 3, 4, 6, 7, 8)), "name and figure stay"
 
 
 def test_users_at_a_time_each_get_their_own(address: str) -> None:
@@ -225,13 +227,13 @@ def test_users_at_a_time_each_get_their_own(address: str) -> None:
 def shown(handlers: Handlers, subject: Subject | None, view: str, **changes: Any) -> tuple[Any, ...]:
     given = {"unit": "ppm", "resolution": 0, "visit": 0, "bands": [], "step": 0, "noise": 1, "transits": 0, "drift": 1,
              "missing_from": 2.5, "missing_width": 0, **changes}  # fmt: skip
-    return handlers.show(subject, view, False, None, **given)
+    return handlers.show(subject, view, "", None, **given)
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_only_the_visible_view_is_computed(handlers: Handlers, view: str) -> None:
     outputs = shown(handlers, handlers.subject(planet()), view)
-    assert len(outputs) == sum(SIZES.values()) + 1
+    assert len(outputs) == sum(SIZES.values()) + 2
     place = 0
     for name, size in SIZES.items():
         skipped = [isinstance(output, dict) and output == gr.skip() for output in outputs[place : place + size]]
@@ -265,17 +267,53 @@ def test_a_unit_that_the_star_table_does_not_allow_falls_back_to_ppm(handlers: H
     assert "ppm" in figure["layout"]["yaxis2"]["title"]["text"]
 
 
-def test_hardest_and_best_walk_through_the_ranking(handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
-    planets = engine().planets()
-    monkeypatch.setattr(engine(), "hardest", lambda: planets[4:7])
-    monkeypatch.setattr(engine(), "best", lambda: planets[:2])
-    hardest = [info.planet_id for info in planets[4:7]]
-    subject: Subject | None = None
-    for expected in [*hardest, hardest[0]]:
-        subject = handlers.choose_hardest(subject)[0]
-        assert subject is not None
-        assert subject.planet_id == expected
-    assert handlers.choose_best(subject)[0].planet_id == planets[0].planet_id
+def ranked(size: float, *planets: int) -> dict[int, Ranked]:
+    """Planets of which a molecule stands out by so many σ, the next one by half of it, …"""
+    return {
+        planet: Ranked(0.9, 30.0, Verdict({"CH4": size / 2**place}, 30.0, 25.0, 300.0), [(100.0, 20.0), (180.0, 20.0)])
+        for place, planet in enumerate(planets)
+    }
+
+
+def test_the_page_opens_on_features_of_about_five_sigma_and_cards_lead_to_planets(
+    handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (info.planet_id for info in engine().planets()[4:7])
+    monkeypatch.setattr(engine(), "_ranks", ranked(11.0, first, second, third))
+    subject, _, look, *_ = opened = handlers.open_page("dark narrow", "", None)
+    assert (subject.planet_id, look) == (second, "dark narrow")
+    cards = opened[-2]
+    assert re.findall(r'data-planet="(\d+)" aria-pressed="(\w+)"', cards) == [
+        (str(first), "false"), (str(second), "true"), (str(third), "false"),
+    ]  # fmt: skip
+    assert cards.count("<polyline") == 3
+    assert cards.count("methane-rich") == 2
+    assert "perhaps methane" in cards
+    chosen = handlers.choose_card(gr.EventData(None, {"planet": str(third)}))
+    assert chosen[0].planet_id == third
+    assert "Perhaps methane" in chosen[4]
+
+
+def test_a_link_to_an_upload_says_so_and_the_way_back_finds_it(handlers: Handlers, mine: Path) -> None:
+    *_, own = handlers.open_upload(str(mine), handlers.subject(planet()))
+    query = shown(handlers, own, "spectrum")[-1]
+    assert query == f"planet={YOURS}"
+    elsewhere = handlers.open_page("", f"?{query}", None)
+    assert "somebody uploaded" in elsewhere[-3].value
+    assert elsewhere[0].planet_id == engine().opening()
+    back = handlers.open_page("", f"?{query}&view=why", own)
+    assert (back[0], back[1]) == (own, "why")
+    assert not back[-3].visible
+
+
+def test_without_a_transit_the_reason_stands_in_place_of_a_verdict(handlers: Handlers) -> None:
+    rows = [{**row, "planet_id": None} for row in engine().visits(planet())]
+    flat = np.random.default_rng(0).normal(1.0, 1e-3, rows[0]["flux"].shape)
+    rows[0] |= {"flux": flat, "flux_err": np.full(flat.shape, 1e-3), "valid": np.ones(flat.shape, bool)}
+    _, words, *_, verdict, _ = shown(handlers, Subject(None, "flat", rows), "spectrum")
+    assert verdict.startswith("**⚠ No transit found: this is the prior's answer.**")
+    assert "trust" not in verdict
+    assert "transit" not in words
 
 
 def test_a_link_holds_every_setting_and_defaults_are_left_out() -> None:
@@ -323,4 +361,6 @@ def test_the_page_names_its_dataset_and_model() -> None:
 def test_its_release_carries_the_page_s_styles_and_scripts(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space_release, "sample_folder", lambda _: sample_folder())
     sent = space_release.space_release(repository / "space", "observer/space").files
+    assert b'Client("observer/space")' in sent["README.md"]
+    assert b"USER/SPACE" not in sent["README.md"]
     assert {"page/style.css", "page/keep_up.js", "page/save_picture.js", "page/show_link.js"} <= set(sent)

@@ -105,6 +105,14 @@ def test_a_revision_of_a_folder_is_an_error(tmp_path: Path) -> None:
         Engine.open(model=str(tmp_path), dataset=str(sample_folder()))
 
 
+def test_a_checkpoint_of_a_pickle_alone_is_refused_unopened(repository: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(repository / "modeling_ariel/released", tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04never read")
+    with pytest.raises(ValueError, match="expected a checkpoint, safetensors only"):
+        Engine.open(model=str(folder), dataset=str(sample_folder()))
+
+
 HUB_CODE = """
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
@@ -155,7 +163,7 @@ def test_a_dataset_and_a_model_on_the_hub_are_opened_without_fetching_all(
 def test_planets_are_ranked_by_scores_kept_beside_the_sample(tmp_path: Path) -> None:
     folder = shutil.copytree(sample_folder(), tmp_path / "sample")
     ids = list(sample.cases())
-    ranks = {str(p): {"score": n / 24, "sigma_ppm": 30.0} for n, p in enumerate(ids)}
+    ranks = {str(p): {"score": n / 24, "sigma_ppm": 30.0, "verdict": None} for n, p in enumerate(ids)}
     kept = {"model_sha256": engine().network.digest, "planets": ranks}
     (folder / sample.SCORES).write_text(json.dumps(kept))
     one = Engine.open(dataset=str(folder))

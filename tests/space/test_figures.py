@@ -12,10 +12,12 @@ import pytest
 
 from engine.records import Attribution, BandCurve, LightCurves, RawImage, RawView, Reliability
 from engine.spectrum import Spectrum
+from engine.verdict import Verdict
 from modeling_ariel.molecules import MOLECULES
 from page import curve_figures, figures, sigma_figures
 from page.handlers import plot
 from page.theme import DARK, LIGHT, MOLECULE_COLOURS, Theme
+from page.verdicts import sentence
 from page.words import of_spectrum
 
 WAVELENGTH = np.array([0.7, *np.linspace(1.95, 3.9, 40)])
@@ -55,10 +57,13 @@ def drawn(figure: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def test_what_a_reader_should_know_of_the_fit_stands_first() -> None:
     good, doubtful = (replace(a_spectrum(), status=status, notes=("two transits",)) for status in ("ok", "doubtful"))
-    words = of_spectrum(doubtful, truthful=True)
-    assert words.startswith("**⚠ the curve is not as the fit assumes: do not rely on the error bars.**")
-    assert words.endswith(of_spectrum(good, truthful=True))
-    assert words.endswith("- two transits")
+    told = Verdict({}, 30.0, 20.0, 100.0)
+    verdict = sentence(good, told)
+    assert sentence(doubtful, told) == (
+        "**⚠ The curve is not as the fit assumes: do not rely on the error bars.** Two transits. " + verdict
+    )
+    assert of_spectrum(good, truthful=True).endswith("- two transits")
+    assert "two transits" not in of_spectrum(doubtful, truthful=True), "it is said once"
 
 
 @pytest.mark.parametrize("unit", ["depth", "ppm", "rp_rs", "scale_heights"])

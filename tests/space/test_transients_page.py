@@ -211,8 +211,8 @@ def test_a_refused_object_leaves_what_was_shown(tmp_path: Path, handlers: Handle
     curve, menu, said, asked = handlers.open_transient(str(written(tmp_path, AB)), "lsst")
     assert (len(curve), menu, said) == (12, None, "")
     assert isinstance(asked, int)
-    outputs = handlers.show(handlers.subject(1), "transients", False, None, "ppm", 0, 0, [], 0, 1, 0, 1, 2.5, 0,
+    outputs = handlers.show(handlers.subject(1), "transients", "", None, "ppm", 0, 0, [], 0, 1, 0, 1, 2.5, 0,
                             menu, curve)  # fmt: skip
-    status = outputs[-1 - SIZES["transients"]]
+    status = outputs[-2 - SIZES["transients"]]
     assert "12 measurements in g, r" in status
     assert "transient=" not in outputs[-1], "a link cannot hold an upload"

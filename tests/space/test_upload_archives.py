@@ -42,6 +42,21 @@ def test_a_raw_folder_needs_no_folder_around_it(raw_zip: Path, tmp_path: Path) -
     assert len(read_upload(packed(tmp_path / "bare.zip", members))) == 1
 
 
+def test_a_planet_s_own_folder_is_enough(raw_zip: Path, tmp_path: Path) -> None:
+    """Zipped in train/, as a file manager does; what all planets share is added, the star's table is not there."""
+    whole = read_upload(raw_zip)
+    members = {
+        name.removeprefix("raw/train/"): data
+        for name, data in members_of(raw_zip).items()
+        if name.startswith("raw/train/")
+    }
+    assert all(name.split("/")[0].isdigit() for name in members)
+    (found,) = read_upload(packed(tmp_path / "alone.zip", members))
+    for name in ("time", "flux", "flux_err", "valid", "wavelength"):
+        np.testing.assert_array_equal(found[name], whole[0][name])  # type: ignore[literal-required]
+    assert np.isnan(found["Rs"])
+
+
 def members_of(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as archive:
         return {one.filename: archive.read(one) for one in archive.infolist()}

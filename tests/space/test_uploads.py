@@ -206,9 +206,16 @@ def test_text_columns_of_parquet_are_refused(row: dict[str, Any], tmp_path: Path
     refused(tmp_path / "text.parquet", "expected numbers in flux")
 
 
-def test_semicolons_are_refused(row: dict[str, Any], tmp_path: Path) -> None:
-    long_table([row], WAVELENGTH).to_csv(tmp_path / "semi.csv", index=False, sep=";")
-    refused(tmp_path / "semi.csv", "expected columns time_h, wavelength_um, flux, flux_err, missing")
+@pytest.mark.parametrize(("separator", "decimal"), [(";", ","), (";", "."), ("\t", "."), ("\t", ",")])
+def test_a_spreadsheet_s_semicolons_tabs_and_decimal_commas_are_read(
+    separator: str, decimal: str, row: dict[str, Any], tmp_path: Path
+) -> None:
+    table = long_table([row], WAVELENGTH)
+    table.to_csv(tmp_path / "commas.csv", index=False)
+    table.to_csv(tmp_path / "other.csv", index=False, sep=separator, decimal=decimal)
+    (expected,), (found,) = (read_upload(tmp_path / name) for name in ("commas.csv", "other.csv"))
+    for name in ("time", "wavelength", "flux", "flux_err", "valid"):
+        np.testing.assert_array_equal(found[name], expected[name])  # type: ignore[literal-required]
 
 
 def test_rows_of_several_planets_are_refused(row: dict[str, Any], tmp_path: Path) -> None:
@@ -262,6 +269,30 @@ def test_many_times_are_averaged_as_the_fit_grows_with_their_number(row: dict[st
     assert len(found["time"]) == 400
     assert found["notes"] == ("1,200 times were averaged to 400.",)
     np.testing.assert_allclose(found["flux_err"][0], row["flux_err"][0] / np.sqrt(3), rtol=1e-6)
+
+
+def test_no_average_mixes_what_a_gap_parts(tmp_path: Path) -> None:
+    """A box 2 % deep, its edges in gaps: whatever is averaged, each time is 1 or 0.98, and the depth stays 2 %."""
+    time = np.linspace(0.0, 7.5, 1300)
+    gaps = ((time > 2.0) & (time < 2.7)) | ((time > 4.61) & (time < 5.3))
+    time = time[~gaps]
+    flux = np.repeat(np.where((time > 2.5) & (time < 5.0), 0.98, 1.0)[:, None], WAVELENGTH.size, axis=1)
+    dark = np.zeros(flux.shape, bool)
+    dark[400:410] = True  # times with flux that are not valid part it too
+    many = {"time": time, "flux": flux, "flux_err": np.full(flux.shape, 1e-4)}
+    (found,) = read_upload(npz(tmp_path / "gaps.npz", many, valid=~dark))
+    assert 250 < len(found["time"]) <= limits.FITTED_BINS
+    assert np.isin(found["flux"].round(12), (1.0, 0.98)).all()
+    inside = (found["time"] > 2.5) & (found["time"] < 5.0)
+    np.testing.assert_allclose(1.0 - found["flux"][inside].mean(0), 0.02, rtol=1e-12)
+    assert found["valid"].all()
+
+
+def test_more_stretches_than_the_fit_can_take_are_refused(tmp_path: Path) -> None:
+    valid = np.tile(np.array([True, False])[:, None], (600, WAVELENGTH.size))
+    many = {"time": np.linspace(0, 7.5, 1200), "flux": np.ones(valid.shape), "flux_err": np.full(valid.shape, 1e-4)}
+    path = npz(tmp_path / "dashes.npz", many, valid=valid)
+    refused(path, "expected at most 500 stretches of time between gaps")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "fits", "npz"])

@@ -33,6 +33,7 @@ ALLOWED = (
 )
 CHECKPOINTS = ("modeling_ariel/released", "modeling_ariel/transients/released")
 HEADER = ("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license")
+NAMELESS = "USER/SPACE"  # of the README's example; the repository's name takes its place
 SAMPLE = "engine/__main__.py"
 SAMPLE_SECONDS = 900  # simulating and scoring the sample takes about two minutes on two cores
 
@@ -51,8 +52,9 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
     modules = import_closure(sources, _package_root())
     _check_requirements(folder / "requirements.txt", [*sources, *modules.values()], header)
     assets = (path for suffix in ("css", "js") for path in sorted(folder.glob(f"page/*.{suffix}")))
-    own = (folder / "README.md", folder / "requirements.txt", *sources, *assets)
+    own = (folder / "requirements.txt", *sources, *assets)
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in own}
+    files["README.md"] = (folder / "README.md").read_text("utf-8").replace(NAMELESS, repo_id).encode()
     files |= modules
     files |= {f"{name}/{path.name}": path for name in CHECKPOINTS for path in _checkpoint(name)}
     sample = sample_folder(folder)
