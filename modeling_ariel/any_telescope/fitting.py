@@ -17,7 +17,7 @@ from modeling_ariel.any_telescope.systematics import AUTO, Systematics, candidat
 from modeling_ariel.joint_fit import FitSettings
 from modeling_ariel.limb_darkening import limb_darkening_prior
 from modeling_ariel.retrieval import ClassicalFit, fit, weighed
-from modeling_ariel.status import FITTED
+from modeling_ariel.status import DOUBTFUL, FAILED, FITTED, NO_TRANSIT
 from modeling_ariel.verdict import Unanswered
 from modeling_ariel.visit_data import RetrievalError, prepare_visit
 from modeling_ariel.visit_design import VisitDesign
@@ -25,6 +25,7 @@ from modeling_ariel.white_stage import fit_white
 
 FREE_LIMB = "free"
 _LEAST_SHARE, _MOST = 0.02, 4  # of the evidence, and of models that are fitted
+_PROBABLE = 0.5  # of the evidence of these, that the ones with a fit should have
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,18 @@ def fit_visit(
     kept = [one for one in tried[:_MOST] if one.share > _LEAST_SHARE]
     fits = [_fit(observation, orbit, _settings(observation, orbit, choices, one.systematics, shape)) for one in kept]
     good = [place for place, one in enumerate(fits) if one.status[0] in FITTED] or [0]
+    probable = sum(kept[place].share for place in good) / sum(one.share for one in kept)
+    if probable < _PROBABLE and fits[0].status[0] == NO_TRANSIT:
+        good, probable = [0], 1.0  # what finds a transit is the less probable
     what = "{} models of the systematics, " + " | ".join(kept[place].systematics.name for place in good)
     share = torch.tensor([kept[place].share for place in good], dtype=torch.float64)
     found = weighed([fits[place] for place in good], share, what)
     said = [*observation.notes, *found.notes]
+    if probable < _PROBABLE:
+        found = replace(found, status=[DOUBTFUL])
+        said.append(f"systematics of {100 * (1 - probable):.0f} % of the evidence do not fit: {fits[0].notes[0]}")
+    if found.status[0] == FAILED and isinstance(choices.limb, LimbDarkening) and not choices.limb.u_err.any():
+        said.append("limb darkening is held fixed: has it errors?")
     if len(tried) > 1 and len(good) == 1:
         best = kept[good[0]]
         said.append(f"systematics: {best.systematics.name}, {100 * best.share:.0f} % of the evidence")
