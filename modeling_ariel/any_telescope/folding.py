@@ -48,7 +48,7 @@ def fold(transits: Sequence[Observation], orbit: Orbit, most: int, name: str) ->
         valid=np.ones((len(first), 1), bool),
         exposure=np.where(size > 1, np.hypot(mean_exposure, length), mean_exposure),  # as much variance in time
         regressors={},
-        notes=(*middle.notes, f"{len(pooled)} transits folded by the ephemeris: one by one some are too faint"),
+        notes=(*transits[0].notes, f"{len(pooled)} transits folded by the ephemeris: one by one some are too faint"),
     )
 
 

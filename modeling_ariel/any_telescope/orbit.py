@@ -130,10 +130,11 @@ def transits(observation: Observation, orbit: Orbit) -> list[Observation]:
             f"{observation.name}: expected {_FEWEST} times about a transit, some beside it, found fewer at each of "
             f"{len(parts)}"
         )
-    if len(found) < len(parts):
-        note = f"of {len(parts)} transits {len(found)} have points enough"
-        found = [replace(found[0], notes=(*found[0].notes, note)), *found[1:]]
-    return [replace(part, name=f"{part.name}, transit {place}") for place, part in enumerate(found, 1)]
+    some = (f"of {len(parts)} transits {len(found)} have points enough",) if len(found) < len(parts) else ()
+    return [
+        replace(part, name=f"{part.name}, transit {place}", notes=() if place > 1 else (*part.notes, *some))
+        for place, part in enumerate(found, 1)
+    ]
 
 
 def _covers(part: Observation, at: float, half: float) -> bool:

@@ -102,8 +102,8 @@ def fit_observations(
     ``choices`` are the same for all, or one for each observation.
 
     Raises:
-        ObservationError: where no transit is in an observation, choices do not fit it, or one is given twice. What is wrong with light
-            curves is the status.
+        ObservationError: where no transit is in an observation, choices do not fit it, or one is given twice. What is
+            wrong with light curves is the status.
     """
     given = [observations] if isinstance(observations, Observation) else list(observations)
     if not given:
@@ -135,9 +135,7 @@ def fit_observations(
     return _answer(visits, members, groups, joint, orbit)
 
 
-def _transits(
-    observation: Observation, orbit: Orbit, choices: FitChoices, each: bool, times: int
-) -> list[VisitFit]:
+def _transits(observation: Observation, orbit: Orbit, choices: FitChoices, each: bool, times: int) -> list[VisitFit]:
     """Fits of an observation's transits; one of all where some are faint, for the others would be the deep ones."""
     cut = transits(observation, orbit)
     visits = [fit_visit(bin_times(without_scan(part), times), orbit, choices) for part in cut]
