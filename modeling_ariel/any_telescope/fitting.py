@@ -193,8 +193,8 @@ def _step(
     if found is None or found.gain < _STEP_GAIN:
         return ""
     return (
-        f"a step of {1e6 * found.size:.0f} ppm at {found.time:.2f} h (a mirror's tilt, a flare, a spot?) explains the light "
-        f"curve better (ln evidence {found.gain:.1f} larger)"
+        f"a step of {1e6 * found.size:.0f} ppm at {found.time:.2f} h (a mirror's tilt, a flare, a spot?) explains the "
+        f"light curve better (ln evidence {found.gain:.1f} larger)"
     )
 
 
