@@ -19,6 +19,7 @@ from .visit_design import VisitDesign
 from .white_light import robust_weights
 
 _FEW = 5  # channels
+_SURELY, _SCATTER_ERROR = 3.0, 1.42  # sigma; relative error of scatter from second differences, times the root of times
 _SMOOTHING = 15  # channels: wide enough to average noise, narrower than molecular bands
 
 
@@ -139,6 +140,8 @@ def iterate(data: VisitData, model: LightCurveModel, parameters: Parameters, set
         correlated = solution.series
         if few:
             scale = _scatter_scale(residual, data.weight)
+            if settings.design is not None:
+                scale = _not_below_stated(scale, data)
         else:
             scale = noise_scale(residual - correlated, data.weight, data.error_scale == 1.0)
     return FittedVisits(parameters, linear, system, noise, scale)
@@ -166,6 +169,12 @@ def _scatter_scale(residual: Tensor, weight: Tensor) -> Tensor:
         standardised = residual[visit, channel, good] * weight[visit, channel, good].sqrt()
         scale[visit, channel] = point_scatter(standardised) if len(standardised) > 2 else 1.0
     return torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def _not_below_stated(scale: Tensor, data: VisitData) -> Tensor:
+    """Scales (B, C) below 1 as 1 where stated errors are not clearly too large: of few times scatter is uncertain."""
+    tolerance = _SURELY * _SCATTER_ERROR / (data.weight > 0).sum(-1).clamp_min(1).sqrt()
+    return torch.where((data.error_scale == 1.0) & (scale > 1.0 - tolerance), scale.clamp_min(1.0), scale)
 
 
 def expansion_depths(depth: Tensor, variance: Tensor, white: Tensor, photometer: bool = True) -> Tensor:

@@ -8,23 +8,28 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from modeling_ariel.any_telescope.evidence import log_evidence
+from modeling_ariel.any_telescope.evidence import likeliest_step, log_evidence
 from modeling_ariel.any_telescope.limb_darkening import FREE, LimbDarkening
 from modeling_ariel.any_telescope.observation import Observation
 from modeling_ariel.any_telescope.orbit import Orbit
 from modeling_ariel.any_telescope.scan import without_scan
 from modeling_ariel.any_telescope.systematics import AUTO, Systematics, candidates
 from modeling_ariel.joint_fit import FitSettings
+from modeling_ariel.light_curve_model import LightCurveModel
 from modeling_ariel.limb_darkening import limb_darkening_prior
 from modeling_ariel.retrieval import ClassicalFit, fit, weighed
-from modeling_ariel.status import FITTED
+from modeling_ariel.status import DOUBTFUL, FAILED, FITTED, NO_TRANSIT
 from modeling_ariel.verdict import Unanswered
-from modeling_ariel.visit_data import RetrievalError, prepare_visit
+from modeling_ariel.visit_data import RetrievalError, VisitData, prepare_visit
 from modeling_ariel.visit_design import VisitDesign
+from modeling_ariel.white_light import WhiteFit
 from modeling_ariel.white_stage import fit_white
 
 FREE_LIMB = "free"
 _LEAST_SHARE, _MOST = 0.02, 4  # of the evidence, and of models that are fitted
+_NO_FIT = (RetrievalError, Unanswered, torch.linalg.LinAlgError)
+_STEP_GAIN = 2.5  # of ln evidence, from which on a step is a doubt: 82 curves without one have up to 1.4
+_PROBABLE = 0.5  # of the evidence of these, that the ones with a fit should have
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,15 @@ class FitChoices:
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """Systematics that were tried: ln ``evidence``, NaN if nothing was compared, and ``share`` of those that count."""
+    """Systematics that were tried: ln ``evidence``, NaN if nothing was compared, and ``share`` of those that count.
+
+    ``step``: what is noted on a step that the light curve has beside the most probable ones.
+    """
 
     systematics: Systematics
     evidence: float
     share: float
+    step: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +94,20 @@ def fit_visit(
     kept = [one for one in tried[:_MOST] if one.share > _LEAST_SHARE]
     fits = [_fit(observation, orbit, _settings(observation, orbit, choices, one.systematics, shape)) for one in kept]
     good = [place for place, one in enumerate(fits) if one.status[0] in FITTED] or [0]
+    probable = sum(kept[place].share for place in good) / sum(one.share for one in kept)
+    if probable < _PROBABLE and fits[0].status[0] == NO_TRANSIT:
+        good, probable = [0], 1.0  # what finds a transit is the less probable
     what = "{} models of the systematics, " + " | ".join(kept[place].systematics.name for place in good)
     share = torch.tensor([kept[place].share for place in good], dtype=torch.float64)
     found = weighed([fits[place] for place in good], share, what)
     said = [*observation.notes, *found.notes]
+    if (probable < _PROBABLE or tried[0].step) and found.status[0] in FITTED:
+        found = replace(found, status=[DOUBTFUL])
+        said.append(tried[0].step)
+    if probable < _PROBABLE:
+        said.append(f"systematics of {100 * (1 - probable):.0f} % of the evidence do not fit: {fits[0].notes[0]}")
+    if found.status[0] == FAILED and isinstance(choices.limb, LimbDarkening) and not choices.limb.u_err.any():
+        said.append("limb darkening is held fixed: has it errors?")
     if len(tried) > 1 and len(good) == 1:
         best = kept[good[0]]
         said.append(f"systematics: {best.systematics.name}, {100 * best.share:.0f} % of the evidence")
@@ -98,14 +117,18 @@ def fit_visit(
 def _compare(observation: Observation, orbit: Orbit, choices: FitChoices, shape: Shape | None) -> tuple[Tried, ...]:
     """Systematics with their shares of the evidence, the most probable first."""
     if choices.systematics.strip() != AUTO:
-        return (Tried(Systematics.parse(choices.systematics, choices.sizes), math.nan, 1.0),)
+        model = Systematics.parse(choices.systematics, choices.sizes)
+        return (Tried(model, math.nan, 1.0, _step(observation, orbit, choices, model, shape)),)
     models = candidates(observation, choices.sizes)
     found = [_evidence(observation, orbit, _settings(observation, orbit, choices, one, shape)) for one in models]
     if max(found) == -math.inf:  # none can be fitted: the simplest says why
         found[0] = 0.0
     share = torch.softmax(torch.tensor(found, dtype=torch.float64), 0)
     order = share.argsort(descending=True, stable=True).tolist()
-    return tuple(Tried(models[row], found[row], float(share[row])) for row in order)
+    first = _step(observation, orbit, choices, models[order[0]], shape)
+    return tuple(
+        Tried(models[row], found[row], float(share[row]), "" if place else first) for place, row in enumerate(order)
+    )
 
 
 def _settings(
@@ -153,16 +176,39 @@ def _wavelength(observation: Observation) -> torch.Tensor:
 
 def _evidence(observation: Observation, orbit: Orbit, settings: FitSettings) -> float:
     """ln evidence of one model of the systematics; -inf where it cannot be fitted."""
+    try:
+        return log_evidence(*_white(observation, orbit, settings))
+    except _NO_FIT:
+        return -math.inf
+
+
+def _step(
+    observation: Observation, orbit: Orbit, choices: FitChoices, systematics: Systematics, shape: Shape | None
+) -> str:
+    """What is noted on a step that explains the light curve better; empty where none does."""
+    try:
+        found = likeliest_step(*_white(observation, orbit, _settings(observation, orbit, choices, systematics, shape)))
+    except _NO_FIT:
+        return ""
+    if found is None or found.gain < _STEP_GAIN:
+        return ""
+    return (
+        f"a step of {1e6 * found.size:.0f} ppm at {found.time:.2f} h (a mirror's tilt, a flare, a spot?) explains the "
+        f"light curve better (ln evidence {found.gain:.1f} larger)"
+    )
+
+
+def _white(
+    observation: Observation, orbit: Orbit, settings: FitSettings
+) -> tuple[VisitData, LightCurveModel, WhiteFit, FitSettings]:
+    """The white curve's fit with what it is of; raises one of _NO_FIT where it cannot be fitted."""
     curves = (observation.time, observation.flux, observation.flux_err, observation.valid)
     time, flux, error, valid = map(torch.as_tensor, curves)
-    try:
-        data = prepare_visit(time, flux, error, valid, photometer=False)
-        if settings.design is not None:
-            settings = replace(settings, design=settings.design.at(data.kept))
-        white, model = fit_white(data, orbit.star, _wavelength(observation), settings)
-        return log_evidence(data, model, white, settings)
-    except (RetrievalError, Unanswered, torch.linalg.LinAlgError):
-        return -math.inf
+    data = prepare_visit(time, flux, error, valid, photometer=False)
+    if settings.design is not None:
+        settings = replace(settings, design=settings.design.at(data.kept))
+    white, model = fit_white(data, orbit.star, _wavelength(observation), settings)
+    return data, model, white, settings
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from modeling_ariel.any_telescope.observation import HOURS, Observation, Observa
 GUESS = 1.0  # h: how far a mid-time is trusted that is given without an error
 _LONGEST = 0.6  # of a period in one visit: more is a phase curve
 _MARGIN = 3.0  # half durations beside mid-transit that a cut keeps
+_FEWEST = 20  # times about a transit
+_FEWEST_TIMES = 25  # that a cut keeps, of exposures as long as they are
 _NEAR = 1.0  # half durations from a window's edge
 
 
@@ -91,7 +93,7 @@ class Orbit:
 
 
 def transits(observation: Observation, orbit: Orbit) -> list[Observation]:
-    """The observation, or where it lasts longer than a visit its transits, each cut out with some baseline.
+    """The observation, or where it lasts longer than a visit its transits, each cut out with some baseline and named.
 
     ObservationError where no transit is in it: an eclipse, a phase curve, a window at another time.
     """
@@ -119,14 +121,26 @@ def transits(observation: Observation, orbit: Orbit) -> list[Observation]:
             f"{observation.name}: expected a transit, found {span / period:.1f} orbits in {observation.shape[1]} "
             f"channels: phase curves are not modelled; cut it to the transit at {inside[0]:.2f} h, by --from and --to"
         )
-    parts = [observation.between(at - _MARGIN * half, at + _MARGIN * half) for at in inside]
-    return [part for part, at in zip(parts, inside, strict=True) if _covers(part, at, half)]
+    reach = max(_MARGIN * half, 0.5 * _FEWEST_TIMES * float(np.median(np.diff(observation.time))))
+    reach = min(reach, 0.5 * _LONGEST * period)
+    parts = [(observation.between(at - reach, at + reach), at) for at in inside]
+    found = [part for part, at in parts if _covers(part, at, half)]
+    if not found:
+        raise ObservationError(
+            f"{observation.name}: expected {_FEWEST} times about a transit, some beside it, found fewer at each of "
+            f"{len(parts)}"
+        )
+    some = (f"of {len(parts)} transits {len(found)} have points enough",) if len(found) < len(parts) else ()
+    return [
+        replace(part, name=f"{part.name}, transit {place}", notes=() if place > 1 else (*part.notes, *some))
+        for place, part in enumerate(found, 1)
+    ]
 
 
 def _covers(part: Observation, at: float, half: float) -> bool:
     """Whether a cut has enough of a transit at ``at`` [h], and of what is beside it."""
     inside = np.abs(part.time - at) < half
-    return int(inside.sum()) > 2 and int((~inside).sum()) > 4 and len(part.time) >= 20
+    return int(inside.sum()) > 2 and int((~inside).sum()) > 4 and len(part.time) >= _FEWEST
 
 
 def _without_transit(observation: Observation, orbit: Orbit, due: float, period: float) -> str:

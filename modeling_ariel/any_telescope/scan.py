@@ -15,8 +15,10 @@ _FEWEST = 5  # exposures of an orbit
 
 def scan_direction(observation: Observation) -> Array | None:
     """Direction (T,) of each exposure, 1 or -1, the brighter one positive; None where exposures do not alternate."""
-    relative = observation.flux / np.nanmedian(observation.flux, axis=0)
-    white = np.nanmean(np.where(observation.valid, relative, np.nan), axis=1)
+    level = np.nan_to_num(np.nanmedian(np.where(observation.valid, observation.flux, np.nan), axis=0))
+    seen = observation.valid & (level > 0)
+    relative = np.where(seen, observation.flux, 0.0) / np.where(level > 0, level, 1.0)
+    white = np.where(seen.any(1), relative.sum(1) / np.maximum(seen.sum(1), 1), np.nan)
     number, _ = orbits(observation)
     direction, sizes, scatters = np.zeros_like(white), [], []
     for one in range(number[-1] + 1):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from modeling_ariel.any_telescope.binning import bin_times
 from modeling_ariel.any_telescope.fitting import FREE_LIMB, FitChoices, Shape, VisitFit, fit_visit
+from modeling_ariel.any_telescope.folding import fold
 from modeling_ariel.any_telescope.limb_darkening import LimbDarkening
 from modeling_ariel.any_telescope.observation import HOURS, Array, Observation, ObservationError
 from modeling_ariel.any_telescope.orbit import Orbit, transits
@@ -24,13 +26,15 @@ from modeling_ariel.any_telescope.scan import without_scan
 from modeling_ariel.light_curve_model import B2
 from modeling_ariel.retrieval import ClassicalFit
 from modeling_ariel.shared_parameters import Shared, no_wider_than_the_prior
-from modeling_ariel.status import DOUBTFUL, FITTED, OK, best_status, counted, planet_note
+from modeling_ariel.status import DOUBTFUL, FITTED, NO_TRANSIT, OK, best_status, counted, planet_note
 
 MOST_TIMES = 800
 _ROUNDS = 2  # of fits about the joint orbit
 _WIDER = 3.0  # times the joint orbit's errors, for a visit that is fitted about it
 _LEAST_NEW = 0.1  # of a visit's variance, that the others do not share
 _APART = 4.0  # sigma: visits that differ by more are doubted
+_FAINT = 8.0  # signal-to-noise of a transit that is found by itself, whatever its noise
+_SAME = 1e-7  # relative flux
 _UNIT = 1e-4  # of depths, in matrices
 _ORBIT = (B2, 2)  # b^2 and ln speed among the shared parameters
 
@@ -88,27 +92,29 @@ def fit_observations(
     orbit: Orbit | None = None,
     choices: FitChoices | Sequence[FitChoices] | None = None,
     each: bool = False,
+    times: int = MOST_TIMES,
 ) -> TelescopeFit:
     """From light curves to a spectrum: visits of one or several instruments, which share the planet's orbit.
 
-    Of more than MOST_TIMES times neighbours are averaged first, never over a gap. Observations of one ``instrument``
+    A light curve of many transits is cut to them; where some are too faint by themselves, they are folded. Of more than
+    ``times`` in a transit neighbours are averaged first, never over a gap. Observations of one ``instrument``
     and the same wavelengths share depths and limb darkening too, unless ``each`` visit is to have depths of its own.
     ``choices`` are the same for all, or one for each observation.
 
     Raises:
-        ObservationError: where no transit is in an observation, or choices do not fit it. What is wrong with light
-            curves is the status.
+        ObservationError: where no transit is in an observation, choices do not fit it, or one is given twice. What is
+            wrong with light curves is the status.
     """
     given = [observations] if isinstance(observations, Observation) else list(observations)
     if not given:
         raise ObservationError("light curves: expected at least one observation, found none")
+    _refuse_copies(given)
     orbit, chosen = orbit or Orbit(), _for_each(choices, len(given))
-    parts = [
-        (bin_times(without_scan(part), MOST_TIMES), own)
-        for one, own in zip(given, chosen, strict=True)
-        for part in transits(one, orbit)
-    ]
-    visits = [fit_visit(one, orbit, own) for one, own in parts]
+    parts, visits = list[FitChoices](), list[VisitFit]()
+    for one, own in zip(given, chosen, strict=True):
+        found = _transits(one, orbit, own, each, times)
+        visits += found
+        parts += [own] * len(found)
     states = [visit.fit.status[0] for visit in visits]
     members = [place for place in counted(states) if states[place] in FITTED] or [0]
     groups = _groups([visits[place].observation for place in members], each)
@@ -118,15 +124,36 @@ def fit_observations(
         shape = Shape(torch.as_tensor(joint.shape), _WIDER * torch.as_tensor(joint.shape_covariance).diagonal().sqrt())
         for place in members:
             visit = visits[place]
-            again = fit_visit(visit.observation, orbit, parts[place][1], shape, visit.tried)
+            again = fit_visit(visit.observation, orbit, parts[place], shape, visit.tried)
             if again.fit.status[0] in FITTED:
                 visits[place] = again
         joint = _joint([visits[place].fit for place in members], groups, prior)
-    common = _CommonLimb.of([visits[place] for place in members], [parts[place][1] for place in members], groups)
+    common = _CommonLimb.of([visits[place] for place in members], [parts[place] for place in members], groups)
     if common.groups:
         shape = Shape(torch.as_tensor(joint.shape), _WIDER * torch.as_tensor(joint.shape_covariance).diagonal().sqrt())
         joint = common.joint(prior, orbit, shape)
     return _answer(visits, members, groups, joint, orbit)
+
+
+def _transits(observation: Observation, orbit: Orbit, choices: FitChoices, each: bool, times: int) -> list[VisitFit]:
+    """Fits of an observation's transits; one of all where some are faint, for the others would be the deep ones."""
+    cut = transits(observation, orbit)
+    visits = [fit_visit(bin_times(without_scan(part), times), orbit, choices) for part in cut]
+    if each or len(visits) < 2 or not any(_is_faint(visit.fit) for visit in visits):
+        return visits
+    return [fit_visit(fold(cut, orbit, times, observation.name), orbit, choices)]
+
+
+def _is_faint(fit: ClassicalFit) -> bool:
+    return fit.status[0] == NO_TRANSIT or (fit.status[0] in FITTED and float(fit.snr[0]) < _FAINT)
+
+
+def _refuse_copies(given: Sequence[Observation]) -> None:
+    """ObservationError where two have the same light curves, be it in other units: errors would be too small."""
+    relative = [one.flux / np.nanmedian(np.where(one.flux == 0, np.nan, one.flux), axis=0) for one in given]
+    for (one, flux), (other, again) in combinations(zip(given, relative, strict=True), 2):
+        if one.shape == other.shape and np.allclose(flux, again, rtol=0, atol=_SAME, equal_nan=True):
+            raise ObservationError(f"{one.name}, {other.name}: expected different light curves, found the same twice")
 
 
 def _for_each(choices: FitChoices | Sequence[FitChoices] | None, count: int) -> list[FitChoices]:

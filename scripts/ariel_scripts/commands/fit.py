@@ -21,7 +21,7 @@ from ariel_scripts.versions import git_commit, versions
 from hf_dataset.words import number_of
 from modeling_ariel.any_telescope.observation import Observation
 from modeling_ariel.any_telescope.orbit import Orbit, transits
-from modeling_ariel.any_telescope.together import TelescopeFit, fit_observations
+from modeling_ariel.any_telescope.together import MOST_TIMES, TelescopeFit, fit_observations
 from modeling_ariel.status import OK
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,8 @@ def main(options: FitOptions) -> None:
         with run.timed("read"):
             observations = reading.read_all(options.files, options.curves)
             choices = choices_of(options, observations)
-            visits = reading.visits_of(observations, orbit, options.curves.times)
         with run.timed("fit"):
-            found = fit_observations(visits, orbit, choices, options.each)
+            found = fit_observations(observations, orbit, choices, options.each, options.curves.times or MOST_TIMES)
         curves = [VisitCurves.of(visit) for visit in found.visits]
         with run.timed("tables"):
             write_tables(options.out, found, curves, _about(options, found, orbit, run))

@@ -11,10 +11,8 @@ import numpy as np
 
 from ariel_scripts.light_curves.read import ReadOptions, read_observations
 from ariel_scripts.options.light_curves import LightCurveOptions
-from modeling_ariel.any_telescope.binning import bin_channels, bin_times
+from modeling_ariel.any_telescope.binning import bin_channels
 from modeling_ariel.any_telescope.observation import Array, Observation, ObservationError
-from modeling_ariel.any_telescope.orbit import Orbit, transits
-from modeling_ariel.any_telescope.scan import without_scan
 
 
 def read_all(files: Sequence[Path], options: LightCurveOptions) -> list[Observation]:
@@ -32,15 +30,6 @@ def read_all(files: Sequence[Path], options: LightCurveOptions) -> list[Observat
     edges = None if options.edges is None else read_edges(options.edges)
     found = [prepared(one, options, edges) for path in files for one in read_observations(path, reading)]
     return distinct(found)
-
-
-def visits_of(observations: Sequence[Observation], orbit: Orbit, times: int | None = None) -> list[Observation]:
-    """One for each transit, of at most so many times, with names of their own.
-
-    ObservationError where no transit is in an observation.
-    """
-    parts = [part for one in observations for part in transits(one, orbit)]
-    return distinct(parts if times is None else [bin_times(without_scan(part), times) for part in parts])
 
 
 def prepared(observation: Observation, options: LightCurveOptions, edges: Array | None = None) -> Observation:
