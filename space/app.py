@@ -24,6 +24,7 @@ from engine import sample
 from engine.inference import Engine
 from engine.spectrum import UNITS
 from engine.transients import OBJECTS, SURVEYS
+from page import telescope_tab
 from page.endpoints import Endpoints
 from page.handlers import SIZES, Handlers, errors_shown
 from page.head import ABOUT, CSS, HEAD, IS_DARK, KEEP_UP, SAVE_PICTURE, SHOW_LINK, THEME, preload
@@ -56,6 +57,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             last=gr.State(time_to_live=2 * HOUR),
             refresh=gr.State(0),
             own_transient=gr.State(time_to_live=2 * HOUR),
+            other=gr.State(time_to_live=2 * HOUR),
         )
         _menu(page, engine)
         with gr.Tabs(elem_id="views") as page.tabs:
@@ -64,6 +66,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             _why_tab(page)
             _what_if_tab(page)
             _transients_tab(page)
+            telescope_tab.layout(page)
         page.link = gr.Textbox(
             label="Link to this view", interactive=False, buttons=["copy"], max_lines=1, elem_id="link"
         )
@@ -71,6 +74,7 @@ def build_app(engine: Engine) -> gr.Blocks:
         with gr.Accordion("About, API and links", open=False):
             gr.Markdown(ABOUT)
         _wire(app, page, handlers)
+        telescope_tab.wire(page, handlers.refresh)
         _publish(Endpoints(handlers))
     app.queue(max_size=QUEUE, default_concurrency_limit=8)
     return app
@@ -276,7 +280,9 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     page.random.click(errors_shown(handlers.choose_random), None, chosen, **private)
     page.hardest.click(errors_shown(handlers.choose_hardest), page.subject, chosen, **private)
     page.best.click(errors_shown(handlers.choose_best), page.subject, chosen, **private)
-    page.upload.upload(errors_shown(handlers.open_upload), [page.upload, page.subject], chosen, **private)
+    page.upload.upload(
+        errors_shown(handlers.open_upload), [page.upload, page.subject], [*chosen, page.other], **private
+    )
     own = [page.own_transient, page.transient, page.transient_status, page.refresh]
     gr.on(
         [page.transient_upload.upload, page.survey.input],

@@ -33,11 +33,13 @@ from page.links import VIEWS, Settings, from_query, to_query
 from page.theme import Theme, theme_of
 from page.transient_figures import transient_figure
 from uploads.reading import example, read_transient, read_upload
+from uploads.telescope import is_of_another_telescope
 
 logger = logging.getLogger(__name__)
 
 KINDS = ("csv", "parquet", "fits", "npz", "zip")
 SERVER_ERROR = "Something went wrong on the server; it has been logged. Try again, or another planet."
+OF_ANOTHER = "These light curves are not on Ariel's channels: they are fitted under *Other telescopes*."
 PLOT_CONFIG = {
     "displaylogo": False,
     "displayModeBar": True,
@@ -97,6 +99,10 @@ class Handlers:
         self.engine, self.transients = engine, Transients()
         self._seeds = itertools.count(1)
         self._refreshes = itertools.count(1)  # a new number makes the page compute the visible view
+
+    def refresh(self) -> int:
+        """A number that makes the page compute the visible view."""
+        return next(self._refreshes)
 
     # --- choosing ------------------------------------------------------------------------------------------------
 
@@ -182,17 +188,23 @@ class Handlers:
         return self.choose(str(ids[place % len(ids)]))
 
     def open_upload(self, path: str | None, subject: Subject) -> tuple[Any, ...]:
-        """A user's light curves; if they are refused, the page stays as it is and the status says why."""
+        """A user's light curves; if they are refused, the page stays as it is and the status says why.
+
+        At last what the tab of other telescopes is to open: path, why not here, a new number.
+        """
         if not path:
-            return subject, gr.skip(), gr.skip(), gr.skip(), self.status(subject), gr.skip()
+            return subject, gr.skip(), gr.skip(), gr.skip(), self.status(subject), gr.skip(), gr.skip()
         try:
             rows = read_upload(path)
         except ValueError as error:
-            message = f"⚠ This file was not taken. {words.literal(str(error))}"
-            return subject, gr.skip(), gr.skip(), gr.skip(), message, gr.skip()
+            if is_of_another_telescope(Path(path)):
+                message, other = OF_ANOTHER, (path, str(error), self.refresh())
+            else:
+                message, other = f"⚠ This file was not taken. {words.literal(str(error))}", gr.skip()
+            return subject, gr.skip(), gr.skip(), gr.skip(), message, gr.skip(), other
         name = str(rows[0].get("name") or "Your light curves")
         found = Subject(None, name, rows)
-        return found, None, 0, None, self.status(found), next(self._refreshes)
+        return found, None, 0, None, self.status(found), next(self._refreshes), gr.skip()
 
     def example(self, kind: str) -> Any:
         """A file to start from: csv, parquet, fits, npz, or zip for a raw folder."""
@@ -372,7 +384,7 @@ class Handlers:
             parts[view] = self.why_view(subject, theme)
         elif view == "transients":
             parts[view] = self.transient_view(settings.transient, own, theme)
-        else:
+        elif view == "what-if":
             parts[view] = self.what_if_view(subject, settings, last, theme)
         return (*itertools.chain.from_iterable(parts.values()), to_query(settings))
 

@@ -189,7 +189,7 @@ def test_an_upload_is_seen_by_nobody_else(client: Client, address: str, mine: Pa
 
 def test_handlers_keep_nothing_of_a_session(handlers: Handlers, mine: Path) -> None:
     state = set(vars(handlers))
-    subject, *_, status, _ = handlers.open_upload(str(mine), handlers.subject(planet()))
+    subject, *_, status, _, _ = handlers.open_upload(str(mine), handlers.subject(planet()))
     assert set(vars(handlers)) == state
     assert "mine" in status
     assert subject.planet_id is None
@@ -197,7 +197,7 @@ def test_handlers_keep_nothing_of_a_session(handlers: Handlers, mine: Path) -> N
 
 def test_a_refused_upload_leaves_what_was_shown(handlers: Handlers, tmp_path: Path) -> None:
     before = handlers.subject(planet())
-    subject, *_, status, asked = handlers.open_upload(str(bad_files(tmp_path)["columns"][0]), before)
+    subject, *_, status, asked, _ = handlers.open_upload(str(bad_files(tmp_path)["columns"][0]), before)
     assert subject is before
     assert "was not taken" in status
     assert "expected columns" in status

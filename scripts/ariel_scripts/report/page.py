@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,8 +42,6 @@ def page(
     run: Mapping[str, Any],
 ) -> str:
     """The HTML of a report; ``run`` is what made it, shown at the end."""
-    from plotly.offline import get_plotlyjs  # of the extra `report`, which the command asks for
-
     shown: list[Figure] = []
 
     def place(figure: Figure) -> int:
@@ -64,8 +63,20 @@ def page(
         run=run,
         place=place,
         drawn=drawn,
-        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+        plotly=_plotly(),
     )
+
+
+def linked(html: str, address: str) -> str:
+    """A page without its copy of Plotly, which it loads from an address."""
+    return html.replace(f"<script>{_plotly()}</script>", f'<script src="{escape(address)}"></script>')
+
+
+def _plotly() -> str:
+    """Plotly's script, to stand in a page."""
+    from plotly.offline import get_plotlyjs  # of the extra `report`, which the command asks for
+
+    return str(get_plotlyjs().replace("</script", "<\\/script"))
 
 
 def without_nan(value: Any) -> Any:
