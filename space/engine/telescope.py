@@ -16,7 +16,7 @@ import numpy as np
 from ariel_scripts.options.fit import FitOptions
 from ariel_scripts.options.light_curves import LightCurveOptions
 from ariel_scripts.options.orbit import OrbitOptions
-from ariel_scripts.report.page import linked
+from ariel_scripts.report.page import framed
 from ariel_scripts.report.telescope.writer import fit_page
 from ariel_scripts.telescope_fit.choices import choices_of, orbit_of
 from ariel_scripts.telescope_fit.curves import VisitCurves
@@ -81,8 +81,8 @@ def fit(observations: Sequence[Observation], known: Known, file: str, folder: Pa
 
 
 def page_of(folder: Path, plotly: str) -> str:
-    """The page of a fit as HTML, with Plotly from an address in place of its own copy."""
-    return linked((folder / PAGE).read_text(encoding="utf-8"), plotly)
+    """The page of a fit for a frame, with Plotly from an address in place of its own copy."""
+    return framed((folder / PAGE).read_text(encoding="utf-8"), plotly)
 
 
 def _write_csv(path: Path, table: Any) -> None:

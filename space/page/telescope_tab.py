@@ -5,6 +5,7 @@ The page is a document of its own in a sandboxed frame: it can neither see nor c
 
 from __future__ import annotations
 
+import math
 import secrets
 import tempfile
 import zipfile
@@ -35,21 +36,21 @@ ABOUT = (
 FITTED = "**{name}** is fitted: a page of its own, with its numbers to download."
 VIEW = VIEWS[-1]
 OTHER = (
-    "**{name}** is not on the channels that the model knows ({why}). It is fitted here by its light curves alone. "
+    "**{name}** is not what the model of Ariel reads ({why}). It is fitted here by its light curves alone. "
     "Period, a/R*, b (or the inclination) and the star's temperature make the answer better: fill in what you know and "
     "press *Fit*."
 )
 TIME_UNITS = ("h", "min", "s", "d", "bjd", "bmjd", "btjd", "bkjd", "jd", "mjd", "hjd")
 WAVE_UNITS = ("um", "nm", "angstrom")
-NUMBERS: dict[str, tuple[str, dict[str, Any]]] = {  # of Known → label, limits
-    "period": ("Period, d", {"minimum": 0}),
-    "a": ("a, stellar radii", {"minimum": 0}),
-    "b": ("Impact parameter b", {"minimum": 0}),
-    "inclination": ("or inclination, °", {"minimum": 0, "maximum": 180}),
-    "t0": ("Mid-transit, BJD_TDB (or h, as the file counts)", {}),
-    "teff": ("Star's temperature, K", {"minimum": 0}),
-    "eccentricity": ("Eccentricity", {"minimum": 0, "maximum": 0.94}),
-    "omega": ("ω of periastron, °", {"minimum": -360, "maximum": 360}),
+NUMBERS: dict[str, tuple[str, float, float]] = {  # of Known → label, least and most
+    "period": ("Period, d", 0.0, math.inf),
+    "a": ("a, stellar radii", 0.0, math.inf),
+    "b": ("Impact parameter b", 0.0, math.inf),
+    "inclination": ("or inclination, °", 0.0, 180.0),
+    "t0": ("Mid-transit, BJD_TDB or h", -math.inf, math.inf),
+    "teff": ("Star's temperature, K", 0.0, math.inf),
+    "eccentricity": ("Eccentricity", 0.0, 0.95),
+    "omega": ("ω of periastron, °", -360.0, 360.0),
 }
 FIELDS = {  # options that readers' sentences name → what the page calls them
     "--time-unit": "*Times count*",
@@ -78,7 +79,7 @@ def layout(page: SimpleNamespace) -> None:
                         name: gr.Button(f"Try: {label}", size="sm", min_width=140, elem_id=f"telescope-{name}")
                         for name, (label, _) in EXAMPLES.items()
                     }
-        with gr.Accordion("What you know of the planet; how the file is read", open=False, elem_id="telescope-known"):
+        with gr.Accordion("What you know: planet, star, file", open=False, elem_id="telescope-known"):
             _fields(own)
         own.fit = gr.Button("Fit", variant="primary", elem_id="telescope-fit")
         own.why = gr.Markdown(visible=False, elem_classes="words", elem_id="telescope-why")
@@ -94,11 +95,13 @@ def layout(page: SimpleNamespace) -> None:
 
 def _fields(own: SimpleNamespace) -> None:
     """All are optional."""
-    with gr.Row():
-        own.numbers = [
-            gr.Number(None, label=label, min_width=150, elem_id=f"telescope-{name}-value", **limits)
-            for name, (label, limits) in NUMBERS.items()
-        ]
+    own.numbers = []
+    for part in (list(NUMBERS)[:4], list(NUMBERS)[4:]):
+        with gr.Row():
+            own.numbers += [  # texts, as an empty number is a 0 in Gradio
+                gr.Textbox("", label=NUMBERS[name][0], min_width=150, elem_id=f"telescope-{name}-value")
+                for name in part
+            ]
     with gr.Row():
         own.systematics = gr.Textbox(
             "auto", label="Systematics", min_width=220, info="auto, or terms: polynomial(2) + ramp + hook + x",
@@ -151,7 +154,7 @@ def example(name: str) -> tuple[Any, ...]:
     path = folder / f"{name}.csv"
     if not path.exists():
         write_example(name, folder)
-    numbers = [getattr(KNOWN, field) for field in NUMBERS]
+    numbers = ["" if getattr(KNOWN, field) is None else f"{getattr(KNOWN, field):.12g}" for field in NUMBERS]
     return gr.Markdown(visible=False), str(path), *numbers, "auto", "", "", "", ""
 
 
@@ -161,7 +164,6 @@ def fit(path: str | None, *values: Any) -> tuple[Any, ...]:
     if not path:
         return "⚠ Choose a file first, or one of the examples.", *nothing
     numbers, (systematics, time_unit, wave_unit, flux, regressors) = values[: len(NUMBERS)], values[len(NUMBERS) :]
-    known = Known(**dict(zip(NUMBERS, numbers, strict=True)), systematics=systematics)
     options = {
         "time_unit": time_unit or None,
         "wavelength_unit": wave_unit or None,
@@ -171,12 +173,30 @@ def fit(path: str | None, *values: Any) -> tuple[Any, ...]:
     folder = Path(get_upload_folder()) / f"fit-{secrets.token_hex(16)}"
     folder.mkdir(parents=True)
     try:
+        known = Known(
+            **{name: number(name, text) for name, text in zip(NUMBERS, numbers, strict=True)}, systematics=systematics
+        )
         fit_upload(Path(path), known, folder, **options)
     except ValueError as error:
         return f"⚠ There is no fit. {sentence(str(error))}", *nothing
     files = [gr.DownloadButton(value=str(one)) for one in (folder / CSV, folder / ECSV, folder / PAGE, _zip(folder))]
     said = FITTED.format(name=words.literal(Path(path).name))
     return said, gr.Row(visible=True), *files, gr.HTML(frame(folder), visible=True)
+
+
+def number(name: str, text: str) -> float | None:
+    """A field of NUMBERS, None where it is empty; ValueError with its label where it is no such number."""
+    label, least, most = NUMBERS[name]
+    if not text.strip():
+        return None
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        value = math.nan
+    if not (least <= value <= most and math.isfinite(value)):
+        limits = f" of {least:g} to {most:g}" if math.isfinite(most) else " of 0 or more" if least == 0 else ""
+        raise ValueError(f"{label}: expected a number{limits}, found {text.strip()[:40]!r}.")
+    return value
 
 
 def sentence(text: str) -> str:

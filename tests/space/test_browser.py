@@ -412,12 +412,16 @@ def test_light_curves_of_another_telescope_are_fitted_where_they_belong(
         frame = page.frame_locator("#telescope-page iframe")
         frame.locator(".about").wait_for()
         assert "The error bars can be believed" in frame.locator(".about").text_content()
-        assert "is not on the channels that the model knows" in page.text_content("#telescope-why")
+        assert "is not what the model of Ariel reads" in page.text_content("#telescope-why")
         assert page.get_by_role("tab", name="Other telescopes").get_attribute("aria-selected") == "true"
-        frame.locator("nav a", has_text="Noise").click()
+        frame.locator("nav a", has_text="Noise").click()  # also before Plotly has come
         frame.locator("#noise .main-svg").first.wait_for()
         assert page.frames[-1].url == "about:srcdoc"
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        page.get_by_role("button", name="What you know").click()
+        page.fill("#telescope-period-value textarea, #telescope-period-value input", "3.2")
+        page.click("#telescope-fit")
+        frame.get_by_text('"period": 3.2').wait_for(state="attached")
         with page.expect_download() as download:
             page.click("#telescope-csv")
         assert len(pd.read_csv(download.value.path())) == 11

@@ -31,7 +31,7 @@ from uploads.curves import observation_of, read_curves
 from uploads.reading import example as ariel_example
 from uploads.telescope import fit_upload, is_of_another_telescope
 
-FIELDS = [None] * len(telescope_tab.NUMBERS)
+FIELDS = [""] * len(telescope_tab.NUMBERS)
 READING = ["auto", "", "", "", ""]
 
 
@@ -228,6 +228,25 @@ def test_the_button_of_an_example_fills_in_all_and_fits(uploads_here: Path) -> N
 
 def test_without_a_file_the_page_asks_for_one() -> None:
     assert "Choose a file" in telescope_tab.fit(None, *FIELDS, *READING)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("period", "", None),
+        ("t0", " 2459743,141667 ", 2_459_743.141667),
+        ("period", "three", "Period, d: expected a number of 0 or more, found 'three'"),
+        ("inclination", "190", "expected a number of 0 to 180, found '190'"),
+        ("b", "-0.2", "expected a number of 0 or more, found '-0.2'"),
+        ("t0", "nan", "expected a number, found 'nan'"),
+    ],
+)
+def test_a_field_is_empty_or_a_number_or_refused(name: str, text: str, said: Any) -> None:
+    if not isinstance(said, str):
+        assert telescope_tab.number(name, text) == said
+        return
+    with pytest.raises(ValueError, match=said):
+        telescope_tab.number(name, text)
 
 
 def test_options_are_called_as_the_page_s_fields() -> None:

@@ -67,9 +67,11 @@ def page(
     )
 
 
-def linked(html: str, address: str) -> str:
-    """A page without its copy of Plotly, which it loads from an address."""
-    return html.replace(f"<script>{_plotly()}</script>", f'<script src="{escape(address)}"></script>')
+def framed(html: str, address: str) -> str:
+    """A page for a frame's srcdoc: Plotly comes from an address, and links to sections work before it has come."""
+    own = page_templates("ariel_scripts.report").from_string('{{ source("frame.js") }}').render()
+    scripts = f'<script>\n{own}</script>\n<script src="{escape(address)}"></script>'
+    return html.replace(f"<script>{_plotly()}</script>", scripts)
 
 
 def _plotly() -> str:

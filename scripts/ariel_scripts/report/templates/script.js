@@ -221,12 +221,5 @@ if (list) {
   const first = list.tBodies[0].rows[0]?.cells[0].textContent;
   show(Number(chosen() ?? first), Boolean(chosen()));
 }
-if (location.href === "about:srcdoc") // in a frame made of a text a link to a section would leave it
-  document.addEventListener("click", event => {
-    const hash = event.target.closest('a[href^="#"]')?.hash;
-    if (!hash) return;
-    event.preventDefault();
-    document.getElementById(hash.slice(1))?.scrollIntoView();
-  });
 document.documentElement.dataset.ready = "yes";
 })();
