@@ -134,11 +134,10 @@ def close_idle() -> None:
 class _Reader:
     """A running worker."""
 
-    module, memory, start = "uploads.worker", READ_BYTES, START_SECONDS
-
-    def __init__(self) -> None:
+    def __init__(self, module: str = "uploads.worker", memory: int | None = None, start: float = START_SECONDS) -> None:
+        """Of ``module``, with at most ``memory`` [bytes] (READ_BYTES) and ``start`` [s] more for its first job."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", self.module, str(self.memory)],
+            [sys.executable, "-m", module, str(memory or READ_BYTES)],
             cwd=Path(__file__).resolve().parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -149,7 +148,7 @@ class _Reader:
         )
         self._jobs: IO[str] = self._process.stdin  # type: ignore[assignment]
         self._answers: IO[str] = self._process.stdout  # type: ignore[assignment]
-        self._start = self.start
+        self._start = start
 
     @property
     def alive(self) -> bool:
@@ -193,7 +192,8 @@ class _Reader:
 class _Fitter(_Reader):
     """A running worker of fits: it opens torch first."""
 
-    module, memory, start = "uploads.fit_worker", FIT_BYTES, 2 * START_SECONDS
+    def __init__(self) -> None:
+        super().__init__("uploads.fit_worker", FIT_BYTES, 2 * START_SECONDS)
 
 
 def _environment() -> dict[str, str]:
