@@ -24,6 +24,7 @@ from engine import sample
 from engine.inference import Engine
 from engine.spectrum import UNITS
 from engine.transients import OBJECTS, SURVEYS
+from page import telescope_tab
 from page.cards import CHOOSE
 from page.endpoints import Endpoints
 from page.handlers import SIZES, Handlers, errors_shown
@@ -55,6 +56,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             last=gr.State(time_to_live=2 * HOUR),
             refresh=gr.State(0),
             own_transient=gr.State(time_to_live=2 * HOUR),
+            other=gr.State(time_to_live=2 * HOUR),
         )
         _top(page, handlers.menu(), head)
         with gr.Tabs(elem_id="views") as page.tabs:
@@ -63,6 +65,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             _why_tab(page)
             _what_if_tab(page)
             _transients_tab(page)
+            telescope_tab.layout(page)
         _own(page)
         page.link = gr.Textbox(
             label="Link to this view", interactive=False, buttons=["copy"], max_lines=1, elem_id="link"
@@ -71,6 +74,7 @@ def build_app(engine: Engine) -> gr.Blocks:
         with gr.Accordion("About, API and links", open=False):
             gr.Markdown(ABOUT.format(address=os.environ.get("SPACE_ID") or "http://127.0.0.1:7860"))
         _wire(app, page, handlers)
+        telescope_tab.wire(page, handlers.refresh)
         _publish(Endpoints(handlers))
     app.queue(max_size=QUEUE, default_concurrency_limit=8)
     return app
@@ -277,7 +281,8 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     page.planet.input(errors_shown(handlers.choose), page.planet, chosen, trigger_mode="always_last", **private)
     page.cards.click(errors_shown(handlers.choose_card), None, chosen, trigger_mode="always_last", **private)
     page.bring.click(None, js=OWN, **private)
-    page.upload.upload(errors_shown(handlers.open_upload), [page.upload, page.subject], [*chosen, page.own], **private)
+    brought = [*chosen, page.own, page.other]
+    page.upload.upload(errors_shown(handlers.open_upload), [page.upload, page.subject], brought, **private)
     own = [page.own_transient, page.transient, page.transient_status, page.refresh]
     gr.on(
         [page.transient_upload.upload, page.survey.input],

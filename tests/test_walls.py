@@ -25,8 +25,8 @@ ROOMS = {
     "modeling_ariel": set(),
     "modeling_ariel.any_telescope": {"modeling_ariel"},
     "modeling_ariel.transients": set(),
-    "engine": set(),
-    "uploads": {"engine"},
+    "engine": {f"{SCRIPTS}.{room}" for room in ("options", "telescope_fit", "report", "report.telescope")},
+    "uploads": {"engine", f"{SCRIPTS}.light_curves"},
     "page": {"engine", "uploads"},
     "": {"engine", "uploads", "page"},  # space/app.py
     SCRIPTS: {DATASET, f"{SCRIPTS}.options", f"{SCRIPTS}.options.transients"},

@@ -34,6 +34,7 @@ from page.links import VIEWS, YOURS, Settings, from_query, to_query
 from page.theme import Theme, theme_of
 from page.transient_figures import transient_figure
 from uploads.reading import example, read_transient, read_upload
+from uploads.telescope import is_of_another_telescope
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ LINK_TO_UPLOAD = (
     "⚠ This link leads to light curves that somebody uploaded, which nobody else can see and which are deleted within "
     "two hours. Bring the file itself to see them; shown is a planet of the sample."
 )
+OF_ANOTHER = "These light curves are not on Ariel's channels: they are fitted under *Other telescopes*."
 PLOT_CONFIG = {
     "displaylogo": False,
     "displayModeBar": True,
@@ -101,6 +103,10 @@ class Handlers:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.transients = engine, Transients()
         self._refreshes = itertools.count(1)  # a new number makes the page compute the visible view
+
+    def refresh(self) -> int:
+        """A number that makes the page compute the visible view."""
+        return next(self._refreshes)
 
     # --- choosing ------------------------------------------------------------------------------------------------
 
@@ -194,17 +200,22 @@ class Handlers:
         return subject, menu, 0, None, self.status(subject), no_trouble, self.cards(subject), refresh
 
     def open_upload(self, path: str | None, subject: Subject) -> tuple[Any, ...]:
-        """A user's light curves, kept as this session's own; if they are refused, all stays, with words of trouble."""
-        stays = [gr.skip()] * 9
+        """A user's light curves, kept as this session's own; if they are refused, all stays, with words of trouble.
+
+        At last what the tab of other telescopes is to open: path, why not here, a new number.
+        """
+        stays = [gr.skip()] * 10
         if not path:
             return (subject, *stays[1:])
         try:
             rows = read_upload(path)
         except ValueError as error:
-            message = f"⚠ This file was not taken. {words.literal(str(error))}"
-            return (subject, *stays[1:5], gr.Markdown(message, visible=True), *stays[6:])
+            message, other = f"⚠ This file was not taken. {words.literal(str(error))}", stays[9]
+            if is_of_another_telescope(Path(path)):
+                message, other = OF_ANOTHER, (path, str(error), self.refresh())
+            return (subject, *stays[1:5], gr.Markdown(message, visible=True), *stays[6:9], other)
         found = Subject(None, str(rows[0].get("name") or "Your light curves"), rows)
-        return (*self._chosen(found), found)
+        return (*self._chosen(found), found, stays[9])
 
     def example(self, kind: str) -> Any:
         """A file to start from: csv, parquet, fits, npz, or zip for a raw folder."""
@@ -389,7 +400,7 @@ class Handlers:
             parts[view] = self.why_view(subject, theme)
         elif view == "transients":
             parts[view] = self.transient_view(settings.transient, own, theme)
-        else:
+        elif view == "what-if":
             parts[view] = self.what_if_view(subject, settings, last, theme)
         verdict = gr.skip() if view == "transients" else self.verdict(subject)
         return (*itertools.chain.from_iterable(parts.values()), verdict, to_query(settings))

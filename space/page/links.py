@@ -10,7 +10,7 @@ from engine.spectrum import UNITS
 from engine.transients import OBJECTS
 
 YOURS = "yours"
-VIEWS = ("spectrum", "light-curves", "why", "what-if", "transients")
+VIEWS = ("spectrum", "light-curves", "why", "what-if", "transients", "telescopes")
 LIMITS = {  # smallest and largest value of each number, as the sliders have them
     "resolution": (0.0, 300.0),
     "visit": (0.0, 99.0),

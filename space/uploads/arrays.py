@@ -68,7 +68,7 @@ def read_npz(path: Path) -> list[VisitRow]:
     with refuse_damaged("a whole NPZ file"):
         with open_archive(path) as archive:
             for member in check_members(archive):
-                _check_array(archive, member)
+                check_array(archive, member)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name in WANTED}
     if missing := [name for name in ARRAYS if name not in arrays]:
@@ -78,7 +78,7 @@ def read_npz(path: Path) -> list[VisitRow]:
     return [from_arrays(arrays)]
 
 
-def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     """Refuse anything but a plain array of numbers whose size agrees with its header."""
     name = member.filename.removesuffix(".npy")[:40]
     with archive.open(member) as file:

@@ -35,8 +35,12 @@ START_SECONDS = 30.0  # added for the first file of a process
 READ_BYTES = 3_000 * MB  # of address space: a full raw planet takes 2 GB, of which 0.6 are resident
 MAX_READERS = 2  # files read at a time, of which one raw folder
 WAIT_S = 120.0  # for other users' files
+CURVE_TIMES = 100_000  # of another telescope's light curve: a sector of TESS at 20 s
+FIT_SECONDS = 120.0  # for a fit of those
+FIT_BYTES = 4_000 * MB  # of address space beyond torch's own
 MIN_SHARE = 0.5  # of the model's channels that must have data: with fewer the fit refuses
 
+CURVES = "light curves"  # the kind of a file of another telescope
 TRANSIENT = " CSV"  # ends the kind of a transient's file, after the survey
 NESTED = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst", ".npz")
 

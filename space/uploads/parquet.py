@@ -16,14 +16,14 @@ from uploads.arrays import check_shapes, valid_points
 from uploads.limits import MAX_POINTS, MAX_UNPACKED_BYTES, MAX_VISITS, MB, UploadError, refuse_damaged
 from uploads.tables import OPTIONAL, REQUIRED, check_columns, from_table, precise, visit_row
 
+THRIFT = {"thrift_string_size_limit": 10 * MB, "thrift_container_size_limit": 1_000_000}  # of a footer
 _ROW = ("planet_id", "visit", "layout", "time", "flux", "flux_err", "valid", "centroid", "spectrum", "wavelength")
 
 
 def read_parquet(path: Path) -> list[VisitRow]:
     """A long table, or rows of the dataset of one planet; sizes are checked in the file's footer before reading."""
-    limits = {"thrift_string_size_limit": 10 * MB, "thrift_container_size_limit": 1_000_000}
-    with refuse_damaged("a whole Parquet file"), pq.ParquetFile(path, **limits) as file:
-        _check_footer(file.metadata)
+    with refuse_damaged("a whole Parquet file"), pq.ParquetFile(path, **THRIFT) as file:
+        check_footer(file.metadata)
         names = file.schema_arrow.names
         if {"time", "flux", "flux_err"} <= set(names):
             wanted = [name for name in (*_ROW, *STAR_COLUMNS) if name in names]
@@ -40,7 +40,8 @@ def _flat(name: str, column: pa.ChunkedArray) -> Any:
     return column.to_pandas()
 
 
-def _check_footer(footer: pq.FileMetaData) -> None:
+def check_footer(footer: pq.FileMetaData) -> None:
+    """Refuse columns that are too long or unpack to too much."""
     values = unpacked = 0
     for group in range(footer.num_row_groups):
         for column in range(footer.num_columns):

@@ -1,4 +1,4 @@
-"""Read users' files in separate processes with enforced limits on time and memory.
+"""Read users' files and fit other telescopes' light curves in separate processes with limits on time and memory.
 
 A process is reused for the next file, as starting one takes a second or two; one that is stopped, fails or has grown is
 replaced. It returns only JSON and plain arrays.
@@ -19,12 +19,24 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.rows import VisitRow
-from uploads.limits import MAX_READERS, MB, RAW_SECONDS, READ_BYTES, READ_SECONDS, START_SECONDS, WAIT_S, UploadError
-from uploads.worker import load_rows
+from uploads.limits import (
+    FIT_BYTES,
+    FIT_SECONDS,
+    MAX_READERS,
+    MB,
+    RAW_SECONDS,
+    READ_BYTES,
+    READ_SECONDS,
+    START_SECONDS,
+    WAIT_S,
+    UploadError,
+)
+from uploads.worker import load_rows, save_rows
 
 
-def read_in_process(kind: str, path: Path) -> list[VisitRow]:
-    """Rows of a file of that kind ("CSV", "Parquet", "FITS", "NPZ", "zip"), read by another process.
+def read_in_process(kind: str, path: Path, options: Mapping[str, Any] | None = None) -> list[VisitRow]:
+    """Rows of a file of that kind ("CSV", "Parquet", "FITS", "NPZ", "zip", CURVES with ``options``), read by another
+    process.
 
     UploadError, without the file's name, where the file is refused or exceeds the limits on time and memory.
     """
@@ -34,7 +46,7 @@ def read_in_process(kind: str, path: Path) -> list[VisitRow]:
         slots.enter_context(_slot(_ANY))
         seconds = RAW_SECONDS if kind == "zip" else READ_SECONDS
         job = {"kind": kind, "path": str(path.resolve()), "folder": folder, "seconds": seconds}
-        found = _run(job)
+        found = _run(_Reader, {**job, "options": dict(options or {})})
         if "rows" in found:
             return load_rows(found["rows"], Path(folder))
     if "refused" in found:
@@ -44,6 +56,27 @@ def read_in_process(kind: str, path: Path) -> list[VisitRow]:
             "time": f"expected a file that is read within {seconds:.0f} s, found one that takes longer.",
             "memory": f"expected a file that is read within {READ_BYTES / 1e3 / MB:g} GB of memory, found another.",
         }.get(found["failed"], f"expected {kind}, found a file that cannot be read.")
+    )
+
+
+def fit_in_process(rows: list[VisitRow], known: Mapping[str, Any], file: str, out: Path) -> str:
+    """The verdict of a fit of light curves (`uploads.curves.read_curves`) by another process; its files are in ``out``.
+
+    UploadError where it is refused or exceeds the limits on time and memory.
+    """
+    with tempfile.TemporaryDirectory(prefix="ariel-fit-") as folder:
+        job = {"rows": save_rows(rows, Path(folder)), "folder": folder, "known": dict(known), "file": file}
+        found = _run(_Fitter, {**job, "out": str(out.resolve()), "seconds": FIT_SECONDS})
+    if "verdict" in found:
+        return str(found["verdict"])
+    if "refused" in found:
+        raise UploadError(found["refused"])
+    raise UploadError(
+        {
+            "time": f"expected light curves that are fitted within {FIT_SECONDS:.0f} s, found some that take longer: "
+            "send fewer channels or transits.",
+            "memory": f"expected light curves that need {FIT_BYTES / 1e3 / MB:g} GB of memory, found more.",
+        }.get(found["failed"], "expected light curves that can be fitted, found some that cannot; it has been logged.")
     )
 
 
@@ -63,9 +96,9 @@ def _slot(places: threading.BoundedSemaphore) -> Iterator[None]:
         places.release()
 
 
-def _run(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a job in an idle process, or in a new one."""
-    reader = _idle_reader() or _Reader()
+def _run(kind: type[_Reader], job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a job in an idle process of that kind, or in a new one."""
+    reader = _idle_reader(kind) or kind()
     keep = False
     try:
         found = reader.run(job)
@@ -79,11 +112,11 @@ def _run(job: Mapping[str, Any]) -> dict[str, Any]:
             reader.close()
 
 
-def _idle_reader() -> _Reader | None:
-    """An idle process, if any; those that have died are closed."""
+def _idle_reader(kind: type[_Reader]) -> _Reader | None:
+    """An idle process of that kind, if any; those that have died are closed."""
     with _lock:
-        while _idle:
-            reader = _idle.pop()
+        for reader in [one for one in _idle if type(one) is kind]:
+            _idle.remove(reader)
             if reader.alive:
                 return reader
             reader.close()
@@ -101,9 +134,10 @@ def close_idle() -> None:
 class _Reader:
     """A running worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "uploads.worker", memory: int | None = None, start: float = START_SECONDS) -> None:
+        """Of ``module``, with at most ``memory`` [bytes] (READ_BYTES) and ``start`` [s] more for its first job."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "uploads.worker", str(READ_BYTES)],
+            [sys.executable, "-m", module, str(memory or READ_BYTES)],
             cwd=Path(__file__).resolve().parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -114,7 +148,7 @@ class _Reader:
         )
         self._jobs: IO[str] = self._process.stdin  # type: ignore[assignment]
         self._answers: IO[str] = self._process.stdout  # type: ignore[assignment]
-        self._start = START_SECONDS
+        self._start = start
 
     @property
     def alive(self) -> bool:
@@ -153,6 +187,13 @@ class _Reader:
                 pipe.close()
             except OSError:  # an unread job
                 continue
+
+
+class _Fitter(_Reader):
+    """A running worker of fits: it opens torch first."""
+
+    def __init__(self) -> None:
+        super().__init__("uploads.fit_worker", FIT_BYTES, 2 * START_SECONDS)
 
 
 def _environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from engine.records import RawView
 from engine.rows import VisitRow
-from uploads.limits import MAX_UNPACKED_BYTES, MB, TRANSIENT, UploadError
+from uploads.limits import CURVES, MAX_UNPACKED_BYTES, MB, TRANSIENT, UploadError
 
 ARRAYS, VIEW = "rows.npz", "view.npz"
 RETIRED_ABOVE = 500 * MB  # resident after a file: the next one gets a new process
@@ -26,8 +26,8 @@ RETIRED_ABOVE = 500 * MB  # resident after a file: the next one gets a new proce
 logger = logging.getLogger(__name__)
 
 
-def read(kind: str, path: Path, private: Path) -> list[VisitRow]:
-    """Rows of a file of that kind; ``private`` is an empty folder to unpack to."""
+def read(kind: str, path: Path, private: Path, options: Mapping[str, Any]) -> list[VisitRow]:
+    """Rows of a file of that kind; ``private`` is an empty folder to unpack to; ``options`` of other telescopes'."""
     # readers are imported when needed: no user waits for the others
     if kind == "zip":
         from uploads.raw_frames import read_raw_zip
@@ -37,6 +37,10 @@ def read(kind: str, path: Path, private: Path) -> list[VisitRow]:
         from uploads.fits import read_fits
 
         return read_fits(path)
+    if kind == CURVES:
+        from uploads.curves import read_curves
+
+        return [cast(VisitRow, row) for row in read_curves(path, options)]
     if kind.endswith(TRANSIENT):
         from uploads.transients import read_table
 
@@ -84,12 +88,12 @@ def load_rows(small: list[dict[str, Any]], folder: Path) -> list[VisitRow]:
 
 def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     """The rows of a job's file, or why it was refused or failed."""
-    _limit_cpu_time(job["seconds"])
+    limit_cpu_time(job["seconds"])
     folder = Path(job["folder"])
     private = folder / "unpacked"
     private.mkdir()
     try:
-        return {"rows": save_rows(read(job["kind"], Path(job["path"]), private), folder)}
+        return {"rows": save_rows(read(job["kind"], Path(job["path"]), private, job["options"]), folder)}
     except UploadError as error:
         return {"refused": str(error)}
     except MemoryError:
@@ -116,7 +120,7 @@ def limit_resources(memory: int) -> None:
             logger.warning("a limit of this process could not be set")
 
 
-def _limit_cpu_time(seconds: float) -> None:
+def limit_cpu_time(seconds: float) -> None:
     """Limit the processor time of the next job, in case the app is no longer there to stop this process."""
     try:
         import resource
@@ -135,19 +139,30 @@ def _resident_bytes() -> int:
         return 0
 
 
-def serve(jobs: TextIO, answers: TextIO) -> None:
+def serve(
+    jobs: TextIO,
+    answers: TextIO,
+    run: Callable[[Mapping[str, Any]], dict[str, Any]] = run_job,
+    retired_above: float = RETIRED_ABOVE,
+) -> None:
     """Run jobs until there are no more, or until one has left this process too large."""
     for line in jobs:
-        found = run_job(json.loads(line))
-        found["last"] = _resident_bytes() > RETIRED_ABOVE
+        found = run(json.loads(line))
+        found["last"] = _resident_bytes() > retired_above
         answers.write(json.dumps(found) + "\n")
         answers.flush()
         if found["last"]:
             return
 
 
-if __name__ == "__main__":
+def replies_alone() -> TextIO:
+    """The pipe for replies, kept from what libraries print."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # keeps what libraries print out of the replies
+    os.dup2(2, 1)
+    return replies
+
+
+if __name__ == "__main__":
+    replies = replies_alone()
     limit_resources(int(sys.argv[1]))
     serve(sys.stdin, replies)

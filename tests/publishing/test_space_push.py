@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -35,6 +36,21 @@ sys.path.insert(0, os.getcwd())
 sys.argv = ["app.py"]
 runpy.run_path("app.py", run_name="__main__")
 """
+
+
+FIT = (
+    START.split("sys.argv")[0]
+    + """\
+from pathlib import Path
+from engine.telescope import fit
+from engine.telescope_examples import KNOWN, write_example
+from uploads.curves import observation_of, read_curves
+
+out = Path({out!r})
+path = write_example("hubble", out)
+print(fit([observation_of(row) for row in read_curves(path, {{}})], KNOWN, path.name, out))
+"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +85,14 @@ def test_it_holds_the_app_the_modules_that_it_needs_the_checkpoint_and_the_sampl
     assert {"sample_data/sample.json", "sample_data/scores.json"} <= paths
     assert any(path.startswith("sample_data/data/light_curves/") for path in paths)
     assert "hf_dataset/simulation/light_curves.py" in paths
-    for unwanted in ("hf_dataset/build/run.py", "hf_dataset/build/ray_executor.py", "hf_dataset/build/worker.py"):
+    assert {"ariel_scripts/telescope_fit/tables.py", "ariel_scripts/light_curves/hdf5.py"} <= paths
+    assert {f"ariel_scripts/report/templates/{name}" for name in ("page.html.j2", "sections/orbit.html.j2")} <= paths
+    for unwanted in (
+        "hf_dataset/build/run.py",
+        "hf_dataset/build/ray_executor.py",
+        "hf_dataset/build/worker.py",
+        "ariel_scripts/cli.py",
+    ):
         assert unwanted not in paths
     assert not [path for path in paths if path.startswith(("tests/", "scripts/", "bench/")) or "__pycache__" in path]
 
@@ -88,6 +111,18 @@ def test_modules_are_found_at_any_depth_and_inside_functions(tmp_path: Path) -> 
         "hf_dataset/__init__.py", "hf_dataset/a.py", "hf_dataset/c.py", "hf_dataset/deep/__init__.py",
         "hf_dataset/deep/b.py", "hf_dataset/deep/e.py",
     }  # fmt: skip
+
+
+def test_alone_it_fits_light_curves_of_another_telescope(release: Release, tmp_path: Path) -> None:
+    for name, content in release.files.items():
+        path = tmp_path / "space" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    code = FIT.format(site=sysconfig.get_paths()["purelib"], out=str(tmp_path))
+    command = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path / "space", capture_output=True, text=True, timeout=300)
+    assert "The error bars can be believed" in done.stdout, done.stderr
+    assert "Transit fit of hubble" in (tmp_path / "index.html").read_text()
 
 
 def test_made_twice_it_has_the_same_files(release: Release, repository: Path) -> None:

@@ -19,6 +19,7 @@ from space_browser import PLOTS, address_says, choose, move, opened, shown, valu
 from space_scenes import engine, planet
 from space_uploads import bad_files
 
+from engine.telescope_examples import write_example
 from engine.transients import simulate
 from modeling_ariel.transients.surveys import SURVEYS
 from uploads import reading
@@ -298,3 +299,47 @@ def test_answers_are_shown_though_the_stream_they_come_by_is_closed_late(page: A
         page.get_by_role("tab", name=name).click()
         page.wait_for_selector(f"#{PLOTS[view]} .main-svg")
         address_says(page, f"view={view}" if view != "spectrum" else rf"planet={planet()}$")
+
+
+# --- other telescopes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_light_curves_of_another_telescope_are_fitted_where_they_belong(
+    browser: Any, address: str, tmp_path: Path, width: int
+) -> None:
+    """By the first upload: handed over, why is said, the page's verdict is in its frame, links in it stay in it."""
+    for page in opened(browser, width):
+        said: list[str] = []
+        page.on("console", lambda message, said=said: said.append(message.text) if message.type == "error" else None)
+        visit(page, address)
+        page.get_by_text("Bring your own light curves").first.click()
+        page.set_input_files("#upload input[type=file]", str(write_example("hubble", tmp_path)))
+        frame = page.frame_locator("#telescope-page iframe")
+        frame.locator(".about").wait_for()
+        assert "The error bars can be believed" in frame.locator(".about").text_content()
+        assert "is not what the model of Ariel reads" in page.text_content("#telescope-why")
+        assert page.get_by_role("tab", name="Other telescopes").get_attribute("aria-selected") == "true"
+        frame.locator("nav a", has_text="Noise").click()  # also before Plotly has come
+        frame.locator("#noise .main-svg").first.wait_for()
+        assert page.frames[-1].url == "about:srcdoc"
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        page.get_by_role("button", name="What you know").click()
+        page.fill("#telescope-period-value textarea, #telescope-period-value input", "3.2")
+        page.click("#telescope-fit")
+        frame.get_by_text('"period": 3.2').wait_for(state="attached")
+        with page.expect_download() as download:
+            page.click("#telescope-csv")
+        assert len(pd.read_csv(download.value.path())) == 11
+        page.get_by_role("tab", name="Spectrum").click()
+        page.wait_for_selector("#spectrum-plot .main-svg")
+        assert not said
+
+
+def test_a_file_that_is_none_gets_a_sentence_in_the_tab_of_telescopes(page: Any, address: str, tmp_path: Path) -> None:
+    page.goto(f"{address}/?view=telescopes")
+    (tmp_path / "letter.csv").write_text("dear,telescope\nhow,are you\n")
+    page.wait_for_selector("#telescope-hubble")
+    page.set_input_files("#telescope-upload input[type=file]", str(tmp_path / "letter.csv"))
+    page.wait_for_function("document.querySelector('#telescope-words').textContent.includes('There is no fit')")
+    assert page.locator("#telescope-page iframe").count() == 0

@@ -1,7 +1,8 @@
 """The Space's folder → what its repository holds: the app, modules of this package, the checkpoint and the sample.
 
-A Space installs from PyPI only, and this package is not there. So the modules of `hf_dataset` and `modeling_ariel` that
-the app imports, directly or by one another, go with it at the same relative paths; nothing else of the package does.
+A Space installs from PyPI only, and this package is not there. So the modules of `hf_dataset`, `modeling_ariel` and
+`ariel_scripts` that the app imports, directly or by one another, go with it by the names that they are imported by,
+with the templates beside them; nothing else of the package does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,18 @@ from huggingface_hub import metadata_load
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+import ariel_scripts
 import hf_dataset
 from ariel_scripts.opening.provenance import licence_of
 from ariel_scripts.publishing.release import Release
 from hf_dataset.store.contents import read_contents
 
-PACKAGES = ("hf_dataset", "modeling_ariel")
+PACKAGES = ("hf_dataset", "modeling_ariel", "ariel_scripts")
+TEMPLATES = "templates"  # a folder of what is no module
 ROOMS = ("engine", "uploads", "page")  # folders of the Space's own modules, beside app.py
 ALLOWED = (
-    *("README.md", "LICENSE", "requirements.txt", "*.py", "hf_dataset/**", "modeling_ariel/**", "sample_data/**"),
+    *("README.md", "LICENSE", "requirements.txt", "*.py", "sample_data/**"),
+    *(f"{package}/**" for package in PACKAGES),
     *(f"{room}/**" for room in ROOMS),
 )
 CHECKPOINTS = ("modeling_ariel/released", "modeling_ariel/transients/released")
@@ -49,13 +53,13 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
     header = _header(folder)
     if not (folder / str(header["app_file"])).is_file():
         raise ValueError(f"{folder / 'README.md'}: app_file: expected a file of the folder, found {header['app_file']}")
-    modules = import_closure(sources, _package_root())
+    modules = import_closure(sources, _package_root(), _scripts_root())
     _check_requirements(folder / "requirements.txt", [*sources, *modules.values()], header)
     assets = (path for suffix in ("css", "js") for path in sorted(folder.glob(f"page/*.{suffix}")))
     own = (folder / "requirements.txt", *sources, *assets)
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in own}
     files["README.md"] = (folder / "README.md").read_text("utf-8").replace(NAMELESS, repo_id).encode()
-    files |= modules
+    files |= modules | templates_beside(modules)
     files |= {f"{name}/{path.name}": path for name in CHECKPOINTS for path in _checkpoint(name)}
     sample = sample_folder(folder)
     _check_licence(folder / "README.md", str(header["license"]), sample)
@@ -72,15 +76,14 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
 # --- the package's modules -----------------------------------------------------------------------------------------
 
 
-def import_closure(sources: list[Path], root: Path) -> dict[str, Path]:
-    """Modules of the package that `sources` import, at any depth and in any function: path in the repository → file."""
+def import_closure(sources: list[Path], *roots: Path) -> dict[str, Path]:
+    """Modules of the packages in `roots` that `sources` import, at any depth and in any function: their path → file."""
     found: dict[str, Path] = {}
     waiting = [(path, "") for path in sources]
     while waiting:
         path, package = waiting.pop()
         for name in _imported(path, package):
-            for file in _files(name, root):
-                relative = file.relative_to(root).as_posix()
+            for relative, file in _files(name, roots):
                 if relative not in found:
                     found[relative] = file
                     waiting.append((file, relative.rsplit("/", 1)[0].replace("/", ".")))
@@ -114,8 +117,19 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
             yield from _running(child)
 
 
-def _files(name: str, root: Path) -> Iterator[Path]:
-    """The file of a module of the package, and the `__init__.py` of every package above it.
+def templates_beside(modules: dict[str, Path]) -> dict[str, Path]:
+    """What lies in the folders of templates beside modules: its path → file."""
+    folders = {relative.rpartition("/")[0]: file.parent / TEMPLATES for relative, file in modules.items()}
+    return {
+        f"{package}/{TEMPLATES}/{file.relative_to(folder).as_posix()}": file
+        for package, folder in folders.items()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _files(name: str, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """Path and file of a module of the package, and of the `__init__.py` of every package above it.
 
     ValueError for a public name of a package, which its `__init__.py` imports when it is asked for: where it comes from
     cannot be read there.
@@ -123,6 +137,7 @@ def _files(name: str, root: Path) -> Iterator[Path]:
     parts = name.split(".")
     if parts[0] not in PACKAGES:
         return
+    root = next((one for one in roots if (one / parts[0]).is_dir()), roots[0])
     place = root.joinpath(*parts)
     if len(parts) == 2 and not place.is_dir() and not place.with_suffix(".py").is_file():
         raise ValueError(f"{name}: expected an import from the module that defines it, in what a Space carries")
@@ -130,12 +145,17 @@ def _files(name: str, root: Path) -> Iterator[Path]:
         place = root.joinpath(*parts[:depth])
         for file in (place / "__init__.py", place.with_suffix(".py")):
             if file.is_file():
-                yield file
+                yield file.relative_to(root).as_posix(), file
 
 
 def _package_root() -> Path:
     """The folder in which the package's modules lie: of the checkout, or of the installation."""
     return Path(str(hf_dataset.__file__)).resolve().parents[1]
+
+
+def _scripts_root() -> Path:
+    """The folder in which `ariel_scripts` lies, which is another one in a checkout."""
+    return Path(str(ariel_scripts.__file__)).resolve().parents[1]
 
 
 def _checkpoint(name: str) -> list[Path]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,8 +42,6 @@ def page(
     run: Mapping[str, Any],
 ) -> str:
     """The HTML of a report; ``run`` is what made it, shown at the end."""
-    from plotly.offline import get_plotlyjs  # of the extra `report`, which the command asks for
-
     shown: list[Figure] = []
 
     def place(figure: Figure) -> int:
@@ -64,8 +63,22 @@ def page(
         run=run,
         place=place,
         drawn=drawn,
-        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+        plotly=_plotly(),
     )
+
+
+def framed(html: str, address: str) -> str:
+    """A page for a frame's srcdoc: Plotly comes from an address, and links to sections work before it has come."""
+    own = page_templates("ariel_scripts.report").from_string('{{ source("frame.js") }}').render()
+    scripts = f'<script>\n{own}</script>\n<script src="{escape(address)}"></script>'
+    return html.replace(f"<script>{_plotly()}</script>", scripts)
+
+
+def _plotly() -> str:
+    """Plotly's script, to stand in a page."""
+    from plotly.offline import get_plotlyjs  # of the extra `report`, which the command asks for
+
+    return str(get_plotlyjs().replace("</script", "<\\/script"))
 
 
 def without_nan(value: Any) -> Any:
