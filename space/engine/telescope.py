@@ -20,7 +20,7 @@ from ariel_scripts.report.page import framed
 from ariel_scripts.report.telescope.writer import fit_page
 from ariel_scripts.telescope_fit.choices import choices_of, orbit_of
 from ariel_scripts.telescope_fit.curves import VisitCurves
-from ariel_scripts.telescope_fit.reading import distinct, prepared, visits_of
+from ariel_scripts.telescope_fit.reading import distinct, prepared
 from ariel_scripts.telescope_fit.summary import verdict
 from ariel_scripts.telescope_fit.tables import spectrum_table, write_tables
 from modeling_ariel.any_telescope.observation import Observation, ObservationError
@@ -66,7 +66,7 @@ def fit(observations: Sequence[Observation], known: Known, file: str, folder: Pa
     binned = [prepared(one, options.curves) if many else one for one, many in zip(observations, wide, strict=True)]
     parts = distinct(binned)
     choices = choices_of(options, parts)
-    found = fit_observations(visits_of(parts, orbit), orbit, choices)
+    found = fit_observations(parts, orbit, choices)
     curves = [VisitCurves.of(visit) for visit in found.visits]
     about: dict[str, Any] = {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),

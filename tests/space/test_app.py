@@ -295,7 +295,7 @@ def test_the_page_opens_on_features_of_about_five_sigma_and_cards_lead_to_planet
 
 
 def test_a_link_to_an_upload_says_so_and_the_way_back_finds_it(handlers: Handlers, mine: Path) -> None:
-    *_, own = handlers.open_upload(str(mine), handlers.subject(planet()))
+    *_, own, _ = handlers.open_upload(str(mine), handlers.subject(planet()))
     query = shown(handlers, own, "spectrum")[-1]
     assert query == f"planet={YOURS}"
     elsewhere = handlers.open_page("", f"?{query}", None)

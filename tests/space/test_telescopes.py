@@ -256,16 +256,16 @@ def test_options_are_called_as_the_page_s_fields() -> None:
 def test_a_first_upload_of_another_telescope_is_handed_over_and_no_other(folder: Path, tmp_path: Path) -> None:
     handlers = Handlers(None)  # type: ignore[arg-type]
     subject = object()
-    *_, status, _, other = handlers.open_upload(str(folder / "hubble.csv"), subject)  # type: ignore[arg-type]
-    assert status == OF_ANOTHER
+    *_, trouble, _, _, _, other = handlers.open_upload(str(folder / "hubble.csv"), subject)  # type: ignore[arg-type]
+    assert trouble.value == OF_ANOTHER
     tabs, view, path, why = handed_over(*other)
     assert (view, path) == ("telescopes", str(folder / "hubble.csv"))
     assert isinstance(tabs, gr.Tabs)
     assert "Period" in why.value
     assert "temperature" in why.value
     bad = bad_files(tmp_path)["columns"][0]
-    *_, status, _, other = handlers.open_upload(str(bad), subject)  # type: ignore[arg-type]
-    assert "was not taken" in status
+    *_, trouble, _, _, _, other = handlers.open_upload(str(bad), subject)  # type: ignore[arg-type]
+    assert "was not taken" in trouble.value
     assert other == gr.skip()
 
 
