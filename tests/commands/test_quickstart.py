@@ -61,6 +61,7 @@ def test_quickstart_leaves_scores_a_run_record_and_a_page_with_its_figures(made:
     assert 'src="http' not in page
 
 
+@pytest.mark.slow
 def test_quickstart_run_again_keeps_raw_frames_and_shards_and_ends_alike(made: Path) -> None:
     kept = [*(made / "raw").rglob("*.parquet"), *(made / "light-curves/data/light_curves").rglob("*.parquet")]
     before = {path: path.stat().st_mtime_ns for path in kept}

@@ -31,7 +31,7 @@ def z_values(scene: Scene, n: int, table: bool = True, **settings: object) -> tu
     return white, error[:, 1:].mean(1) / mean_sigma, error[:, 0] / result.depth_err[:, 0].numpy()
 
 
-@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("table", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "scene",
     [

@@ -143,6 +143,7 @@ def test_of_simulated_light_curves_only_what_changed_goes(hub: LocalHub, tmp_pat
     assert traffic(hub, REPO) == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_large_files_go_ends_the_command_at_once_and_says_what_is_on_the_hub(
     built: Path, hub: LocalHub, tmp_path: Path
 ) -> None:

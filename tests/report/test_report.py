@@ -368,6 +368,7 @@ def test_a_part_that_fails_is_said_and_loses_no_other(
     assert run.status == "incomplete"
 
 
+@pytest.mark.slow
 def test_hub_ids_at_their_revisions_are_reported_with_their_commits(
     hub: LocalHub, dataset: Path, model: Path, tmp_path: Path
 ) -> None:

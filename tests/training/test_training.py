@@ -297,7 +297,7 @@ def test_a_prior_that_is_kept_keeps_its_share_for_surprise(
 # --- fine-tuning ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("physics", ["residual", "none"])
+@pytest.mark.parametrize("physics", ["residual", pytest.param("none", marks=pytest.mark.slow)])
 def test_held_out_truths_change_no_prediction(tmp_path: Path, physics: str) -> None:
     table = planets(66, two_visits=2)
     known = dict(zip(table.ids, table.truths, strict=True))
