@@ -313,6 +313,7 @@ def test_light_curves_of_another_telescope_are_fitted_where_they_belong(
         said: list[str] = []
         page.on("console", lambda message, said=said: said.append(message.text) if message.type == "error" else None)
         visit(page, address)
+        page.click("#own button >> nth=0")
         page.set_input_files("#upload input[type=file]", str(write_example("hubble", tmp_path)))
         frame = page.frame_locator("#telescope-page iframe")
         frame.locator(".about").wait_for()
