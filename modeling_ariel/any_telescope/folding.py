@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from modeling_ariel.any_telescope.observation import HOURS, Array, Flags, Observation
+from modeling_ariel.any_telescope.observation import Array, Flags, Observation
 from modeling_ariel.any_telescope.orbit import Orbit
 
 _BESIDE = 1.1  # half durations from mid-transit
@@ -57,7 +57,7 @@ def _relative(part: Observation, orbit: Orbit, due: float) -> tuple[Array, Array
     the transit.
     """
     own = orbit.due(part)[0]
-    half = orbit.half_duration if np.isfinite(orbit.half_duration) else 0.05 * HOURS * orbit.period
+    half = orbit.half_duration
     good: Flags = part.valid[:, 0]
     time, flux = part.time[good] - own, part.flux[good, 0]
     beside = np.abs(time) > _BESIDE * half

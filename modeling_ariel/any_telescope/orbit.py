@@ -82,10 +82,10 @@ class Orbit:
 
     @property
     def half_duration(self) -> float:
-        """From mid-transit to the outer contact [h] of a small planet; NaN where the orbit is not known."""
+        """From mid-transit to the outer contact [h] of a small planet; a twentieth of the period where that is all."""
         star = {name: float(value) for name, value in self.star.items()}
         if not all(math.isfinite(star[name]) for name in ("P", "sma", "i")):
-            return math.nan
+            return 0.05 * HOURS * self.period
         towards = 1.0 + self.e * math.sin(math.radians(self.omega))
         speed = 2.0 * math.pi * star["sma"] / (HOURS * star["P"]) * towards / math.sqrt(1.0 - self.e**2)
         b = star["sma"] * math.cos(math.radians(star["i"])) * (1.0 - self.e**2) / towards
@@ -107,7 +107,7 @@ def transits(observation: Observation, orbit: Orbit) -> list[Observation]:
                 "curves are not modelled; give t0, so that the transits can be cut out"
             )
         return [observation]
-    half = orbit.half_duration if math.isfinite(orbit.half_duration) else 0.05 * period
+    half = orbit.half_duration
     due, error, _ = orbit.due(observation)
     seen = due + period * np.arange(-math.ceil(span / period) - 1, math.ceil(span / period) + 2)
     reach = _NEAR * half + 3.0 * min(error, 0.25 * period)

@@ -121,17 +121,15 @@ def fit_observations(
     prior = _Prior.of([visits[place].fit for place in members])
     joint = _joint([visits[place].fit for place in members], groups, prior)
     for _ in range(_ROUNDS if len(members) > 1 else 0):
-        shape = Shape(torch.as_tensor(joint.shape), _WIDER * torch.as_tensor(joint.shape_covariance).diagonal().sqrt())
         for place in members:
             visit = visits[place]
-            again = fit_visit(visit.observation, orbit, parts[place], shape, visit.tried)
+            again = fit_visit(visit.observation, orbit, parts[place], joint.wider, visit.tried)
             if again.fit.status[0] in FITTED:
                 visits[place] = again
         joint = _joint([visits[place].fit for place in members], groups, prior)
     common = _CommonLimb.of([visits[place] for place in members], [parts[place] for place in members], groups)
     if common.groups:
-        shape = Shape(torch.as_tensor(joint.shape), _WIDER * torch.as_tensor(joint.shape_covariance).diagonal().sqrt())
-        joint = common.joint(prior, orbit, shape)
+        joint = common.joint(prior, orbit, joint.wider)
     return _answer(visits, members, groups, joint, orbit)
 
 
@@ -210,6 +208,11 @@ class _Joint:
     covariance: Array
     shape: Array
     shape_covariance: Array
+
+    @property
+    def wider(self) -> Shape:
+        """The shape with errors that leave a visit its own, to fit it about."""
+        return Shape(torch.as_tensor(self.shape), _WIDER * torch.as_tensor(self.shape_covariance).diagonal().sqrt())
 
 
 def _joint(fits: Sequence[ClassicalFit], groups: Sequence[int], prior: _Prior) -> _Joint:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from chromium import ARGUMENTS, CHROMIUM
+from chromium import SIZES, launched, offline_pages
 
 pytest.importorskip("batman")
 from telescope_visits import DAY0, PERIOD, T0, A, B, Visit
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
-
-SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
 @pytest.fixture(scope="module")
@@ -39,36 +37,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def visit(chromium: Browser, report: Path) -> Iterator[Callable[..., Page]]:
     """Open the page at a size and in a theme; afterwards nothing was asked for and nothing complained."""
-    complaints: list[str] = []
-    contexts = []
-
-    def opened(size: str = "desktop", theme: str = "light") -> Page:
-        context = chromium.new_context(viewport=SIZES[size], color_scheme=theme, has_touch=size == "phone")
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("request", lambda one: complaints.append(one.url) if re.match("https?:", one.url) else None)
-        page.goto(report.as_uri())
-        page.wait_for_selector("html[data-ready]", state="attached")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    with offline_pages(chromium, report.as_uri(), "html[data-ready]") as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

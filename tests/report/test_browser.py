@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from chromium import ARGUMENTS, CHROMIUM
+from chromium import SIZES, launched, offline_pages
 from tiny_models import BINS, POPULATION, save_model
 
 from ariel_scripts.options.report import ReportOptions
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
-
-SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
 def calibrated(row: dict[str, Any], place: int) -> dict[str, Any]:
@@ -69,41 +67,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def visit(chromium: Browser, report: Path) -> Iterator[Callable[..., Page]]:
     """Open the report at a size and in a theme; afterwards nothing was asked for and nothing complained."""
-    complaints: list[str] = []
-    contexts = []
-
-    def opened(size: str = "desktop", theme: str = "light", anchor: str = "") -> Page:
-        context = chromium.new_context(viewport=SIZES[size], color_scheme=theme, has_touch=size == "phone")
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("request", lambda request: complaints.append(request.url) if _outside(request.url) else None)
-        page.goto(report.as_uri() + anchor)
-        page.wait_for_selector("html[data-ready]", state="attached")
-        page.wait_for_selector("#planet-plot .main-svg", state="attached")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def _outside(url: str) -> bool:
-    return not url.startswith(("file:", "data:", "blob:"))
+    with offline_pages(chromium, report.as_uri(), "html[data-ready] #planet-plot .main-svg") as opened:
+        yield opened
 
 
 def column(page: Page, number: int) -> list[str]:

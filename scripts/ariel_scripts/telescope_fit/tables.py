@@ -102,9 +102,7 @@ def times_table(found: TelescopeFit) -> Any:
         "mid_time_err": "1 sigma",
         "o_minus_c": "behind the ephemeris, NaN without one; errors of the ephemeris are not in mid_time_err",
     }
-    for name, text in described.items():
-        table[name].info.description = text
-    return table
+    return _described(table, described)
 
 
 def systematics_table(found: TelescopeFit) -> Any:
@@ -151,9 +149,7 @@ def white_table(curves: list[VisitCurves]) -> Any:
         "systematics": "flux / systematics is the corrected light curve",
         "residual": "flux - model",
     }
-    for name, text in described.items():
-        table[name].info.description = text
-    return table
+    return _described(table, described)
 
 
 def curve_arrays(curves: list[VisitCurves]) -> dict[str, Any]:
@@ -177,3 +173,10 @@ def curve_arrays(curves: list[VisitCurves]) -> dict[str, Any]:
 
 def _bjd(one: VisitCurves) -> Any:
     return np.full(len(one.time), np.nan) if one.bjd is None else one.bjd
+
+
+def _described(table: Any, texts: Mapping[str, str]) -> Any:
+    """The table with descriptions of its columns."""
+    for name, text in texts.items():
+        table[name].info.description = text
+    return table
