@@ -11,7 +11,7 @@ LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.loc
 # Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures small-models transients clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures small-models transients package bundle clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -100,5 +100,17 @@ small-models: $(VENV)/.installed ## a checkpoint under 3 MB of every architectur
 transients: $(VENV)/.installed ## searches for TDEs on the MALLORN challenge, nested folds, networks, ablations (hours; resumes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/transients.py
 
+package: $(VENV)/.installed ## the wheel and the source archive in dist/, checked; no dead code
+	$(LOCKED) $(BIN)/python $(PIP_INSTALL) -e '.[release]'
+	rm -rf dist
+	$(LOCKED) $(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/validate-pyproject pyproject.toml
+	$(BIN)/vulture
+
+bundle: package ## dist/bundle: the wheel and all that it needs, for a notebook without internet
+	$(BIN)/python -m pip download --quiet --constraint requirements.lock $(CPU) --dest dist/bundle dist/*.whl
+
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) .venv-latest quickstart bench/out *.egg-info build
+	rm -rf $(VENV) .venv-latest quickstart bench/out dist *.egg-info build

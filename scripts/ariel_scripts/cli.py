@@ -31,6 +31,7 @@ from ariel_scripts.options.retrieve import RetrieveOptions
 from ariel_scripts.options.score_table import ScoreTableOptions
 from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
+from ariel_scripts.options.space import SpaceOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.options.templates import TemplatesOptions
 from ariel_scripts.options.transients.boost import BoostOptions as TransientsBoostOptions
@@ -75,6 +76,7 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "score-table": ScoreTableOptions,
     "selftest": SelftestOptions,
     "simulate": SimulateOptions,
+    "space": SpaceOptions,
     "submit": SubmitOptions,
     "templates": TemplatesOptions,
     "transients boost": TransientsBoostOptions,

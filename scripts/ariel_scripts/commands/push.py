@@ -8,7 +8,6 @@ import re
 import signal
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import typer
 from huggingface_hub import HfApi, constants, get_token
@@ -23,6 +22,7 @@ from ariel_scripts.publishing.model_release import model_release
 from ariel_scripts.publishing.plan import CHANGED, DELETED, NEW, UNCHANGED, Plan, make_plan
 from ariel_scripts.publishing.release import Release
 from ariel_scripts.publishing.space_release import space_release
+from ariel_scripts.shipped import shipped
 
 logger = logging.getLogger(__name__)
 
@@ -98,10 +98,7 @@ def _default_folder(kind: Kind) -> str:
         raise typer.BadParameter("FOLDER: expected the folder of a dataset, found none")
     if kind is Kind.model:
         return checkpoint_path(RELEASED)
-    space = Path(__file__).resolve().parents[3] / "space"
-    if not space.is_dir():
-        raise typer.BadParameter(f"FOLDER: expected the Space's folder at {space} (a checkout has it), found none")
-    return str(space)
+    return str(shipped("space"))
 
 
 def _listed(plan: Plan, logged_in: bool) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from ariel_scripts.shipped import config_file
+
 _TIME = ("tag:yaml.org,2002:str", re.compile(r"\d+(:\d\d)+$"))
 _EXPONENT = ("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"))
 _RESOLVERS = {
@@ -48,7 +50,7 @@ def read_yaml(text: str) -> Any:
 def read_mapping(path: Path, what: str, entries: str) -> dict[Any, Any]:
     """The mapping of ``entries`` in a YAML file of ``what``; ValueError with file, what was expected and found."""
     try:
-        content = path.read_bytes()
+        content = config_file(path).read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: expected a YAML file of {what}, found: {error.strerror}") from error
     if content[:2] == b"\x1f\x8b":

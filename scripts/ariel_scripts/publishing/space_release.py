@@ -25,6 +25,7 @@ import ariel_scripts
 import hf_dataset
 from ariel_scripts.opening.provenance import licence_of
 from ariel_scripts.publishing.release import Release
+from ariel_scripts.shipped import licence_text
 from hf_dataset.store.contents import read_contents
 
 PACKAGES = ("hf_dataset", "modeling_ariel", "ariel_scripts")
@@ -63,8 +64,7 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
     files |= {f"{name}/{path.name}": path for name in CHECKPOINTS for path in _checkpoint(name)}
     sample = sample_folder(folder)
     _check_licence(folder / "README.md", str(header["license"]), sample)
-    if (licence := _package_root() / "LICENSE").is_file():
-        files["LICENSE"] = licence
+    files["LICENSE"] = licence_text().encode()
     files |= {
         f"sample_data/{path.relative_to(sample).as_posix()}": path
         for path in sorted(sample.rglob("*"))

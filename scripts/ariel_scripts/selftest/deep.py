@@ -19,11 +19,12 @@ import typer
 from ariel_scripts import cli
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.options.yaml_values import read_mapping
+from ariel_scripts.shipped import shipped
 
 if TYPE_CHECKING:
     from hf_dataset.simulation.planets import Planet
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"  # of a checkout; a wheel has none
+CONFIGS = shipped("configs")
 BINS = 125
 CLASSES = {
     "AutoConfig": "ArielConfig",

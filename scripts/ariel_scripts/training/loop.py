@@ -431,6 +431,6 @@ def in_words(metrics: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
-def _one_thread(worker: int) -> None:
+def _one_thread(_worker: int) -> None:
     """Preparing processes share the cores with training."""
     torch.set_num_threads(1)
