@@ -11,7 +11,7 @@ LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.loc
 # Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures small-models transients package audit gate bundle clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures small-models transients package site audit gate bundle clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -108,6 +108,10 @@ package: $(VENV)/.installed ## the wheel and the source archive in dist/, checke
 	$(BIN)/check-wheel-contents dist/*.whl
 	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/vulture
+
+site: $(VENV)/.installed ## the documentation as web pages: dist/site/index.html; any broken link fails
+	$(LOCKED) $(BIN)/python $(PIP_INSTALL) -e '.[docs]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -b html docs dist/site
 
 audit: $(VENV)/.installed ## licences, SBOM and known holes of what is installed: dist/licences.json, dist/sbom.json
 	$(LOCKED) $(BIN)/python $(PIP_INSTALL) -e '.[kaggle,release]'

@@ -106,7 +106,7 @@ class ArielFeatureExtractor(FeatureExtractionMixin):
         wavelength: (C,) [um] the model's channels; default FGS1 and the 282 labelled AIRS-CH0 channels.
         wavelength_tolerance: how far from a channel a given wavelength may lie [um]; half the narrowest spacing.
         fgs1_tolerance: the same for channels below 1 um: FGS1 sees 0.60 to 0.80 um, and is given as 0.700 or 0.705.
-        clip: largest |light_curve| [sigma]; the deepest simulated transits reach 180 in 72 s bins.
+        clip: largest absolute light curve [sigma]; the deepest simulated transits reach 180 in 72 s bins.
         centroid_scale: scatter of the four centroid columns in the simulated population [px].
         centroid_clip, star_clip: largest scaled values.
         star_median, star_scale: of the star table's columns, or of their logarithms where ``star_log``.
