@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -67,6 +68,6 @@ def links(text: str) -> Iterator[str]:
 def headings(path: Path) -> set[str]:
     """Anchors of the headings of a document, as GitHub makes them."""
     tokens = MarkdownIt().parse(path.read_text(encoding="utf-8"))
-    titles = [one.content for before, one in zip(tokens, tokens[1:], strict=False) if before.type == "heading_open"]
+    titles = [one.content for before, one in pairwise(tokens) if before.type == "heading_open"]
     plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title) for title in titles)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in plain}
