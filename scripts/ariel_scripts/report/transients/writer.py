@@ -129,7 +129,9 @@ def _figures_of(study: TransientStudy, one: Shown) -> list[Figure]:
 def _scores(study: TransientStudy) -> Section:
     metrics = study.metrics
     rows = [[NAMES[name], interval_text(metrics[name])] for name in SCORES]
+    share = metrics["positives"] / metrics["objects"]
     rows += [
+        ["F1 of choosing every object", f"{2 * share / (1 + share):.2f}"],
         ["optimistic F1", f"{metrics['f1_optimistic']:.2f}"],
         ["threshold", threshold_text(metrics["thresholds"])],
         ["objects, TDEs", f"{metrics['objects']}, {metrics['positives']}"],
