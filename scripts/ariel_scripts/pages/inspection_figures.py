@@ -68,7 +68,7 @@ def _trace(image: RawImage) -> list[Trace]:
     columns = np.arange(image.mean.shape[1])
     aperture, foreground = image.rings
     shared = {"hoverinfo": "skip"}
-    lines = [line_of(columns, image.centre, name="trace", line={"color": "#ffffff", "dash": "dash", "width": 1})]
+    lines = [line_of(columns, image.centre, name="trace", line={"color": "#CC79A7", "dash": "dash", "width": 1.5})]
     for offset, name, dash in ((aperture, "aperture", "solid"), (foreground, "foreground beyond", "dot")):
         style = {"color": "#56B4E9", "dash": dash, "width": 1.3}
         for sign in (-1, 1):
