@@ -40,7 +40,7 @@ ROOMS = {
             "training": ["options", "opening", "prediction"],
             "training.transients": ["options", "options.transients", "opening", "training"],
             "publishing": ["options", "opening", "transients"],
-            "pages": ["options", "opening"],
+            "pages": ["options", "opening", "report"],
             "selftest": ["options", "training"],
             "report": ["options", "opening", "prediction"],
             "submission": [],

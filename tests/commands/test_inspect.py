@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -20,7 +23,7 @@ from matplotlib.text import Text
 from typer.testing import CliRunner
 
 from ariel_scripts import cli
-from ariel_scripts.pages import gathering, inspection
+from ariel_scripts.pages import gathering, inspection, inspection_verdict
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.run import build_dataset
 from hf_dataset.reduction.options import ReductionOptions
@@ -57,12 +60,70 @@ def texts(page: Figure) -> str:
     return "\n".join(text.get_text() for text in [*page.findobj(Text), *cells])
 
 
-def test_the_command_writes_a_page_of_1600_by_1200_pixels(built: Path, planet: int, tmp_path: Path) -> None:
+def test_the_command_writes_a_picture_of_1600_by_1200_pixels(built: Path, planet: int, tmp_path: Path) -> None:
     code, _ = run(built / "out", planet, "--visit", 1, "--root", built / "raw", "--out", tmp_path / "new/page.png")
     assert code == 0
     image = matplotlib.image.imread(tmp_path / "new/page.png")
     assert image.shape[:2] == (1200, 1600)
     assert image[..., :3].std() > 0.1
+
+
+def test_the_command_writes_a_page_that_opens_with_its_verdict(built: Path, planet: int, tmp_path: Path) -> None:
+    code, said = run(built / "out", planet, "--root", built / "raw", "--out", tmp_path / "page.html")
+    assert code == 0
+    page = (tmp_path / "page.html").read_text()
+    [about] = re.findall(r'<p class="about">(.*?)</p>', page)
+    assert re.match(r"Ok\. The planet crosses its star at bins \d+ to \d+ of 60 ", about), about
+    assert " ".join(about.split()) in " ".join(said.split())
+    for part in (
+        "Every channel over time",
+        "Noise of each channel",
+        "Pointing",
+        "drift [% of flux]",
+        "star&#39;s mass",
+    ):
+        assert part in page, part
+    assert str(tmp_path) not in page
+    assert 'src="http' not in page
+
+
+def test_the_verdict_finds_the_transit_where_it_was_put(gathered: inspection.Inspection, built: Path) -> None:
+    star = find_row(built / "out", int((built / "planet").read_text()), 0)[1]
+    said = inspection_verdict.verdict(gathered)
+    assert (said.status, said.worries) == ("ok", [])
+    first, last = (int(found) for found in re.findall(r"bins (\d+) to (\d+)", said.transit)[0])
+    k, a, inclination = np.sqrt(np.mean(star["spectrum"])), star["sma"], np.radians(star["i"])
+    chord = np.sqrt((1 + k) ** 2 - (a * np.cos(inclination)) ** 2) / (a * np.sin(inclination))
+    hours = 24 * star["P"] / np.pi * np.arcsin(chord)  # Winn 2010, equation 14
+    step = float(gathered.time[1] - gathered.time[0])
+    assert gathered.time[last] - gathered.time[first] == pytest.approx(hours, abs=2.5 * step)
+
+
+def cut(what: inspection.Inspection) -> inspection.Inspection:
+    bands = [replace(band, inside=np.arange(band.inside.size) < 30) for band in what.bands if not isinstance(band, str)]
+    return replace(what, bands=bands)
+
+
+def scattered(what: inspection.Inspection) -> inspection.Inspection:
+    return replace(what, bands=[replace(b, error=b.error / 3) for b in what.bands if not isinstance(b, str)])
+
+
+SPOILED: dict[str, tuple[Callable[[inspection.Inspection], inspection.Inspection], str]] = {
+    "cut": (cut, "the transit begins before the first bin"),
+    "scattered": (scattered, "scatters"),
+    "noisy": (lambda w: replace(w, noise_ratio=np.where(np.arange(283) == 100, 3.0, w.noise_ratio)),
+              "1 of 283 channels are noisier than 1.9 times their errors, most at"),
+    "lost": (lambda w: replace(w, valid=w.valid & (np.arange(60) > 5)[:, None]), "10.0 % of all bins are not valid"),
+    "outlier": (lambda w: replace(w, flagged={(1, 1)}), "channel noise [of predicted] of AIRS-CH0 is"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_what_is_wrong_with_a_visit_is_what_to_worry_about(gathered: inspection.Inspection, kind: str) -> None:
+    spoil, expected = SPOILED[kind]
+    said = inspection_verdict.verdict(spoil(gathered))
+    assert said.status == "needs a look"
+    assert any(expected in worry for worry in said.worries), said.worries
 
 
 @pytest.fixture(scope="module")
@@ -162,12 +223,12 @@ def test_flat_and_empty_light_curves_are_drawn_and_said_to_have_no_transit(
     flat = row["flux"].mean(axis=0) + row["flux_err"] * rng.standard_normal(row["flux"].shape)
     bands, said = gathering.fit_white_curves({**row, "flux": flat}, gathered.wavelengths)
     assert dict(said)["transit"] == "none found"
+    assert inspection_verdict.verdict(replace(gathered, bands=bands, parameters=said)).status == "no transit"
     assert len(bands) == 2
     dead = {**row, "valid": np.zeros_like(row["valid"])}
     bands, said = gathering.fit_white_curves(dead, gathered.wavelengths)
     assert "expected at least 20 bins with data, found 0" in str(bands)
-    from dataclasses import replace
-
+    assert inspection_verdict.verdict(replace(gathered, bands=bands)).status == "no light curve"
     inspection.draw(replace(gathered, bands=bands, valid=dead["valid"], noise_ratio=np.full(283, np.nan)))
 
 
@@ -218,6 +279,7 @@ def test_the_command_says_what_it_draws_and_hides_no_module_of_python(repository
     command = [sys.executable, "-m", "ariel_scripts.cli", "inspect", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert "Show one visit on one page" in done.stdout
     assert "one PNG" in done.stdout
     hidden = {path.stem for path in (repository / "scripts").glob("*.py")} & sys.stdlib_module_names
     assert not hidden

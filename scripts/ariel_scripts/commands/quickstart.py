@@ -6,6 +6,9 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,13 @@ import typer
 from ariel_scripts import cli
 from ariel_scripts.options.fields import values_of
 from ariel_scripts.options.quickstart import QuickstartOptions
-from ariel_scripts.pages import figures, quickstart
-from ariel_scripts.run_record import run_record
+from ariel_scripts.pages.quickstart import calibration_images, fitted_planets
+from ariel_scripts.pages.quickstart_page import CLASSICAL, MODEL, Judged, quickstart_page
+from ariel_scripts.report.page import without_folders
+from ariel_scripts.run_record import Run, run_record
+from ariel_scripts.versions import git_commit, versions
 from hf_dataset.raw import layouts
+from hf_dataset.words import number_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +44,8 @@ ONE_PLANET = (
 
 def main(options: QuickstartOptions) -> None:
     """Run the commands one after another, draw the page, and say where everything is."""
+    if find_spec("plotly") is None:
+        raise RuntimeError("ariel quickstart: expected Plotly, found none: pip install 'ariel-hf[report]'")
     out = options.out
     raw, run_dir, parts = out / "raw", out / "run", {"reduced": out / "light-curves"}
     if options.full:
@@ -48,7 +57,7 @@ def main(options: QuickstartOptions) -> None:
             _find_spectra(name, dataset, run_dir)
         _submit(parts["reduced"], run_dir, raw)
         with run.timed("page"):
-            page = _draw_page(options, raw, parts, run_dir)
+            page = _draw_page(options, raw, parts, run_dir, run)
         kinds = [kind for name in parts for kind in (name, f"{name}-classical")]
         run.metrics.update({kind: _metrics(run_dir, kind) for kind in kinds})
     headings = {
@@ -111,39 +120,38 @@ def _numbers(run_dir: Path, name: str) -> list[tuple[str, str, str, str]]:
     return [(key, text(model[key]), text(classical[key]), MEANING[key]) for key in keys]
 
 
-def _draw_page(options: QuickstartOptions, raw: Path, parts: Mapping[str, Path], run_dir: Path) -> Path:
-    """index.html: numbers, calibration steps, light curves with fit, spectra with bands."""
+def _draw_page(options: QuickstartOptions, raw: Path, parts: Mapping[str, Path], run_dir: Path, run: Run) -> Path:
+    """index.html: the spectrum of the planet with most frames first."""
     root = raw / "full" if "full" in parts else raw
     folder = layouts.open_folder(root)
-    planet = folder.planets("train")[0]
-    shown = [
-        quickstart.CaptionedFigure(
-            figures.calibration_steps(quickstart.calibration_images(folder.visit("train", planet, 0))),
-            "A raw AIRS-CH0 frame on its way through the calibration: the spectrum lies along the columns, its light "
-            "spreads over the rows. Mean of the first exposures, in electrons from the second image on.",
-        )
-    ]
-    for name, dataset in reversed(list(parts.items())):
-        made = {
-            "classical": run_dir / f"{name}-classical.parquet",
-            "model": run_dir / f"{name}.parquet",
-        }
-        shown += quickstart.dataset_figures(dataset, made, n_spectra=1 if name == "full" else 3)
-    numbers = [
-        (f"{key} ({name})", f"{model} (classical {classical})", meaning)
+    with closing(folder.visit("train", folder.planets("train")[0], 0)) as visit:
+        steps = calibration_images(visit)
+    made = {
+        name: {MODEL: run_dir / f"{name}.parquet", CLASSICAL: run_dir / f"{name}-classical.parquet"} for name in parts
+    }
+    others = fitted_planets(parts["reduced"], made["reduced"], 3)
+    lead = fitted_planets(parts["full"], made["full"], 1)[0] if "full" in parts else others.pop(0)
+    frames = "all 11,250 AIRS frames of a visit"
+    few = f"{options.frames:,} of the 11,250 AIRS frames of a visit"
+    titles = {"reduced": f"{number_of(options.planets, 'planet')} with {few}", "full": f"One planet with {frames}"}
+    judged = [
+        Judged(titles[name], _metrics(run_dir, name), _metrics(run_dir, f"{name}-classical"), name == "full")
         for name in parts
-        for key, model, classical, meaning in _numbers(run_dir, name)
     ]
-    one_full = " and one with all of them (full)" if options.full else ""
-    intro = (
-        f"{options.planets} labelled planets were simulated as raw detector frames with {options.frames} of the "
-        f"11,250 AIRS frames of a visit (reduced){one_full}, calibrated, extracted and binned into a dataset, "
-        "fitted with limb-darkened transits, and turned into spectra twice: classically, with a prior learned from "
-        "simulated spectra, and by the released model, which was trained on this project's simulations alone. "
-        "Fewer frames mean fewer photons, so the reduced planets' error bars are wider."
-    )
+    known = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": "simulated as raw detector frames by this package; the released model was trained on such alone",
+        "git commit": git_commit() or "not a checkout",
+        "seed": options.seed,
+        "command": run.config,
+        "versions": versions(),
+    }
+    text = quickstart_page(
+        lead, frames if "full" in parts else few, others, judged, steps, without_folders(known),
+        parts["full" if "full" in parts else "reduced"].name,
+    )  # fmt: skip
     path = options.out / "index.html"
-    quickstart.write_page(path, "Ariel quickstart: from raw frames to spectra", intro, numbers, shown)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -11,9 +11,9 @@ import typer
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """Draw one visit to one PNG: raw images, white curves and residuals, pointing, noise per channel, quality figures.
+    """Show one visit on one page: is it sound, where is the transit, what to worry about; curves, noise, raw images.
 
-    Example: ariel inspect light-curves 342072318 --out planet.png
+    With --out FILE.png one PNG instead. Example: ariel inspect light-curves 342072318
     """
 
     dataset: Annotated[str, typer.Argument(help="Dataset folder or URL of `ariel build-dataset`.")]
@@ -23,4 +23,4 @@ class InspectOptions:
         Path | None,
         typer.Option(help="Raw folder, for the images; by default the recorded one, if still there."),
     ] = None
-    out: Annotated[Path | None, typer.Option(help="PNG to write (planet_ID_visit_N.png).")] = None
+    out: Annotated[Path | None, typer.Option(help="Page, or PNG, to write (planet_ID_visit_N.html).")] = None

@@ -168,11 +168,18 @@ def fit_white_curves(row: Row, wavelengths: np.ndarray) -> tuple[list[Band] | st
     parameters = torch.cat([fit.shape, own.flatten(1)], -1)
     baseline = baseline_polynomials(data.time, len(settings.drift_sigma))
     curve = white_model(data.time, data.width, parameters, u, prior, baseline)[0]
-    bands, hours = [], time.double().numpy()[data.kept.numpy()]
+    own[..., 3:] = 0.0  # neither level nor drift: the transit alone
+    alone = white_model(
+        data.time, data.width, torch.cat([fit.shape, own.flatten(1)], -1), u, prior, baseline
+    )[0]  # fmt: skip
+    inside = (alone[0] < 1.0 - 1e-9).numpy()
+    kept = data.kept.numpy()
+    bins = np.arange(len(time))[kept]
+    bands, hours = [], time.double().numpy()[kept]
     for i, name in enumerate(("FGS1", "AIRS-CH0, all channels")):
         one, at = curve[0, i].numpy(), good[0, i].numpy()
         level = float(np.median(y[0, i].numpy()[at] / one[at])) if at.any() else 1.0
-        bands.append(Band(name, hours, y[0, i].numpy() / level, sigma[0, i].numpy() / level, one, at))
+        bands.append(Band(name, hours, y[0, i].numpy() / level, sigma[0, i].numpy() / level, one, at, inside[i], bins))
     return bands, fit_lines(fit, data.origin)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from ariel_scripts.pages.figures import PPM
+from ariel_scripts.pages.plots import PPM
 from ariel_scripts.palette import BLACK, BLUE, GREEN, ORANGE, RED, SKY
 
 SIZE_IN, DPI = (16.0, 12.0), 100  # 1600 × 1200 px
@@ -45,7 +46,7 @@ class RawImage:
 
 @dataclass
 class Band:
-    """A white light curve (bin,) with its model, relative to the star; `good` marks the bins that were fitted."""
+    """A white light curve (bin,) with its model, relative to the star; `good` marks those that were fitted."""
 
     name: str
     time: np.ndarray  # h
@@ -53,6 +54,8 @@ class Band:
     error: np.ndarray
     model: np.ndarray
     good: np.ndarray
+    inside: np.ndarray  # the planet is before the star
+    bins: np.ndarray  # their numbers in the visit
 
 
 @dataclass
@@ -81,10 +84,10 @@ class Inspection:
     flagged: set[tuple[int, int]] = field(default_factory=set)
 
 
-def draw(what: Inspection) -> Figure:
-    """The page."""
+def draw(what: Inspection, said: str = "") -> Figure:
+    """The visit in one picture, under its verdict as it was ``said``."""
     figure = Figure(figsize=SIZE_IN, dpi=DPI, layout="constrained")
-    figure.suptitle(what.title, fontsize=15, fontweight="bold")
+    figure.suptitle("\n".join([what.title, *textwrap.wrap(said, 190)]), fontsize=11)
     body, foot = figure.subfigures(2, 1, height_ratios=(60, 1), squeeze=False)[:, 0]
     foot.text(0.5, 0.5, what.subtitle, ha="center", va="center", fontsize=9, color="0.35")
     left, right = body.subfigures(1, 2, width_ratios=(10, 6), squeeze=False)[0]
@@ -217,15 +220,24 @@ def _means(time: np.ndarray, values: np.ndarray, error: np.ndarray, parts: int) 
     return tuple(np.array(columns).T)
 
 
-def residual_map(axis: Axes, what: Inspection) -> None:
-    """AIRS-CH0's channels over their white curve, time × wavelength, in units of their errors; grey: no valid data."""
+def standardised(what: Inspection) -> tuple[np.ndarray, np.ndarray]:
+    """AIRS-CH0's channels over their white curve in units of their errors, means (group, channel) of neighbouring bins.
+
+    And the first bin of each group; NaN: no valid data.
+    """
     valid, step = what.valid[:, 1:], SMOOTH_BINS if len(what.time) >= 50 else 1
     relative = what.flux[:, 1:] / what.white[:, None]
     level = np.array([np.median(f[v]) if v.any() else 1.0 for f, v in zip(relative.T, valid.T, strict=True)])
     standard = np.where(valid, (relative - level) * what.white[:, None] / what.flux_err[:, 1:], 0.0)
     edges = np.arange(0, len(standard), step)
     count = np.add.reduceat(valid.astype(float), edges, axis=0)
-    mean = np.where(count > 0, np.add.reduceat(standard, edges, axis=0) / np.sqrt(np.maximum(count, 1)), np.nan)
+    summed = np.add.reduceat(standard, edges, axis=0)
+    return np.where(count > 0, summed / np.sqrt(np.maximum(count, 1)), np.nan), edges
+
+
+def residual_map(axis: Axes, what: Inspection) -> None:
+    """AIRS-CH0's channels over their white curve, time × wavelength, in units of their errors; grey: no valid data."""
+    mean, edges = standardised(what)
     axis.set_facecolor("0.6")
     wavelengths = what.wavelengths[1:]
     half = np.diff(wavelengths) / 2
@@ -234,7 +246,7 @@ def residual_map(axis: Axes, what: Inspection) -> None:
     mesh = axis.pcolormesh(times, rims, mean.T, cmap="PuOr", vmin=-5, vmax=5, rasterized=True)
     bar = axis.figure.colorbar(mesh, ax=axis, pad=0.01, extend="both", fraction=0.05)
     bar.ax.tick_params(labelsize=8)
-    averaged = f"means of {step} bins, " if step > 1 else ""
+    averaged = f"means of {SMOOTH_BINS} bins, " if len(edges) < len(what.time) else ""
     title = f"AIRS-CH0 channels over their white curve ({averaged}in units of their error; grey: not valid)"
     axis.set_title(title, fontsize=10, loc="left")
     axis.set_xlabel("time from the first exposure [h]", fontsize=9)

@@ -1,34 +1,31 @@
-"""The quickstart's page: one HTML file with its figures inside, from a raw planet, a dataset and predictions."""
+"""What the quickstart's page is made of: calibration steps of a raw planet, and fitted planets of a dataset."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from scipy.ndimage import uniform_filter
 
 from ariel_scripts.opening.datasets import open_split, wavelengths_of
-from ariel_scripts.pages import figures
-from ariel_scripts.templates import page_templates
+from ariel_scripts.pages.plots import PPM, Curve, Spectrum, curve_figure, map_figure
+from ariel_scripts.report.plots import Array, Figure
 from hf_dataset.raw.layouts import AIRS, RawVisit
 from hf_dataset.reduction import calibration
 from hf_dataset.reduction.exposures import used_columns
 from hf_dataset.reduction.options import ReductionOptions
 from modeling_ariel.columns import STAR_IN_FIT
-from modeling_ariel.predictions import Predictions, read_predictions
+from modeling_ariel.predictions import read_predictions
 from modeling_ariel.retrieval import ClassicalFit, fit
 
 EXPOSURES_SHOWN = 30  # averaged for the images of the calibration steps
 STEP_TITLES = {
-    "adc": "end frames in electrons (counts / gain + offset)",
-    "bad_pixels": "dead, hot and uncalibrated pixels masked (red)",
+    "adc": "in electrons (counts / gain + offset)",
+    "bad_pixels": "dead, hot, uncalibrated pixels masked",
     "linearity": "linearised",
     "dark": "dark current subtracted",
     "cds": "end − start of each exposure",
@@ -37,18 +34,105 @@ STEP_TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class CaptionedFigure:
-    """A figure with its caption."""
+@dataclass(frozen=True, eq=False)
+class FittedPlanet:
+    """A row of the dataset with its fit, what was answered by each of `answers`, and the truth (C,)."""
 
-    figure: Figure
-    caption: str
+    row: Mapping[str, Any]
+    wavelengths: Array  # µm
+    fitted: ClassicalFit
+    answers: dict[str, Spectrum]
+    truth: Array
 
-    def png(self) -> str:
-        """The drawn figure, in base64."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=110)
-        return base64.b64encode(buffer.getvalue()).decode()
+    @property
+    def planet(self) -> int:
+        """Its id."""
+        return int(self.row["planet_id"])
+
+    @property
+    def alone(self) -> Spectrum:
+        """Each channel's own fit."""
+        return Spectrum(self.fitted.depth[0].numpy(), self.fitted.depth_err[0].numpy())
+
+
+def fitted_planets(dataset: Path, predictions: Mapping[str, Path], number: int) -> list[FittedPlanet]:
+    """The first labelled planets of a dataset; ``predictions``: files by the name of what made them."""
+    found = {name: read_predictions(path) for name, path in predictions.items()}
+    planets = []
+    for row in open_split(str(dataset), "train").with_format("numpy").take(number):
+        wavelengths = wavelengths_of(str(dataset), str(row["layout"]))
+        answers = {}
+        for name, one in found.items():
+            place = one.planet_id.tolist().index(int(row["planet_id"]))
+            answers[name] = Spectrum(one.mu[place].astype(float), one.sigma[place].astype(float))
+        planets.append(FittedPlanet(row, wavelengths, _fit(row, wavelengths), answers, np.asarray(row["spectrum"])))
+    return planets
+
+
+def _fit(row: Mapping[str, Any], wavelengths: Array) -> ClassicalFit:
+    batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in ("time", "flux", "flux_err", "valid")}
+    batch |= {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
+    with torch.no_grad():
+        return fit(batch, torch.as_tensor(wavelengths))
+
+
+# --- light curves --------------------------------------------------------------------------------------------------
+
+
+def fit_figures(one: FittedPlanet) -> list[Figure]:
+    """White and band light curves with the fit, and the time × wavelength residuals before and after the drift."""
+    time, weight = np.asarray(one.row["time"]), one.fitted.weight[0].numpy()
+    model, residual = one.fitted.model[0].numpy(), one.fitted.residual[0].numpy()
+    bands = {
+        "AIRS, all channels": one.wavelengths > 1,
+        "FGS1, 0.7 µm": one.wavelengths < 1,
+        "2.6–2.85 µm (H₂O, CO₂)": (one.wavelengths > 2.6) & (one.wavelengths < 2.85),
+    }
+    curves = {name: Curve(time, *_band_curve(model, residual, weight, which)) for name, which in bands.items()}
+    airs, drift = one.wavelengths > 1, one.fitted.drift[0].numpy()
+    images = {
+        "before: the transit alone taken out": _smooth((residual + drift)[airs].T),
+        "the drift that the fit finds": drift[airs].T,
+        "after: drift and transit taken out": _smooth(residual[airs].T),
+    }
+    limit = PPM * float(np.percentile(np.abs(next(iter(images.values()))), 98))
+    return [
+        curve_figure(
+            f"Light of planet {one.planet}'s star while it crosses",
+            curves,
+            "1 is the star out of transit. Each point is a bin of the dataset; the line is the limb-darkened transit "
+            "with a slow drift that was fitted. Below: what is left, in millionths of the star's light; shaded: 1 σ "
+            "of a point.",
+        ),
+        map_figure(
+            "Every AIRS channel over time",
+            time,
+            one.wavelengths[airs],
+            {name: PPM * image for name, image in images.items()},
+            "ppm",
+            limit,
+            "What is left should be noise: patches of one colour would be an instrument, or an atmosphere, that the "
+            "fit does not know. Smoothed over 5 bins and 5 channels.",
+        ),
+    ]
+
+
+def _band_curve(model: Array, residual: Array, weight: Array, which: np.ndarray) -> tuple[Array, Array, Array]:
+    """Flux, model and error (T,) of a band's weighted mean, over the star's level."""
+    channel = weight[which].mean(axis=1, keepdims=True)
+    used = np.where(weight[which] > 0, channel, 0.0)
+    total = np.maximum(used.sum(axis=0), 1e-300)
+    variance = np.where(used > 0, used**2 / np.maximum(weight[which], 1e-300), 0.0).sum(axis=0)
+    curve, left = ((used * values[which]).sum(axis=0) / total for values in (model, residual))
+    level = np.nanmax(curve)  # out of transit
+    return (curve + left) / level, curve / level, np.sqrt(variance) / total / level
+
+
+def _smooth(image: Array, size: int = 5) -> Array:
+    return np.asarray(uniform_filter(image, size, mode="nearest"))
+
+
+# --- calibration ---------------------------------------------------------------------------------------------------
 
 
 def calibration_images(visit: RawVisit) -> list[tuple[str, np.ndarray]]:
@@ -60,7 +144,7 @@ def calibration_images(visit: RawVisit) -> list[tuple[str, np.ndarray]]:
     frames = visit.calibration(AIRS).window(slice(0, len(rows)), slice(int(columns[0]), int(columns[-1]) + 1))
     readout = calibration.Readout(*visit.adc(AIRS), visit.integration(AIRS))
     state = calibration.Frames(counts, None, np.zeros((1, 1, 1), bool))
-    images = [("raw end frames [counts]", counts[1::2].mean(axis=0))]
+    images = [("raw end frames", counts[1::2].mean(axis=0))]
     for name, step, arguments, _ in calibration.chain(frames, bad, readout, len(counts), dtype=np.dtype(float)):
         state = step(*state, **arguments)
         images.append((STEP_TITLES[name], _mean_image(state)))
@@ -76,100 +160,3 @@ def _mean_image(state: calibration.Frames) -> np.ndarray:
     """Mean of the frames, of the end frames where they are still in pairs; NaN where masked."""
     data = state.data[1::2] if state.data.shape[0] == 2 * EXPOSURES_SHOWN else state.data
     return np.where(np.asarray(state.mask).any(axis=0), np.nan, data.mean(axis=0))
-
-
-def fit_figures(row: Mapping[str, Any], fitted: ClassicalFit, wavelengths: np.ndarray) -> list[CaptionedFigure]:
-    """White and band light curves with the fit, and the time × wavelength residuals before and after the drift."""
-    time, weight = np.asarray(row["time"]), fitted.weight[0].numpy()
-    model, residual = fitted.model[0].numpy(), fitted.residual[0].numpy()
-    bands = {
-        "FGS1, 0.7 µm": wavelengths < 1,
-        "AIRS white light": wavelengths > 1,
-        "2.6–2.85 µm (H2O, CO2)": (wavelengths > 2.6) & (wavelengths < 2.85),
-    }
-    curves = [(name, *_band_curve(model, residual, weight, which)) for name, which in bands.items()]
-    title = f"planet {row['planet_id']}, visit {row['visit']}"
-    airs = wavelengths > 1
-    drift = fitted.drift[0].numpy()
-    images = [
-        ("flux − transit: drift, jitter, noise", _smooth((residual + drift)[airs].T)),
-        ("drift of the fit", drift[airs].T),
-        ("residuals of the fit", _smooth(residual[airs].T)),
-    ]
-    return [
-        CaptionedFigure(
-            figures.light_curves(time, curves, title),
-            "Light curves (points), the limb-darkened transit with drift "
-            "that was fitted to them (line), and what is left. Each point is a bin of the dataset.",
-        ),
-        CaptionedFigure(
-            figures.residual_images(time, wavelengths[airs], [(t, i * figures.PPM) for t, i in images]),
-            "Every AIRS channel over time: what is left when the transit is taken out, the slow gain drift that the "
-            "fit finds in it, and the rest, which should be noise. Smoothed over 5 bins and 5 channels.",
-        ),
-    ]
-
-
-def dataset_figures(dataset: Path, predictions: Mapping[str, Path], n_spectra: int) -> list[CaptionedFigure]:
-    """Light curves of the dataset's first planet with their fit, and spectra of its first `n_spectra` planets.
-
-    ``predictions``: files by the name of what made them.
-    """
-    found = {name: read_predictions(path) for name, path in predictions.items()}
-    shown: list[CaptionedFigure] = []
-    spectra: list[CaptionedFigure] = []
-    for row in open_split(str(dataset), "train").with_format("numpy").take(n_spectra):
-        wavelengths = wavelengths_of(str(dataset), str(row["layout"]))
-        result = _fit(row, wavelengths)
-        if not shown:
-            shown = fit_figures(row, result, wavelengths)
-        truth = None if row["spectrum"] is None else np.asarray(row["spectrum"])
-        fitted = (result.depth[0].numpy(), result.depth_err[0].numpy())
-        posteriors = {name: _of_planet(predicted, int(row["planet_id"])) for name, predicted in found.items()}
-        spectra.append(
-            CaptionedFigure(
-                figures.spectra(wavelengths, fitted, posteriors, truth, f"planet {row['planet_id']}"),
-                "Transit depth over wavelength: what the fit finds channel by channel (grey), the spectra that were "
-                "made of it (lines and bands), and the simulation's truth (black). Below, the error in σ: 95 % of the "
-                "points belong inside the shaded ±2.",
-            )
-        )
-    return shown + spectra
-
-
-def _of_planet(predicted: Predictions, planet: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sigma (C,) of one planet."""
-    index = predicted.planet_id.tolist().index(planet)
-    return predicted.mu[index], predicted.sigma[index]
-
-
-def _fit(row: Mapping[str, Any], wavelengths: np.ndarray) -> ClassicalFit:
-    batch = {name: torch.as_tensor(np.asarray(row[name]))[None] for name in ("time", "flux", "flux_err", "valid")}
-    batch |= {name: torch.tensor([float(row[name])], dtype=torch.float64) for name in STAR_IN_FIT}
-    with torch.no_grad():
-        return fit(batch, torch.as_tensor(wavelengths))
-
-
-def _band_curve(
-    model: np.ndarray, residual: np.ndarray, weight: np.ndarray, which: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Flux, model and error (T,) of a band's weighted mean."""
-    channel = weight[which].mean(axis=1, keepdims=True)
-    used = np.where(weight[which] > 0, channel, 0.0)
-    total = np.maximum(used.sum(axis=0), 1e-300)
-    variance = np.where(used > 0, used**2 / np.maximum(weight[which], 1e-300), 0.0).sum(axis=0)
-    curve, left = ((used * values[which]).sum(axis=0) / total for values in (model, residual))
-    return curve + left, curve, np.sqrt(variance) / total
-
-
-def _smooth(image: np.ndarray, size: int = 5) -> np.ndarray:
-    return uniform_filter(image, size, mode="nearest")
-
-
-def write_page(
-    path: Path, title: str, intro: str, numbers: Sequence[tuple[str, str, str]], shown: Sequence[CaptionedFigure]
-) -> None:
-    """One HTML file: the introduction, a table of (name, value, meaning), the figures."""
-    template = page_templates("ariel_scripts.pages").get_template("quickstart.html.j2")
-    text = template.render(title=title, intro=intro, numbers=numbers, figures=shown)
-    path.write_text(text, encoding="utf-8")

@@ -18,6 +18,9 @@ from ariel_scripts.templates import page_templates
 INNER_PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/,'\"]+/)+([^\s/,'\"]+)")  # an absolute one in a text
 
 
+NO_PLANETS: Mapping[str, Any] = {"ids": [], "entries": []}  # of a page without a table of them
+
+
 class Table(NamedTuple):
     """Texts of a table; the first of a row names it."""
 

@@ -77,6 +77,12 @@ def axis_of(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": title}, **more}
 
 
+def round_ticks() -> dict[str, Any]:
+    """1, 2 and 5 of every decade, for a logarithmic axis."""
+    values = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 2, 5)]
+    return {"tickvals": values, "ticktext": [f"{one:g}" if one < 1e4 else f"{one:,.0f}" for one in values]}
+
+
 # --- along wavelength ----------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from ariel_scripts.report import planets as single
 from ariel_scripts.report import sections as kinds
 from ariel_scripts.report.attributions import example_attributions
 from ariel_scripts.report.data import Study, add_entries, read_study
-from ariel_scripts.report.page import Section, page, without_folders
+from ariel_scripts.report.page import NO_PLANETS, Section, page, without_folders
 from ariel_scripts.report.planets import planet_data
 from ariel_scripts.report.predictions import all_predictions
 from ariel_scripts.run_record import Run
@@ -53,7 +53,7 @@ def write_report(options: ReportOptions, run: Run) -> None:
     )
     known = _known(study, options, where, run)
     with run.timed("page"):
-        shown = planet_data(study) if study.listed else {"ids": [], "entries": []}
+        shown = planet_data(study) if study.listed else NO_PLANETS
         name = where.name if where.commit else Path(where.name).name
         about = _about(study)
         text = page(f"Spectra of {name}", about, sections, shown, without_folders(known))

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from hf_dataset.words import number_of
 from modeling_ariel.any_telescope.fitting import VisitFit
 from modeling_ariel.any_telescope.observation import Array
 from modeling_ariel.any_telescope.together import TelescopeFit
@@ -21,7 +21,8 @@ _MEANS = {
     NO_TRANSIT: "No transit is found (no_transit): there is no depth.",
     FAILED: "The light curves cannot be fitted (failed): there is no depth.",
 }
-_NAMED = 2  # visits whose systematics are told in the verdict
+_FEATURES = 3.0  # σ from which a spectrum is said to change along wavelength
+_LEAST = 3  # channels of such a spectrum
 
 
 @dataclass(frozen=True)
@@ -93,19 +94,54 @@ def verdict(found: TelescopeFit) -> str:
     ]
     if depths:
         said.append(f"White transit depth {', '.join(depths)}.")
+        said += [flatness_text(one) for one in flatness(found)]
     if found.status == OK:
-        fitted = [visit for visit in found.visits if visit.fit.status[0] in FITTED]
-        texts = {systematics_text(visit) for visit in fitted}
-        if len(texts) == 1:
-            said.append(f"Systematics: {texts.pop()}.")
-            return " ".join(said)
-        for visit in fitted[:_NAMED]:
-            said.append(f"Systematics of {visit.observation.name}: {systematics_text(visit)}.")
-        if len(fitted) > _NAMED:
-            said.append(f"Those of {number_of(len(fitted) - _NAMED, 'more visit')} are below.")
+        texts = {systematics_text(visit) for visit in found.visits if visit.fit.status[0] in FITTED}
+        said.append(f"Systematics: {texts.pop() if len(texts) == 1 else 'of each visit its own, listed below'}.")
     elif found.notes:
         said.append(f"{found.notes[0].upper()}{found.notes[1:]}.")
     return " ".join(said)
+
+
+@dataclass(frozen=True)
+class Flatness:
+    """How far a spectrum's depths are from one depth at all wavelengths, errors that channels share included."""
+
+    instrument: str
+    chi2: float
+    freedom: int
+
+    @property
+    def sigma(self) -> float:
+        """Of a Gaussian, as improbable on one side; infinite beyond some 37."""
+        return float(stats.norm.isf(stats.chi2.sf(self.chi2, self.freedom)))
+
+
+def flatness(found: TelescopeFit) -> list[Flatness]:
+    """Of each spectrum with channels enough."""
+    spectrum = found.spectrum
+    return [
+        Flatness(name, _flat_chi2(spectrum.depth[part], spectrum.covariance[part, part]), part.stop - part.start - 1)
+        for part, name in zip(parts(found), labels(found), strict=True)
+        if part.stop - part.start >= _LEAST
+    ]
+
+
+def _flat_chi2(depth: Array, covariance: Array) -> float:
+    """χ² of depths (C,) about their generalised mean."""
+    solved = np.linalg.solve(covariance, np.stack([depth, np.ones_like(depth)], axis=1))
+    mean = solved[:, 0].sum() / solved[:, 1].sum()
+    return float((depth - mean) @ (solved[:, 0] - mean * solved[:, 1]))
+
+
+def flatness_text(one: Flatness) -> str:
+    """Whether there is something to see: "The spectrum changes along wavelength, 8.1 σ from flat (…)."."""
+    whose = f"The spectrum of {one.instrument}" if one.instrument else "The spectrum"
+    about = f"χ² {one.chi2:.{1 if one.chi2 < 10 else 0}f} for {one.freedom} degrees of freedom"
+    if one.sigma < _FEATURES:
+        return f"{whose} is flat within its errors ({about})."
+    away = f"{one.sigma:.0f} σ" if math.isfinite(one.sigma) else "over 37 σ"
+    return f"{whose} changes along wavelength, {away} from flat ({about})."
 
 
 def systematics_text(visit: VisitFit) -> str:

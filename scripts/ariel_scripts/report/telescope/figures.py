@@ -20,7 +20,6 @@ _MANY, _JOINED = 150, 60  # channels from which means of neighbours are shown to
 _MOST_CORRELATED = 200  # channels of the map
 _TICKS = [0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20]
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
-ROUND = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 2, 5)]  # ticks of logarithmic axes
 _GAP = 5.0  # usual steps, over which no line is drawn
 
 

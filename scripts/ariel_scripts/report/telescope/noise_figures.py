@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ariel_scripts.report.plots import Array, Figure, Trace, axis_of, colour, label, line_of, packed
-from ariel_scripts.report.telescope.figures import ROUND, error_bars, marker_style, wavelength_axis
+from ariel_scripts.report.plots import Array, Figure, Trace, axis_of, colour, label, line_of, packed, round_ticks
+from ariel_scripts.report.telescope.figures import error_bars, marker_style, wavelength_axis
 from ariel_scripts.telescope_fit.curves import Curve, VisitCurves
 from ariel_scripts.telescope_fit.summary import PPM
 from ariel_scripts.telescope_fit.time_averaging import averaged, beta
@@ -66,17 +66,13 @@ def _allan(one: VisitCurves, curve: Curve) -> dict[str, Any] | None:
             }
         )  # fmt: skip
     layout: dict[str, Any] = {
-        "xaxis": axis_of("size of a bin, minutes", type="log", **_ticks(ROUND)),
-        "yaxis": axis_of("scatter, ppm", type="log", **_ticks(ROUND)),
+        "xaxis": axis_of("size of a bin, minutes", type="log", **round_ticks()),
+        "yaxis": axis_of("scatter, ppm", type="log", **round_ticks()),
     }
     if minutes[0] < 60.0 * one.ingress < minutes[-1]:
         across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"color": "§muted", "dash": "dash"}}
         layout["shapes"] = [across | {"x0": 60.0 * one.ingress, "x1": 60.0 * one.ingress}]
     return {"data": data, "layout": layout}
-
-
-def _ticks(values: list[float]) -> dict[str, Any]:
-    return {"tickvals": values, "ticktext": [f"{one:g}" if one < 1e4 else f"{one:,.0f}" for one in values]}
 
 
 def channel_betas(one: VisitCurves) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ariel_scripts.report.page import page, without_folders
+from ariel_scripts.report.page import NO_PLANETS, page, without_folders
 from ariel_scripts.report.telescope.sections import make_sections
 from ariel_scripts.telescope_fit.curves import VisitCurves
 from ariel_scripts.telescope_fit.summary import verdict
@@ -26,5 +26,4 @@ def fit_page(
     names = list(dict.fromkeys(visit.observation.name for visit in found.visits))
     title = f"Transit fit of {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
     sections = make_sections(found, orbit, choices, curves)
-    no_planets: dict[str, Any] = {"ids": [], "entries": []}
-    return page(title, verdict(found), sections, no_planets, without_folders(run))
+    return page(title, verdict(found), sections, NO_PLANETS, without_folders(run))

@@ -6,6 +6,8 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const touch = matchMedia("(pointer: coarse)").matches;
 const narrow = () => innerWidth < 600;
 const drawn = new Map(); // element -> how to draw it again
+const PAPER = {width: 680, autosize: false}; // of a figure on A4
+const printed = () => document.documentElement.classList.contains("printed");
 
 // --- colours and arrays of a figure ---------------------------------------------------------------------------------
 
@@ -47,6 +49,7 @@ function laidOut(given) {
     legend: {orientation: "h", x: 0, y: 1, yanchor: "bottom", yref: "paper", font: {size: 12}, bgcolor: "rgba(0,0,0,0)",
       ...(named ? {y: narrow() ? 1.07 : 1.05} : {})},
     hoverlabel: {bgcolor: colour("§soft"), bordercolor: grid, font: {color: ink}}, ...layout,
+    ...(printed() ? PAPER : {}),
     font: {family: "system-ui, sans-serif", size: 12, color: ink}, paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)", colorway: [0, 1, 2, 3, 4, 5].map(i => colour("§c" + i)),
   };
@@ -82,7 +85,15 @@ figures.forEach(element => watcher.observe(element));
 document.querySelectorAll("select[data-figure]").forEach(choice => choice.addEventListener("change", () =>
   drawFigure(document.querySelector(`.plot[data-figure="${choice.dataset.figure}"]`))));
 dark.addEventListener("change", () => drawn.forEach(again => again()));
-addEventListener("beforeprint", () => figures.forEach(element => drawn.has(element) || drawFigure(element)));
+addEventListener("beforeprint", () => { // on white paper, in ink
+  document.documentElement.classList.add("printed");
+  drawn.forEach(again => again());
+  figures.forEach(element => drawn.has(element) || drawFigure(element));
+});
+addEventListener("afterprint", () => {
+  document.documentElement.classList.remove("printed");
+  drawn.forEach((again, element) => { again(); Plotly.Plots.resize(element); });
+});
 
 // --- tables ---------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import numpy as np
 from ariel_scripts.opening.hub import Located, locate_dataset
 from ariel_scripts.options.fields import values_of
 from ariel_scripts.options.transients.report import ReportOptions
-from ariel_scripts.report.page import Section, Table, page, without_folders
+from ariel_scripts.report.page import NO_PLANETS, Section, Table, page, without_folders
 from ariel_scripts.report.plots import Figure
 from ariel_scripts.report.transients import figures
 from ariel_scripts.report.transients.objects import Shown, light_figure, reasons_figure
@@ -42,8 +42,7 @@ def write_report(options: ReportOptions, run: Run) -> None:
     sections = make_sections(study, shown)
     known = _known(options, where, run)
     name = where.name if where.commit else Path(where.name).name
-    no_planets: dict[str, Any] = {"ids": [], "entries": []}
-    text = page(f"Predictions for {name}", verdict(study), sections, no_planets, without_folders(known)).encode()
+    text = page(f"Predictions for {name}", verdict(study), sections, NO_PLANETS, without_folders(known)).encode()
     folders.write_bytes(options.out, text)
     run.metrics |= {**study.metrics, "drawn": study.drawn, "bytes": len(text)}
     logger.info("%s: %s, %.1f MB", options.out, number_of(study.predicted.name.size, "object"), len(text) / 1e6)
@@ -130,7 +129,9 @@ def _figures_of(study: TransientStudy, one: Shown) -> list[Figure]:
 def _scores(study: TransientStudy) -> Section:
     metrics = study.metrics
     rows = [[NAMES[name], interval_text(metrics[name])] for name in SCORES]
+    share = metrics["positives"] / metrics["objects"]
     rows += [
+        ["F1 of choosing every object", f"{2 * share / (1 + share):.2f}"],
         ["optimistic F1", f"{metrics['f1_optimistic']:.2f}"],
         ["threshold", threshold_text(metrics["thresholds"])],
         ["objects, TDEs", f"{metrics['objects']}, {metrics['positives']}"],
