@@ -26,7 +26,7 @@ from modeling_ariel.status import OK
 
 logger = logging.getLogger(__name__)
 
-NEEDED = ("astropy", "h5py", "plotly")
+NEEDED = ("astropy", "h5py")
 
 
 def main(options: FitOptions) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 from ariel_scripts.options.inspect import InspectOptions
@@ -26,10 +25,6 @@ def main(options: InspectOptions) -> None:
     planet, visit = options.planet, options.visit
     where = options.out or Path(f"planet_{planet}_visit_{visit}.html")
     picture = where.suffix == ".png"
-    if not picture and find_spec("plotly") is None:
-        raise RuntimeError(
-            "ariel inspect: expected Plotly, found none: pip install 'ariel-hf[report]', or --out FILE.png"
-        )
     try:
         found = gather(folder(options.dataset), planet, visit, options.root)
     except DamagedDataset as error:

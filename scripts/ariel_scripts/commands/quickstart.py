@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,6 @@ ONE_PLANET = (
 
 def main(options: QuickstartOptions) -> None:
     """Run the commands one after another, draw the page, and say where everything is."""
-    if find_spec("plotly") is None:
-        raise RuntimeError("ariel quickstart: expected Plotly, found none: pip install 'ariel-hf[report]'")
     out = options.out
     raw, run_dir, parts = out / "raw", out / "run", {"reduced": out / "light-curves"}
     if options.full:

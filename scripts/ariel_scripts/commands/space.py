@@ -13,7 +13,7 @@ from ariel_scripts.options.fields import values_of
 from ariel_scripts.options.space import SpaceOptions
 from ariel_scripts.shipped import shipped
 
-NEEDED = ("astropy", "gradio", "h5py", "pandas", "plotly")  # the extra `space`
+NEEDED = ("astropy", "gradio", "h5py", "pandas")  # the extra `space`
 
 
 def main(options: SpaceOptions) -> None:

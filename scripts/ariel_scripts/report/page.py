@@ -79,7 +79,7 @@ def framed(html: str, address: str) -> str:
 
 def _plotly() -> str:
     """Plotly's script, to stand in a page."""
-    from plotly.offline import get_plotlyjs  # of the extra `report`, which the command asks for
+    from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs().replace("</script", "<\\/script"))
 

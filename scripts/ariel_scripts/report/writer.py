@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 def write_report(options: ReportOptions, run: Run) -> None:
     """Write the page of ``options``; metrics go into the ``run`` record."""
-    _check_plotly()
     penalties = rules.asked(options)
     where = locate_dataset(options.dataset, options.dataset_revision)
     with run.timed("dataset"):
@@ -62,12 +60,6 @@ def write_report(options: ReportOptions, run: Run) -> None:
     run.metrics["bytes"] = size
     run.status = "incomplete" if failed else "done"
     logger.info("%s: %s, %.1f MB", options.out, number_of(len(study.planets), "planet"), size / 1e6)
-
-
-def _check_plotly() -> None:
-    """Plotly comes with an optional extra."""
-    if find_spec("plotly") is None:
-        raise RuntimeError("ariel report: expected Plotly, found none: pip install 'ariel-hf[report]'")
 
 
 def _known(study: Study, options: ReportOptions, where: Located, run: Run) -> dict[str, Any]:

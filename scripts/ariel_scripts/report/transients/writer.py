@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,6 @@ FEW = 30  # TDEs; below, intervals are too narrow
 
 def write_report(options: ReportOptions, run: Run) -> None:
     """Write the page of `options`; metrics go into the `run` record."""
-    if find_spec("plotly") is None:
-        raise RuntimeError("ariel transients report: expected Plotly, found none: pip install 'ariel-hf[report]'")
     where = locate_dataset(options.dataset, options.dataset_revision)
     with run.timed("predictions"):
         study = read_study(options, where)
