@@ -54,6 +54,17 @@ def card_data(
     return data
 
 
+def add_config(
+    data: DatasetCardData, config: str, folder: str, splits: Mapping[str, SplitSize], features: Features
+) -> None:
+    """Name one more configuration, of other columns, in a card's YAML."""
+    files = [{"split": name, "path": f"{folder}/{name}-*.parquet"} for name in splits]
+    data["configs"] = [*data["configs"], {"config_name": config, "data_files": files}]
+    infos = DatasetInfosDict.from_dataset_card_data(data)
+    infos[config] = _info(config, splits, features)
+    infos.to_dataset_card_data(data)
+
+
 def _info(config: str, sizes: Mapping[str, SplitSize], features: Features) -> DatasetInfo:
     """Columns, rows and sizes of a configuration."""
     splits = SplitDict()
