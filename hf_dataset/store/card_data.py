@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
-from huggingface_hub import DatasetCardData
+from huggingface_hub import CardData, DatasetCardData
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -55,7 +55,7 @@ def card_data(
 
 
 def add_config(
-    data: DatasetCardData, config: str, folder: str, splits: Mapping[str, SplitSize], features: Features
+    data: CardData, config: str, folder: str, splits: Mapping[str, SplitSize], features: Features
 ) -> None:
     """Name one more configuration, of other columns, in a card's YAML."""
     files = [{"split": name, "path": f"{folder}/{name}-*.parquet"} for name in splits]
