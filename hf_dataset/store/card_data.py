@@ -54,9 +54,7 @@ def card_data(
     return data
 
 
-def add_config(
-    data: CardData, config: str, folder: str, splits: Mapping[str, SplitSize], features: Features
-) -> None:
+def add_config(data: CardData, config: str, folder: str, splits: Mapping[str, SplitSize], features: Features) -> None:
     """Name one more configuration, of other columns, in a card's YAML."""
     files = [{"split": name, "path": f"{folder}/{name}-*.parquet"} for name in splits]
     data["configs"] = [*data["configs"], {"config_name": config, "data_files": files}]
