@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from engine import sample
 from engine.inference import Engine
@@ -30,6 +31,7 @@ from page.endpoints import Endpoints
 from page.handlers import SIZES, Handlers, errors_shown
 from page.head import ABOUT, CSS, HEAD, KEEP_UP, LOOK, OWN, SAVE_PICTURE, SHOW_LINK, THEME, preload
 from page.links import LIMITS, VIEWS, Settings
+from page.sharing import Cards, Sharing
 from page.transient_words import label
 from uploads import transients
 from uploads.reading import EXTENSIONS, LIMITS_TEXT, MAX_UPLOAD_BYTES
@@ -347,8 +349,8 @@ def warm_up(engine: Engine) -> None:
         logging.getLogger(__name__).exception("the first planet could not be predicted")
 
 
-def launch(app: gr.Blocks, port: int | None = None, **options: Any) -> Any:
-    """Serve the app; ``options`` are passed on to Gradio."""
+def launch(app: gr.Blocks, engine: Engine, port: int | None = None, **options: Any) -> Any:
+    """Serve the app and the cards of its links; ``options`` are passed on to Gradio."""
     return app.launch(
         server_port=port,
         theme=THEME,
@@ -359,6 +361,7 @@ def launch(app: gr.Blocks, port: int | None = None, **options: Any) -> Any:
         footer_links=["api", "settings"],
         max_threads=16,
         head=preload(),
+        app_kwargs={"middleware": [Middleware(Sharing, Cards(Handlers(engine)))]},
         **options,
     )
 
@@ -370,4 +373,4 @@ if __name__ == "__main__":
     logging.getLogger(sample.__name__).setLevel(logging.INFO)  # a checkout's first start makes the sample
     port, engine = parser.parse_args().port, open_engine()
     threading.Thread(target=warm_up, args=(engine,), daemon=True).start()
-    launch(build_app(engine), port)
+    launch(build_app(engine), engine, port)

@@ -22,7 +22,7 @@ def serving(engine: Engine) -> Iterator[str]:
     from app import build_app, launch
 
     app = build_app(engine)
-    _, address, _ = launch(app, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    _, address, _ = launch(app, engine, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     try:
         yield address
     finally:

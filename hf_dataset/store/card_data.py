@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
-from huggingface_hub import DatasetCardData
+from huggingface_hub import CardData, DatasetCardData
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -52,6 +52,15 @@ def card_data(
     infos = {config: _info(config, splits, features) for config, splits in configs.items()}
     DatasetInfosDict(infos).to_dataset_card_data(data)
     return data
+
+
+def add_config(data: CardData, config: str, folder: str, splits: Mapping[str, SplitSize], features: Features) -> None:
+    """Name one more configuration, of other columns, in a card's YAML."""
+    files = [{"split": name, "path": f"{folder}/{name}-*.parquet"} for name in splits]
+    data["configs"] = [*data["configs"], {"config_name": config, "data_files": files}]
+    infos = DatasetInfosDict.from_dataset_card_data(data)
+    infos[config] = _info(config, splits, features)
+    infos.to_dataset_card_data(data)
 
 
 def _info(config: str, sizes: Mapping[str, SplitSize], features: Features) -> DatasetInfo:

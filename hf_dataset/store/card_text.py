@@ -144,20 +144,24 @@ def description(contents: Contents) -> str:
     )
 
 
-def card(contents: Contents, record: Record, repo_id: str | None = None) -> str:
-    """The card of a folder, or of the dataset `repo_id` of the Hub: its YAML and its text."""
+def card(contents: Contents, record: Record, repo_id: str | None = None, shown: str = "") -> str:
+    """The card of a folder, or of the dataset `repo_id` of the Hub: its YAML and its text.
+
+    shown: Markdown under the description.
+    """
     split = next(iter(contents.splits))
     loading = local_loading(contents.name, split) if repo_id is None else hub_loading(repo_id, split)
     header = metadata(contents, record.title).to_yaml()
-    return str(DatasetCard(f"---\n{header}\n---\n\n{_body(contents, record, loading)}"))
+    return str(DatasetCard(f"---\n{header}\n---\n\n{_body(contents, record, loading, shown)}"))
 
 
-def _body(contents: Contents, record: Record, loading: str) -> str:
+def _body(contents: Contents, record: Record, loading: str, shown: str) -> str:
     """The card's text. loading: how to open the dataset."""
     return "\n\n".join(
         [
             f"# {record.title}",
             description(contents),
+            *([shown] if shown else []),
             _splits_table(contents.configs),
             "## Columns",
             f"T = {contents.n_bins} time bins, C = {schema.N_CHANNELS} channels: channel 0 is FGS1, "

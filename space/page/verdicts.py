@@ -21,6 +21,26 @@ def sentence(found: Spectrum, verdict: Verdict) -> str:
     """What stands out, what cannot be told, how far to trust it; where there is no fit, that and why."""
     if found.status not in FITTED:
         return f"**⚠ {_status(found)}.** {_reasons(found)}".strip()
+    parts = [*_molecules(verdict), f"trust ±{verdict.sigma:.0f} ppm"]
+    parts.append(f"offset common to all channels ±{verdict.offset:.0f} ppm, shape ±{verdict.shape:.0f} ppm")
+    text = "; ".join(parts)
+    text = text[:1].upper() + text[1:] + "."
+    return text if found.status == "ok" else f"**⚠ {_status(found)}.** {_reasons(found)} {text}"
+
+
+def told(verdict: Verdict) -> str:
+    """The sentence without its marks and without the parts of the error."""
+    text = "; ".join([*_molecules(verdict), f"trust ±{verdict.sigma:.0f} ppm"]).replace("**", "")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def plain_sentence(found: Spectrum, verdict: Verdict) -> str:
+    """The same of a good fit; of another its status alone."""
+    return told(verdict) if found.status == "ok" else f"{_status(found)}."
+
+
+def _molecules(verdict: Verdict) -> list[str]:
+    """What is sure, what is perhaps there, what cannot be told."""
     parts = [
         f"**{_listed([FORMULAS[name]])} stands {verdict.molecules[name]:.0f} σ out**"
         for name in verdict.between(STANDS_OUT)
@@ -30,11 +50,7 @@ def sentence(found: Spectrum, verdict: Verdict) -> str:
     if hidden := [name for name in verdict.molecules if verdict.molecules[name] < HINTED]:
         which = "no molecule" if len(hidden) == len(FORMULAS) else _listed([FORMULAS[name] for name in hidden])
         parts.append(f"{which} can be told" if len(hidden) == len(FORMULAS) else f"{which} cannot be told")
-    parts.append(f"trust ±{verdict.sigma:.0f} ppm")
-    parts.append(f"offset common to all channels ±{verdict.offset:.0f} ppm, shape ±{verdict.shape:.0f} ppm")
-    text = "; ".join(parts)
-    text = text[:1].upper() + text[1:] + "."
-    return text if found.status == "ok" else f"**⚠ {_status(found)}.** {_reasons(found)} {text}"
+    return parts
 
 
 def name(verdict: Verdict | None) -> str:

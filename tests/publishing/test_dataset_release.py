@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -11,17 +12,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import typer
 from datasets import load_dataset
 from fake_folder import WAVELENGTHS, make_row, open_fake, reduce_fake, set_visit, write_folder
 from huggingface_hub import DatasetCard
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands.verify import main as verify_command
 from ariel_scripts.publishing.dataset_release import ALLOWED, dataset_release
+from ariel_scripts.publishing.pictures import white_curve
+from ariel_scripts.publishing.previews import draw_previews
+from ariel_scripts.publishing.release import Related
 from hf_dataset import schema
 from hf_dataset.build import locks
 from hf_dataset.build.plan import BuildOptions
@@ -32,6 +38,7 @@ from hf_dataset.store.shards import ShardWriter, write_rows
 from hf_dataset.store.verify import verify
 
 BINS, REPO = 8, "observer/curves"
+PREVIEWS = [f"previews/{split}-00000-of-00001.parquet" for split in ("test", "train")]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +110,8 @@ def test_a_release_holds_card_description_shards_sample_lineage_and_report(built
     paths = sorted(dataset_release(built, REPO).files)
     shards = sorted(path.relative_to(built).as_posix() for path in (built / "data").rglob("*.parquet"))
     manifests = sorted(path.relative_to(built).as_posix() for path in (built / "manifest").iterdir())
-    assert paths == ["README.md", "croissant.json", *shards, "dataset.json", *manifests, "report.json", "report.md"]
+    records = ["dataset.json", "examples.png", *manifests, *PREVIEWS, "report.json", "report.md"]
+    assert paths == ["README.md", "croissant.json", *shards, *records]
     release = dataset_release(str(simulated), REPO)
     assert (release.kind, release.repo_id, release.allowed) == ("dataset", REPO, ALLOWED)
     assert sorted(release.files) == [
@@ -113,6 +121,8 @@ def test_a_release_holds_card_description_shards_sample_lineage_and_report(built
         *(f"data/light_curves/train-0000{index}-of-00003.parquet" for index in range(3)),
         "data/sample/train-00000-of-00001.parquet",
         "dataset.json",
+        "examples.png",
+        *PREVIEWS,
     ]
 
 
@@ -127,18 +137,63 @@ def test_the_published_card_names_the_hub_and_is_else_that_of_the_folder(
 ) -> None:
     local = DatasetCard.load(simulated / "README.md")
     card = DatasetCard.load(lay_out(simulated, tmp_path / "snapshot") / "README.md")
-    assert card.data.to_dict() == local.data.to_dict()
+    here, there = local.data.to_dict(), card.data.to_dict()
+    for name in ("configs", "dataset_info"):
+        assert [one for one in there.pop(name) if one["config_name"] != "previews"] == here.pop(name)
+    assert there == here
+    assert "](examples.png)" in card.text.partition("\n| configuration")[0]
     assert f'load_dataset("{REPO}", split="train", streaming=True)' in card.text
     assert f"hf://datasets/{REPO}/data/light_curves/train-*.parquet" in card.text
     assert "simulated/data" not in card.text
     before, after = (text.split("\n## ") for text in (local.text, card.text))
     assert [section.partition("\n")[0] for section in before] == [section.partition("\n")[0] for section in after]
     changed = [section.partition("\n")[0] for section, now in zip(before, after, strict=True) if section != now]
-    assert changed == ["Loading"]
+    assert changed == [before[0].partition("\n")[0], "Loading"]
     assert not caplog.messages
     replace_in(simulated / "README.md", ("# Simulated", "# Simulated\n\nWords of the owner."))
     assert sent(simulated)["README.md"].decode() == str(card)
     assert "edits are not sent: the card is written from dataset.json" in caplog.text
+
+
+def test_previews_are_images_of_the_first_rows_of_each_split_and_the_default_stays(
+    simulated: Path, tmp_path: Path
+) -> None:
+    snapshot = lay_out(simulated, tmp_path / "snapshot")
+    cache = str(tmp_path / "cache")
+    previews = load_dataset(str(snapshot), "previews", cache_dir=cache)
+    assert {split: rows["planet_id"][:] for split, rows in previews.items()} == {"test": [20], "train": [1, 2, 3, 4, 5]}
+    for row in previews["train"]:
+        assert (row["spectrum"] is None) == (row["planet_id"] == 5)
+        for name in ("light_curve", "spectrum") if row["spectrum"] else ("light_curve",):
+            assert row[name].size == (320, 200)
+            assert (np.asarray(row[name].convert("L"), float) < 200).sum() > 50, "something is drawn"
+    assert set(load_dataset(str(snapshot), split="train", cache_dir=cache).features) == set(schema.features(BINS))
+    with Image.open(snapshot / "examples.png") as image:
+        assert image.width == 1200
+
+
+def test_a_row_without_a_truth_has_a_light_curve_alone_and_one_without_data_is_drawn_empty(tmp_path: Path) -> None:
+    out = write_simulated(tmp_path / "curves", spectrum=None, valid=np.zeros((BINS, schema.N_CHANNELS), bool))
+    drawn = draw_previews(out, WAVELENGTHS)
+    table = pq.read_table(io.BytesIO(drawn.files[PREVIEWS[1]])).to_pylist()
+    assert [row["spectrum"] for row in table] == [None] * 5
+    assert all(row["light_curve"]["bytes"].startswith(b"\x89PNG") for row in table)
+
+
+def test_white_light_misses_no_channel_that_lacks_some_times() -> None:
+    rng = np.random.default_rng(0)
+    shape = 1.0 - 0.01 * (np.abs(np.arange(40) - 20) < 8)
+    flux = shape[:, None] * rng.uniform(100.0, 200.0, 6)
+    valid = rng.random(flux.shape) < 0.8
+    found = white_curve({"flux": np.where(valid, flux, 7.0), "valid": valid})
+    np.testing.assert_allclose(found / found.max(), shape, rtol=1e-6)
+
+
+def test_the_card_leads_to_the_space_that_is_named_and_the_hub_takes_its_header(simulated: Path) -> None:
+    card = DatasetCard(dataset_release(simulated, REPO, Related(space="observer/demo")).files["README.md"].decode())
+    assert "](https://huggingface.co/spaces/observer/demo)" in card.text
+    assert "huggingface.co/spaces" not in sent(simulated)["README.md"].decode()
+    assert card.data.license == "apache-2.0"
 
 
 def test_a_download_is_a_dataset_of_its_own(built: Path, tmp_path: Path) -> None:
@@ -162,7 +217,7 @@ def test_what_is_published_names_no_machine(built: Path, tmp_path: Path) -> None
     assert '"traceback"' in local
     snapshot = lay_out(built, tmp_path / "snapshot")
     for path in (path for path in snapshot.rglob("*") if path.is_file() and path.suffix != ".parquet"):
-        text = path.read_text()
+        text = path.read_bytes().decode(errors="replace")
         for word in (str(tmp_path), "/tmp/", '"node"', "Traceback", str(Path.home()) + "/"):
             assert word not in text, (path, word)
     report = json.loads((snapshot / "report.json").read_text())
@@ -388,7 +443,7 @@ def test_every_row_is_checked_once_and_a_file_is_opened_a_few_times_however_many
     dataset_release(tmp_path, REPO)
     assert checked == dict.fromkeys(range(1, 33), 1)
     assert len(opened) == 17
-    assert max(opened.values()) <= 7  # rows, sample, contents twice, and the first also for the first row
+    assert max(opened.values()) <= 8  # rows, sample, contents twice, previews, and the first also for the first row
 
 
 # --- cards of other versions ---------------------------------------------------------------------------------------

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from architecture_scenes import FIRST_OF_OTHERS, SMALL
 from huggingface_hub import ModelCard
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from saved_models import TRAINING, saved
 
@@ -20,7 +23,7 @@ from ariel_scripts.opening.provenance import calibrated_layouts, layouts_of, lic
 from ariel_scripts.publishing import model_release as _model_release
 from ariel_scripts.publishing.model_card import GENERATED, model_card, usage
 from ariel_scripts.publishing.model_release import ALLOWED, model_release
-from ariel_scripts.publishing.release import Release
+from ariel_scripts.publishing.release import Related, Release
 from modeling_ariel import ArielFeatureExtractor, ArielForPreTraining
 from modeling_ariel.architectures import ARCHITECTURES, model_class
 from modeling_ariel.feature_extraction_ariel import ariel_wavelength
@@ -53,7 +56,8 @@ def model(whole: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Releases without the process that predicts, where something else is tested."""
-    monkeypatch.setattr(_model_release, "check_alone", lambda *_: None)
+    answer = {"mean": np.full((2, 283), 0.01), "sigma": np.full((2, 283), 1e-4)}
+    monkeypatch.setattr(_model_release, "check_alone", lambda *_: answer)
 
 
 def contents(release: Release) -> dict[str, bytes]:
@@ -80,7 +84,11 @@ def test_the_released_checkpoint_goes_with_its_code_records_figures_and_card(rep
     card = ModelCard(sent["README.md"].decode())
     assert card.data.license == "apache-2.0"
     assert card.data.eval_results
+    assert card.data.pipeline_tag == "tabular-regression"
     assert "modeling_ariel/released" not in card.text
+    assert "](spectrum.png)" in card.text.partition("## Use")[0]
+    image = Image.open(io.BytesIO(sent["spectrum.png"]))
+    assert (image.format, image.size) == ("PNG", (900, 400))
 
 
 def test_the_same_folder_gives_the_same_bytes(model: Path, unchecked: None) -> None:
@@ -303,6 +311,18 @@ def test_the_card_of_a_calibrated_model_tells_scores_before_and_after_and_whose_
         "| 90% | 70.0% | 89.0% | 91.0% |",
     ):
         assert said in card.text
+
+
+def test_cards_show_a_spectrum_and_lead_to_the_space_that_is_named(model: Path, unchecked: None) -> None:
+    related = Related(space="observer/demo")
+    for own in (None, "---\nlicense: apache-2.0\n---\n# Mine\n\n<!-- picture -->\n<!-- /picture -->\n"):
+        if own:
+            (model / "README.md").write_text(own)
+        release = model_release(model, REPO, related)
+        card = ModelCard(contents(release)["README.md"].decode())
+        assert "](spectrum.png)" in card.text
+        assert "](https://huggingface.co/spaces/observer/demo)" in card.text
+        assert card.data.pipeline_tag == "tabular-regression"
 
 
 def test_a_card_written_by_a_push_is_written_anew_and_ones_own_is_kept(model: Path, unchecked: None) -> None:

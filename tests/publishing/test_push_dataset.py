@@ -90,7 +90,7 @@ def test_a_dataset_of_raw_frames_is_loaded_from_the_hub_whole_by_config_and_stre
         found = json.loads(published.run(LOAD, tmp_path / "home", package=False).stdout.splitlines()[-1])
         assert found["whole"] == found["light_curves"] == found["streaming"] == expected, process
         assert found["features"]
-        assert found["configs"] == ["light_curves", "sample"]
+        assert found["configs"] == ["light_curves", "previews", "sample"]
         assert set(found["sample"]) <= set(expected)
         assert {planet_id for rows in found["sample"].values() for planet_id in rows} <= ids
         assert all(found["sample"].values())
@@ -126,6 +126,7 @@ def test_of_simulated_light_curves_only_what_changed_goes(hub: LocalHub, tmp_pat
     last = hub.files("dataset", REPO)
     gone = {path for path in first if path.startswith("data/") and "test" in path}
     assert gone
+    gone |= {path for path in first if path.startswith("previews/test")}
     assert set(first) - set(last) == gone
     kept = [path for path in last if path.endswith(".parquet") and last[path] == first[path]]
     assert any("train" in path for path in kept)

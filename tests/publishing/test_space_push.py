@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +20,10 @@ from local_hub import LocalHub
 from space_scenes import engine, planet, sample_folder
 from space_server import started
 
+from ariel_scripts.commands.push import related_to
+from ariel_scripts.options.push import Kind, PushOptions
 from ariel_scripts.publishing import space_release as _space_release
-from ariel_scripts.publishing.release import Release
+from ariel_scripts.publishing.release import Related, Release
 from ariel_scripts.publishing.space_release import HEADER, import_closure, space_release
 
 REPO = "observer/ariel-space"
@@ -125,6 +129,34 @@ def test_alone_it_fits_light_curves_of_another_telescope(release: Release, tmp_p
     assert "Transit fit of hubble" in (tmp_path / "index.html").read_text()
 
 
+def test_its_header_names_thumbnail_model_and_dataset_of_the_repository(repository: Path, release: Release) -> None:
+    plain = metadata_of(release)
+    assert plain["thumbnail"] == f"https://huggingface.co/spaces/{REPO}/resolve/main/thumbnail.png"
+    assert "thumbnail.png" in release.files
+    assert not {"models", "datasets"} & set(plain)
+    related = Related(model="observer/spectra", dataset="observer/curves")
+    named = metadata_of(space_release(repository / "space", REPO, related))
+    assert named == plain | {"models": ["observer/spectra"], "datasets": ["observer/curves"]}
+
+
+def metadata_of(release: Release) -> dict[str, Any]:
+    return dict(yaml.safe_load(release.files["README.md"].decode().split("---")[1]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "message"),
+    [
+        (Kind.space, {"space": "a/b"}, "--space: the card of a space names none"),
+        (Kind.model, {"dataset": "a/b"}, "--dataset: the card of a model names none"),
+        (Kind.space, {"model": "spectra"}, "expected OWNER/NAME, found 'spectra'"),
+    ],
+    ids=["space", "model", "nameless"],
+)
+def test_what_a_card_cannot_name_is_refused(kind: Kind, named: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        related_to(PushOptions(kind, REPO, **named))
+
+
 def test_made_twice_it_has_the_same_files(release: Release, repository: Path) -> None:
     assert space_release(repository / "space", REPO).files == release.files
 
@@ -211,7 +243,6 @@ def test_pushed_and_downloaded_it_starts_without_the_package_and_answers_the_sam
     from push_scenes import client
 
     from ariel_scripts.commands.push import push
-    from ariel_scripts.options.push import Kind, PushOptions
 
     api: HfApi = client(hub)
     push(api, release, PushOptions(Kind.space, REPO))

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from app import WORKERS
 from gradio_client import Client
+from PIL import Image
 from space_browser import PLOTS, address_says, choose, move, opened, shown, values, visit, wait_for_change
 from space_scenes import engine, planet
 from space_uploads import bad_files
@@ -217,14 +218,36 @@ def test_the_downloaded_table_is_the_api_s_answer(page: Any, address: str, tmp_p
     pd.testing.assert_frame_equal(found, pd.DataFrame(answer["table"]), check_dtype=False, rtol=1e-12)
 
 
-def test_the_picture_is_saved_as_png(page: Any, address: str, tmp_path: Path) -> None:
+TITLE_OF_PICTURE = """() => {
+  const draw = Plotly.toImage;
+  Plotly.toImage = (figure, size) => { window.titled = figure.layout.title.text; return draw(figure, size); };
+}"""
+
+
+@pytest.mark.parametrize("upload", [False, True], ids=["planet", "upload"])
+def test_the_picture_is_a_png_with_planet_verdict_and_address(
+    page: Any, address: str, tmp_path: Path, upload: bool
+) -> None:
     visit(page, address, f"planet={planet()}")
+    if upload:
+        page.click("#bring")
+        before = values(page, "spectrum", "model μ")
+        page.set_input_files("#upload input[type=file]", reading.example("csv", tmp_path / "b>mine&.csv"))
+        wait_for_change(page, "spectrum", "model μ", before)
+        address_says(page, "planet=yours")
+    page.evaluate(TITLE_OF_PICTURE)
     with page.expect_download() as waiting:
         page.click("#png")
+    assert waiting.value.suggested_filename == f"spectrum-{'upload' if upload else planet()}.png"
     waiting.value.save_as(tmp_path / "picture.png")
-    content = (tmp_path / "picture.png").read_bytes()
-    assert content.startswith(b"\x89PNG")
-    assert int.from_bytes(content[16:20], "big") == 2400
+    image = Image.open(tmp_path / "picture.png")
+    assert (image.format, image.size) == ("PNG", (2400, 1440))
+    top = np.asarray(image.convert("L"), float)[:160, :1200]
+    assert (top < 100).any(axis=1).sum() > 40, "lines of text above the figure"
+    title = page.evaluate("titled")
+    assert page.inner_text("#verdict").split(";")[0] in title
+    assert f"{address}/{'' if upload else f'?planet={planet()}'}</span>" in title
+    assert ("<b>bmine&amp;</b>" if upload else str(planet())) in title
 
 
 def test_a_link_opens_the_same_planet_view_and_settings_elsewhere(page: Any, browser: Any, address: str) -> None:

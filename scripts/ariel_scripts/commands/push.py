@@ -20,7 +20,7 @@ from ariel_scripts.publishing import upload
 from ariel_scripts.publishing.dataset_release import dataset_release
 from ariel_scripts.publishing.model_release import model_release
 from ariel_scripts.publishing.plan import CHANGED, DELETED, NEW, UNCHANGED, Plan, make_plan
-from ariel_scripts.publishing.release import Release
+from ariel_scripts.publishing.release import Related, Release
 from ariel_scripts.publishing.space_release import space_release
 from ariel_scripts.shipped import shipped
 
@@ -31,7 +31,7 @@ RELEASES = {Kind.dataset: dataset_release, Kind.model: model_release, Kind.space
 
 def main(options: PushOptions) -> None:
     """Publish what the options name."""
-    publish(options, partial(make_release, options.kind, options.folder, options.repo_id))
+    publish(options, partial(make_release, options.kind, options.folder, options.repo_id, related_to(options)))
 
 
 def publish(options: PushOptions, released: Callable[[], Release]) -> None:
@@ -64,9 +64,20 @@ def _end_at_once(*_: object) -> None:
     os._exit(EXIT_INTERRUPTED)
 
 
-def make_release(kind: Kind, folder: str | None, repo_id: str) -> Release:
+def related_to(options: PushOptions) -> Related:
+    """What the card names; ValueError for what a card of this kind does not, or what is no id."""
+    named = {name: getattr(options, name) for name in ("model", "dataset", "space")}
+    for name, repo_id in named.items():
+        if repo_id is not None:
+            if (name == "space") == (options.kind is Kind.space):
+                raise ValueError(f"--{name}: the card of a {options.kind} names none")
+            check_repo_id(repo_id)
+    return Related(**named)
+
+
+def make_release(kind: Kind, folder: str | None, repo_id: str, related: Related = Related()) -> Release:
     """What a folder holds for the Hub, validated as its kind asks."""
-    return RELEASES[kind](_default_folder(kind) if folder is None else folder, repo_id)
+    return RELEASES[kind](_default_folder(kind) if folder is None else folder, repo_id, related)
 
 
 def push(api: HfApi, release: Release, options: PushOptions) -> None:

@@ -48,4 +48,7 @@ class PushOptions:
         str | None,
         typer.Option(help="Name of the version. Default on main: the next of v1, v2, …"),
     ] = None
+    model: Annotated[str | None, typer.Option(help="Of a Space: the model on the Hub that its card names.")] = None
+    dataset: Annotated[str | None, typer.Option(help="Of a Space: the dataset on the Hub that its card names.")] = None
+    space: Annotated[str | None, typer.Option(help="Of a dataset or model: the Space that its card leads to.")] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and change nothing.")] = False

@@ -14,12 +14,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ariel_scripts.publishing.release import Release, without_machine
+from huggingface_hub import DatasetCard
+
+from ariel_scripts.publishing import previews
+from ariel_scripts.publishing.release import Related, Release, without_machine
 from hf_dataset.build import locks, submissions
 from hf_dataset.build.report_text import markdown
 from hf_dataset.build.summary import BuildSummary
 from hf_dataset.folders import read_json
 from hf_dataset.store import card_text, croissant, record
+from hf_dataset.store.card_data import add_config
 from hf_dataset.store.contents import OPEN_LICENCE, Contents, read_contents
 from hf_dataset.store.lineage import MANIFEST_DIR, STATE_DIR
 from hf_dataset.store.shards import DATA_DIR, SAMPLE_DIR, find_shards
@@ -28,14 +32,14 @@ from hf_dataset.store.verify import verify, verify_rows
 README = "README.md"
 ALLOWED = (
     *(README, record.FILE, croissant.FILE, "report.json", "report.md"),
-    *("data/**", f"{MANIFEST_DIR}/*.json"),
+    *("data/**", f"{MANIFEST_DIR}/*.json", previews.EXAMPLES, f"{previews.CONFIG}/*.parquet"),
 )
 SHOWN = 8  # differences in a message
 
 logger = logging.getLogger(__name__)
 
 
-def dataset_release(folder: str | Path, repo_id: str) -> Release:
+def dataset_release(folder: str | Path, repo_id: str, related: Related = Related()) -> Release:
     """What a push of the dataset `folder` sends to `repo_id`; the same folder gives the same bytes.
 
     Raises:
@@ -55,7 +59,8 @@ def dataset_release(folder: str | Path, repo_id: str) -> Release:
     _check_origin(out, contents, manifests)
     written = card_text.card(contents, about)
     about = replace(about, provenance=without_machine(about.provenance))
-    card = card_text.card(contents, about, repo_id)
+    drawn = previews.draw_previews(out, about.wavelengths)
+    card = _card(contents, about, repo_id, drawn, related)
     if (out / README).read_text(encoding="utf-8") not in (card, written):
         logger.warning("%s: edits are not sent: the card is written from %s", out / README, record.FILE)
     files: dict[str, Path | bytes] = {path.relative_to(out).as_posix(): path for path in shards}
@@ -65,8 +70,21 @@ def dataset_release(folder: str | Path, repo_id: str) -> Release:
         croissant.FILE: _json(croissant.describe(contents, about.title, about.wavelengths, repo_id)),
         **{f"{MANIFEST_DIR}/{path.name}": _json(without_machine(read_json(path))) for path in manifests},
         **_reports(out, repo_id),
+        **drawn.files,
     }
     return Release("dataset", repo_id, files, ALLOWED)
+
+
+def _card(contents: Contents, about: record.Record, repo_id: str, drawn: previews.Previews, related: Related) -> str:
+    """The card for the Hub, with pictures and the configuration that holds more of them."""
+    shown = [
+        f"![White light curves and true spectra of the first planets]({previews.EXAMPLES})",
+        f"The configuration `{previews.CONFIG}` has such pictures of the first {previews.MOST} rows of each split.",
+        related.link("See what a model makes of light curves like these."),
+    ]
+    card = DatasetCard(card_text.card(contents, about, repo_id, "\n\n".join(filter(None, shown))))
+    add_config(card.data, previews.CONFIG, previews.CONFIG, drawn.sizes, previews.FEATURES)
+    return str(card)
 
 
 def _finished_folder(folder: str | Path) -> Path:

@@ -1,7 +1,7 @@
 """The card of a published model: the folder's own, its usage section made for the repository; or one from its records.
 
-A card that somebody wrote is sent as it is, but for what stands between the two comments of ``USAGE``. One that a push
-wrote (``GENERATED``) is written anew at every push, for the records may have changed.
+A card that somebody wrote is sent as it is, but for what stands between the two comments of ``USAGE`` and of ``SHOWN``.
+One that a push wrote (``GENERATED``) is written anew at every push, for the records may have changed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ariel_scripts.opening.provenance import CALIBRATION, CARD, ON_THE_FLY, OWN, TRAINING, licence_of, read_record
-from ariel_scripts.publishing.release import without_machine
+from ariel_scripts.publishing.release import Related, without_machine
 from ariel_scripts.templates import text_templates
 
 USAGE = ("<!-- usage -->", "<!-- /usage -->")
+SHOWN = ("<!-- picture -->", "<!-- /picture -->")
+PICTURE = "spectrum.png"
 GENERATED = "<!-- written by ariel push from training.json and calibration.json -->"
 TAGS = ("exoplanets", "transit-spectroscopy", "ariel", "time-series", "uncertainty")
 TASK, TASK_NAME = "tabular-regression", "Transmission spectrum from transit light curves"
@@ -33,7 +35,7 @@ WATT_A_CORE = 10.0  # of a server's processor under load, its memory included
 PRETRAINED = "ArielForPreTraining"
 
 
-def model_card(folder: Path, repo_id: str, names: Collection[str]) -> str:
+def model_card(folder: Path, repo_id: str, names: Collection[str], related: Related = Related()) -> str:
     """Text of README.md for the repository ``repo_id`` of the checkpoint ``folder``.
 
     names: files of the repository, which links may point to.
@@ -44,15 +46,27 @@ def model_card(folder: Path, repo_id: str, names: Collection[str]) -> str:
     licence, path = licence_of(folder), folder / CARD
     own = path.read_text(encoding="utf-8") if path.is_file() else GENERATED
     kind = read_record(folder / "config.json")["architectures"][0]
+    shown = _shown(names, related)
     if GENERATED in own:
-        text = _generated_card(folder, repo_id, kind, licence, names)
+        text = _generated_card(folder, repo_id, kind, licence, names, shown)
     else:
-        before, _, rest = own.partition(USAGE[0])
-        _, end, after = rest.partition(USAGE[1])
-        text = f"{before}{USAGE[0]}\n\n{usage(repo_id, kind)}\n\n{end}{after}" if end else own
-        text = _with_metadata(text, licence)
+        text = _between(own, USAGE, usage(repo_id, kind))
+        text = _with_metadata(_between(text, SHOWN, shown), licence, kind)
     _check_links(text, names, path)
     return text
+
+
+def _between(text: str, marks: tuple[str, str], content: str) -> str:
+    """The text with this content between two comments, where it has them."""
+    before, _, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    return f"{before}{marks[0]}\n\n{content}\n\n{end}{after}" if end else text
+
+
+def _shown(names: Collection[str], related: Related) -> str:
+    """A predicted spectrum, where the repository has one, and where to see more."""
+    picture = f"![A spectrum that it predicted, with its error bands, and the truth]({PICTURE})"
+    return "\n\n".join(filter(None, [picture if PICTURE in names else "", related.link("Look at more of them.")]))
 
 
 def usage(repo_id: str, kind: str) -> str:
@@ -65,10 +79,11 @@ def _rendered(template: str, **values: Any) -> str:
     return environment.get_template(template).render(values).strip()
 
 
-def _with_metadata(text: str, licence: str) -> str:
+def _with_metadata(text: str, licence: str, kind: str) -> str:
     """The card with what the Hub needs to know of it, where its YAML lacks that."""
     card = ModelCard(text)
     needed = {"library_name": "transformers", "license": licence}
+    needed |= {} if kind == PRETRAINED else {"pipeline_tag": TASK}
     lacking = {name: value for name, value in needed.items() if card.data.get(name) is None}
     for name, value in lacking.items():
         card.data[name] = value
@@ -86,7 +101,7 @@ def _check_links(text: str, names: Collection[str], path: Path) -> None:
 # --- written from the records --------------------------------------------------------------------------------------
 
 
-def _generated_card(folder: Path, repo_id: str, kind: str, licence: str, names: Collection[str]) -> str:
+def _generated_card(folder: Path, repo_id: str, kind: str, licence: str, names: Collection[str], shown: str) -> str:
     training, calibration = (without_machine(read_record(folder / name)) for name in (TRAINING, CALIBRATION))
     data, base, judged = training.get("data") or {}, training.get("base") or {}, calibration.get("model")
     start = judged if isinstance(judged, dict) else {"name": judged}
@@ -96,6 +111,7 @@ def _generated_card(folder: Path, repo_id: str, kind: str, licence: str, names: 
         library_name="transformers",
         license=licence,
         tags=list(TAGS),
+        pipeline_tag=None if kind == PRETRAINED else TASK,
         base_model=origin.get("name") if origin.get("commit") else None,
         datasets=[data["source"]] if data.get("commit") else None,
         model_name=name if results else None,
@@ -104,7 +120,7 @@ def _generated_card(folder: Path, repo_id: str, kind: str, licence: str, names: 
     text = _rendered(
         "model_card.md.j2",
         **{"name": name, "usage": usage(repo_id, kind), "pretrained": kind == PRETRAINED, "licence": licence},
-        **{"training": training, "calibration": calibration, "start": start, "names": names},
+        **{"training": training, "calibration": calibration, "start": start, "names": names, "shown": shown},
         groups=[f"{len(ids)} {group}" for group, ids in (training.get("planets") or {}).items() if ids],
         scores=_score_columns(training, ", before calibration" if calibration else ""),
         calibrated=[f"{METRICS[name]} {value:.4g}" for name, value in _calibrated_scores(calibration).items()],

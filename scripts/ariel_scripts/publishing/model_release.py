@@ -22,11 +22,12 @@ from ariel_scripts.opening import sources
 from ariel_scripts.opening.hub import checkpoint_path
 from ariel_scripts.opening.models import add_code, load_model
 from ariel_scripts.opening.provenance import ADAPTATION, AWAY, CALIBRATION, CARD, TRAINING, read_record
-from ariel_scripts.publishing.model_card import model_card
+from ariel_scripts.publishing.model_card import PICTURE, model_card
+from ariel_scripts.publishing.pictures import spectrum_with_band
 from ariel_scripts.publishing.predict_alone import predict
-from ariel_scripts.publishing.release import Release, without_machine
+from ariel_scripts.publishing.release import Related, Release, without_machine
 from hf_dataset.simulation.light_curves import simulate_row
-from hf_dataset.simulation.planets import sample_planets, wavelengths_um
+from hf_dataset.simulation.planets import Planet, sample_planets, wavelengths_um
 from modeling_ariel.architectures import ARCHITECTURES, DEFAULT, model_class
 from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
@@ -41,15 +42,16 @@ RECORDS = (TRAINING, CALIBRATION, ADAPTATION, AWAY)
 FIGURES = ("training.png", "coverage.png", "z.png")
 CODE = tuple(path.name for path in sources.needed_files(sources.NETWORKS))
 FORMER_CODE = "*_ariel.py"  # the names that all sources had once: an older push may have left them
-ALLOWED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, *CODE, FORMER_CODE)
+ALLOWED = (CARD, WEIGHTS, CONFIG, PREPROCESSOR, *RECORDS, *FIGURES, PICTURE, *CODE, FORMER_CODE)
 PRETRAINED = ArielForPreTraining.__name__
 PUBLISHED = (PRETRAINED, *(name for _, name in ARCHITECTURES.values()))  # classes
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+SHOWN = 1  # the planet of the card's picture, among those that it must answer to
 BINS = 60  # of the light curves that it must answer to
 PATIENCE_S = 600
 
 
-def model_release(folder: str | Path, repo_id: str) -> Release:
+def model_release(folder: str | Path, repo_id: str, related: Related = Related()) -> Release:
     """What a push of the checkpoint ``folder`` sends.
 
     The same folder gives the same bytes, whenever it is asked for.
@@ -60,7 +62,9 @@ def model_release(folder: str | Path, repo_id: str) -> Release:
     """
     folder = Path(checkpoint_path(str(folder)))
     kind = architecture(folder)
-    figures = {name: (folder / name).resolve() for name in FIGURES if (folder / name).is_file()}
+    figures: dict[str, Path | bytes] = {
+        name: (folder / name).resolve() for name in FIGURES if (folder / name).is_file()
+    }
     with tempfile.TemporaryDirectory(prefix="ariel-model-") as scratch:
         stage = Path(scratch) / "model"
         stage.mkdir()
@@ -70,8 +74,11 @@ def model_release(folder: str | Path, repo_id: str) -> Release:
         shutil.copyfile(folder / WEIGHTS, stage / WEIGHTS)
         add_code(stage)
         texts = {path.name: path.read_bytes() for path in sorted(stage.iterdir()) if path.name != WEIGHTS}
-        card = model_card(folder, repo_id, {*texts, *figures, WEIGHTS})
-        check_alone(stage, kind, folder)
+        drawn = {PICTURE} if kind != PRETRAINED else set()
+        card = model_card(folder, repo_id, {*texts, *figures, *drawn, WEIGHTS}, related)
+        answer = check_alone(stage, kind, folder)
+        if drawn:
+            figures[PICTURE] = picture(answer, read_record(stage / CONFIG)["wavelength"])
     contents: dict[str, Path | bytes] = {**texts, **figures, WEIGHTS: (folder / WEIGHTS).resolve(), CARD: card.encode()}
     left_out = sorted(path.name for path in folder.iterdir() if path.name not in contents and path.suffix != ".py")
     if left_out:
@@ -121,8 +128,10 @@ def plain_json(path: Path) -> str:
 # --- validation ----------------------------------------------------------------------------------------------------
 
 
-def check_alone(stage: Path, kind: str, folder: Path) -> None:
+def check_alone(stage: Path, kind: str, folder: Path) -> dict[str, np.ndarray]:
     """Refuse a staged model that lacks weights, or that another process, without this package, loads differently.
+
+    Its answer to `light_curves`.
 
     stage: the files as they will be sent. folder: named in errors.
     """
@@ -138,6 +147,14 @@ def check_alone(stage: Path, kind: str, folder: Path) -> None:
                 f"{folder}: expected the same {name} where this package is not installed, found another: the code "
                 "sent with a model must be that of this package"
             )
+    return expected
+
+
+def picture(answer: dict[str, np.ndarray], wavelength: list[float]) -> bytes:
+    """PNG of the second spectrum of the answer, that of a planet with a star table."""
+    axis = np.asarray(wavelength)
+    truth = asked_planets()[SHOWN].spectrum[_nearest(axis)]
+    return spectrum_with_band(axis, answer["mean"][SHOWN], answer["sigma"][SHOWN], truth)
 
 
 def load_complete(stage: Path, kind: str, folder: Path) -> ArielPreTrainedModel:
@@ -166,12 +183,20 @@ def check_answer(answer: dict[str, np.ndarray], folder: Path) -> None:
         raise ValueError(f"{folder}: expected sigma above 0 for simulated light curves, found others")
 
 
+def asked_planets() -> list[Planet]:
+    """The planets whose light curves it is asked for; the second has features that can be seen."""
+    return [sample_planets(1, seed, layout)[0] for seed, layout in ((1, "2024"), (4, "2025"))]
+
+
+def _nearest(wavelength: np.ndarray) -> np.ndarray:
+    """Of each of a model's channels (C,) [um] the nearest of the simulator's."""
+    return np.abs(wavelength[:, None] - wavelengths_um("2025")).argmin(1)
+
+
 def light_curves(wavelength: list[float]) -> dict[str, np.ndarray]:
     """Columns of two simulated visits, one with a star table, in a model's channels (C,) [um]."""
-    planets = [sample_planets(1, 1, layout)[0] for layout in ("2024", "2025")]
-    rows = [simulate_row(planet, n_bins=BINS, seed=1) for planet in planets]
-    axis = wavelengths_um("2025")
-    nearest = np.abs(np.asarray(wavelength)[:, None] - axis).argmin(1)
+    rows = [simulate_row(planet, n_bins=BINS, seed=1) for planet in asked_planets()]
+    nearest = _nearest(np.asarray(wavelength))
     columns = {name: np.stack([row[name] for row in rows]) for name in ("planet_id", "time", "centroid", *STAR_COLUMNS)}
     for name in ("flux", "flux_err", "valid"):
         columns[name] = np.stack([row[name][:, nearest] for row in rows])

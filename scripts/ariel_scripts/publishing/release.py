@@ -14,6 +14,22 @@ OF_THE_MACHINE = ("node", "host", "traceback")  # keys of a visit in a manifest 
 _PATH = re.compile(r"(?<![\w:/.~}-])(?:/[^\s/'\",;:()]+){2,}/?")
 
 
+SPACES = "https://huggingface.co/spaces"
+
+
+@dataclass(frozen=True)
+class Related:
+    """Ids of other repositories that a card names; None: of none."""
+
+    model: str | None = None
+    dataset: str | None = None
+    space: str | None = None
+
+    def link(self, words: str) -> str:
+        """A Markdown link to the Space; nothing without one."""
+        return f"[{words}]({SPACES}/{self.space})" if self.space else ""
+
+
 @dataclass(frozen=True)
 class Release:
     """Everything that one push makes a repository hold.

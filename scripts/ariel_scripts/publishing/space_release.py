@@ -17,22 +17,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import metadata_load
+from huggingface_hub import SpaceCard, metadata_load
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 import ariel_scripts
 import hf_dataset
 from ariel_scripts.opening.provenance import licence_of
-from ariel_scripts.publishing.release import Release
+from ariel_scripts.publishing.release import Related, Release
 from ariel_scripts.shipped import licence_text
 from hf_dataset.store.contents import read_contents
 
 PACKAGES = ("hf_dataset", "modeling_ariel", "ariel_scripts")
 TEMPLATES = "templates"  # a folder of what is no module
 ROOMS = ("engine", "uploads", "page")  # folders of the Space's own modules, beside app.py
+THUMBNAIL = "thumbnail.png"
 ALLOWED = (
-    *("README.md", "LICENSE", "requirements.txt", "*.py", "sample_data/**"),
+    *("README.md", "LICENSE", "requirements.txt", THUMBNAIL, "*.py", "sample_data/**"),
     *(f"{package}/**" for package in PACKAGES),
     *(f"{room}/**" for room in ROOMS),
 )
@@ -43,7 +44,7 @@ SAMPLE = "engine/__main__.py"
 SAMPLE_SECONDS = 900  # simulating and scoring the sample takes about two minutes on two cores
 
 
-def space_release(folder: str | Path, repo_id: str) -> Release:
+def space_release(folder: str | Path, repo_id: str, related: Related = Related()) -> Release:
     """Files of a Space: those of `folder`, the package's modules that they import, the checkpoint and the sample.
 
     Raises ValueError naming the file, what was expected and what was found, where the Space would not start.
@@ -57,9 +58,9 @@ def space_release(folder: str | Path, repo_id: str) -> Release:
     modules = import_closure(sources, _package_root(), _scripts_root())
     _check_requirements(folder / "requirements.txt", [*sources, *modules.values()], header)
     assets = (path for suffix in ("css", "js") for path in sorted(folder.glob(f"page/*.{suffix}")))
-    own = (folder / "requirements.txt", *sources, *assets)
+    own = (folder / "requirements.txt", folder / THUMBNAIL, *sources, *assets)
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in own}
-    files["README.md"] = (folder / "README.md").read_text("utf-8").replace(NAMELESS, repo_id).encode()
+    files["README.md"] = _readme(folder, repo_id, related).encode()
     files |= modules | templates_beside(modules)
     files |= {f"{name}/{path.name}": path for name in CHECKPOINTS for path in _checkpoint(name)}
     sample = sample_folder(folder)
@@ -203,6 +204,19 @@ def _header(folder: Path) -> dict[str, Any]:
     if header["sdk"] != "gradio":
         raise ValueError(f"{path}: sdk: expected gradio, found {header['sdk']}")
     return header
+
+
+def _readme(folder: Path, repo_id: str, related: Related) -> str:
+    """The README with the repository's name in it, and in its header those of its model and dataset."""
+    text = (folder / "README.md").read_text("utf-8").replace(NAMELESS, repo_id)
+    named = {"models": related.model, "datasets": related.dataset}
+    if not any(named.values()):
+        return text
+    card = SpaceCard(text)
+    for name, one in named.items():
+        if one:
+            card.data[name] = [one]
+    return str(card)
 
 
 def _check_licence(path: Path, stated: str, sample: Path) -> None:
