@@ -85,17 +85,24 @@ def shape_error(found: Spectrum, mean: Array) -> float:
 
 def molecules(found: Spectrum) -> dict[str, float]:
     """How far each molecule stands out of the light curves alone [σ]; empty where too few channels have data."""
+    return expected(found, found.fit_depth, found.fit_covariance)
+
+
+def expected(
+    found: Spectrum, depth: Array, covariance: Array, names: Sequence[str] = SPECIES
+) -> dict[str, float]:
+    """The same of other depths (C,) and errors (C, C) of this planet; of a true spectrum it is what is to be expected."""
     used = (found.wavelength_um >= FGS1_BELOW_UM) & found.has_data
     if used.sum() < FEWEST_CHANNELS:
         return {}
     temperature = float(np.clip(np.nan_to_num(_temperature(found), nan=USUAL_K), TEMPERATURES[0], TEMPERATURES[-1]))
     opacity = log_cross_sections(found.wavelength_um, np.array([temperature]))[0][:, used]
-    factor = cholesky(found.fit_covariance[np.ix_(used, used)], lower=True)
-    return standing_out(found.fit_depth[used], factor, opacity - opacity.max(axis=1, keepdims=True))
+    factor = cholesky(covariance[np.ix_(used, used)], lower=True)
+    return standing_out(depth[used], factor, opacity - opacity.max(axis=1, keepdims=True), names)
 
 
-def standing_out(depth: Array, factor: Array, opacity: Array) -> dict[str, float]:
-    """σ of each of SPECIES in depths (C,) with covariance factor @ factor.T; ``opacity`` (M, C) ln, at most 0."""
+def standing_out(depth: Array, factor: Array, opacity: Array, names: Sequence[str] = SPECIES) -> dict[str, float]:
+    """σ of ``names`` in depths (C,) with covariance factor @ factor.T; ``opacity`` (M, C) ln of SPECIES, at most 0."""
     white = solve_triangular(factor, np.stack([depth, np.ones_like(depth)], axis=1), lower=True)
 
     def left(ratios: Array, which: Sequence[int]) -> Array:
@@ -117,7 +124,7 @@ def standing_out(depth: Array, factor: Array, opacity: Array) -> dict[str, float
     everything = range(len(SPECIES))
     with_all, ratios = best(everything, [np.full(len(SPECIES), start) for start in STARTS])
     without = []
-    for gone in everything:
+    for gone in (SPECIES.index(name) for name in names):
         others = [one for one in everything if one != gone]
         chi2, fewer = best(others, [ratios[others], np.full(len(others), STARTS[0])])
         without.append(chi2)
@@ -125,5 +132,5 @@ def standing_out(depth: Array, factor: Array, opacity: Array) -> dict[str, float
             with_all, ratios = chi2, np.insert(fewer, gone, -RANGE)
     excess = max(with_all / max(len(depth) - len(SPECIES) - 2, 1), 1.0)
     return {
-        name: float(np.sqrt(max(chi2 - with_all, 0.0) / excess)) for name, chi2 in zip(SPECIES, without, strict=True)
+        name: float(np.sqrt(max(chi2 - with_all, 0.0) / excess)) for name, chi2 in zip(names, without, strict=True)
     }
