@@ -10,7 +10,10 @@ from engine.records import LightCurves
 from engine.spectrum import FGS1_BELOW_UM, Array
 from modeling_ariel.status import FITTED
 
-TIMES, WAVELENGTHS = 30, 24  # blocks: of 15 min in 7.5 h, and 0.08 um, so that a band of 5 σ holds dozens of them
+FINE, COARSE = (30, 24), (20, 12)  # times and wavelengths: blocks of 15 min and 0.08 um, or of 22 min and 0.16 um
+FAINT = (
+    12.0  # [σ] of the surest of fine wavelengths, below which blocks are coarse: of a band of 5 σ two of three differ
+)
 INSIDE, EDGE = 0.6, 0.05  # of the white transit's depth, from which a time counts as in it, and as its first contact
 
 
@@ -35,8 +38,17 @@ def air_map(curves: LightCurves, fit_depth: Array) -> AirMap | None:
     """The map of one visit, from its curves and the fit's depths (C,); None where there is no fit.
 
     From each block of wavelengths, drift removed, its own fitted transit is taken away, scaled to the mean depth: so
-    neither that depth nor the star's limb darkening is left, but what the planet's air adds or lacks.
+    neither that depth nor the star's limb darkening is left, but what the planet's air adds or lacks. Blocks are as
+    coarse as faint air needs.
     """
+    fine = _in_blocks(curves, fit_depth, *FINE)
+    if fine is None:
+        return None
+    return fine if np.nanmax(np.abs(fine.depth / fine.depth_error)) > FAINT else _in_blocks(curves, fit_depth, *COARSE)
+
+
+def _in_blocks(curves: LightCurves, fit_depth: Array, n_times: int, n_wavelengths: int) -> AirMap | None:
+    """The map in about so many times and wavelengths."""
     airs = curves.wavelength_um >= FGS1_BELOW_UM
     if curves.status not in FITTED or not airs.any():
         return None
@@ -47,8 +59,8 @@ def air_map(curves: LightCurves, fit_depth: Array) -> AirMap | None:
     hidden, fitted = 1.0 - flux / (1.0 + drift), 1.0 - model / (1.0 + drift)
     typical = np.median(weight, axis=0)
     white = fitted @ typical / max(float(typical.sum()), 1e-30)  # (T,)
-    times = np.arange(0, len(white), -(-len(white) // TIMES))
-    channels = np.arange(0, int(airs.sum()), -(-int(airs.sum()) // WAVELENGTHS))
+    times = np.arange(0, len(white), -(-len(white) // n_times))
+    channels = np.arange(0, int(airs.sum()), -(-int(airs.sum()) // n_wavelengths))
 
     def blocks(values: Array) -> Array:
         return np.asarray(np.add.reduceat(values, channels, axis=1))

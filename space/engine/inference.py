@@ -264,7 +264,11 @@ class Engine:
     def forecast(self, rows: Rows, molecule: str) -> Forecast:
         """How far a molecule is expected to stand out with more transits; ValueError where nothing was fitted."""
         _, fits, key = self._fitted(rows)
-        answer, observed, physics = self._answer(rows), self.verdict(rows).molecules, self.network.pipeline.model.physics
+        answer, observed, physics = (
+            self._answer(rows),
+            self.verdict(rows).molecules,
+            self.network.pipeline.model.physics,
+        )
         return self._forecasts.get(f"{key} {molecule}", lambda: forecast(answer, observed, molecule, fits, physics))
 
     def raw_view(self, which: int | Rows) -> RawView | None:

@@ -25,8 +25,9 @@ from ariel_scripts.publishing import space_release
 from engine import what_if
 from engine.inference import Ranked
 from engine.verdict import Verdict
+from page.answers import errors_shown
 from page.endpoints import plain
-from page.handlers import SIZES, Handlers, Subject, errors_shown
+from page.handlers import SIZES, Handlers, Subject
 from page.head import HEAD
 from page.links import LIMITS, VIEWS, YOURS, Settings, from_query, to_query
 from uploads import reading
