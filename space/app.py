@@ -25,10 +25,11 @@ from engine import sample
 from engine.inference import Engine
 from engine.spectrum import UNITS
 from engine.transients import OBJECTS, SURVEYS
-from page import telescope_tab
+from page import games_tab, telescope_tab
+from page.answers import errors_shown
 from page.cards import CHOOSE
 from page.endpoints import Endpoints
-from page.handlers import SIZES, Handlers, errors_shown
+from page.handlers import SIZES, Handlers
 from page.head import ABOUT, CSS, HEAD, KEEP_UP, LOOK, OWN, SAVE_PICTURE, SHOW_LINK, THEME, preload
 from page.links import LIMITS, VIEWS, Settings
 from page.sharing import Cards, Sharing
@@ -59,6 +60,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             refresh=gr.State(0),
             own_transient=gr.State(time_to_live=2 * HOUR),
             other=gr.State(time_to_live=2 * HOUR),
+            votes=gr.State(time_to_live=2 * HOUR),
         )
         _top(page, handlers.menu(), head)
         with gr.Tabs(elem_id="views") as page.tabs:
@@ -66,6 +68,7 @@ def build_app(engine: Engine) -> gr.Blocks:
             _curves_tab(page)
             _why_tab(page)
             _what_if_tab(page)
+            games_tab.layout(page)
             _transients_tab(page)
             telescope_tab.layout(page)
         _own(page)
@@ -76,6 +79,7 @@ def build_app(engine: Engine) -> gr.Blocks:
         with gr.Accordion("About, API and links", open=False):
             gr.Markdown(ABOUT.format(address=os.environ.get("SPACE_ID") or "http://127.0.0.1:7860"))
         _wire(app, page, handlers)
+        games_tab.wire(page, handlers.games, handlers.refresh)
         telescope_tab.wire(page, handlers.refresh)
         _publish(Endpoints(handlers))
     app.queue(max_size=QUEUE, default_concurrency_limit=8)
@@ -153,7 +157,10 @@ def _curves_tab(page: SimpleNamespace) -> None:
         page.bands = gr.CheckboxGroup([], label="Bands", elem_id="bands")
         page.curves = gr.Plot(show_label=False, elem_id="curves-plot", elem_classes="plot")
         page.curves_words = gr.Markdown(elem_classes="words")
-        gr.Markdown("### Time × wavelength")
+        gr.Markdown("### Time × wavelength: the planet's air")
+        page.air_words = gr.Markdown(elem_classes="words", elem_id="air-words")
+        page.air = gr.Plot(show_label=False, elem_id="air-plot", elem_classes="plot")
+        gr.Markdown("### Before and after the drift")
         page.image = gr.Plot(show_label=False, elem_id="image-plot", elem_classes="plot")
         gr.Markdown("### Detector")
         page.raw_words = gr.Markdown(elem_classes="words", elem_id="raw-words")
@@ -164,6 +171,8 @@ def _curves_tab(page: SimpleNamespace) -> None:
 
 def _why_tab(page: SimpleNamespace) -> None:
     with gr.Tab("Why this σ", id=VIEWS[2]) as page.why_tab:
+        page.parts_words = gr.Markdown(elem_classes="words", elem_id="parts-words")
+        page.stack = gr.Plot(show_label=False, elem_id="stack-plot", elem_classes="plot")
         page.parts = gr.Plot(show_label=False, elem_id="parts-plot", elem_classes="plot")
         gr.Markdown("### Where the precision comes from: parts of the data hidden in turn")
         page.why_words = gr.Markdown(elem_classes="words", elem_id="why-words")
@@ -174,43 +183,29 @@ def _why_tab(page: SimpleNamespace) -> None:
 
 
 def _what_if_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("What if", id=VIEWS[3]) as page.what_if_tab:
-        gr.Markdown(
-            "The same planet under other conditions: simulated again where possible, then fitted and predicted."
-        )
-        with gr.Row():
-            page.noise = gr.Slider(
-                *LIMITS["noise"], value=1, step=0.5, label="Noise, × the usual", elem_id="noise", min_width=200
-            )
+    with gr.Tab("What if", id=VIEWS[3]) as page.what_if_tab, gr.Row(elem_classes="beside"):
+        with gr.Column(scale=3, min_width=300):
+            gr.Markdown("The same planet under other conditions, fitted and predicted again.")
+            page.noise = gr.Slider(*LIMITS["noise"], value=1, step=0.5, label="Noise, × the usual", elem_id="noise")
             page.transits = gr.Slider(
-                *LIMITS["transits"],
-                value=0,
-                step=1,
-                label="Transits (0: as observed)",
-                elem_id="transits",
-                min_width=200,
+                *LIMITS["transits"], value=0, step=1, label="Transits (0: as observed)", elem_id="transits"
             )
-            page.drift = gr.Slider(
-                *LIMITS["drift"], value=1, step=0.5, label="Drift, × the usual", elem_id="drift", min_width=200
-            )
-        with gr.Row():
+            page.drift = gr.Slider(*LIMITS["drift"], value=1, step=0.5, label="Drift, × the usual", elem_id="drift")
             page.missing_width = gr.Slider(
-                *LIMITS["missing_width"],
-                value=0,
-                step=0.05,
-                min_width=200,
-                label="Missing channels: width, µm",
+                *LIMITS["missing_width"], value=0, step=0.05, label="Missing channels: width, µm",
                 elem_id="missing-width",
-            )
+            )  # fmt: skip
             page.missing_from = gr.Slider(
-                *LIMITS["missing_from"], value=2.5, step=0.05, min_width=200, label="… from, µm", elem_id="missing-from"
+                *LIMITS["missing_from"], value=2.5, step=0.05, label="… from, µm", elem_id="missing-from"
             )
-        page.what_if = gr.Plot(show_label=False, elem_id="what-if-plot", elem_classes="plot")
-        page.what_if_words = gr.Markdown(elem_classes="words", elem_id="what-if-words")
+        with gr.Column(scale=7, min_width=300):
+            page.what_if_words = gr.Markdown(elem_classes="words", elem_id="what-if-words")
+            page.what_if = gr.Plot(show_label=False, elem_id="what-if-plot", elem_classes="plot")
+            page.what_if_about = gr.Markdown(elem_classes="words", elem_id="what-if-about")
 
 
 def _transients_tab(page: SimpleNamespace) -> None:
-    with gr.Tab("Transients", id=VIEWS[4]) as page.transients_tab:
+    with gr.Tab("Transients", id=VIEWS[6]) as page.transients_tab:
         gr.Markdown(
             "Another question of the sky: is a new point of light a star torn apart by a black hole (TDE), a supernova "
             "or an active galactic nucleus? Light curves as LSST or ZTF see them, not planets."
@@ -248,20 +243,25 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
     whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
     inputs = [page.subject, page.view, page.look, page.last, page.unit, page.resolution, page.visit, page.bands]
     inputs += [page.step, *whatifs, page.transient, page.own_transient]
+    inputs += [page.molecule, page.more, page.series, page.number, page.votes]
     curves = [page.visit, page.bands, page.curves, page.image, page.curves_words, page.raw_words]
     views = {
         "spectrum": [page.spectrum, page.spectrum_words, page.csv],
-        "light-curves": [*curves, page.step, page.detector, page.spot],
-        "why": [page.parts, page.occlusion, page.why_words, page.reliability, page.reliability_words],
-        "what-if": [page.what_if, page.what_if_words, page.last],
+        "light-curves": [*curves, page.step, page.detector, page.spot, page.air, page.air_words],
+        "why": [page.parts_words, page.stack, page.parts, page.reliability, page.reliability_words],
+        "what-if": [page.what_if, page.what_if_words, page.what_if_about, page.last],
         "transients": [page.transient_status, page.transient_plot, page.transient_words],
+        "more-transits": [page.more_words, page.more_plot],
+        "guess": [page.guess_plot, page.guess_words, page.picks, page.guess, page.score],
     }
     outputs: list[Any] = [component for name in SIZES for component in views[name]]
-    plots = [page.spectrum, page.curves, page.image, page.parts, page.occlusion, page.what_if, page.transient_plot]
+    plots = [page.spectrum, page.curves, page.image, page.parts, page.what_if, page.transient_plot]
+    plots += [page.more_plot, page.guess_plot]
     private: dict[str, Any] = {"api_visibility": "private"}
 
     controls = (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs, page.transient)
-    gr.on(
+    controls += (page.molecule, page.more)
+    shown = gr.on(
         [page.refresh.change, *(control.input for control in controls)],
         errors_shown(handlers.show),
         inputs,
@@ -271,10 +271,21 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
         concurrency_id="answers",
         show_progress_on=plots,
         **private,
-    ).then(None, page.query, page.link, js=SHOW_LINK, **private)
+    )
+    shown.then(None, page.query, page.link, js=SHOW_LINK, **private)
+    # what takes longest comes last, one at a time, so that it belongs to what is shown
+    shown.then(
+        errors_shown(handlers.occlusion),
+        [page.subject, page.view, page.look],
+        [page.occlusion, page.why_words],
+        concurrency_limit=1,
+        show_progress_on=[page.occlusion],
+        **private,
+    )
 
     opened = [page.subject, page.view, page.look, page.planet, page.tabs, page.unit, page.resolution, page.visit]
-    opened += [*whatifs, page.transient, page.status, page.trouble, page.cards, page.refresh]
+    opened += [*whatifs, page.transient, page.molecule, page.more, page.series, page.number]
+    opened += [page.status, page.trouble, page.cards, page.refresh]
     asked = [gr.Textbox(visible=False), gr.Textbox(visible=False), page.own]
     back = gr.Button(visible="hidden", elem_id="back")
     gr.on([app.load, back.click], errors_shown(handlers.open_page), asked, opened, js=LOOK, **private)
@@ -319,7 +330,7 @@ def _publish(endpoints: Endpoints) -> None:
     group: dict[str, Any] = {"concurrency_limit": WORKERS, "concurrency_id": "answers"}
     gr.api(endpoints.planets, api_name="planets")
     gr.api(endpoints.reliability, api_name="reliability", **group)
-    for name in ("spectrum", "light_curves", "why", "what_if"):
+    for name in ("spectrum", "light_curves", "why", "what_if", "more_transits", "guess", "reveal"):
         gr.api(getattr(endpoints, name), api_name=name, **group)
     file = gr.File(visible=False, label="file", file_types=list(EXTENSIONS))
     unit = gr.Radio(list(UNITS), value="ppm", visible=False, label="unit")

@@ -17,6 +17,8 @@ PLOTS = {
     "light-curves": "image-plot",
     "why": "reliability-plot",
     "what-if": "what-if-plot",
+    "more-transits": "more-plot",
+    "guess": "guess-plot",
     "transients": "transient-plot",
 }
 VALUES = """([id, name, axis]) => {

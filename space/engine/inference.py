@@ -25,14 +25,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.air_map import AirMap, air_map
 from engine.catalogue import Catalogue, CatalogueError
 from engine.explain import attribution
+from engine.forecast import Forecast, forecast
 from engine.light_curves import light_curves
 from engine.memo import Memo
 from engine.network import Answer, Network, freeze
 from engine.records import Attribution, BandCurve, LightCurves, PlanetInfo, RawImage, RawView, Reliability
 from engine.reliability import measured_reliability, of_uploads_like, stored_reliability
 from engine.rows import VisitRow
+from engine.sigma_parts import SigmaParts, sigma_parts
 from engine.spectrum import FGS1_BELOW_UM, UNIT_LABELS, UNITS, Spectrum, SpectrumError
 from engine.verdict import Verdict, verdict
 from modeling_ariel.arrays import FeatureError
@@ -100,6 +103,8 @@ class Engine:
         self._answers: Memo[Answer] = Memo(ANSWERS_KEPT)
         self._attributions: Memo[Attribution] = Memo(ANSWERS_KEPT)
         self._verdicts: Memo[Verdict] = Memo(ANSWERS_KEPT)
+        self._parts: Memo[SigmaParts] = Memo(ANSWERS_KEPT)
+        self._forecasts: Memo[Forecast] = Memo(ANSWERS_KEPT)
         self._ranks: dict[int, Ranked] = self._known_ranks()
         self._ranked = threading.Event()
         self._ranking = threading.Lock()
@@ -242,6 +247,29 @@ class Engine:
             return freeze(attribution(self.network, planet_name(rows), features, answer, self._occlusion_fits))
 
         return self._attributions.get(key, make)
+
+    def air_map(self, rows: Rows, visit: int = 0) -> AirMap | None:
+        """What each wavelength hides beyond the white transit of a visit; None where there is no fit."""
+        _, fits, _ = self._fitted(rows)
+        return air_map(self.light_curves(rows, visit), fits.depth[visit].numpy())
+
+    @torch.no_grad()
+    def parts(self, rows: Rows) -> SigmaParts:
+        """What the σ of one planet's spectrum is made of."""
+        features, fits, key = self._fitted(rows)
+        answer, physics = self._answer(rows), self.network.pipeline.model.physics
+        return self._parts.get(key, lambda: sigma_parts(planet_name(rows), features, fits, answer, physics))
+
+    @torch.no_grad()
+    def forecast(self, rows: Rows, molecule: str) -> Forecast:
+        """How far a molecule is expected to stand out with more transits; ValueError where nothing was fitted."""
+        _, fits, key = self._fitted(rows)
+        answer, observed, physics = (
+            self._answer(rows),
+            self.verdict(rows).molecules,
+            self.network.pipeline.model.physics,
+        )
+        return self._forecasts.get(f"{key} {molecule}", lambda: forecast(answer, observed, molecule, fits, physics))
 
     def raw_view(self, which: int | Rows) -> RawView | None:
         """Detector images of a planet of the dataset, or of an uploaded raw folder's rows; None without any."""

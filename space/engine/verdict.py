@@ -23,6 +23,7 @@ PPM = 1e6
 USUAL_K = 1000.0  # of a planet whose star is not known
 RANGE = 9.0  # |ln| of a molecule's strongest opacity over the cloud's; beyond it nothing changes
 STARTS = (-3.0, 2.0)
+STRONG = 4.0  # where a fit starts from one molecule alone
 FEWEST_CHANNELS = 40  # for a fit of seven parameters
 STANDS_OUT, HINTED = 4.0, 2.5  # [σ]
 
@@ -85,45 +86,85 @@ def shape_error(found: Spectrum, mean: Array) -> float:
 
 def molecules(found: Spectrum) -> dict[str, float]:
     """How far each molecule stands out of the light curves alone [σ]; empty where too few channels have data."""
+    return expected(found, found.fit_depth, found.fit_covariance, noiseless=False)
+
+
+def expected(
+    found: Spectrum, depth: Array, covariance: Array, names: Sequence[str] = SPECIES, noiseless: bool = True
+) -> dict[str, float]:
+    """The same of other depths (C,) and errors (C, C) of this planet; of a true spectrum it is what to expect."""
     used = (found.wavelength_um >= FGS1_BELOW_UM) & found.has_data
     if used.sum() < FEWEST_CHANNELS:
         return {}
     temperature = float(np.clip(np.nan_to_num(_temperature(found), nan=USUAL_K), TEMPERATURES[0], TEMPERATURES[-1]))
     opacity = log_cross_sections(found.wavelength_um, np.array([temperature]))[0][:, used]
-    factor = cholesky(found.fit_covariance[np.ix_(used, used)], lower=True)
-    return standing_out(found.fit_depth[used], factor, opacity - opacity.max(axis=1, keepdims=True))
+    factor = cholesky(covariance[np.ix_(used, used)], lower=True)
+    return standing_out(depth[used], factor, opacity - opacity.max(axis=1, keepdims=True), names, noiseless)
 
 
-def standing_out(depth: Array, factor: Array, opacity: Array) -> dict[str, float]:
-    """σ of each of SPECIES in depths (C,) with covariance factor @ factor.T; ``opacity`` (M, C) ln, at most 0."""
-    white = solve_triangular(factor, np.stack([depth, np.ones_like(depth)], axis=1), lower=True)
+def standing_out(
+    depth: Array, factor: Array, opacity: Array, names: Sequence[str] = SPECIES, noiseless: bool = False
+) -> dict[str, float]:
+    """σ of ``names`` in depths (C,) with covariance factor @ factor.T; ``opacity`` (M, C) ln of SPECIES, at most 0.
 
-    def left(ratios: Array, which: Sequence[int]) -> Array:
-        """Whitened residuals (C,) of the best level and size."""
-        kappa = np.log1p(np.exp(ratios[:, None] + opacity[list(which)]).sum(0))
-        shape = solve_triangular(factor, kappa - kappa.mean(), lower=True, check_finite=False)
-        design = np.stack([white[:, 1], shape], axis=1)
-        level, size = np.linalg.lstsq(design, white[:, 0], rcond=None)[0]
-        if size < 0:  # features do not stand upside down
-            return white[:, 0] - white[:, 1] * (white[:, 1] @ white[:, 0]) / (white[:, 1] @ white[:, 1])
-        return np.asarray(white[:, 0] - design @ [level, size])
-
-    def best(which: Sequence[int], starts: Sequence[Array]) -> tuple[float, Array]:
-        fits = [least_squares(left, np.clip(start, -RANGE, RANGE), bounds=(-RANGE, RANGE), args=(which,),
-                              x_scale=1.0, ftol=1e-5, xtol=1e-4) for start in starts]  # fmt: skip
-        fit = min(fits, key=lambda one: one.cost)
-        return 2.0 * fit.cost, fit.x
-
-    everything = range(len(SPECIES))
-    with_all, ratios = best(everything, [np.full(len(SPECIES), start) for start in STARTS])
+    ``noiseless``: depths without noise, of which the excess lacks the noise's own χ².
+    """
+    fits = _Atmospheres(depth, factor, opacity)
+    everything = list(range(len(SPECIES)))
+    with_all, ratios = fits.best(everything, [np.full(len(SPECIES), start) for start in STARTS])
+    with_one = STRONG * np.eye(len(SPECIES) - 1) - RANGE * (1.0 - np.eye(len(SPECIES) - 1))
     without = []
-    for gone in everything:
+    for gone in (SPECIES.index(name) for name in names):
         others = [one for one in everything if one != gone]
-        chi2, fewer = best(others, [ratios[others], np.full(len(others), STARTS[0])])
+        nearest = min([np.full(len(others), STARTS[0]), *with_one], key=lambda start: fits.chi2(start, others))
+        chi2, fewer = fits.best(others, [ratios[others], nearest])
         without.append(chi2)
         if chi2 < with_all:  # a better atmosphere than the one taken for the best
             with_all, ratios = chi2, np.insert(fewer, gone, -RANGE)
-    excess = max(with_all / max(len(depth) - len(SPECIES) - 2, 1), 1.0)
-    return {
-        name: float(np.sqrt(max(chi2 - with_all, 0.0) / excess)) for name, chi2 in zip(SPECIES, without, strict=True)
-    }
+    excess = with_all / max(len(depth) - len(SPECIES) - 2, 1)
+    excess = 1.0 + excess if noiseless else max(excess, 1.0)
+    return {name: float(np.sqrt(max(chi2 - with_all, 0.0) / excess)) for name, chi2 in zip(names, without, strict=True)}
+
+
+class _Atmospheres:
+    """Atmospheres fitted to one spectrum, of which level and size are solved for (variable projection)."""
+
+    def __init__(self, depth: Array, factor: Array, opacity: Array) -> None:
+        self.opacity = opacity
+        self.whiten = solve_triangular(factor, np.eye(len(depth)), lower=True)
+        level = self.whiten.sum(1)
+        self.level = level / np.sqrt(level @ level)
+        self.depth = self._above(self.whiten @ depth)
+
+    def _above(self, values: Array) -> Array:
+        """Without the level, (C,) or (C, n)."""
+        return np.asarray(values - np.multiply.outer(self.level, self.level @ values))
+
+    def best(self, which: Sequence[int], starts: Sequence[Array]) -> tuple[float, Array]:
+        """χ² and ratios of the molecules ``which`` of the best fit from any of the starts."""
+        fits = [least_squares(self._left, np.clip(start, -RANGE, RANGE), self._slopes, bounds=(-RANGE, RANGE),
+                              args=(list(which),), x_scale=1.0, ftol=1e-5, xtol=1e-4) for start in starts]  # fmt: skip
+        fit = min(fits, key=lambda one: one.cost)
+        return 2.0 * fit.cost, fit.x
+
+    def chi2(self, ratios: Array, which: list[int]) -> float:
+        """That of such an atmosphere; where it stands upside down, that of none, and no fit leads away from there."""
+        return float((self._left(ratios, which) ** 2).sum())
+
+    def _shape(self, ratios: Array, which: list[int]) -> tuple[Array, Array, float, float]:
+        """Opacities (M, C) of the molecules, whitened ln of all (C,) without the level, its square, the best size."""
+        each = np.exp(ratios[:, None] + self.opacity[which])
+        shape = self._above(self.whiten @ np.log1p(each.sum(0)))
+        square = max(float(shape @ shape), 1e-30)
+        return each, shape, square, max(float(shape @ self.depth) / square, 0.0)  # features do not stand upside down
+
+    def _left(self, ratios: Array, which: list[int]) -> Array:
+        """Whitened residuals (C,) of the best level and size."""
+        _, shape, _, size = self._shape(ratios, which)
+        return np.asarray(self.depth - size * shape)
+
+    def _slopes(self, ratios: Array, which: list[int]) -> Array:
+        """Their derivatives (C, M), less what a change of the size takes back (Kaufman 1975, BIT 15, 49)."""
+        each, shape, square, size = self._shape(ratios, which)
+        change = self._above(self.whiten @ (each / (1.0 + each.sum(0))).T)
+        return np.asarray(-size * (change - np.multiply.outer(shape, shape @ change / square)))

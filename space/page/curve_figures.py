@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from engine.air_map import AirMap
 from engine.records import BandCurve, LightCurves, RawImage, RawView
 from engine.spectrum import FGS1_BELOW_UM
 from page.theme import ORANGE, RED, Theme, dress, shade
@@ -86,6 +87,41 @@ def _band_panel(figure: go.Figure, time: np.ndarray, band: BandCurve, row: int, 
 
 
 # --- time by wavelength --------------------------------------------------------------------------------------------
+
+
+def air_figure(found: AirMap, theme: Theme) -> go.Figure:
+    """Light hidden beyond the white transit [ppm] over time and wavelength; what is left is the planet's air."""
+    names = [f"{value:.3f}" for value in found.wavelength_um]
+    image = found.excess * PPM
+    limit = max(_limit(image), 2.0 * PPM * float(np.nanmedian(found.error)))
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=found.time_h.astype(np.float32),
+        y=names,
+        z=image.T.astype(np.float32),
+        customdata=(found.error * PPM).T.astype(np.float32),
+        zmin=-limit,
+        zmax=limit,
+        colorscale=theme.diverging,
+        hovertemplate="%{x:.2f} h, %{y} µm<br>%{z:,.0f} ± %{customdata:.0f} ppm<extra></extra>",
+        colorbar={"title": {"text": "ppm"}, "thickness": 10, "x": 1.01, "outlinewidth": 0, "nticks": 5},
+    )
+    dress(figure, theme, 380 if theme.narrow else 420)
+    for contact, words in zip(found.contacts_h, ("transit begins", "ends"), strict=True):
+        figure.add_vline(
+            contact, line={"color": theme.ink, "width": 1, "dash": "dot"}, annotation_text=words,
+            annotation_position="top", annotation_font={"color": theme.text, "size": 11},
+        )  # fmt: skip
+    ticks = _ticks(found.wavelength_um)
+    figure.update_yaxes(
+        title_text="µm",
+        type="category",
+        tickvals=[names[tick] for tick in ticks],
+        ticktext=[f"{found.wavelength_um[tick]:.1f}" for tick in ticks],
+        showgrid=False,
+    )
+    figure.update_xaxes(title_text="hours from the first exposure", showgrid=False)
+    return figure
 
 
 def image_figure(curves: LightCurves, theme: Theme) -> go.Figure:

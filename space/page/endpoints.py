@@ -6,14 +6,18 @@ Client("USER/SPACE").predict("2029", "ppm", 0.0, api_name="/spectrum")["table"]
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from engine.guess import observe
 from engine.spectrum import Spectrum
-from page.handlers import Handlers, Subject, errors_shown
-from page.links import Settings
+from page.answers import errors_shown
+from page.games import in_all, of_forecast
+from page.handlers import Handlers, Subject
+from page.links import LIMITS, Settings
 from uploads.reading import read_upload
 
 
@@ -22,7 +26,8 @@ class Endpoints:
 
     def __init__(self, handlers: Handlers) -> None:
         self._handlers, self._engine = handlers, handlers.engine
-        for name in ("planets", "spectrum", "light_curves", "why", "what_if", "reliability", "upload"):
+        names = ("planets", "spectrum", "light_curves", "why", "what_if", "reliability", "upload")
+        for name in (*names, "more_transits", "guess", "reveal"):
             setattr(self, name, errors_shown(getattr(self, name)))
 
     def planets(self, search: str = "") -> list[dict]:
@@ -60,13 +65,18 @@ class Endpoints:
             for band in found.bands
         }
         about = {"planet": planet, "visit": visit, "status": found.status, "note": found.note}
+        air = self._engine.air_map(rows, visit)  # what is left without the white transit
+        about["air"] = None if air is None else plain_all(vars(air))
         return {**about, "time_h": plain(found.time_h), "bands": bands}
 
     def why(self, planet: str) -> dict:
-        """What hiding stretches of time and bands does: growth of ln σ, shift of the mean in σ."""
-        found = self._engine.why(self._handlers.rows(self._handlers.subject(planet)))
+        """Parts of σ²; what hiding stretches of time and bands does: growth of ln σ, shift of the mean in σ."""
+        rows = self._handlers.rows(self._handlers.subject(planet))
+        found, parts = self._engine.why(rows), self._engine.parts(rows)
         names = [field.name for field in fields(found) if field.name not in ("name", "white_flux")]
-        return {"planet": planet, **{name: plain(getattr(found, name)) for name in names}}
+        variance = plain_all(parts.variance)
+        told = {"planet": planet, "shares": parts.shares, "variance": variance}
+        return {**told, **{name: plain(getattr(found, name)) for name in names}}
 
     def reliability(self) -> dict:
         """Stated and found coverage of the checkpoint in use, with 90 % bounds."""
@@ -91,7 +101,44 @@ class Endpoints:
             noise=noise, transits=transits, drift=drift, missing_from=missing_from, missing_width=missing_width
         )
         subject: Subject = self._handlers.subject(planet)
-        return answer(self._handlers.what_if_spectrum(subject, settings).binned(resolution), unit)
+        before, after = self._handlers.rows(subject), self._handlers.what_if_rows(subject, settings)
+        verdicts = {
+            name: {"sigma_ppm": one.sigma, "molecules": dict(one.molecules)}
+            for name, one in (("before", self._engine.verdict(before)), ("after", self._engine.verdict(after)))
+        }
+        return answer(self._engine.spectrum(after).binned(resolution), unit) | verdicts
+
+    def more_transits(self, planet: str, molecule: str = "CH4", more: int = 3) -> dict:
+        """How far a molecule (H2O, CO2, CH4, CO, NH3) is expected to stand out with so many more transits, in σ."""
+        low, high = LIMITS["more"]
+        if not low <= more <= high:
+            raise ValueError(f"more: expected {low:g} to {high:g}, found {more}")
+        found = self._engine.forecast(self._handlers.rows(self._handlers.subject(planet)), molecule)
+        transits = in_all(found, more)
+        about = {name: plain(value) for name, value in vars(found).items() if name != "name"}
+        sure = {"expected": found.at(transits), "floored": found.at(transits, floored=True)}
+        asked = {"transits": transits, **sure, "chance": found.chance(transits), "needed": found.needed()}
+        return {"planet": planet, **about, "asked": asked, "says": of_forecast(found, more)}
+
+    def guess(self, series: int = 1, round: int = 1) -> dict:
+        """The spectrum of a planet in no list, without its truth: which molecules stand out? See /reveal."""
+        seen = self._engine.spectrum(observe(self._handlers.games.round(series, round)))
+        return {"series": series, "round": round, **answer(seen, "ppm")}
+
+    def reveal(self, series: int, round: int, picks: list[str]) -> dict:
+        """What a guess is worth, and the truth; picks: some of H2O, CO2, CH4, CO, NH3, or none."""
+        found = self._handlers.games.reveal(series, round, picks)
+        return {
+            "series": series,
+            "round": round,
+            "picks": list(found.picks),
+            "right": found.right,
+            "in_the_air": list(found.round.present),
+            "expected": plain_all(found.shows),
+            "found": plain_all(found.verdict.molecules),
+            "verdict_right": found.verdict_right,
+            **answer(found.spectrum, "ppm"),
+        }
 
 
 def answer(found: Spectrum, unit: str) -> dict[str, Any]:
@@ -109,6 +156,11 @@ def answer(found: Spectrum, unit: str) -> dict[str, Any]:
         "scores": {name: plain(value) for name, value in found.scores("model").items()},
         "table": records,
     }
+
+
+def plain_all(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping of such."""
+    return {name: plain(value) for name, value in values.items()}
 
 
 def plain(value: Any) -> Any:

@@ -42,12 +42,13 @@ def spectrum_figure(found: Spectrum, unit: str, theme: Theme) -> go.Figure:
 
 
 def comparison_figure(now: Spectrum, before: Spectrum | None, observed: Spectrum, unit: str, theme: Theme) -> go.Figure:
-    """What-if: the band `now`, outlines of the one `before` it and of the observation; below all widths [ppm]."""
+    """What-if: the band `now` over the observation, faint, and an outline of the one `before`; below all widths."""
     figure = _panels(now, theme)
     others = [(observed, "as it was", theme.text, "dot")]
     if before is not None:
         others.insert(0, (before, "before", theme.classical, "dash"))
     for column, part in _parts(now.wavelength_um):
+        _faint(figure, observed, unit, column, part, theme)
         _band(figure, now, unit, column, part, "now", ORANGE, RED)
         for other, name, colour, dash in others:
             _outline(figure, other, unit, column, part, name, colour, dash)
@@ -266,6 +267,19 @@ def _hover(found: Spectrum, unit: str, part: np.ndarray) -> list[str]:
             shown = found.unit(values, unit)[part]
             lines = [f"{line}<br>{name} {value:{form}}" for line, value in zip(lines, shown, strict=True)]
     return lines
+
+
+def _faint(figure: go.Figure, found: Spectrum, unit: str, column: int, part: np.ndarray, theme: Theme) -> None:
+    """What was before, grey under the new: mean and 1 sigma band."""
+    x = found.wavelength_um[part]
+    low, high = _edges(found, unit, part, 1.0)
+    shared = {"mode": "lines", "legendgroup": "as it was", "showlegend": False, "hoverinfo": "skip"}
+    figure.add_scatter(
+        x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", line={"width": 0},
+        fillcolor=shade(theme.text, 0.2), row=2, col=column, **shared,
+    )  # fmt: skip
+    line = {"color": shade(theme.text, 0.6), "width": 1.5}
+    figure.add_scatter(x=x, y=found.unit(found.mean, unit)[part], line=line, row=2, col=column, **shared)
 
 
 def _outline(

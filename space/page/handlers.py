@@ -6,51 +6,39 @@ keep nothing of a session, so users never see each other's data.
 
 from __future__ import annotations
 
-import functools
 import itertools
-import json
-import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import gradio as gr
-import plotly.graph_objects as go
-from gradio.components.plot import PlotData
 from gradio.utils import get_upload_folder
 
 from engine.inference import Engine, EngineError
 from engine.rows import VisitRow
 from engine.spectrum import Spectrum
 from engine.transients import Transients
-from engine.what_if import simulated_case, what_if
+from engine.what_if import observe, simulated_case
 from modeling_ariel.transients.curves import Curve
 from page import curve_figures, figures, sigma_figures, transient_words, verdicts, words
+from page.answers import plot
 from page.cards import cards
+from page.games import Games, Votes
 from page.links import VIEWS, YOURS, Settings, from_query, to_query
 from page.theme import Theme, theme_of
 from page.transient_figures import transient_figure
 from uploads.reading import example, read_transient, read_upload
 from uploads.telescope import is_of_another_telescope
 
-logger = logging.getLogger(__name__)
-
 KINDS = ("csv", "parquet", "fits", "npz", "zip")
-SERVER_ERROR = "Something went wrong on the server; it has been logged. Try again, or another planet."
 LINK_TO_UPLOAD = (
     "⚠ This link leads to light curves that somebody uploaded, which nobody else can see and which are deleted within "
     "two hours. Bring the file itself to see them; shown is a planet of the sample."
 )
 OF_ANOTHER = "These light curves are not on Ariel's channels: they are fitted under *Other telescopes*."
-PLOT_CONFIG = {
-    "displaylogo": False,
-    "displayModeBar": True,
-    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
-    "toImageButtonOptions": {"format": "png", "scale": 2},
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,37 +59,11 @@ class WhatIfAnswer:
     answer: Spectrum
 
 
-def errors_shown(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Show errors as messages: the engine's own text where it refuses, else a general one, with the error logged."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except gr.Error:
-            raise
-        except ValueError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
-        except Exception as error:
-            logger.exception("%r", function)
-            raise gr.Error(SERVER_ERROR, print_exception=False) from error
-
-    return wrapped
-
-
-def plot(figure: go.Figure, name: str) -> PlotData:
-    """A figure in the browser's format, with the settings of its tool bar."""
-    content = json.loads(figure.to_json())
-    options = {**PLOT_CONFIG["toImageButtonOptions"], "filename": name}  # type: ignore[dict-item]
-    content["config"] = {**PLOT_CONFIG, "toImageButtonOptions": options}
-    return PlotData(type="plotly", plot=json.dumps(content))
-
-
 class Handlers:
     """The page's events over one engine."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.transients = engine, Transients()
+        self.engine, self.transients, self.games = engine, Transients(), Games(engine)
         self._refreshes = itertools.count(1)  # a new number makes the page compute the visible view
 
     def refresh(self) -> int:
@@ -179,6 +141,10 @@ class Handlers:
             settings.missing_from,
             settings.missing_width,
             settings.transient,
+            settings.molecule,
+            settings.more,
+            settings.series,
+            settings.round,
             self.status(subject),
             gr.Markdown(trouble, visible=bool(trouble)),
             self.cards(subject),
@@ -234,10 +200,9 @@ class Handlers:
 
     # --- views ---------------------------------------------------------------------------------------------------
 
-    def verdict(self, subject: Subject) -> str:
+    def verdict(self, rows: Sequence[Mapping[str, Any]], brief: bool = False) -> str:
         """The sentence above every view of a planet."""
-        rows = self.rows(subject)
-        return verdicts.sentence(self.engine.spectrum(rows), self.engine.verdict(rows))
+        return verdicts.sentence(self.engine.spectrum(rows), self.engine.verdict(rows), brief)
 
     def spectrum_view(self, subject: Subject, settings: Settings, theme: Theme) -> tuple[Any, ...]:
         """Figure, words, table as a file."""
@@ -256,7 +221,7 @@ class Handlers:
     def curves_view(
         self, subject: Subject, settings: Settings, bands: list[str], step: int, theme: Theme
     ) -> tuple[Any, ...]:
-        """Menu of visits and bands; curves, image; words; menu of steps, detector, spot; words."""
+        """Menu of visits and bands; curves, image; words; menu of steps, detector, spot; the air and its words."""
         rows = self.rows(subject)
         visit = min(settings.visit, len(rows) - 1)
         found = self.engine.light_curves(rows, visit)
@@ -277,8 +242,10 @@ class Handlers:
             words.of_curves(found),
             words.of_raw(raw),
         )
+        air = self.engine.air_map(rows, visit)
+        in_air = (None if air is None else plot(curve_figures.air_figure(air, theme), file), words.of_air(air))
         if raw is None:
-            return (*common, gr.Radio(visible=False), gr.Plot(visible=False), gr.Plot(visible=False))
+            return (*common, gr.Radio(visible=False), gr.Plot(visible=False), gr.Plot(visible=False), *in_air)
         chosen_step, step = step, min(int(step or 0), len(raw.pairs) - 1)
         return (
             *common,
@@ -289,12 +256,13 @@ class Handlers:
             ),
             gr.Plot(plot(curve_figures.step_figure(raw, step, theme), "detector"), visible=True),
             gr.Plot(plot(curve_figures.spot_figure(raw, theme), "fgs1"), visible=True),
+            *in_air,
         )
 
     def why_view(self, subject: Subject, theme: Theme) -> tuple[Any, ...]:
-        """Parts of σ, occlusion, words; reliability, words."""
+        """Parts of σ in a sentence, as a bar, over wavelength; reliability, words."""
         rows = self.rows(subject)
-        spectrum, why = self.engine.spectrum(rows), self.engine.why(rows)
+        spectrum, parts = self.engine.spectrum(rows), self.engine.parts(rows)
         try:
             reliability = self.engine.reliability()
             curve: Any = plot(sigma_figures.reliability_figure(reliability, theme), "reliability")
@@ -304,20 +272,29 @@ class Handlers:
             curve, verdict = None, f"Not known: {words.literal(str(error))}."
         file = f"sigma-{subject.planet_id or 'upload'}"
         return (
+            words.of_parts(parts),
+            plot(sigma_figures.stack_figure(parts, theme), file),
             plot(sigma_figures.parts_figure(spectrum, theme), file),
-            plot(sigma_figures.occlusion_figure(why, theme), file),
-            words.of_why(why, spectrum),
             curve,
             verdict,
         )
 
+    def occlusion(self, subject: Subject | None, view: str, look: str) -> tuple[Any, ...]:
+        """What hiding data does, figure and words, which takes ten seconds; nothing in another view than "why"."""
+        if view != "why" or subject is None:
+            return gr.skip(), gr.skip()
+        rows = self.rows(subject)
+        why = self.engine.why(rows)
+        figure = sigma_figures.occlusion_figure(why, theme_of(look or ""))
+        return plot(figure, f"hidden-{subject.planet_id or 'upload'}"), words.of_why(why, self.engine.spectrum(rows))
+
     def what_if_view(
         self, subject: Subject, settings: Settings, last: WhatIfAnswer | None, theme: Theme
     ) -> tuple[Any, ...]:
-        """Figure, words, and the answer that the next one is compared with."""
+        """Figure, words, which conditions are possible, and the answer that the next one is compared with."""
         rows = self.rows(subject)
-        observed = self.engine.spectrum(rows)
-        now = self.what_if_spectrum(subject, settings)
+        observed, others = self.engine.spectrum(rows), self.what_if_rows(subject, settings)
+        now = self.engine.spectrum(others)
         before = None
         if last is not None and last.name == subject.name and last.conditions != settings.conditions:
             before = last.answer
@@ -326,7 +303,8 @@ class Handlers:
         simulated = simulated_case(self.engine, rows if subject.planet_id is None else subject.planet_id) is not None
         return (
             plot(figure, f"what-if-{subject.planet_id or 'upload'}"),
-            f"{words.of_what_if(now, observed)}\n\n{words.of_conditions(simulated, len(rows))}",
+            words.of_what_if(now, observed, (self.verdict(rows, True), self.verdict(others, True))),
+            words.of_conditions(simulated, len(rows)),
             WhatIfAnswer(subject.name, settings.conditions, now),
         )
 
@@ -339,17 +317,16 @@ class Handlers:
             transient_words.of_transient(found, self.transients.scores),
         )
 
-    def what_if_spectrum(self, subject: Subject, settings: Settings) -> Spectrum:
-        """The spectrum under other conditions."""
+    def what_if_rows(self, subject: Subject, settings: Settings) -> list[dict[str, Any]]:
+        """Light curves under other conditions."""
         low, width = settings.missing_from, settings.missing_width
-        missing = [(low, low + width)] if width > 0 else []
-        return what_if(
+        return observe(
             self.engine,
             subject.planet_id if subject.planet_id is not None else subject.rows,
             noise=settings.noise,
             transits=settings.transits or None,
             drift=settings.drift,
-            missing_um=missing,
+            missing_um=[(low, low + width)] if width > 0 else [],
         )
 
     def select(self, event: gr.SelectData) -> tuple[Any, ...]:
@@ -374,6 +351,11 @@ class Handlers:
         missing_width: float,
         transient: str | None = None,
         own: Curve | None = None,
+        molecule: str = Settings.molecule,
+        more: float = Settings.more,
+        series: float = Settings.series,
+        number: float = Settings.round,
+        votes: Votes | None = None,
     ) -> tuple[Any, ...]:
         """Updates of the visible view and none of the others; the verdict; the query of a link to all this."""
         subject = subject or self.subject(self.engine.opening())
@@ -389,6 +371,10 @@ class Handlers:
             float(missing_from),
             float(missing_width),
             transient or ("" if own is not None else Settings.transient),
+            molecule,
+            int(more),
+            int(series or 1),
+            int(number or 1),
         )
         theme = theme_of(look or "")
         parts: dict[str, tuple[Any, ...]] = {name: (gr.skip(),) * size for name, size in SIZES.items()}
@@ -402,11 +388,17 @@ class Handlers:
             parts[view] = self.transient_view(settings.transient, own, theme)
         elif view == "what-if":
             parts[view] = self.what_if_view(subject, settings, last, theme)
-        verdict = gr.skip() if view == "transients" else self.verdict(subject)
+        elif view == "more-transits":
+            parts[view] = self.games.forecast_view(self.rows(subject), settings, theme)
+        elif view == "guess":
+            parts[view] = self.games.guess_view(settings, votes or {}, theme)
+        verdict = gr.skip() if view in ("transients", "guess") else self.verdict(self.rows(subject))
         return (*itertools.chain.from_iterable(parts.values()), verdict, to_query(settings))
 
 
-SIZES = {"spectrum": 3, "light-curves": 9, "why": 5, "what-if": 3, "transients": 3}  # outputs of each view
+SIZES = {  # outputs of each view
+    "spectrum": 3, "light-curves": 11, "why": 5, "what-if": 4, "transients": 3, "more-transits": 2, "guess": 5,
+}  # fmt: skip
 
 
 def _corrected(chosen: Any, possible: Any) -> dict[str, Any]:

@@ -8,7 +8,9 @@
     'image-plot': 'Time by wavelength', 'detector-plot': 'Detector before and after the step',
     'spot-plot': 'FGS1 with its aperture', 'parts-plot': 'Parts of sigma over wavelength',
     'occlusion-plot': 'What hiding data does', 'reliability-plot': 'Stated and found coverage',
-    'what-if-plot': 'Spectrum and sigma under other conditions',
+    'what-if-plot': 'Spectrum and sigma under other conditions', 'air-plot': 'Light hidden beyond the white transit',
+    'stack-plot': 'Parts of sigma as one bar', 'more-plot': 'Expected significance against transits',
+    'guess-plot': 'Spectrum to guess from',
     'transient-plot': 'Light curve of the transient by band, colours below',
   };
   window.addEventListener('popstate', () => document.querySelector('#back')?.click());

@@ -9,10 +9,50 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from engine.records import Attribution, Reliability
+from engine.sigma_parts import LEARNED, SigmaParts
 from engine.spectrum import FGS1_BELOW_UM, Spectrum
-from page.theme import GREEN, ORANGE, PURPLE, RED, Theme, dress, shade
+from page.theme import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, YELLOW, Theme, dress, shade
 
 PPM = 1e6
+PART_COLOURS = {  # and what tells neighbours apart without colour
+    "photon noise": (ORANGE, ""),
+    "jitter": (SKY, "/"),
+    "drift": (BLUE, ""),
+    "limb darkening and orbit": (GREEN, "x"),
+    "prior": (PURPLE, ""),
+    "network": (YELLOW, "."),
+    LEARNED: (RED, "\\"),
+}
+NAMED = 0.06  # share from which a part's number stands in it
+
+
+def stack_figure(found: SigmaParts, theme: Theme) -> go.Figure:
+    """The parts of the variance [%] as one bar; what the network saves stands left of zero."""
+    figure = go.Figure()
+    for name, share in found.shares.items():
+        colour, shape = PART_COLOURS[name]
+        label = "saved by the network" if name == LEARNED and share < 0 else name
+        figure.add_bar(
+            x=[100 * share],
+            y=[""],
+            orientation="h",
+            name=label,
+            marker={
+                "color": colour,
+                "pattern": {"shape": shape, "fgcolor": "#000000", "fgopacity": 0.3, "size": 6, "fillmode": "overlay"},
+            },
+            text=[f"{abs(share):.0%}" if abs(share) >= NAMED else ""],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            textfont={"color": "#ffffff" if colour == BLUE else "#000000", "size": 13},
+            hovertemplate=f"{label}: %{{x:.1f}} % of σ²<extra></extra>",
+        )
+    dress(figure, theme, 215 if theme.narrow else 165, barmode="relative", bargap=0.1, hovermode="closest")
+    figure.update_layout(legend={"traceorder": "normal"})
+    figure.update_xaxes(title_text="% of σ², mean over 1.95–3.90 µm", zeroline=True, zerolinecolor=theme.text)
+    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False)
+    return figure
 
 
 def parts_figure(found: Spectrum, theme: Theme) -> go.Figure:

@@ -23,7 +23,7 @@ from engine import sample
 from engine.telescope import CSV, ECSV, PAGE, Known, page_of
 from engine.telescope_examples import EXAMPLES, KNOWN, write_example
 from page import words
-from page.handlers import errors_shown
+from page.answers import errors_shown
 from page.links import VIEWS
 from uploads.telescope import ENDINGS, LIMITS_TEXT, fit_upload
 

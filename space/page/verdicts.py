@@ -17,12 +17,16 @@ TOO_WIDE = 1.0  # scale heights of σ that hide any features
 NOISY = 60.0  # [ppm] σ of noisy data; where less is still wider than a scale height, the air is a thin shell
 
 
-def sentence(found: Spectrum, verdict: Verdict) -> str:
-    """What stands out, what cannot be told, how far to trust it; where there is no fit, that and why."""
+def sentence(found: Spectrum, verdict: Verdict, brief: bool = False) -> str:
+    """What stands out, what cannot be told, how far to trust it; where there is no fit, that and why.
+
+    ``brief``: without offset and shape.
+    """
     if found.status not in FITTED:
         return f"**⚠ {_status(found)}.** {_reasons(found)}".strip()
     parts = [*_molecules(verdict), f"trust ±{verdict.sigma:.0f} ppm"]
-    parts.append(f"offset common to all channels ±{verdict.offset:.0f} ppm, shape ±{verdict.shape:.0f} ppm")
+    if not brief:
+        parts.append(f"offset common to all channels ±{verdict.offset:.0f} ppm, shape ±{verdict.shape:.0f} ppm")
     text = "; ".join(parts)
     text = text[:1].upper() + text[1:] + "."
     return text if found.status == "ok" else f"**⚠ {_status(found)}.** {_reasons(found)} {text}"
@@ -42,13 +46,13 @@ def plain_sentence(found: Spectrum, verdict: Verdict) -> str:
 def _molecules(verdict: Verdict) -> list[str]:
     """What is sure, what is perhaps there, what cannot be told."""
     parts = [
-        f"**{_listed([FORMULAS[name]])} stands {verdict.molecules[name]:.0f} σ out**"
+        f"**{listed([FORMULAS[name]])} stands {verdict.molecules[name]:.0f} σ out**"
         for name in verdict.between(STANDS_OUT)
     ]
     if hinted := verdict.between(HINTED, STANDS_OUT):
-        parts.append(_listed([f"{FORMULAS[name]} ({verdict.molecules[name]:.1f} σ)" for name in hinted]) + " perhaps")
+        parts.append(listed([f"{FORMULAS[name]} ({verdict.molecules[name]:.1f} σ)" for name in hinted]) + " perhaps")
     if hidden := [name for name in verdict.molecules if verdict.molecules[name] < HINTED]:
-        which = "no molecule" if len(hidden) == len(FORMULAS) else _listed([FORMULAS[name] for name in hidden])
+        which = "no molecule" if len(hidden) == len(FORMULAS) else listed([FORMULAS[name] for name in hidden])
         parts.append(f"{which} can be told" if len(hidden) == len(FORMULAS) else f"{which} cannot be told")
     return parts
 
@@ -65,7 +69,7 @@ def _air(verdict: Verdict) -> list[str]:
     sure, perhaps = verdict.between(STANDS_OUT), verdict.between(HINTED, STANDS_OUT)
     if sure or perhaps:
         if sure:
-            words = [f"{NAMES[sure[0]]}-rich" if len(sure) == 1 else _listed([NAMES[one] for one in sure])]
+            words = [f"{NAMES[sure[0]]}-rich" if len(sure) == 1 else listed([NAMES[one] for one in sure])]
         else:
             words = [f"perhaps {NAMES[perhaps[0]]}"]
         if verdict.height is not None:
@@ -87,5 +91,6 @@ def _reasons(found: Spectrum) -> str:
     return " ".join(f"{literal(note[:1].upper() + note[1:]).rstrip('.')}." for note in found.notes if note)
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 
+from engine.air_map import AirMap
 from engine.records import Attribution, LightCurves, RawView, Reliability
+from engine.sigma_parts import LEARNED, SigmaParts
 from engine.spectrum import Spectrum
 from engine.verdict import shape_error
 
@@ -73,6 +75,22 @@ def of_curves(found: LightCurves) -> str:
     return text + " Red: transit with drift; orange dots: drift alone; ±: scatter of the residuals."
 
 
+def of_air(found: AirMap | None) -> str:
+    """What one sees in the map of the air."""
+    if found is None:
+        return "No transit is fitted, so none can be taken away."
+    text = (
+        "The white transit is taken away: between the dotted lines, red wavelengths are those at which the planet's "
+        "air hides more light than on average, blue ones less; outside, there is noise alone."
+    )
+    height = np.where(found.depth_error > 0, found.depth / found.depth_error, 0.0)
+    place = int(np.nanargmax(height))
+    return (
+        f"{text} The surest: {found.depth[place] * PPM:+.0f} ± {found.depth_error[place] * PPM:.0f} ppm at "
+        f"{found.wavelength_um[place]:.2f} µm."
+    )
+
+
 def of_raw(found: RawView | None) -> str:
     """What the detector's images show, or why there are none."""
     if found is None:
@@ -84,6 +102,33 @@ def of_raw(found: RawView | None) -> str:
         "AIRS-CH0 before and after each step (long wavelengths left), the trace (solid), the aperture that is summed "
         "(dashed) and where the foreground is taken (dotted); masked pixels are empty. FGS1 with aperture and annulus."
     )
+
+
+_PART_WORDS = {"prior": "what the data leave to the prior", "network": "the network's own doubt"}
+
+
+def of_parts(found: SigmaParts) -> str:
+    """How much of σ is photon noise and what adds to it, in one sentence; and what the prior saves."""
+    sigma, alone = (float(np.median(values[found.airs])) * PPM for values in (found.sigma, found.alone))
+    if not found.fitted:
+        return f"No transit is fitted: all of the **{sigma:.0f} ppm** (median σ) is the prior's."
+    shares = dict(found.shares)
+    photons, learned = shares.pop("photon noise"), shares.pop(LEARNED)
+    others = [
+        f"{_PART_WORDS.get(name, name)} ({_percent(share)})"
+        for name, share in sorted(shares.items(), key=lambda item: -item[1])
+    ]
+    change = "saves" if learned < 0 else "adds"
+    return (
+        f"Of the **{sigma:.0f} ppm** (median σ), **{sigma * photons**0.5:.0f} ppm** are photon noise, {photons:.0%} of "
+        f"σ²; the rest is {', '.join(others)}; what the network learned {change} {_percent(abs(learned))}.\n\n"
+        f"The prior over spectra saves most: the light curves alone leave ±{alone:.0f} ppm in each channel. Parts add "
+        "up in σ², not in σ. What two of them cause together is shared evenly; photon noise includes the detector's."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "less than 1%"
 
 
 def of_why(found: Attribution, spectrum: Spectrum) -> str:
@@ -122,8 +167,8 @@ def of_conditions(simulated: bool, n_visits: int) -> str:
     )
 
 
-def of_what_if(now: Spectrum, observed: Spectrum) -> str:
-    """How much wider the band became."""
+def of_what_if(now: Spectrum, observed: Spectrum, verdicts: tuple[str, str]) -> str:
+    """How much wider the band became, and the ``verdicts`` before and after."""
     before, after = (float(np.median(found.sigma)) * PPM for found in (observed, now))
     change = after / before - 1.0
     if abs(change) < 0.005:
@@ -137,4 +182,5 @@ def of_what_if(now: Spectrum, observed: Spectrum) -> str:
             f"2024 score {observed.scores('model').get('score_2024', float('nan')):.2f} → {scores['score_2024']:.2f}."
         )
     lines += [text for text in now.notes if text]
-    return " ".join(lines)
+    rows = [f"| {when} | {one} |" for when, one in zip(("before", "now"), verdicts, strict=True)]
+    return "\n".join([" ".join(lines), "", "| | |", "|---|---|", *rows])

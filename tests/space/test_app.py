@@ -25,13 +25,15 @@ from ariel_scripts.publishing import space_release
 from engine import what_if
 from engine.inference import Ranked
 from engine.verdict import Verdict
+from page.answers import errors_shown
 from page.endpoints import plain
-from page.handlers import SIZES, Handlers, Subject, errors_shown
+from page.handlers import SIZES, Handlers, Subject
 from page.head import HEAD
 from page.links import LIMITS, VIEWS, YOURS, Settings, from_query, to_query
 from uploads import reading
 
 ENDPOINTS = {"/planets", "/spectrum", "/light_curves", "/why", "/what_if", "/reliability", "/upload"}
+ENDPOINTS |= {"/more_transits", "/guess", "/reveal"}
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,26 @@ def test_light_curves_reasons_and_reliability_are_the_engines(client: Client) ->
     why = client.predict(str(planet()), api_name="/why")
     assert why["time_sigma"] == plain(engine().why(rows).time_sigma)
     assert client.predict(api_name="/reliability")["covered"] == plain(engine().reliability().covered)
+
+
+def test_more_transits_are_the_engine_s_forecast(client: Client) -> None:
+    found = client.predict(str(planet()), "CO2", 5, api_name="/more_transits")
+    expected = engine().forecast(engine().visits(planet()), "CO2")
+    assert found["expected"] == plain(expected.expected)
+    assert found["asked"]["transits"] == 6
+    assert found["asked"]["chance"] == expected.chance(6)
+    assert "carbon dioxide" in found["says"]
+
+
+def test_the_truth_of_a_round_is_told_to_who_guessed_alone(client: Client) -> None:
+    asked = client.predict(7, 3, api_name="/guess")
+    assert asked["scores"] == {}
+    assert not any("truth" in name for name in asked["table"][0])
+    assert set(asked) == {"series", "round", "name", "status", "unit", "n_visits", "notes", "scores", "table"}
+    told = client.predict(7, 3, ["CH4"], api_name="/reveal")
+    truth = 1e6 * Handlers(engine()).games.round(7, 3).planet.spectrum
+    np.testing.assert_allclose([row["truth_ppm"] for row in told["table"]], truth, rtol=1e-6)
+    assert set(told["expected"]) >= set(told["in_the_air"])
 
 
 def test_an_upload_gives_the_engines_spectrum(client: Client, mine: Path) -> None:
@@ -320,6 +342,11 @@ def test_a_link_holds_every_setting_and_defaults_are_left_out() -> None:
     settings = Settings("7", "what-if", "rp_rs", 50.0, 1, 3.5, 2, 0.5, 2.7, 0.25)
     assert from_query(dict(pair.split("=") for pair in to_query(settings).split("&"))) == settings
     assert to_query(Settings(planet="7")) == "planet=7"
+    games = Settings(view="guess", molecule="H2O", more=7, series=12, round=3)
+    assert to_query(games) == "view=guess&molecule=H2O&more=7&series=12&round=3"
+    assert from_query({"series": "12", "round": "77", "more": "0", "molecule": "XYZ"}) == Settings(
+        series=12, round=10, more=1
+    )
     assert to_query(Settings()) == ""
 
 

@@ -81,6 +81,8 @@ def test_screenshots_of_every_view(browser: Any, address: str, tmp_path: Path, w
         "light-curves": f"planet={planet('raw frames')}&view=light-curves",
         "why": f"planet={planet()}&view=why",
         "what-if": f"planet={planet()}&view=what-if&noise=3&missing_width=0.4",
+        "more-transits": f"planet={planet('strong drift')}&view=more-transits&more=5",
+        "guess": "view=guess&series=7&round=3",
         "transients": "view=transients&transient=tde-1",
     }.items():
         for page in opened(browser, width, theme == "dark"):
@@ -140,7 +142,7 @@ CONTRASTS = """() => {
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_all_text_has_a_contrast_of_four_and_a_half(browser: Any, address: str, cards: list[int], theme: str) -> None:
     for page in opened(browser, dark=theme == "dark"):
-        for view in ("spectrum", "what-if"):
+        for view in ("spectrum", "what-if", "more-transits", "guess"):
             visit(page, address, f"view={view}", view)
             page.click("#own button >> nth=0")
             page.wait_for_timeout(500)

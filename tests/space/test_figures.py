@@ -15,7 +15,7 @@ from engine.spectrum import Spectrum
 from engine.verdict import Verdict
 from modeling_ariel.molecules import MOLECULES
 from page import curve_figures, figures, sigma_figures
-from page.handlers import plot
+from page.answers import plot
 from page.theme import DARK, LIGHT, MOLECULE_COLOURS, Theme
 from page.verdicts import sentence
 from page.words import of_spectrum
