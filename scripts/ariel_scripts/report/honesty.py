@@ -85,9 +85,7 @@ def judge(name: str, z: Array, calls: int = 1) -> Judgement:
     size, half = np.abs(z), gaussian_half_width(STATED)
     low, high = share_interval(size, half, LEVEL)
     surely = share_interval(size, half, 1.0 - FALSE_CALLS / calls)
-    least, most = (
-        float(2.0 * stats.norm.cdf(half * f) - 1.0) for f in (1.0 / FACTOR, FACTOR)
-    )
+    least, most = (float(2.0 * stats.norm.cdf(half * f) - 1.0) for f in (1.0 / FACTOR, FACTOR))
     verdict = UNKNOWN
     if len(z) >= FEWEST:
         if surely[1] < STATED:
