@@ -10,7 +10,7 @@ from ariel_scripts.report import honesty
 from ariel_scripts.report.honesty import GOOD, NARROW, UNKNOWN, WIDE, judge, judge_bands, share_interval
 from hf_dataset.simulation.planets import wavelengths_um
 
-REPORTS = 120
+REPORTS = 80
 WAVELENGTH = wavelengths_um("2025")
 
 
@@ -45,9 +45,9 @@ def test_honest_errors_are_called_dishonest_in_one_report_of_twenty_at_most(plan
     called = []
     for seed in range(REPORTS):
         truth = normals(planets, len(WAVELENGTH), shared, seed)
-        found = judge_bands(truth, 0.0 * truth, np.ones_like(truth), WAVELENGTH)
-        called.append(any(one.verdict in (NARROW, WIDE) for one in found))
-    assert np.mean(called) < 0.05 + 2.0 * np.sqrt(0.05 * 0.95 / REPORTS)
+        all_, *bands = judge_bands(truth, 0.0 * truth, np.ones_like(truth), WAVELENGTH)
+        called.append([all_.verdict in (NARROW, WIDE), any(one.verdict in (NARROW, WIDE) for one in bands)])
+    assert np.mean(called, 0).max() < 0.05 + 2.0 * np.sqrt(0.05 * 0.95 / REPORTS)
 
 
 @pytest.mark.parametrize(("scale", "verdict"), [(1.5, NARROW), (1.0, GOOD), (0.7, WIDE)])
@@ -63,8 +63,8 @@ def test_sigmas_that_are_wrong_in_one_band_are_found_there_by_their_factor(scale
 
 
 def test_the_interval_of_the_factor_holds_it_as_often_as_stated() -> None:
-    found = [honesty.factor_of(1.3 * normals(80, 20, 0.4, seed)) for seed in range(300)]
-    assert np.mean([one.low <= 1.3 <= one.high for one in found]) == pytest.approx(0.9, abs=0.05)
+    found = [honesty.factor_of(1.3 * normals(80, 20, 0.8, seed)) for seed in range(300)]
+    assert np.mean([one.low <= 1.3 <= one.high for one in found]) > 0.86
 
 
 @pytest.mark.parametrize("planets", [1, 4, 10])

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -136,8 +136,9 @@ class _Picture:
     def _heatmap(self, axes: Axes, trace: Mapping[str, Any], x: str, y: str) -> None:
         values = np.array([[math.nan if one is None else one for one in row] for row in trace["z"]], float)
         columns, rows = self.numbers(x, trace["x"]), self.numbers(y, trace["y"])
-        shades = {"Cividis": "cividis", "RdBu": "RdBu"}[trace["colorscale"]]
-        shades += "_r" if trace.get("reversescale") else ""
+        shades: Any = "cividis_r"
+        if trace["colorscale"] != "Cividis":
+            shades = LinearSegmentedColormap.from_list("", [(at, colour(one)) for at, one in trace["colorscale"]])
         drawn = axes.pcolormesh(columns, rows, values, cmap=shades, vmin=trace["zmin"], vmax=trace["zmax"])
         self._bar(drawn, trace["colorbar"])
         if "texttemplate" in trace:

@@ -20,9 +20,10 @@ from modeling_ariel.scoring import SIGMA_FLOOR
 from modeling_ariel.uncertainty import gaussian_half_width
 
 STATED = 0.9  # of the intervals that are judged
-FALSE_CALLS = 0.05  # of a report: how often honest error bars are called otherwise anywhere
+FALSE_CALLS = 0.05  # how often honest error bars are called otherwise: of all channels, and of any band
 FACTOR = 1.2  # on sigma: from 1/1.2 to 1.2 it is good
 FEWEST = 5  # planets that anything is said of
+TRIALS = 4  # that a planet counts for at most, as few planets can hardly say how alike its channels err
 NARROW, WIDE, GOOD, UNKNOWN = "too narrow", "too wide", "good", "cannot be told"
 FENCES = 3.0  # interquartile ranges beyond the quartiles: Tukey's outer fences (1977, Exploratory Data Analysis)
 COMMON = 0.25  # of the planets: what alarms more of them says something of the model, not of planets
@@ -32,7 +33,7 @@ def share_interval(size: Array, half: float, level: float) -> tuple[float, float
     """Ends of the interval of ``level`` of the share of |z| (P, C) within ``half``.
 
     Few planets can hardly say how rare misses scatter among them. Trials are thus no more than the scatter of the
-    commonest says: of |z| within its own median.
+    commonest says, of |z| within its own median, and no more than TRIALS a planet.
     """
     planets, channels = size.shape
     if planets < 2:
@@ -42,7 +43,7 @@ def share_interval(size: Array, half: float, level: float) -> tuple[float, float
     trials = min(_trials(share), _trials((size <= np.median(size)).mean(1)))
     if channels > 1:  # the scatter itself is known from so many planets only
         trials *= (stats.t.isf(tail, size.size - 1) / stats.t.isf(tail, planets - 1)) ** 2
-    mean, trials = float(share.mean()), min(trials, float(size.size))
+    mean, trials = float(share.mean()), min(trials, float(planets * min(channels, TRIALS)))
     inside = mean * trials
     low = 0.0 if mean == 0.0 else float(stats.beta.ppf(tail, inside, trials - inside + 1.0))
     high = 1.0 if mean == 1.0 else float(stats.beta.isf(tail, inside + 1.0, trials - inside))
@@ -77,7 +78,7 @@ class Judgement:
 
 
 def judge(name: str, z: Array, calls: int = 1) -> Judgement:
-    """Judge z (P, C), one of so many ``calls`` of a report.
+    """Judge z (P, C), one of so many ``calls``.
 
     Too narrow or too wide: proven, with FALSE_CALLS shared out among the calls. Good: the interval of 90 % holds no
     sigma that is wrong by FACTOR.
@@ -98,11 +99,10 @@ def judge(name: str, z: Array, calls: int = 1) -> Judgement:
 
 
 def judge_bands(truth: Array, mu: Array, sigma: Array, wavelength: Array) -> list[Judgement]:
-    """All channels, "", and then each band that has any."""
+    """All channels, "", judged by themselves, and then each band that has any, one of so many calls."""
     z = z_of(truth, mu, sigma)
     bands = molecular_bands(wavelength)
-    calls = 1 + len(bands)
-    return [judge("", z, calls), *(judge(name, z[:, inside], calls) for name, inside in bands.items())]
+    return [judge("", z), *(judge(name, z[:, inside], len(bands)) for name, inside in bands.items())]
 
 
 def z_of(truth: Array, mu: Array, sigma: Array) -> Array:

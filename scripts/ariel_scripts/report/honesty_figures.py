@@ -88,7 +88,6 @@ def coverage_map(judged: Mapping[str, Arrays], wavelength: Array) -> Figure:
             "texttemplate": "%{text} %",
             "hovertemplate": "%{y}: %{x} intervals hold %{text} %<extra></extra>",
             **Shade("more or less than stated, %", 20.0, 0.1, signed=True).bar(),
-            "reversescale": False,
         }
         layout = {
             "xaxis": axis_of("stated probability of the interval", type="category", showgrid=False),
@@ -96,8 +95,8 @@ def coverage_map(judged: Mapping[str, Arrays], wavelength: Array) -> Figure:
         }
         variants[entry] = {"data": [trace], "layout": layout}
     caption = (
-        "Numbers: truths inside; red holds less than stated (σ too small), blue more; a red row is a band whose error "
-        "bars must not be believed."
+        "Numbers: truths inside; orange holds less than stated (σ too small), blue more; an orange row is a band whose "
+        "error bars must not be believed."
     )
     return Figure("Coverage by band", caption, variants, 150 + 34 * len(bands), "predictions")
 

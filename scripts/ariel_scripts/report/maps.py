@@ -42,8 +42,8 @@ class Shade:
         return {
             "zmin": ends[0],
             "zmax": self.top,
-            "colorscale": "RdBu" if self.signed else "Cividis",
-            "reversescale": True,
+            "colorscale": [[0, "§c1"], [0.5, "§paper"], [1, "§c0"]] if self.signed else "Cividis",
+            "reversescale": not self.signed,
             "colorbar": {
                 "title": {"text": self.name, "side": "right"},
                 "thickness": 12,

@@ -13,7 +13,7 @@ from ariel_scripts.report import figures, honesty, statistics
 from ariel_scripts.report.attribution_figures import UNITS, attribution_figures, summary_figures
 from ariel_scripts.report.attributions import Attributed, Attribution
 from ariel_scripts.report.data import Array, Entry, Study, stars
-from ariel_scripts.report.page import Section
+from ariel_scripts.report.page import Section, without_folders
 from ariel_scripts.report.rules import Broken
 from ariel_scripts.report.statistics import PPM
 from modeling_ariel.planet_kinds import planet_facts
@@ -135,7 +135,7 @@ def attributions(study: Study, found: Sequence[Attributed]) -> Section | None:
         entry, planets = attributed.entry, attributed.planets
         name = f" · {entry.name}" if len(study.entries) > 1 else ""
         if attributed.lack:
-            warnings.append(f"No attributions of {entry.name}: {attributed.lack}")
+            warnings.append(without_folders(f"No attributions of {entry.name}: {attributed.lack}"))
         if len(planets) > 1:
             over += summary_figures(name, study.wavelength, planets)
         for place in _in_detail(len(planets)):
