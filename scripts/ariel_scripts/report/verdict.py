@@ -83,7 +83,9 @@ def _of_bands(judged: Sequence[Judgement], planets: int) -> list[Piece]:
         pieces += [Piece(f"{band_name(one.name)} {kind} by {by(one)}", "wavelengths") for one in named[kind]]
     if named[UNKNOWN] and all_.verdict != UNKNOWN:
         several = ", ".join(band_name(one.name) for one in named[UNKNOWN])
-        pieces.append(Piece(f"of {several} {number_of(planets, 'planet')} cannot tell", "wavelengths"))
+        of = several if len(named[UNKNOWN]) < len(bands) else "no band alone"
+        known = "cannot tell" if len(named[UNKNOWN]) < len(bands) else "can tell"
+        pieces.append(Piece(f"of {of} {number_of(planets, 'planet')} {known}", "wavelengths"))
     return pieces
 
 
