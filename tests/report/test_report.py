@@ -211,7 +211,8 @@ def test_a_report_has_every_section_and_needs_nothing_from_outside(
     run = Run("report", {})
     seen = written(run)
     assert sections_of(seen) == [
-        "verdict", "summary", "planets", "wavelengths", "coverage", "likelihood", "shapes", "embeddings", "attributions",
+        "verdict", "summary", "planets", "wavelengths", "coverage", "likelihood", "shapes", "embeddings",
+        "attributions",
     ]  # fmt: skip
     for _, attributes in seen.tags:
         for name in ("src", "href"):

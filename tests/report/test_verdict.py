@@ -20,7 +20,7 @@ def study(planets: int, scale: float = 1.0, band: tuple[float, float] = (0.0, 9.
     rng = np.random.default_rng(4)
     size = (planets, len(WAVELENGTH))
     z = 0.577 * rng.standard_normal((planets, 1)) + 0.816 * rng.standard_normal(size)
-    z[:, (WAVELENGTH >= band[0]) & (WAVELENGTH < band[1])] *= scale
+    z[:, (band[0] <= WAVELENGTH) & (band[1] > WAVELENGTH)] *= scale
     truth, sigma = 0.01 + 1e-3 * rng.random((planets, 1)) + np.zeros(size), np.full(size, 3e-5)
     entry = Entry("a", "a", truth + 0.2 * sigma * z, 0.2 * sigma)
     return Study("d", "train", WAVELENGTH, 100 + np.arange(planets), np.ones(planets, int), truth,

@@ -83,9 +83,8 @@ def _of_bands(judged: Sequence[Judgement], planets: int) -> list[Piece]:
         pieces += [Piece(f"{band_name(one.name)} {kind} by {by(one)}", "wavelengths") for one in named[kind]]
     if named[UNKNOWN] and all_.verdict != UNKNOWN:
         several = ", ".join(band_name(one.name) for one in named[UNKNOWN])
-        of = several if len(named[UNKNOWN]) < len(bands) else "no band alone"
-        known = "cannot tell" if len(named[UNKNOWN]) < len(bands) else "can tell"
-        pieces.append(Piece(f"of {of} {number_of(planets, 'planet')} {known}", "wavelengths"))
+        told = f"cannot tell of {several}" if len(named[UNKNOWN]) < len(bands) else "tell of no band by itself"
+        pieces.append(Piece(f"{number_of(planets, 'planet')} {told}", "wavelengths"))
     return pieces
 
 
