@@ -103,7 +103,7 @@ def summary_figures(name: str, wavelength: Array, planets: Sequence[Attribution]
         share = np.array([of_all[:, inside].sum(1) for inside in bands.values()])  # (B, P)
         expected = [100.0 * float(inside.mean()) for inside in bands.values()]
         shares[key] = _bars([band_name(band) for band in bands], share, expected)
-        middle, low, high = np.median(of_all, 0), *np.percentile(of_all, [16, 84], 0)
+        low, middle, high = np.percentile(of_all, [16, 50, 84], 0)
         layout = spectral_layout(wavelength, ("share of all attribution, %",))
         layout["yaxis"] |= {"rangemode": "tozero", "range": [0.0, 1.15 * float(high[1:].max())]}
         along_[key] = {"data": along(wavelength, middle, 0, 0, f"to {key}", (low, high)), "layout": layout}

@@ -131,7 +131,9 @@ class _Picture:
             axes.bar(self.numbers(x, trace["x"]), trace["y"], color=colour(trace["marker"]["color"]),
                      label=_name(trace), yerr=trace.get("error_y", {}).get("array"))  # fmt: skip
         else:
-            _scatter(axes, trace, self.numbers(x, trace["x"]), self.numbers(y, trace["y"]))
+            drawn = _scatter(axes, trace, self.numbers(x, trace["x"]), self.numbers(y, trace["y"]))
+            if drawn is not None:
+                self._bar(drawn, trace["marker"]["colorbar"])
 
     def _heatmap(self, axes: Axes, trace: Mapping[str, Any], x: str, y: str) -> None:
         values = np.array([[math.nan if one is None else one for one in row] for row in trace["z"]], float)
@@ -173,25 +175,19 @@ class _Picture:
             if tops:
                 tops[0].text(note["x"], 1.01, note["text"], transform=tops[0].get_xaxis_transform(), ha="center",
                              fontsize=8, color=colour("§muted"))  # fmt: skip
-        for point in self._shaded():
-            self._bar(*point)
         self._legend()
-
-    def _shaded(self) -> list[tuple[Any, Mapping[str, Any]]]:
-        return [(drawn, drawn.ariel_bar) for axes in self.axes.values() for drawn in axes.collections
-                if hasattr(drawn, "ariel_bar")]  # fmt: skip
 
     def _legend(self) -> None:
         if self.layout.get("showlegend") is False:
             return
-        found = {}
+        found: dict[Any, Any] = {}
         for axes in self.axes.values():
             handles, names = axes.get_legend_handles_labels()
             found |= dict(zip(names, handles, strict=True))
         if found:
             place = (_LEFT / self.size[0], 1.0 - 24 / self.size[1])
-            self.figure.legend(list(found.values()), list(found), loc="upper left", bbox_to_anchor=place, fontsize=8,
-                               ncols=6, frameon=False, borderaxespad=0.0)  # fmt: skip
+            style: dict[str, Any] = {"fontsize": 8, "ncols": 6, "frameon": False, "borderaxespad": 0.0}
+            self.figure.legend(list(found.values()), list(found), loc="upper left", bbox_to_anchor=place, **style)
 
 
 def _name(trace: Mapping[str, Any]) -> str:
@@ -199,28 +195,31 @@ def _name(trace: Mapping[str, Any]) -> str:
     return "_hidden" if hidden else html.unescape(trace["name"])
 
 
-def _scatter(axes: Axes, trace: Mapping[str, Any], x: Any, y: Any) -> None:
+def _scatter(axes: Axes, trace: Mapping[str, Any], x: Any, y: Any) -> Any:
+    """Lines, points and areas; the points that are drawn in shades of numbers, if any."""
     mode, line, marker = trace.get("mode", "lines"), trace.get("line", {}), trace.get("marker", {})
     if trace.get("fill") == "toself":
         axes.fill(x, y, color=colour(trace["fillcolor"]), lw=0)
     elif trace.get("fill") == "tozeroy":
-        step = "mid" if line.get("shape") == "hvh" else None
-        axes.fill_between(x, y, 0.0, color=colour(trace["fillcolor"]), lw=0, step=step)
+        stepped: dict[str, Any] = {"step": "mid"} if line.get("shape") == "hvh" else {}
+        axes.fill_between(x, y, 0.0, color=colour(trace["fillcolor"]), lw=0, **stepped)
     name = _name(trace)
     for key, reach in (("x", trace.get("error_x")), ("y", trace.get("error_y"))):
         if reach is not None:
-            ends = np.array([reach.get("arrayminus", reach["array"]), reach["array"]], float).clip(0.0)
+            both = [reach.get("arrayminus", reach["array"]), reach["array"]]
+            ends: dict[str, Any] = {f"{key}err": np.array(both, float).clip(0.0)}
             ink = colour(reach.get("color") or (marker["color"] if isinstance(marker.get("color"), str) else "§muted"))
-            axes.errorbar(x, y, **{f"{key}err": ends}, fmt="none", ecolor=ink, elinewidth=1.2, capsize=2)
+            axes.errorbar(x, y, **ends, fmt="none", ecolor=ink, elinewidth=1.2, capsize=2)
     if "lines" in mode:
         style = {"ls": _DASHES[line.get("dash", "solid")], "lw": 0.8 * line.get("width", 2)}
         style |= {"drawstyle": "steps-mid"} if line.get("shape") == "hvh" else {}
         axes.plot(x, y, color=colour(line.get("color", "§c0")), label=name, **style)
     if "markers" in mode:
-        _markers(axes, x, y, marker, name if "lines" not in mode else "_hidden")
+        return _markers(axes, x, y, marker, name if "lines" not in mode else "_hidden")
+    return None
 
 
-def _markers(axes: Axes, x: Any, y: Any, marker: Mapping[str, Any], name: str) -> None:
+def _markers(axes: Axes, x: Any, y: Any, marker: Mapping[str, Any], name: str) -> Any:
     size, inks = (0.7 * marker.get("size", 6)) ** 2, marker.get("color", "§c0")
     shape: dict[str, Any] = {"s": size, "marker": _SYMBOLS[marker.get("symbol", "circle")], "label": name, "zorder": 3}
     shape["alpha"] = marker.get("opacity")
@@ -230,10 +229,9 @@ def _markers(axes: Axes, x: Any, y: Any, marker: Mapping[str, Any], name: str) -
             axes.scatter(x, y, edgecolors=drawn, facecolors="none", **shape)
         else:
             axes.scatter(x, y, color=drawn, linewidths=1.5 if shape["marker"] == "_" else 0, **shape)
-        return
+        return None
     values = np.array([math.nan if one is None else one for one in inks], float)
-    drawn = axes.scatter(x, y, c=values, cmap="cividis", vmin=marker["cmin"], vmax=marker["cmax"], **shape)
-    drawn.ariel_bar = marker["colorbar"]
+    return axes.scatter(x, y, c=values, cmap="cividis", vmin=marker["cmin"], vmax=marker["cmax"], **shape)
 
 
 def _dress(axes: Axes, axis: Any, side: str, given: Mapping[str, Any], categories: list[str] | None) -> None:

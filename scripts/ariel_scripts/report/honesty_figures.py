@@ -77,8 +77,9 @@ def coverage_map(judged: Mapping[str, Arrays], wavelength: Array) -> Figure:
     stated = [f"{100 * level:g} %" for level in LEVELS]
     variants = {}
     for entry, arrays in judged.items():
-        rows = [coverage_curve(*(one[:, inside] for one in arrays), LEVELS).coverage for inside in bands.values()]
-        found = 100.0 * np.array(rows)
+        truth, mu, sigma = arrays
+        curves = [coverage_curve(truth[:, one], mu[:, one], sigma[:, one], LEVELS) for one in bands.values()]
+        found = 100.0 * np.array([curve.coverage for curve in curves])
         trace = {
             "type": "heatmap",
             "z": (found - 100.0 * np.array(LEVELS)).round(2).tolist(),
@@ -105,7 +106,10 @@ def z_by_band(judged: Mapping[str, Arrays], wavelength: Array) -> Figure:
     """Histograms of z, a variant for all channels with both axes, and one for each band."""
     variants: dict[str, Any] = {}
     for name, inside in _bands(wavelength).items():
-        found = {entry: z_histogram(*(one[:, inside] for one in arrays)) for entry, arrays in judged.items()}
+        found = {
+            entry: z_histogram(truth[:, inside], mu[:, inside], sigma[:, inside])
+            for entry, (truth, mu, sigma) in judged.items()
+        }
         figure = z_histograms(found)
         if name == ALL:
             variants |= {f"{name}, {axis} axis": variant for axis, variant in figure.variants.items()}
