@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import shutil
@@ -139,8 +140,18 @@ def test_calibration_finds_the_factor_and_changes_nothing_but_its_buffers(
     sigma = torch.full((1, 283), 1e-4)
     np.testing.assert_allclose(new.calibration(sigma)[0, 5:] / 1e-4, 1.6, rtol=0.05)
     assert np.median(new.calibration.quantiles[2]) == pytest.approx(1.7, abs=0.15)  # 28th of 30: 0.903, or a bit above
-    for figure in ("coverage.png", "z.png"):
+    for figure in ("coverage.png", "coverage_map.png", "z.png"):
         assert (tmp_path / "out" / figure).read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader((tmp_path / "out/coverage.csv").open()))
+    for row in rows:
+        states = [found[state]["coverage"][row["band"]][row["level"]][0] for state in ("before", "after", "conformal")]
+        assert [float(row[state]) for state in ("before", "after", "conformal")] == pytest.approx(states, abs=1e-4)
+        assert float(row["change_low"]) <= float(row["change"]) <= float(row["change_high"])
+    change = next(float(row["change_low"]) for row in rows if (row["band"], row["level"]) == ("overall", "0.9"))
+    assert change > 0.1  # sigma was too small by 1.6
+    channels = list(csv.DictReader((tmp_path / "out/quantiles.csv").open()))
+    np.testing.assert_allclose([float(row["q_0.9"]) for row in channels], new.calibration.quantiles[2], rtol=1e-5)
+    np.testing.assert_allclose([float(row["factor"]) for row in channels], new.calibration.scale, rtol=1e-4)
 
 
 def test_calibrating_a_calibrated_model_multiplies_its_factors_and_keeps_what_the_first_learned_from(

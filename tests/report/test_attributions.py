@@ -12,8 +12,9 @@ from tiny_models import BINS, IDS, POPULATION, save_model
 
 from ariel_scripts.prediction import predictor
 from ariel_scripts.report import attributions, network
-from ariel_scripts.report.attributions import READINGS, Attribution, attribute, integrated_gradients
+from ariel_scripts.report.attributions import READINGS, Attributed, Attribution, attribute, integrated_gradients
 from ariel_scripts.report.data import Entry, Study
+from ariel_scripts.report.rules import broken_by
 from ariel_scripts.report.sections import shapes
 from hf_dataset.simulation import light_curves, planets
 
@@ -106,7 +107,7 @@ def study() -> Study:
 
 
 def test_depths_that_were_cut_are_counted_and_marked(study: Study) -> None:
-    table = shapes(study).data["penalties"]
+    table = shapes(study, broken_by(study, None)).data["penalties"]
     cells = dict(zip(table.head, table.rows[0], strict=True))
     assert cells["cut at 0"] == f"{3 / (2 * CHANNELS):.3g}"
     assert table.rows[0][table.head.index("cut at 0") + 1] == "1"
@@ -114,7 +115,8 @@ def test_depths_that_were_cut_are_counted_and_marked(study: Study) -> None:
     hours = np.arange(4.0)[None]
     given = Attribution(3, hours, hours, {"depth": hours}, {"depth": one}, {"depth": {"light curve": 1.5}},
                         {"depth": 1.5}, {"depth": 0.001})  # fmt: skip
-    section = network.attributions(study, [(study.entries[0], given)])
+    section = network.attributions(study, [Attributed(study.entries[0], [given])])
+    assert section is not None
     figure = section.data["planets"][0]["figures"][-1]
     traces = figure.variants["depth"]["data"]
     crosses = [trace for trace in traces if "cut at 0, " in trace["hovertemplate"]]
@@ -126,7 +128,8 @@ def test_the_caption_says_through_which_reading_the_answer_changed(study: Study,
     hours = np.arange(4.0)[None]
     given = Attribution(3, hours, hours, {"depth": hours}, {"depth": np.zeros(CHANNELS)}, {"depth": readings},
                         {"depth": 1.502}, {"depth": 0.002})  # fmt: skip
-    section = network.attributions(study, [(study.entries[0], given)])
+    section = network.attributions(study, [Attributed(study.entries[0], [given])])
+    assert section is not None
     figure = section.data["planets"][0]["figures"][0]
     assert "changes by 1.5 ppm" in figure.caption
     assert ("2 by the light curve, −0.5 by the residual of the fit" in figure.caption) == (len(readings) > 1)

@@ -179,6 +179,41 @@ def test_everything_is_drawn_and_fits_the_window(
     page.screenshot(path=folder / f"report-{size}-{theme}.png", full_page=True)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_phone_the_last_column_of_every_table_can_be_reached_and_only_tables_scroll_sideways(
+    visit: Callable[..., Page], theme: str
+) -> None:
+    page = visit("phone", theme)
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    hidden = """[...document.querySelectorAll('.scroll')].filter(box => {
+      box.scrollLeft = 1e6;
+      const cells = [...box.querySelectorAll('tr')].map(row => row.cells[row.cells.length - 1]);
+      const edge = box.getBoundingClientRect();
+      return edge.right > innerWidth || cells.some(cell => cell.getBoundingClientRect().right > edge.right + 1
+        || cell.getBoundingClientRect().left < edge.left);
+    }).map(box => box.textContent.slice(0, 80))"""
+    assert page.evaluate(hidden) == []
+    page.evaluate("scrollTo(1e6, 0)")
+    assert page.evaluate("scrollX") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"]["width"]
+
+
+def test_the_verdict_comes_first_and_leads_to_what_supports_it(visit: Callable[..., Page]) -> None:
+    page = visit()
+    said = page.locator(".verdict").first
+    box = said.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] < 500
+    targets = page.eval_on_selector_all(".verdict a", "links => links.map(link => link.hash)")
+    assert targets
+    assert all(page.locator(target).count() == 1 for target in targets)
+    link = page.locator("#verdict .texts a").first
+    planet = link.inner_text()
+    link.click()
+    page.wait_for_function(f"document.getElementById('planet-plot').dataset.planet === '{planet}'")
+
+
 def test_the_theme_can_change_while_the_page_is_open(visit: Callable[..., Page]) -> None:
     page = visit()
     light = page.evaluate("document.getElementById('planet-plot').layout.font.color")

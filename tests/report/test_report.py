@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import logging
 from collections.abc import Callable
@@ -16,25 +17,29 @@ import pytest
 import torch
 import typer
 import yaml
+from architecture_scenes import FIRST_OF_OTHERS, SMALL
 from local_hub import LocalHub
-from tiny_models import BINS, IDS, POPULATION, save_model
+from tiny_models import BINS, IDS, POPULATION, at_home, save_model
 
 from ariel_scripts.commands import report
 from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction import job as jobs
 from ariel_scripts.prediction import predictor
 from ariel_scripts.prediction.job import Job, stream_rows
-from ariel_scripts.report import network, predictions
+from ariel_scripts.report import network, predictions, statistics
 from ariel_scripts.report.data import Entry, Study, names_of
 from ariel_scripts.report.page import Section, Table, page, without_folders, without_nan
 from ariel_scripts.report.planets import step_values
 from ariel_scripts.report.plots import Figure, label, packed
+from ariel_scripts.report.rules import broken_by
 from ariel_scripts.report.writer import write_report
 from ariel_scripts.run_record import Run
 from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import scoring
+from modeling_ariel.architectures import model_class
+from modeling_ariel.feature_extraction_ariel import ArielFeatureExtractor
 from modeling_ariel.objective import violations
 from modeling_ariel.predictions import Predictions, read_predictions, write_predictions
 
@@ -99,8 +104,8 @@ def test_text_from_data_cannot_become_markup_or_script() -> None:
         Section("wavelengths", {"figures": [figure], "bands": {bad: listed, "b": listed}}),
         Section("comparison", {"first": bad, "differences": listed, "figures": [figure]}, [bad]),
         Section("planets", {"labelled": 1, "listed": listed}),
-        Section("embeddings", {"entries": [entry], "few": 10, "click": ""}),
-        Section("attributions", {"planets": [{**entry, "planet": 5}], "listed": True}),
+        Section("embeddings", {"entries": [entry], "click": ""}),
+        Section("attributions", {"planets": [{**entry, "planet": 5}], "over": [], "listed": True}),
         Section("calibration", warnings=[bad]),
     ]
     text = page(bad, bad, sections, {"ids": [], "entries": [{"name": bad}]}, {"dataset": bad, "command": {"x": bad}})
@@ -175,7 +180,7 @@ def written(dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.Monk
     for place in (jobs, predictor):
         monkeypatch.setattr(place, "code_digest", lambda: "code")  # the sources may be edited meanwhile
     options = ReportOptions(
-        str(dataset), tmp_path / "out/report.html", [str(model)], workers=1, device="cpu", attributions=1
+        str(dataset), tmp_path / "out/report.html", [str(model)], workers=1, device="cpu", attributions=1, embed="pca"
     )
 
     def write(run: Run | None = None, **changes: Any) -> Seen:
@@ -206,8 +211,8 @@ def test_a_report_has_every_section_and_needs_nothing_from_outside(
     run = Run("report", {})
     seen = written(run)
     assert sections_of(seen) == [
-        "summary", "planets", "wavelengths", "coverage", "likelihood", "shapes", "embeddings", "attributions",
-        "calibration",
+        "verdict", "summary", "planets", "wavelengths", "coverage", "likelihood", "shapes", "embeddings",
+        "attributions",
     ]  # fmt: skip
     for _, attributes in seen.tags:
         for name in ("src", "href"):
@@ -245,6 +250,25 @@ def test_a_second_report_takes_the_predictions_of_the_first_and_their_states(
     monkeypatch.setattr(predictions, "predict", lambda *_: pytest.fail("predicted again"))
     again = written(attributions=0)
     assert any("PCA" in text for text in again.text)
+
+
+@pytest.mark.parametrize("name", FIRST_OF_OTHERS)
+def test_other_architectures_have_states_and_attributions(
+    written: Callable[..., Seen], tmp_path: Path, name: str
+) -> None:
+    kind: Any = model_class(name)
+    wavelength = planets.wavelengths_um("2025").tolist()
+    torch.manual_seed(0)
+    network = at_home(kind(kind.config_class(wavelength=wavelength, physics="none", **SMALL[name])))
+    for parameter in network.parameters():
+        if parameter.ndim == 2 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    network.save_pretrained(tmp_path / "other")
+    ArielFeatureExtractor(wavelength=wavelength).save_pretrained(tmp_path / "other")
+    run = Run("report", {})
+    seen = written(run, model=[str(tmp_path / "other")], attributions=2)
+    assert run.metrics["failed"] == {}
+    assert {"embeddings", "attributions"} <= set(sections_of(seen))
 
 
 def test_states_are_the_mean_of_the_tokens_that_the_head_reads(dataset: Path, model: Path, tmp_path: Path) -> None:
@@ -325,19 +349,65 @@ def test_the_folders_of_the_run_are_in_its_record_and_not_on_the_page(
     assert f"…/{dataset.name}" in text
 
 
-def test_predictions_alone_need_no_model_and_unlabelled_planets_no_truth(
+def test_a_file_of_predictions_is_attributed_by_the_network_in_its_record_and_unlabelled_planets_need_no_truth(
     written: Callable[..., Seen], rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     written(attributions=0)
     made = tmp_path / "out/report.predictions/plain.parquet"
     hidden = write_dataset(tmp_path / "hidden", [{**row, "spectrum": None} for row in rows])
     seen = written(model=[], predictions=[made], dataset=str(hidden), attributions=3)
-    assert sections_of(seen) == ["summary", "planets", "wavelengths", "shapes", "embeddings", "attributions",
-                                 "calibration"]  # fmt: skip
+    assert sections_of(seen) == ["verdict", "summary", "planets", "wavelengths", "shapes", "attributions"]
     assert seen.data["planets"]["truth"] is None
     text = " ".join(seen.text)
     assert "no known spectra" in text
-    assert "give --model" in text
+    assert "whether error bars hold cannot be told" in text
+    assert "What the network looks at" in seen.text
+
+
+def test_sections_without_data_are_not_printed_and_a_network_that_is_gone_is_said(
+    written: Callable[..., Seen], model: Path, tmp_path: Path
+) -> None:
+    written(attributions=0)
+    made = tmp_path / "out/report.predictions/plain.parquet"
+    alone = spoiled(made, tmp_path / "alone.parquet")  # it has no record
+    seen = written(model=[], predictions=[alone], attributions=2)
+    assert not {"attributions", "embeddings", "calibration", "rules"} & set(sections_of(seen))
+    assert "attributions" in next(text for text in seen.text if text.startswith("comparison, "))
+    found = read_predictions(made)
+    record = {"command": "predict", "config": {"models": [str(model)]}, "metrics": {"models": ["another"]}}
+    write_predictions(tmp_path / "other.parquet", found, record)
+    seen = written(model=[], predictions=[tmp_path / "other.parquet"], attributions=2)
+    text = " ".join(seen.text)
+    assert "expected the weights that predicted, another, found" in text
+    assert str(model) not in text
+
+
+@pytest.mark.parametrize(
+    "skip", [["shapes", "attributions", "wavelengths", "coverage"], pytest.param([], marks=pytest.mark.slow)]
+)
+def test_figures_have_a_footer_and_go_into_a_folder_as_pictures_and_numbers(
+    written: Callable[..., Seen], tmp_path: Path, skip: list[str]
+) -> None:
+    run = Run("report", {})
+    seen = written(run, export=tmp_path / "files", attributions=2, skip=skip)
+    stamps = [text for text in seen.text if text.startswith("ariel-hf ") and "seed 0" in text]
+    assert len(stamps) == [tag for tag, _ in seen.tags].count("figcaption") == len(seen.data["figures"])
+    files = sorted((tmp_path / "files").iterdir())
+    assert len(files) == run.metrics["exported"]
+    kinds = {path.suffix for path in files}
+    assert kinds == {".png", ".json", ".csv"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files if path.suffix == ".png")
+    assert {json.loads(path.read_text())["made_by"] for path in files if path.suffix == ".json"} == {stamps[0]}
+    with (tmp_path / "files/likelihood-log-likelihood-lost-by-planet-and-wavelength.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    made = read_predictions(tmp_path / "out/report.predictions/plain.parquet")
+    row = next(row for row in rows if row["y"] == f"planet {IDS[2]}" and row["x"] == "FGS1")
+    truth = next(p for p in POPULATION if p.planet_id == IDS[2]).spectrum
+    arrays = (truth, made.mu[2].astype(float), made.sigma[2].astype(float))
+    lost = statistics.lost(*(one[None] for one in arrays))[0, 0]
+    assert float(row["z"]) == pytest.approx(min(lost, 327.67), abs=0.01)
+    scores = json.loads((tmp_path / "files/summary-errors.json").read_text())
+    assert scores["head"][1] == "plain"
 
 
 def test_a_part_that_fails_is_said_and_loses_no_other(
@@ -398,7 +468,7 @@ def test_hub_ids_at_their_revisions_are_reported_with_their_commits(
 
 
 def test_unknown_sections_and_embeddings_are_refused(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(typer.BadParameter, match=r"expected summary, .* found nothing"):
+    with pytest.raises(typer.BadParameter, match=r"expected verdict, .* found nothing"):
         report.main(ReportOptions(str(dataset), tmp_path / "r.html", skip=["nothing"], embed="pca"))
     with pytest.raises(typer.BadParameter, match="expected some of pca, umap, tsne, found sne"):
         report.main(ReportOptions(str(dataset), tmp_path / "r.html", embed="pca,sne"))
@@ -427,11 +497,9 @@ def test_embeddings_have_a_point_for_each_planet_and_are_the_same_again(method: 
     np.testing.assert_array_equal(network.embed(method, latent, 0)[1], place)
 
 
-def test_entries_without_states_say_so() -> None:
+def test_entries_without_states_have_no_pictures() -> None:
     truth, star = np.full((4, CHANNELS), 1e-3), np.full((4, 7), np.nan)
     entry = Entry("a", "a", truth, 0.01 * truth)
     study = Study("d", "train", planets.wavelengths_um("2025"), np.arange(4), np.ones(4, int), truth, star,
                   {i: [] for i in range(4)}, [entry])  # fmt: skip
-    section = network.embeddings(study, ("pca",), 0)
-    text = page("", "", [section], {"ids": []}, {})
-    assert "Predictions from a file come without the network's states" in text
+    assert network.embeddings(study, ("pca",), 0, broken_by(study, None)) is None

@@ -8,6 +8,7 @@ import pytest
 from ariel_scripts.prediction.predictor import _part
 from ariel_scripts.report import statistics
 from ariel_scripts.report.data import Entry, Study
+from ariel_scripts.report.rules import broken_by
 from ariel_scripts.report.sections import shapes
 from hf_dataset.simulation.planets import wavelengths_um
 from modeling_ariel import scoring
@@ -163,7 +164,7 @@ def test_the_power_of_predictions_is_that_of_the_planets_whose_truth_it_is_drawn
         star, entry = np.full((4, 7), np.nan), Entry("a", "a", mu, sigma)
         study = Study("d", "train", wavelengths_um("2025"), np.arange(4), np.ones(4, int), truth, star,
                       {i: [] for i in range(4)}, [entry])  # fmt: skip
-        data = shapes(study).data
+        data = shapes(study, broken_by(study, None)).data
         return [data["figures"][0].variants, data["roughness"]]
 
     noisy = mu.copy()

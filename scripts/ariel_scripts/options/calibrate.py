@@ -17,8 +17,9 @@ METHODS = ("temperature", "groups", "conformal", "graph")
 class CalibrateOptions:
     """Calibrate a model's sigma on planets it wasn't trained on; draw coverage curves and z-score histograms.
 
-    The calibrated model has the same weights and other buffers. Beside it stand calibration.json, coverage.png and
-    z.png, but not the model's card, whose numbers no longer hold. The numbers after calibration are those of planets
+    The calibrated model has the same weights and other buffers. Beside it stand calibration.json, coverage.png,
+    coverage_map.png, z.png, coverage.csv (change by band) and quantiles.csv (by channel), but not the model's card,
+    whose numbers no longer hold. The numbers after calibration are those of planets
     whose own truths were not used (folds by planet).
 
     Example: ariel calibrate runs/finetuned light-curves --split validation --out runs/calibrated

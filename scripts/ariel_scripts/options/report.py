@@ -11,6 +11,7 @@ import typer
 from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
 
 SECTIONS = (
+    "verdict",
     "summary",
     "comparison",
     "planets",
@@ -57,8 +58,15 @@ class ReportOptions:
     ] = None
     limit: Annotated[int | None, typer.Option(help="At most this many planets.", min=1)] = None
     skip: Annotated[list[str] | None, typer.Option(help=f"Section to leave out: {', '.join(SECTIONS)}.")] = None
-    embed: Annotated[str, typer.Option(help="Pictures of the latents, with commas: pca, umap, tsne.")] = "pca"
-    attributions: Annotated[int, typer.Option(help="Planets with attributions for each model; 0 for none.", min=0)] = 3
+    embed: Annotated[str, typer.Option(help="Pictures of the latents, with commas: pca, umap, tsne.")] = "umap,tsne,pca"
+    attributions: Annotated[
+        int, typer.Option(help="Planets with attributions for each model, from worst to best; 0 for none.", min=0)
+    ] = 8
+    planet: Annotated[list[int] | None, typer.Option(help="A planet to attribute besides; several times.")] = None
+    export: Annotated[Path | None, typer.Option(help="Folder for figures and tables, each as PNG, JSON and CSV.")] = (
+        None
+    )
+    open: Annotated[bool, typer.Option("--open", help="Open the page in a browser when it is written.")] = False
     workers: Annotated[int, typer.Option(help="Processes for the classical fits; 0: one a core.", min=0)] = 0
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …, or auto.")] = "auto"
     seed: Annotated[int, typer.Option(help="Of the bootstrap and the embeddings.", min=0)] = 0
@@ -79,6 +87,11 @@ class ReportOptions:
     def files(self) -> tuple[Path, ...]:
         """Predictions to report on as they are."""
         return tuple(self.predictions or ())
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """Planets to attribute besides."""
+        return tuple(self.planet or ())
 
     @property
     def skipped(self) -> frozenset[str]:
@@ -106,6 +119,7 @@ class ReportOptions:
             "skip": sorted(self.skipped),
             "embed": self.embeddings,
             "attributions": self.attributions,
+            "planets": self.asked,
             "workers": self.workers,
             "device": self.device,
             "seed": self.seed,

@@ -29,6 +29,7 @@ from ariel_scripts.prediction.reliability import (
     numbers,
     z_figure,
 )
+from ariel_scripts.prediction.reliability_tables import coverage_csv, coverage_map, quantiles_csv
 from ariel_scripts.prediction.widths import compared_widths
 from ariel_scripts.run_record import write_json
 from hf_dataset.splits import grouped_folds
@@ -270,6 +271,10 @@ def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, A
         write_json(stage / RECORD, record)
         coverage_figure(fitted.judged, fitted.record).savefig(stage / "coverage.png", dpi=130)
         z_figure(fitted.judged).savefig(stage / "z.png", dpi=130)
+        coverage_map(fitted.judged).savefig(stage / "coverage_map.png", dpi=130)
+        (stage / "coverage.csv").write_text(coverage_csv(fitted.judged))
+        own = (fitted.judged.wavelength, fitted.factor, fitted.quantiles)
+        (stage / "quantiles.csv").write_text(quantiles_csv(*own))
         if out.is_dir():
             out.rmdir()  # empty: checked before
         os.replace(stage, out)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ariel_scripts.prediction.reliability import molecular_bands
+from ariel_scripts.report.attributions import Attribution
 from ariel_scripts.report.plots import (
     DASHES,
     Array,
@@ -14,6 +16,7 @@ from ariel_scripts.report.plots import (
     Trace,
     along,
     axis_of,
+    band_name,
     colour,
     level,
     line_of,
@@ -23,7 +26,12 @@ from ariel_scripts.report.plots import (
 )
 from ariel_scripts.report.text import PENALTY_NAMES
 
-FGS1_BEYOND = "A triangle: FGS1, one channel with the light of many, lies beyond the axis."
+FGS1_BEYOND = " A triangle: FGS1, one channel with the light of many, lies beyond the axis."
+CHANNEL_READING = (
+    "Top: what each wavelength's light adds to the answer, crosses where the predicted spectrum breaks a rule; below, "
+    "by how much, dotted at 1. Peaks at a molecule's band are expected; one tall channel is a bad detector column."
+)
+UNITS = {"depth": "ppm", "sigma": "%"}
 
 
 def attribution_figures(
@@ -79,8 +87,72 @@ def attribution_figures(
         }
     return (
         Figure(f"{title}: over time", caption, over_time, 320, "of"),
-        Figure(f"{title}: over wavelength, with penalties", FGS1_BEYOND if beyond else "", over_channel, 460, "of"),
+        Figure(
+            f"{title}: over wavelength, with penalties", CHANNEL_READING + FGS1_BEYOND * beyond, over_channel, 460, "of"
+        ),
     )
+
+
+def summary_figures(name: str, wavelength: Array, planets: Sequence[Attribution]) -> list[Figure]:
+    """Of several planets: shares of the bands, along wavelength, and a histogram of the whole change."""
+    bands = molecular_bands(wavelength)
+    shares, along_, changes = {}, {}, {}
+    for key, unit in UNITS.items():
+        size = np.abs([one.by_channel[key] for one in planets])  # (P, C)
+        of_all = 100.0 * size / np.maximum(size.sum(1, keepdims=True), 1e-300)
+        share = np.array([of_all[:, inside].sum(1) for inside in bands.values()])  # (B, P)
+        expected = [100.0 * float(inside.mean()) for inside in bands.values()]
+        shares[key] = _bars([band_name(band) for band in bands], share, expected)
+        low, middle, high = np.percentile(of_all, [16, 50, 84], 0)
+        layout = spectral_layout(wavelength, ("share of all attribution, %",))
+        layout["yaxis"] |= {"rangemode": "tozero", "range": [0.0, 1.15 * float(high[1:].max())]}
+        along_[key] = {"data": along(wavelength, middle, 0, 0, f"to {key}", (low, high)), "layout": layout}
+        total = [one.total[key] for one in planets]
+        changes[key] = {
+            "data": [{"type": "histogram", "x": packed(total), "nbinsx": 12, "marker": {"color": "§c0"}}],
+            "layout": {
+                "xaxis": axis_of(f"change of {key} by the network, {unit}", zeroline=True),
+                "yaxis": axis_of("planets", dtick=max(1, len(total) // 8)),
+                "bargap": 0.06,
+            },
+        }
+    count = f"{len(planets)} planets, from the worst to the best"
+    return [
+        Figure(
+            f"What the network looks at{name}",
+            f"Bars: share of the attribution that falls to a band, mean of {count}, with their scatter; dashes: "
+            "what it would be if all channels counted alike. A bar far above them in the continuum would be bad.",
+            shares, 360, "of",
+        ),
+        Figure(
+            f"Attribution along wavelength{name}",
+            f"Median of {count}, shaded where two in three lie; the same few channels in all planets would be bad.",
+            along_, 360, "of",
+        ),
+        Figure(
+            f"How much the network changes{name}",
+            f"Histogram over {count}: by how much the data move the answer, mean over channels. All on one side means "
+            "a correction that every planet gets, which is a bias of the fit.",
+            changes, 300, "of",
+        ),
+    ]  # fmt: skip
+
+
+def _bars(names: Sequence[str], share: Array, expected: Sequence[float]) -> dict[str, Any]:
+    """Mean and scatter over planets of each band's share (B, P), beside what is expected of its width."""
+    mean, spread = share.mean(1), share.std(1)
+    marks = {"symbol": "line-ew-open", "size": 22, "color": "§ink", "line": {"width": 2}}
+    bars = {
+        "type": "bar",
+        "x": list(names),
+        "y": packed(mean),
+        "error_y": {"type": "data", "array": spread.round(3).tolist(), "color": "§muted"},
+        "marker": {"color": "§c0"},
+        "name": "attribution",
+        "hovertemplate": "%{x}: %{y:.1f} %<extra></extra>",
+    }
+    even = {"x": list(names), "y": packed(expected), "mode": "markers", "name": "by channels alone", "marker": marks}
+    return {"data": [bars, even], "layout": {"yaxis": axis_of("share, %", rangemode="tozero"), "xaxis": {}}}
 
 
 def _attribution_layout(wavelength: Array, title: str, values: Array) -> dict[str, Any]:

@@ -28,9 +28,10 @@ from ariel_scripts.opening.hub import Located
 from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction.job import stream_rows
 from ariel_scripts.prediction.predictor import Member, choose_device, load_member
-from ariel_scripts.report.data import Entry, Study
+from ariel_scripts.report.data import Entry, Network, Study
 from ariel_scripts.report.statistics import planet_scores, score_terms
 from modeling_ariel.pipeline_ariel import classical_inputs, torch_threads
+from modeling_ariel.visit_batch import relative_noise
 
 STEPS = 48  # misses at most a few parts in a thousand of the change; 24 missed up to 6 %
 OUTPUTS = ("depth", "sigma")
@@ -89,9 +90,10 @@ def attribute(member: Member, planet: int, rows: list[dict[str, Any]], steps: in
         if member.has_fit:
             inputs |= classical_inputs(member.posterior(member.fit(inputs), inputs["planet"]))
             names.append("residual")
-    time, white = inputs["time"].cpu().numpy(), white_light(inputs.pop("flux"), inputs["valid"])
-    for fitted in ("flux_err", "star"):  # with the flux only for the fit, which is done
-        del inputs[fitted]
+    time, flux = inputs["time"].cpu().numpy(), inputs.pop("flux")
+    white = white_light(flux, inputs["valid"])
+    inputs["noise"] = relative_noise(flux, inputs.pop("flux_err"), inputs["valid"].bool())
+    del inputs["star"]  # with the flux only for the fit, which is done
     curve = inputs["light_curve"]
     read = torch.stack([inputs.pop(name).to(curve.dtype) for name in names])  # (R, V, T, C)
     read = torch.where(inputs["valid"].bool(), read, torch.zeros_like(read))
@@ -150,23 +152,44 @@ def rows_of(where: Located, split: str, planets: list[int]) -> dict[int, list[di
     return {planet: sorted(rows, key=lambda row: int(row["visit"])) for planet, rows in found.items()}
 
 
-def example_attributions(study: Study, options: ReportOptions, where: Located) -> list[tuple[Entry, Attribution]]:
-    """Attributions of a few planets by each model of the report."""
-    if not options.models:
+@dataclass
+class Attributed:
+    """Attributions by an entry's network of planets from the worst to the best, and why there are none."""
+
+    entry: Entry
+    planets: list[Attribution]
+    lack: str = ""
+
+
+def example_attributions(study: Study, options: ReportOptions, where: Located) -> list[Attributed]:
+    """Attributions of a few planets, and those asked for, by each network that is known to have predicted."""
+    networks = [(entry, entry.network) for entry in study.entries if entry.network is not None]
+    if not networks:
         return []
     chosen = _example_planets(study, options.attributions)
+    chosen += [planet for planet in options.asked if planet not in chosen and planet in study.planets]
     rows = rows_of(where, options.split, chosen)
     found = []
-    with (
-        tqdm(total=len(chosen) * len(options.models), unit="planet", desc="attributions") as bar,
-        torch_threads(1),
-    ):
-        for entry, source in zip(study.entries, options.models, strict=False):
-            member = load_member(source, options.revision, choose_device(options.device))
-            for planet in chosen:
-                found.append((entry, attribute(member, planet, rows[planet])))
-                bar.update()
+    with tqdm(total=len(chosen) * len(networks), unit="planet", desc="attributions") as bar, torch_threads(1):
+        for entry, network in networks:
+            one = Attributed(entry, [])
+            found.append(one)
+            try:
+                member = _loaded(network, choose_device(options.device))
+                for planet in chosen:
+                    one.planets.append(attribute(member, planet, rows[planet]))
+                    bar.update()
+            except (OSError, ValueError, RuntimeError) as error:
+                one.lack = f"{network.source}: {error}"
     return found
+
+
+def _loaded(network: Network, device: torch.device) -> Member:
+    """The network again; ValueError where it is another by now."""
+    member = load_member(network.source, network.revision, device, 0, network.architecture)
+    if network.digest not in (None, member.digest):
+        raise ValueError(f"expected the weights that predicted, {network.digest[:8]}, found {member.digest[:8]}")
+    return member
 
 
 def _example_planets(study: Study, count: int) -> list[int]:

@@ -16,6 +16,7 @@ from ariel_scripts.opening.datasets import open_split, wavelengths_of
 from ariel_scripts.opening.hub import Located
 from hf_dataset import folders
 from hf_dataset.digests import file_hash
+from modeling_ariel.columns import STAR_COLUMNS
 from modeling_ariel.predictions import SUFFIXES, Predictions, read_predictions, read_run
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,21 @@ STAR = ("Rs", "Ms", "Ts", "Mp", "P", "sma", "i")
 COLUMNS = ("planet_id", "visit", "layout", "spectrum", "calibration", *STAR)
 
 
+@dataclass(frozen=True)
+class Network:
+    """What made predictions: a model to load again, and the hash of its weights where it is known."""
+
+    source: str
+    revision: str | None = None
+    architecture: str | None = None
+    digest: str | None = None
+
+
 @dataclass
 class Entry:
     """Predictions of one model or file: ``mu``, ``sigma`` (P, C) [depth], ``aleatoric`` and ``epistemic`` or None,
-    ``status`` and ``notes`` of each planet; ``latent`` (P, D) of the network, NaN where it is not known, or None.
+    ``status`` and ``notes`` of each planet; ``latent`` (P, D) of the network, NaN where it is not known, or None;
+    the ``network``, where one is known to have predicted.
     """
 
     name: str
@@ -42,6 +54,7 @@ class Entry:
     notes: list[str] | None = None
     latent: Array | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    network: Network | None = None
 
     def rows(self, which: NDArray[Any]) -> tuple[Array, Array]:
         """``mu`` and ``sigma`` of some planets."""
@@ -93,6 +106,14 @@ class Study:
         self.calibration = {int(planet): self.calibration[int(planet)] for planet in self.planets}
 
 
+def stars(study: Study) -> Array:
+    """Star tables (P, 8), NaN where unknown."""
+    found = np.full((len(study.planets), len(STAR_COLUMNS)), np.nan)
+    for name in STAR:
+        found[:, STAR_COLUMNS.index(name)] = study.star_column(name)
+    return found
+
+
 @dataclass
 class NamedPredictions:
     """Predictions as they came, under the ``name`` that the report calls them; ``latents`` (D,) by planet, if any."""
@@ -102,6 +123,7 @@ class NamedPredictions:
     predictions: Predictions
     latents: dict[int, np.ndarray] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    network: Network | None = None
 
 
 def read_study(where: Located, split: str, limit: int | None) -> Study:
@@ -195,11 +217,15 @@ def _entry(study: Study, named: NamedPredictions) -> Entry:
         notes=texts("notes"),
         latent=latent,
         facts=named.facts,
+        network=named.network,
     )
 
 
-def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
-    """A predictions file, and what is known of how it was made: its hash, and the record in it or beside it."""
+def read_file(path: Path) -> tuple[Predictions, dict[str, Any], Network | None]:
+    """A predictions file, what is known of how it was made: its hash, and the record in it or beside it; the network.
+
+    Of an ensemble, the network is its first one.
+    """
     facts: dict[str, Any] = {"file": path.name, "sha256": file_hash(path)}
     found = read_predictions(path)
     record = read_run(path) or folders.read_json(path.with_name(f"{path.stem}.run.json")) or {}
@@ -207,7 +233,16 @@ def read_file(path: Path) -> tuple[Predictions, dict[str, Any]]:
     for name, known in (("models", "model_sha256"), ("sources", "sources"), ("dataset", "dataset")):
         if value := record.get("metrics", {}).get(name):
             facts[known] = value
-    return found, facts
+    return found, facts, _network(record)
+
+
+def _network(record: dict[str, Any]) -> Network | None:
+    """The one that the record of a prediction names."""
+    config = record.get("config", {})
+    if record.get("command") != "predict" or not config.get("models"):
+        return None
+    digests = record.get("metrics", {}).get("models") or [None]
+    return Network(config["models"][0], config.get("revision"), config.get("architecture"), digests[0])
 
 
 def names_of(sources: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ariel_scripts.report.plots import (
     Figure,
     Trace,
     along,
+    area_of,
     axis_of,
     colour,
     label,
@@ -24,7 +25,7 @@ from ariel_scripts.report.plots import (
 )
 from modeling_ariel.uncertainty import CoverageCurve, ZHistogram
 
-PERIODS = [2, 5, 10, 20, 50, 100, 200]  # channels
+SYMBOLS = ("circle", "diamond", "square", "cross", "x", "triangle-up")  # with the colour, so that grey print does
 
 
 def errors_by_wavelength(wavelength: Array, kinds: Mapping[str, Mapping[str, Mapping[str, Array]]]) -> Figure:
@@ -72,7 +73,7 @@ def coverage(curves: Mapping[str, CoverageCurve]) -> Figure:
     data: list[Trace] = [{**honest, "hoverinfo": "skip", "line": dotted}]
     for place, (name, curve) in enumerate(curves.items()):
         levels = 100 * curve.levels
-        data.append(_area(levels, 100 * curve.low, 100 * curve.high, place))
+        data.append(area_of(levels, 100 * curve.low, 100 * curve.high, place))
         hover = "%{x:.0f} % interval holds %{y:.1f} %"
         shown = {"name": label(name), "line": line_style(place), "hovertemplate": hover}
         data.append(line_of(levels, 100 * curve.coverage, **shown))
@@ -107,94 +108,7 @@ def z_histograms(found: Mapping[str, ZHistogram]) -> Figure:
     return Figure("z-scores", caption, variants, choose="axis")
 
 
-def _area(x: Array, low: Array, high: Array, place: int) -> Trace:
-    return {
-        "x": packed(np.concatenate([x, x[::-1]])),
-        "y": packed(np.concatenate([low, high[::-1]])),
-        "fill": "toself",
-        "mode": "none",
-        "fillcolor": colour(place, 0.2),
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
-
-
-def loss_map(wavelength: Array, planets: NDArray[np.int64], losses: Mapping[str, Array]) -> Figure:
-    """Log-likelihood that each planet and channel lacks of the ideal (P, C) [nats]; planets in the order given."""
-    names = ["FGS1", *(f"{value:.3f} µm" for value in wavelength[1:])]
-    ticks = [0, *(int(np.abs(wavelength - at).argmin()) for at in (2.3, 2.6, 3.0, 3.4, wavelength[-1]))]
-    layout = {
-        "xaxis": axis_of(
-            "wavelength, µm",
-            type="category",
-            tickvals=[names[t] for t in ticks],
-            tickangle=0,
-            ticktext=["FGS1", *(f"{wavelength[t]:.1f}" for t in ticks[1:])],
-            showgrid=False,
-        ),
-        "yaxis": axis_of(
-            "planets, most lost first", type="category", tickvals=[], showgrid=False, autorange="reversed"
-        ),
-    }
-    bar = {
-        "title": {"text": "nats lost", "side": "right"},
-        "thickness": 12,
-        "len": 0.9,
-        "tickvals": [0, 2, 4, 6],
-        "ticktext": ["0", "2", "4", "≥ 6"],
-    }
-    variants = {}
-    for name, loss in losses.items():
-        trace = {
-            "type": "heatmap",
-            "z": packed(loss, 0.01),
-            "zmin": 0,
-            "zmax": 6,
-            "colorscale": "Cividis",
-            "reversescale": True,
-            "colorbar": bar,
-            "x": names,
-            "y": [f"planet {planet}" for planet in planets],
-            "hovertemplate": "%{y}, %{x}: %{z:.2f} nats lost<extra></extra>",
-        }
-        variants[name] = {"data": [trace], "layout": layout}
-    caption = (
-        "A right depth with σ of 27 ppm loses 1 nat, with 74 ppm 2; an error of 3 σ loses 4.5 more. A dark row is a "
-        "lost planet, a dark column a wavelength that the model gets wrong."
-    )
-    height = int(np.clip(160 + 3 * len(planets), 320, 700))
-    return Figure("Log-likelihood lost by planet and wavelength", caption, variants, height, "predictions")
-
-
-# --- shapes and planets --------------------------------------------------------------------------------------------
-
-
-def power_spectra(frequency: Array, curves: Sequence[tuple[str, Array, int | None, str]]) -> Figure:
-    """Power (K,) [ppm^2] over frequency (K,) [1/channel]: (name, power, place of its colour or None, dash)."""
-    data = [
-        line_of(
-            frequency,
-            np.maximum(values, 1e-12),
-            name=label(name),
-            line={"color": "§ink", "width": 4} if place is None else line_style(place, dash=dash),
-            hovertemplate="%{x:.3f} per channel: %{y:.3g} ppm²",
-        )
-        for name, values, place, dash in curves
-    ]
-    layout = {
-        "xaxis": axis_of(
-            "period, channels",
-            type="log",
-            tickvals=[1 / period for period in PERIODS],
-            ticktext=[str(period) for period in PERIODS],
-        ),
-        "yaxis": axis_of("power, ppm²", type="log", exponentformat="power", dtick=1),
-    }
-    caption = (
-        "White noise of 10 ppm is level at 100 ppm². Fine structure is on the right: a prediction above the truth "
-        "there is noisy, one far below it is smoother than the spectra are. Residuals should lie below the truth."
-    )
-    return Figure("Power of AIRS spectra", caption, {"": {"data": data, "layout": layout}}, 420)
+# --- planets ------------------------------------------------------------------------------------------------------
 
 
 def scatter(
@@ -203,44 +117,56 @@ def scatter(
     x: tuple[str, Array],
     y: tuple[str, Array],
     planets: NDArray[np.int64],
-    colours: Mapping[str, Array],
-    log: bool = False,
+    colours: Mapping[str, NDArray[Any]],
     diagonal: bool = False,
     choose: str = "colour",
 ) -> Figure:
-    """Planets as points that lead to their spectra; a variant for each of ``colours`` {label: (P,)}."""
+    """Planets as points that lead to their spectra; a variant for each of ``colours`` (P,), numbers or kinds."""
     variants = {}
     layout: dict[str, Any] = {"xaxis": axis_of(x[0], zeroline=False), "yaxis": axis_of(y[0], zeroline=False)}
     layout |= {"hovermode": "closest", "showlegend": False}
     for name, values in colours.items():
-        known = np.isfinite(values)
-        marker: dict[str, Any] = {"size": 8, "color": "§c0", "line": {"width": 0.5, "color": "§paper"}}
-        if known.any():
-            low, high = np.percentile(values[known], [2, 98])
-            marker |= {
-                "color": [float(f"{v:.5g}") if ok else None for v, ok in zip(values, known, strict=True)],
-                "cmin": float(low),
-                "cmax": float(high) if high > low else float(low) + 1.0,
-                "colorscale": "Cividis",
-                "showscale": True,
-                "colorbar": {"title": {"text": name, "side": "right"}, "thickness": 12},
-            }
-        data: list[Trace] = [
-            {
-                "x": packed(x[1]),
-                "y": packed(y[1]),
-                "mode": "markers",
-                "marker": marker,
-                "customdata": [int(planet) for planet in planets],
-                "hovertemplate": "planet %{customdata}<extra></extra>",
-            }
-        ]
+        if values.dtype.kind == "U":
+            data = []
+            for place, kind in enumerate(np.unique(values)):
+                of, marker = values == kind, {"color": colour(place), "symbol": SYMBOLS[place % len(SYMBOLS)]}
+                data.append(_points(x[1][of], y[1][of], planets[of], marker) | {"name": label(kind)})
+            variants[name] = {"data": data, "layout": layout | {"showlegend": True}}
+            continue
+        data = [_points(x[1], y[1], planets, _shades(name, values))]
         if diagonal:
             ends = [float(min(x[1].min(), y[1].min())), float(max(x[1].max(), y[1].max()))]
             line = {"color": "§muted", "dash": "dot", "width": 1.5}
             data.append({"x": ends, "y": ends, "mode": "lines", "hoverinfo": "skip", "line": line})
         variants[name] = {"data": data, "layout": layout}
     return Figure(title, caption, variants, 420, choose)
+
+
+def _points(x: Array, y: Array, planets: NDArray[np.int64], marker: dict[str, Any]) -> Trace:
+    return {
+        "x": packed(x),
+        "y": packed(y),
+        "mode": "markers",
+        "marker": {"size": 8, "color": "§c0", "line": {"width": 0.5, "color": "§paper"}} | marker,
+        "customdata": [int(planet) for planet in planets],
+        "hovertemplate": "planet %{customdata}<extra></extra>",
+    }
+
+
+def _shades(name: str, values: Array) -> dict[str, Any]:
+    """Colours of points by numbers (P,), NaN where unknown."""
+    known = np.isfinite(values)
+    if not known.any():
+        return {}
+    low, high = np.percentile(values[known], [2, 98])
+    return {
+        "color": [float(f"{v:.5g}") if ok else None for v, ok in zip(values, known, strict=True)],
+        "cmin": float(low),
+        "cmax": float(high) if high > low else float(low) + 1.0,
+        "colorscale": "Cividis",
+        "showscale": True,
+        "colorbar": {"title": {"text": name, "side": "right"}, "thickness": 12},
+    }
 
 
 def strip(title: str, caption: str, quantities: Mapping[str, Mapping[str, Array]], planets: NDArray[Any]) -> Figure:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from ariel_scripts.report import figures, statistics
-from ariel_scripts.report.attribution_figures import attribution_figures
-from ariel_scripts.report.attributions import Attribution
-from ariel_scripts.report.data import Array, Entry, Study
-from ariel_scripts.report.page import Section
+from ariel_scripts.report import figures, honesty, statistics
+from ariel_scripts.report.attribution_figures import UNITS, attribution_figures, summary_figures
+from ariel_scripts.report.attributions import Attributed, Attribution
+from ariel_scripts.report.data import Array, Entry, Study, stars
+from ariel_scripts.report.page import Section, without_folders
+from ariel_scripts.report.rules import Broken
 from ariel_scripts.report.statistics import PPM
+from modeling_ariel.planet_kinds import planet_facts
+from modeling_ariel.status import TRUSTED
 
 FEW = 3  # planets that make a picture
+METHODS = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
+NEIGHBOURS = {
+    "pca": "Each point is a planet as the network sees it; axes and distances mean something.",
+    "umap": "Each point is a planet as the network sees it; only neighbours mean something.",
+    "tsne": "Each point is a planet as the network sees it; only neighbours mean something.",
+}
+TIME_READING = (
+    "Line: what each moment of the light curve (dots) adds to the answer; a good model looks at the transit and just "
+    "beside it, a line that is large elsewhere means drift taken for depth."
+)
 
 
-def embeddings(study: Study, methods: Sequence[str], seed: int) -> Section:
-    """The network's states of all planets in two dimensions."""
+def embeddings(study: Study, methods: Sequence[str], seed: int, broken: Mapping[str, Broken]) -> Section | None:
+    """The network's states of all planets in two dimensions; None where no network's are known."""
     shown, warnings = [], []
     for entry in study.entries:
         if entry.latent is None:
@@ -25,7 +41,7 @@ def embeddings(study: Study, methods: Sequence[str], seed: int) -> Section:
         latent = np.asarray(entry.latent)
         have = np.flatnonzero(np.isfinite(latent).all(1))
         pictures = []
-        colours = _colours(study, entry, have)
+        colours = {name: values[have] for name, values in _colours(study, entry, broken[entry.name]).items()}
         for method in methods if len(have) >= FEW else ():
             try:
                 axes, place = embed(method, latent[have], seed)
@@ -33,27 +49,60 @@ def embeddings(study: Study, methods: Sequence[str], seed: int) -> Section:
                 warnings.append(f"{method} of {entry.name} could not be made: {error}")
                 continue
             x, y = place.T
-            title = f"{method.upper().replace('TSNE', 't-SNE')} of {entry.name}"
+            title = f"{METHODS[method]} of {entry.name}"
             unknown = len(latent) - len(have)
-            caption = f"The states of {unknown} planets are unknown." if unknown else ""
+            caption = (
+                f"{NEIGHBOURS[method]} A colour that gathers in one place is something the network knows; errors that "
+                "gather there are a kind of planet that training lacks."
+            )
+            caption += f" The states of {unknown} planets are unknown." if unknown else ""
             points = (axes[0], x), (axes[1], y), study.planets[have]
             pictures.append(figures.scatter(title, caption, *points, colours))
-        shown.append({"name": entry.name, "planets": len(have), "figures": pictures})
-    return Section("embeddings", {"entries": shown, "few": FEW, "click": study.click}, warnings)
+        if pictures:
+            shown.append({"name": entry.name, "planets": len(have), "figures": pictures})
+    if not (shown or warnings):
+        return None
+    return Section("embeddings", {"entries": shown, "click": study.click}, warnings)
 
 
-def _colours(study: Study, entry: Entry, have: np.ndarray) -> dict[str, Array]:
-    colours: dict[str, Array] = {}
-    if len(study.labelled):
-        score = np.full(len(study.planets), np.nan)
-        terms = statistics.score_terms(*study.judged(entry), "2024")
-        score[study.labelled] = np.clip(statistics.planet_scores(terms), -0.5, 1.0)
-        colours["score 2024"] = score[have]
-    colours["depth, ppm"] = PPM * entry.mu.mean(1)[have]
-    if np.isfinite(temperature := study.star_column("Ts")[have]).any():
+def _colours(study: Study, entry: Entry, broken: Broken) -> dict[str, NDArray[Any]]:
+    """Numbers and kinds (P,) by which planets are coloured."""
+    colours: dict[str, NDArray[Any]] = {}
+    known = study.labelled
+    if len(known):
+        truth, mu, sigma = study.judged(entry)
+        error = statistics.planet_errors(truth, mu, sigma)
+        score = np.clip(statistics.planet_scores(statistics.score_terms(truth, mu, sigma, "2024")), -0.5, 1.0)
+        for name, values in (
+            ("log10 error, ppm", np.log10(error.rmse)),
+            ("error, σ (rms of z)", error.z_spread),
+            ("score 2024", score),
+        ):
+            colours[name] = np.full(len(study.planets), np.nan)
+            colours[name][known] = values
+    colours["rules broken"] = broken.count
+    colours["entropy, nats"] = honesty.entropy(entry.sigma)
+    colours["kind of spectrum"] = kinds_of(study, entry)
+    colours["depth, ppm"] = PPM * entry.mu.mean(1)
+    if np.isfinite(temperature := study.star_column("Ts")).any():
         colours["star temperature, K"] = temperature
-    colours["log10 σ, ppm"] = np.log10(PPM * np.median(entry.sigma, 1)[have])
     return colours
+
+
+def kinds_of(study: Study, entry: Entry) -> NDArray[np.str_]:
+    """Kind of each planet's spectrum (P,): how its fit ended where that is not well, else how clear the atmosphere is.
+
+    Scale heights as in `modeling_ariel.planet_kinds`; features within sigma are none.
+    """
+    facts = planet_facts(torch.from_numpy(stars(study)), torch.from_numpy(entry.mu))
+    heights, features = facts["scale_heights"].numpy(), facts["features_ppm"].numpy()
+    kind = np.where(heights >= 1.0, "clear", np.where(heights < 0.5, "cloudy", "in between")).astype("<U32")
+    kind[~np.isfinite(heights)] = "with features"
+    kind[features < PPM * np.median(entry.sigma, 1)] = "flat within σ"
+    for row, status in enumerate(entry.status or ()):
+        if status not in TRUSTED:
+            kind[row] = f"fit {status.replace('_', ' ')}"
+    return kind
 
 
 def embed(method: str, latent: Array, seed: int) -> tuple[tuple[str, str], Array]:
@@ -77,31 +126,46 @@ def embed(method: str, latent: Array, seed: int) -> tuple[tuple[str, str], Array
     raise ValueError(f"--embed: expected pca, tsne or umap, found {method!r}")
 
 
-def attributions(study: Study, found: Sequence[tuple[Entry, Attribution]]) -> Section:
-    """Integrated gradients with the penalties of the predicted spectrum."""
-    shown = []
-    units = {"depth": "ppm", "sigma": "%"}
-    for entry, one in found:
-        row = int(np.flatnonzero(study.planets == one.planet)[0])
-        terms = statistics.penalty_terms(entry.mu[row : row + 1], entry.sigma[row : row + 1])
+def attributions(study: Study, found: Sequence[Attributed]) -> Section | None:
+    """Integrated gradients over the planets, and of some one by one; None where no network is known."""
+    if not found:
+        return None
+    shown, over, warnings = [], [], []
+    for attributed in found:
+        entry, planets = attributed.entry, attributed.planets
         name = f" · {entry.name}" if len(study.entries) > 1 else ""
-        sums = "; ".join(_sum(one, key, units[key]) for key in one.total).replace("-", "−")
-        by_time = {key: list(values) for key, values in one.by_time.items()}
-        title, caption = f"Planet {one.planet}{name}", f"{sums.capitalize()}."
-        pair = attribution_figures(
-            title,
-            caption,
-            study.wavelength,
-            list(one.time),
-            by_time,
-            list(one.white),
-            one.by_channel,
-            {key: values[0] for key, values in terms.items()},
-            statistics.PENALTIES,
-            units,
-        )
-        shown.append({"planet": one.planet, "name": name, "figures": pair})
-    return Section("attributions", {"planets": shown, "listed": study.listed})
+        if attributed.lack:
+            warnings.append(without_folders(f"No attributions of {entry.name}: {attributed.lack}"))
+        if len(planets) > 1:
+            over += summary_figures(name, study.wavelength, planets)
+        for place in _in_detail(len(planets)):
+            shown.append(_one(study, entry, planets[place], name))
+    return Section("attributions", {"planets": shown, "over": over, "listed": study.listed}, warnings)
+
+
+def _in_detail(count: int) -> list[int]:
+    """Places of the planets that are shown one by one: the first, the middle and the last."""
+    return sorted({0, (count - 1) // 2, count - 1}) if count else []
+
+
+def _one(study: Study, entry: Entry, one: Attribution, name: str) -> dict[str, Any]:
+    """A planet's attributions beside the penalties of its spectrum."""
+    row = int(np.flatnonzero(study.planets == one.planet)[0])
+    terms = statistics.penalty_terms(entry.mu[row : row + 1], entry.sigma[row : row + 1])
+    sums = "; ".join(_sum(one, key, UNITS[key]) for key in one.total).replace("-", "−")
+    pair = attribution_figures(
+        f"Planet {one.planet}{name}",
+        f"{TIME_READING} {sums.capitalize()}.",
+        study.wavelength,
+        list(one.time),
+        {key: list(values) for key, values in one.by_time.items()},
+        list(one.white),
+        one.by_channel,
+        {key: values[0] for key, values in terms.items()},
+        statistics.PENALTIES,
+        UNITS,
+    )
+    return {"planet": one.planet, "name": name, "figures": pair}
 
 
 def _sum(one: Attribution, key: str, unit: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ariel_scripts.report.plots import Figure
 from ariel_scripts.templates import page_templates
+from ariel_scripts.versions import DISTRIBUTION
 
 INNER_PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/,'\"]+/)+([^\s/,'\"]+)")  # an absolute one in a text
 
@@ -64,10 +65,23 @@ def page(
         about=about,
         sections=sections,
         run=run,
+        stamp=stamp_of(run),
         place=place,
         drawn=drawn,
         plotly=_plotly(),
     )
+
+
+def stamp_of(run: Mapping[str, Any]) -> str:
+    """What stands under every figure: version, commit, seed and config hash, as far as they are known."""
+    release = (run.get("versions") or {}).get(DISTRIBUTION)
+    known = {
+        DISTRIBUTION: release,
+        "commit": str(run.get("git commit", ""))[:8] if " " not in str(run.get("git commit", " ")) else None,
+        "seed": run.get("seed"),
+        "config": run.get("config hash"),
+    }
+    return " · ".join(f"{name} {value}" for name, value in known.items() if value not in (None, ""))
 
 
 def framed(html: str, address: str) -> str:

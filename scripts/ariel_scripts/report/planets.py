@@ -95,11 +95,11 @@ def planet_data(study: Study) -> dict[str, Any]:
 # --- calibration ---------------------------------------------------------------------------------------------------
 
 
-def calibration(study: Study) -> Section:
-    """Statistics of the calibration steps from the dataset's own column."""
+def calibration(study: Study) -> Section | None:
+    """Statistics of the calibration steps from the dataset's own column; None where it logs none."""
     values = step_values(study)
     if not values:
-        return Section("calibration", {"steps": None})
+        return None
     rows = []
     for (instrument, step, name), found in values.items():
         cells = []

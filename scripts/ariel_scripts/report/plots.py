@@ -50,6 +50,22 @@ def _base64(array: NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
+def unpacked(value: Any) -> Any:
+    """A copy with packed arrays as lists, NaN where there is no number."""
+    if isinstance(value, dict):
+        kind = next((kind for kind in ("f4", "i2") if kind in value and "shape" in value), None)
+        if kind is None:
+            return {key: unpacked(item) for key, item in value.items()}
+        numbers = np.frombuffer(base64.b64decode(value[kind]), f"<{kind}").astype(np.float64)
+        if kind == "i2":
+            numbers = np.where(numbers == -32768, np.nan, numbers * value["scale"])
+        return [
+            [float(f"{number:.7g}") for number in row] if isinstance(row, np.ndarray) else float(f"{row:.7g}")
+            for row in numbers.reshape(value["shape"])
+        ]
+    return [unpacked(item) for item in value] if isinstance(value, list) else value
+
+
 def label(text: str) -> str:
     """Text that comes from data, as Plotly shows it letter by letter."""
     return html.escape(str(text), quote=False).replace("§", "&#167;")  # it decodes no &quot;
@@ -71,6 +87,19 @@ def line_style(place: int, **style: Any) -> dict[str, Any]:
 
 def line_of(x: ArrayLike, y: ArrayLike, **more: Any) -> Trace:
     return {"x": packed(x), "y": packed(y), "mode": "lines", **more}
+
+
+def area_of(x: Array, low: Array, high: Array, place: int) -> Trace:
+    """Shaded between two lines."""
+    return {
+        "x": packed(np.concatenate([x, x[::-1]])),
+        "y": packed(np.concatenate([low, high[::-1]])),
+        "fill": "toself",
+        "mode": "none",
+        "fillcolor": colour(place, 0.2),
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
 
 
 def axis_of(title: str, **more: Any) -> dict[str, Any]:

@@ -20,12 +20,17 @@ from ariel_scripts.prediction.predictor import Member, code_digest
 from ariel_scripts.report.data import NamedPredictions, names_of, read_file
 from hf_dataset import folders
 from hf_dataset.digests import config_hash
+from modeling_ariel import ArielForSpectrumPrediction
+from modeling_ariel.spectrum_model import Correction
 
 logger = logging.getLogger(__name__)
 
 
 class Latents:
-    """Mean of the backbone's tokens (D,) of each planet that a model has predicted, kept in a file.
+    """The network's state (D,) of each planet that a model has predicted, kept in a file.
+
+    Of this package's transformer it is the mean of the tokens that its head reads; of other networks the features by
+    which they tell how far a planet is from training.
 
     The file holds a hash of the settings; latents of other settings are dropped.
     """
@@ -59,8 +64,8 @@ class Latents:
         folders.write_bytes(self.path, file.getvalue())
 
     def watch(self, member: Member) -> None:
-        """Keep what the head of the model reads from now on, under the planets that its extractor was given last."""
-        extractor = member.extractor
+        """Keep the model's states from now on, under the planets that its extractor was given last."""
+        extractor, network = member.extractor, member.model.network
         batch: list[int] = []
 
         def extract(rows: Any, **options: Any) -> BatchFeature:
@@ -68,15 +73,25 @@ class Latents:
             batch[:] = dict.fromkeys(int(row["planet_id"]) for row in listed)
             return extractor(rows, **options)
 
-        def keep(head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        def keep(states: Tensor) -> None:
+            if len(states) == len(batch):
+                self.by_planet |= dict(zip(batch, states.detach().float().cpu().numpy(), strict=True))
+
+        def pooled(head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             _, _, tokens, used = inputs
             share = used.to(tokens.dtype)[..., None]
-            pooled = (tokens * share).sum(1) / share.sum(1).clamp_min(1.0)
-            if len(pooled) == len(batch):
-                self.by_planet |= dict(zip(batch, pooled.detach().float().cpu().numpy(), strict=True))
+            keep((tokens * share).sum(1) / share.sum(1).clamp_min(1.0))
+
+        def answered(*given: Any, **wanted: Any) -> Correction:
+            found = network(*given, **wanted)
+            keep(found.features)
+            return found
 
         member.extractor = extract
-        member.model.head.register_forward_pre_hook(keep)
+        if isinstance(member.model, ArielForSpectrumPrediction):
+            member.model.head.register_forward_pre_hook(pooled)
+        else:
+            member.model.network = answered
 
 
 def all_predictions(options: ReportOptions, where: Located) -> list[NamedPredictions]:
@@ -91,10 +106,10 @@ def all_predictions(options: ReportOptions, where: Located) -> list[NamedPredict
         # the options' seed is that of the page
         job = taken(Job, options, models=(source,), out=path, dataset_revision=commit, seed=0)
         latents = predicted(job)
-        found, facts = read_file(path)
-        named.append(NamedPredictions(name, source, found, latents, {**facts, "code": code_digest()}))
-    for name, path, (found, facts) in zip(names[len(options.models) :], options.files, files, strict=True):
-        named.append(NamedPredictions(name, str(path), found, {}, facts))
+        found, facts, network = read_file(path)
+        named.append(NamedPredictions(name, source, found, latents, {**facts, "code": code_digest()}, network))
+    for name, path, (found, facts, network) in zip(names[len(options.models) :], options.files, files, strict=True):
+        named.append(NamedPredictions(name, str(path), found, {}, facts, network))
     return named
 
 

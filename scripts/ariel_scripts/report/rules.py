@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ariel_scripts.opening.penalties import model_penalties, read_penalties
 from ariel_scripts.options.report import ReportOptions
-from ariel_scripts.report.data import STAR, Array, Study
+from ariel_scripts.report import statistics
+from ariel_scripts.report.data import Array, Study, stars
+from ariel_scripts.report.maps import Shade, broken_spectrum, planet_map
 from ariel_scripts.report.page import Section, Table
 from ariel_scripts.report.plots import Figure, Trace, along, line_style, spectral_layout
-from modeling_ariel.columns import STAR_COLUMNS
+from ariel_scripts.report.text import PENALTY_NAMES
 from modeling_ariel.objective import Violations, violations
 from modeling_ariel.penalty_rules import Rules
 from modeling_ariel.planet_kinds import planet_facts
 
 WORST = 10  # planets listed
+DRAWN = 6  # planets whose spectra are drawn with what they break
+_STRONG = 0.25  # of a rule's greatest pull
 OF_SIGMA = ("sigma_bounds", "quantile_order")  # rules that true spectra, which have no sigma, cannot be asked
 _NOTHING = 1e-6  # what a rule measures is in 100 ppm; less is rounding
 
@@ -30,35 +36,113 @@ def asked(options: ReportOptions) -> dict[str, Any] | None:
     return next((rules for rules in found if rules is not None), None)
 
 
-def section(study: Study, penalties: dict[str, Any]) -> Section:
+@dataclass
+class Broken:
+    """Of an entry: which of the rules ``names`` its planets break (P, R), and in which channels ``where`` (R, P, C).
+
+    ``asked``: whether they are a model's rules or a file's, and not those that all spectra are held to.
+    """
+
+    names: list[str]
+    broken: NDArray[np.bool_]
+    where: NDArray[np.bool_]
+    asked: bool
+
+    @property
+    def count(self) -> Array:
+        """How many rules each planet (P,) breaks."""
+        return self.broken.sum(1).astype(np.float64)
+
+
+def judged_by(study: Study, penalties: dict[str, Any]) -> dict[str, Violations]:
+    """What the rules find in each entry."""
+    facts = _facts(study)
+    return {entry.name: _violations(entry.mu, entry.sigma, study.wavelength, penalties, facts)
+            for entry in study.entries}  # fmt: skip
+
+
+def broken_by(study: Study, judged: dict[str, Violations] | None) -> dict[str, Broken]:
+    """The same as `Broken`, by entry; without rules those that every spectrum is held to, PENALTIES."""
+    if judged is not None:
+        return {name: _of_rules(found) for name, found in judged.items()}
+    found = {}
+    for entry in study.entries:
+        terms = statistics.penalty_terms(entry.mu, entry.sigma)
+        limits = statistics.PENALTIES
+        broken = np.stack([np.nanmean(terms[name], 1) > limit for name, limit in limits.items()], 1)
+        where = np.stack([np.nan_to_num(terms[name]) > limit for name, limit in limits.items()])
+        found[entry.name] = Broken([PENALTY_NAMES[name] for name in limits], broken, where & broken.T[..., None], False)
+    return found
+
+
+def _of_rules(found: Violations) -> Broken:
+    """Channels are those that a broken rule pulls at with a quarter or more of its greatest pull."""
+    broken, size = found.broken.numpy(), found.gradient.abs().numpy()
+    strong = (size > 0.0) & (size >= _STRONG * size.max(-1, keepdims=True))
+    return Broken([name.replace("_", " ") for name in found.names], broken, strong & broken.T[..., None], True)
+
+
+def section(study: Study, penalties: dict[str, Any], judged: dict[str, Violations]) -> Section:
     """What the rules find in each entry, and in the true spectra."""
-    facts = planet_facts(torch.from_numpy(_star(study)), torch.from_numpy(study.entries[0].mu))
-    judged = {
-        entry.name: _violations(entry.mu, entry.sigma, study.wavelength, penalties, facts) for entry in study.entries
-    }
-    known = study.labelled
-    truth = None
+    facts, known, truth = _facts(study), study.labelled, None
     if len(known):
         of_known = {name: values[known] for name, values in facts.items()}
         truth = _violations(study.truth[known], study.entries[0].sigma[known], study.wavelength, penalties, of_known)
     kinds = {name: int(profile.holds(facts).sum()) for name, profile in Rules.of(penalties).profiles.items()}
     worst = {name: _worst(study, found) for name, found in judged.items()}
+    broken = [drawn_over(study, broken_by(study, judged)), pulls(study, judged)]
     data = {
         "planets": len(study.planets),
         "kinds": kinds,
         "rules": _table(judged, truth),
         "worst": {name: table for name, table in worst.items() if table.rows},
-        "figures": [_map(study.wavelength, judged)],
+        "figures": [*(figure for figure in broken if figure is not None), _map(study.wavelength, judged)],
     }
     return Section("rules", data)
 
 
-def _star(study: Study) -> Array:
-    """Star tables (P, 8)."""
-    star = np.full((len(study.planets), len(STAR_COLUMNS)), np.nan)
-    for name in STAR:
-        star[:, STAR_COLUMNS.index(name)] = study.star_column(name)
-    return star
+def drawn_over(study: Study, broken: dict[str, Broken]) -> Figure | None:
+    """Spectra of the planets that break most, a variant for each, crosses where; None where nothing is broken."""
+    variants = {}
+    for entry in study.entries:
+        found = broken[entry.name]
+        order = np.lexsort((-found.where.sum((0, 2)), -found.count))
+        for row in [row for row in order[:DRAWN] if found.count[row]]:
+            one = f"{study.planets[row]}" + (f" · {entry.name}" if len(study.entries) > 1 else "")
+            places = np.flatnonzero(found.broken[row])
+            marks = {found.names[place]: found.where[place, row] for place in places}
+            truth = study.truth[row] if np.isfinite(study.truth[row]).all() else None
+            variants[one] = broken_spectrum(study.wavelength, entry.mu[row], entry.sigma[row], truth, marks)
+    if not variants:
+        return None
+    caption = (
+        "Crosses mark the channels in which a rule is broken; crosses where the spectrum follows the truth mean a rule "
+        "that asks too much, elsewhere a model that draws what no atmosphere does."
+    )
+    return Figure("Broken rules over spectra", caption, variants, 400, "planet")
+
+
+def pulls(study: Study, judged: dict[str, Violations]) -> Figure | None:
+    """Where broken rules pull, by planet and wavelength; None where no planet breaks one."""
+    size = {name: (found.gradient.abs() * found.broken.T[..., None]).sum(0).numpy() for name, found in judged.items()}
+    rows = np.flatnonzero(sum(one.sum(1) for one in size.values()))
+    if not len(rows):
+        return None
+    rows = rows[np.argsort(-sum(one[rows].sum(1) for one in size.values()), kind="stable")]
+    top = max(float(np.percentile(one[rows], 99)) for one in size.values()) or 1.0
+    values = {name: np.minimum(one[rows] / top, 1.0) for name, one in size.items()}
+    caption = (
+        "Rows are the planets that break rules, most broken first; dark is where a rule pulls hardest, of the largest: "
+        "a dark column is a wavelength that the model gets wrong in many planets."
+    )
+    return planet_map(
+        "Gradients of broken rules", caption, study.wavelength, study.planets[rows], values, Shade("pull", 1.0, 0.005)
+    )
+
+
+def _facts(study: Study) -> dict[str, torch.Tensor]:
+    """What tells kinds of planets apart, by the first entry."""
+    return planet_facts(torch.from_numpy(stars(study)), torch.from_numpy(study.entries[0].mu))
 
 
 def _violations(

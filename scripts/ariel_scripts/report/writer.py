@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+import webbrowser
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ from ariel_scripts.report import planets as single
 from ariel_scripts.report import sections as kinds
 from ariel_scripts.report.attributions import example_attributions
 from ariel_scripts.report.data import Study, add_entries, read_study
-from ariel_scripts.report.page import NO_PLANETS, Section, page, without_folders
+from ariel_scripts.report.export import export
+from ariel_scripts.report.page import NO_PLANETS, Section, page, stamp_of, without_folders
 from ariel_scripts.report.planets import planet_data
 from ariel_scripts.report.predictions import all_predictions
+from ariel_scripts.report.verdict import verdict
 from ariel_scripts.run_record import Run
 from ariel_scripts.versions import git_commit, versions
 from hf_dataset import folders
@@ -49,23 +53,30 @@ def write_report(options: ReportOptions, run: Run) -> None:
         left_out=study.left_out,
         failed=failed,
     )
-    known = _known(study, options, where, run)
+    shown = {section.key for section in sections}
+    known = _known(study, options, where, run, [name for name in SECTIONS if name not in shown])
     with run.timed("page"):
-        shown = planet_data(study) if study.listed else NO_PLANETS
+        planets = planet_data(study) if study.listed else NO_PLANETS
         name = where.name if where.commit else Path(where.name).name
         about = _about(study)
-        text = page(f"Spectra of {name}", about, sections, shown, without_folders(known))
+        text = page(f"Spectra of {name}", about, sections, planets, without_folders(known))
         folders.write_bytes(options.out, text.encode())
+    if options.export is not None:
+        with run.timed("export"):
+            run.metrics["exported"] = export(options.export, sections, stamp_of(known))
+    if options.open:
+        webbrowser.open(options.out.resolve().as_uri())
     size = len(text.encode())
     run.metrics["bytes"] = size
     run.status = "incomplete" if failed else "done"
     logger.info("%s: %s, %.1f MB", options.out, number_of(len(study.planets), "planet"), size / 1e6)
 
 
-def _known(study: Study, options: ReportOptions, where: Located, run: Run) -> dict[str, Any]:
+def _known(study: Study, options: ReportOptions, where: Located, run: Run, absent: Sequence[str]) -> dict[str, Any]:
     """Provenance, shown at the page's end."""
     commit = f", commit {where.commit}" if where.commit else ""
     return {
+        "not shown": ", ".join(absent),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset": f"{where.name}, split {options.split}{commit}",
         "git commit": git_commit() or "not a checkout",
@@ -96,49 +107,59 @@ def _about(study: Study) -> str:
 def make_sections(
     study: Study, options: ReportOptions, where: Located, penalties: dict[str, Any] | None = None
 ) -> tuple[list[Section], dict[str, str]]:
-    """The sections of the page that options do not skip, and why some of them failed.
+    """The sections of the page that options do not skip and that have something to show, and why some of them failed.
 
     ``penalties``: physics rules that the spectra are held to.
     """
-    truth = bool(len(study.labelled))
-    seed = options.seed
-    makers: dict[str, Callable[[], Section]] = {
-        "summary": lambda: kinds.summary(study, seed),
-        "planets": lambda: single.planets(study),
-        "wavelengths": lambda: kinds.wavelengths(study, seed),
-        "shapes": lambda: kinds.shapes(study),
-        "embeddings": lambda: network.embeddings(study, options.embeddings, seed),
-        "attributions": lambda: network.attributions(study, example_attributions(study, options, where)),
-        "calibration": lambda: single.calibration(study),
-    }
-    if penalties is not None:
-        makers["rules"] = lambda: rules.section(study, penalties)
-    if truth:
-        makers |= {
-            "coverage": lambda: kinds.honesty(study),
-            "likelihood": lambda: kinds.likelihood(study),
-        }
-        if len(study.entries) > 1:
-            makers["comparison"] = lambda: kinds.comparison(study, seed)
-    dropped = set(options.skipped)
-    dropped |= {"attributions"} if not options.attributions else set()
-    dropped |= {"embeddings"} if not options.embeddings else set()
-    wanted = [name for name in SECTIONS if name in makers and name not in dropped]
-    sections, failed = [], {}
-    with tqdm(wanted, unit="section", desc="report") as bar:
-        for name in bar:
+    makers = _makers(study, options, where, penalties)
+    wanted = [name for name in SECTIONS if name in makers and name not in options.skipped]
+    found: dict[str, Section] = {}
+    failed = {}
+    with tqdm(total=len(wanted), unit="section", desc="report") as bar:
+        for name in sorted(wanted, key="verdict".__eq__):  # which is to know what the others are
             bar.set_postfix_str(name)
             began = time.perf_counter()
-            section = _made(name, makers[name])
-            for text in section.warnings:
-                logger.warning("%s: %s", name, text)
-                failed[name] = text
+            section = _made(name, partial(makers[name], found))
+            if section is not None:
+                found[name] = section
+                for text in section.warnings:
+                    logger.warning("%s: %s", name, text)
+                    failed[name] = text
             logger.debug("%s: %.1f s", name, time.perf_counter() - began)
-            sections.append(section)
-    return sections, failed
+            bar.update()
+    return [found[name] for name in SECTIONS if name in found], failed
 
 
-def _made(name: str, maker: Callable[[], Section]) -> Section:
+Maker = Callable[[Collection[str]], Section | None]  # from the sections that there are
+
+
+def _makers(study: Study, options: ReportOptions, where: Located, penalties: dict[str, Any] | None) -> dict[str, Maker]:
+    """What makes each section that the study and the options can have."""
+    seed = options.seed
+    judged = None if penalties is None else rules.judged_by(study, penalties)
+    broken = rules.broken_by(study, judged)
+    makers: dict[str, Maker] = {
+        "verdict": lambda shown: verdict(study, broken, shown),
+        "summary": lambda _: kinds.summary(study, seed),
+        "planets": lambda _: single.planets(study),
+        "wavelengths": lambda _: kinds.wavelengths(study, seed),
+        "shapes": lambda _: kinds.shapes(study, broken, seed),
+        "calibration": lambda _: single.calibration(study),
+    }
+    if options.embeddings:
+        makers["embeddings"] = lambda _: network.embeddings(study, options.embeddings, seed, broken)
+    if options.attributions or options.asked:
+        makers["attributions"] = lambda _: network.attributions(study, example_attributions(study, options, where))
+    if penalties is not None and judged is not None:
+        makers["rules"] = lambda _: rules.section(study, penalties, judged)
+    if len(study.labelled):
+        makers |= {"coverage": lambda _: kinds.coverage(study), "likelihood": lambda _: kinds.likelihood(study)}
+        if len(study.entries) > 1:
+            makers["comparison"] = lambda _: kinds.comparison(study, seed)
+    return makers
+
+
+def _made(name: str, maker: Callable[[], Section | None]) -> Section | None:
     """A section, or the error in its place, so that the other sections are not lost."""
     try:
         return maker()
