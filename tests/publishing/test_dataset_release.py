@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.store.card import read_wavelengths, write_card
 from hf_dataset.store.shards import ShardWriter, write_rows
 from hf_dataset.store.verify import verify
+from modeling_ariel.predictions import Predictions, write_predictions
 
 BINS, REPO = 8, "observer/curves"
 PREVIEWS = [f"previews/{split}-00000-of-00001.parquet" for split in ("test", "train")]
@@ -170,6 +171,52 @@ def test_previews_are_images_of_the_first_rows_of_each_split_and_the_default_sta
     assert set(load_dataset(str(snapshot), split="train", cache_dir=cache).features) == set(schema.features(BINS))
     with Image.open(snapshot / "examples.png") as image:
         assert image.width == 1200
+
+
+def spectra_of(planets: Sequence[int], path: Path) -> Path:
+    """A file of predictions: each planet's depth is its number in ppm."""
+    depth = np.repeat(np.array(planets, np.float32)[:, None] * 1e-6, schema.N_CHANNELS, 1)
+    notes = [f"of {planet}" for planet in planets]
+    extra = {"status": ["ok"] * len(planets), "notes": notes}
+    write_predictions(path, Predictions(np.array(planets, np.int64), depth, depth / 10, extra))
+    return path
+
+
+def test_retrieved_spectra_are_one_more_configuration_by_split(simulated: Path, tmp_path: Path) -> None:
+    paths = [spectra_of([3, 1, 2, 5, 4], tmp_path / "train.parquet"), spectra_of([20], tmp_path / "test.npz")]
+    out = tmp_path / "snapshot"
+    for path, content in dataset_release(simulated, REPO, retrieval=paths).files.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    found = load_dataset(str(out), "retrieval", cache_dir=str(tmp_path / "cache"))
+    assert {split: rows["planet_id"][:] for split, rows in found.items()} == {"test": [20], "train": [1, 2, 3, 4, 5]}
+    row = found["train"][2]
+    assert (row["status"], row["notes"]) == ("ok", "of 3")
+    np.testing.assert_allclose(row["mu"], 3e-6)
+    np.testing.assert_allclose(row["sigma"], 3e-7)
+    assert load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache")).num_rows == 5
+    assert "`retrieval`" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("planets", "message"),
+    [
+        ([1, 2, 3, 4], "expected all 5 planets of train, found 4: planet 5 is missing"),
+        ([1, 2, 3, 4, 5, 77], "planet 77: expected planets of"),
+    ],
+)
+def test_spectra_that_are_not_the_datasets_are_not_sent(
+    simulated: Path, tmp_path: Path, planets: list[int], message: str
+) -> None:
+    path = spectra_of(planets, tmp_path / "p.parquet")
+    with pytest.raises(ValueError, match=message):
+        dataset_release(simulated, REPO, retrieval=[path])
+
+
+def test_spectra_of_a_planet_are_sent_once(simulated: Path, tmp_path: Path) -> None:
+    path = spectra_of([1, 2, 3, 4, 5], tmp_path / "p.parquet")
+    with pytest.raises(ValueError, match="planet 1: expected once in all files, found twice"):
+        dataset_release(simulated, REPO, retrieval=[path, path])
 
 
 def test_a_row_without_a_truth_has_a_light_curve_alone_and_one_without_data_is_drawn_empty(tmp_path: Path) -> None:

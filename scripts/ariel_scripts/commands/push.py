@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import typer
 from huggingface_hub import HfApi, constants, get_token
@@ -31,7 +32,12 @@ RELEASES = {Kind.dataset: dataset_release, Kind.model: model_release, Kind.space
 
 def main(options: PushOptions) -> None:
     """Publish what the options name."""
-    publish(options, partial(make_release, options.kind, options.folder, options.repo_id, related_to(options)))
+    release = partial(make_release, options.kind, options.folder, options.repo_id, related_to(options))
+    if options.retrieval:
+        if options.kind is not Kind.dataset:
+            raise ValueError(f"--retrieval: a {options.kind} has none")
+        release = partial(release, retrieval=options.retrieval)
+    publish(options, release)
 
 
 def publish(options: PushOptions, released: Callable[[], Release]) -> None:
@@ -75,9 +81,9 @@ def related_to(options: PushOptions) -> Related:
     return Related(**named)
 
 
-def make_release(kind: Kind, folder: str | None, repo_id: str, related: Related = Related()) -> Release:
-    """What a folder holds for the Hub, validated as its kind asks."""
-    return RELEASES[kind](_default_folder(kind) if folder is None else folder, repo_id, related)
+def make_release(kind: Kind, folder: str | None, repo_id: str, related: Related = Related(), **others: Any) -> Release:
+    """What a folder holds for the Hub, validated as its kind asks; `others` are of its kind alone."""
+    return RELEASES[kind](_default_folder(kind) if folder is None else folder, repo_id, related, **others)
 
 
 def push(api: HfApi, release: Release, options: PushOptions) -> None:

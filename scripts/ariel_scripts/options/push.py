@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,4 +52,8 @@ class PushOptions:
     model: Annotated[str | None, typer.Option(help="Of a Space: the model on the Hub that its card names.")] = None
     dataset: Annotated[str | None, typer.Option(help="Of a Space: the dataset on the Hub that its card names.")] = None
     space: Annotated[str | None, typer.Option(help="Of a dataset or model: the Space that its card leads to.")] = None
+    retrieval: Annotated[
+        list[Path] | None,
+        typer.Option(help="Of a dataset: predictions of its planets, sent as its configuration `retrieval`."),
+    ] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and change nothing.")] = False

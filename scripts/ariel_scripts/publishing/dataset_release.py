@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import DatasetCard
 
-from ariel_scripts.publishing import previews
+from ariel_scripts.publishing import previews, retrieval_config
 from ariel_scripts.publishing.release import Related, Release, without_machine
 from hf_dataset.build import locks, submissions
 from hf_dataset.build.report_text import markdown
@@ -33,14 +33,23 @@ README = "README.md"
 ALLOWED = (
     *(README, record.FILE, croissant.FILE, "report.json", "report.md"),
     *("data/**", f"{MANIFEST_DIR}/*.json", previews.EXAMPLES, f"{previews.CONFIG}/*.parquet"),
+    f"{retrieval_config.CONFIG}/*.parquet",
+)
+RETRIEVED = (
+    "The configuration `retrieval` has spectra that were retrieved from these light curves, a row a planet: "
+    "`mu` and `sigma` in (Rp/Rs)², `status` and `notes` of the fits."
 )
 SHOWN = 8  # differences in a message
 
 logger = logging.getLogger(__name__)
 
 
-def dataset_release(folder: str | Path, repo_id: str, related: Related = Related()) -> Release:
+def dataset_release(
+    folder: str | Path, repo_id: str, related: Related = Related(), retrieval: Sequence[Path] = ()
+) -> Release:
     """What a push of the dataset `folder` sends to `repo_id`; the same folder gives the same bytes.
+
+    retrieval: predictions of its planets, sent as one more configuration.
 
     Raises:
         ValueError: it is not a finished dataset, or its files, rows, counts or splits are not as they should be. The
@@ -60,7 +69,8 @@ def dataset_release(folder: str | Path, repo_id: str, related: Related = Related
     written = card_text.card(contents, about)
     about = replace(about, provenance=without_machine(about.provenance))
     drawn = previews.draw_previews(out, about.wavelengths)
-    card = _card(contents, about, repo_id, drawn, related)
+    found = retrieval_config.retrieved_spectra(out, retrieval)
+    card = _card(contents, about, repo_id, drawn, found, related)
     if (out / README).read_text(encoding="utf-8") not in (card, written):
         logger.warning("%s: edits are not sent: the card is written from %s", out / README, record.FILE)
     files: dict[str, Path | bytes] = {path.relative_to(out).as_posix(): path for path in shards}
@@ -71,19 +81,30 @@ def dataset_release(folder: str | Path, repo_id: str, related: Related = Related
         **{f"{MANIFEST_DIR}/{path.name}": _json(without_machine(read_json(path))) for path in manifests},
         **_reports(out, repo_id),
         **drawn.files,
+        **found.files,
     }
     return Release("dataset", repo_id, files, ALLOWED)
 
 
-def _card(contents: Contents, about: record.Record, repo_id: str, drawn: previews.Previews, related: Related) -> str:
+def _card(
+    contents: Contents,
+    about: record.Record,
+    repo_id: str,
+    drawn: previews.Previews,
+    found: retrieval_config.Retrieved,
+    related: Related,
+) -> str:
     """The card for the Hub, with pictures and the configuration that holds more of them."""
     shown = [
         f"![White light curves and true spectra of the first planets]({previews.EXAMPLES})",
         f"The configuration `{previews.CONFIG}` has such pictures of the first {previews.MOST} rows of each split.",
+        RETRIEVED if found.files else "",
         related.link("See what a model makes of light curves like these."),
     ]
     card = DatasetCard(card_text.card(contents, about, repo_id, "\n\n".join(filter(None, shown))))
     add_config(card.data, previews.CONFIG, previews.CONFIG, drawn.sizes, previews.FEATURES)
+    if found.files:
+        add_config(card.data, retrieval_config.CONFIG, retrieval_config.CONFIG, found.sizes, retrieval_config.FEATURES)
     return str(card)
 
 
