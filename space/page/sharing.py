@@ -36,11 +36,12 @@ WHAT = "What a planet's air does to starlight, as ESA's Ariel would see it, with
 WHAT_TRANSIENTS = (
     "What a new point of light is, as LSST would see it; simulated objects, and a model that saw no other."
 )
+GUESSING = "A simulated spectrum with its truth hidden: say which molecule stands out, then look."
 FRESH = "public, max-age=86400"  # a planet's card changes with the checkpoint alone
 KEPT = 64  # cards of some 60 kB
 WAITING = 6  # cards that may wait for the one that is computed; to others the thumbnail is given for now
 QUERY_LENGTH = 1000
-TRANSIENTS, WHAT_IF, OTHERS = VIEWS[4], VIEWS[3], VIEWS[5]
+WHAT_IF, MORE, GUESS, TRANSIENTS, OTHERS = VIEWS[3:]
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,200}(:[0-9]{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:[0-9]{1,5})?")
 _TAGS = re.compile(rb"""<meta\s+(?:property="og:|name="(?:twitter:|description"))[^>]*>""")
 
@@ -68,6 +69,8 @@ class Cards:
         if settings.view == TRANSIENTS:
             drawn = Settings(view=TRANSIENTS, transient=settings.transient)
             return Card("Torn star, supernova or active nucleus?", WHAT_TRANSIENTS, drawn if drawn.transient else None)
+        if settings.view == GUESS:  # whose planet is another than the page's, and hidden
+            return Card("Which molecule is it?", GUESSING)
         try:
             subject = None if settings.planet in ("", YOURS) else self._handlers.subject(settings.planet)
         except ValueError:
@@ -82,7 +85,10 @@ class Cards:
             conditions = ("noise", "transits", "drift", "missing_from", "missing_width")
             drawn = replace(drawn, view=WHAT_IF, **{name: getattr(settings, name) for name in conditions})
             told = ""
-        return Card(kind[:1].upper() + kind[1:] or subject.name, told or WHAT, drawn)
+        title = kind[:1].upper() + kind[1:] or subject.name
+        if settings.view == MORE:
+            title = f"Would {settings.more} more transits find {verdicts.FORMULAS[settings.molecule]}?"
+        return Card(title, told or WHAT, drawn)
 
     def picture(self, settings: Settings, address: str) -> bytes:
         """PNG of a card that has settings. ValueError where the engine refuses."""
@@ -100,7 +106,7 @@ class Cards:
         kind = verdicts.name(verdict)
         title = f"{kind[:1].upper()}{kind[1:]} · planet {subject.planet_id}"
         if settings.view == WHAT_IF:
-            spectrum, before = self._handlers.what_if_spectrum(subject, settings), spectrum
+            spectrum, before = engine.spectrum(self._handlers.what_if_rows(subject, settings)), spectrum
             widths = [1e6 * float(sorted(one.sigma)[len(one.sigma) // 2]) for one in (before, spectrum)]
             sentence = f"What if: σ goes from {widths[0]:.0f} to {widths[1]:.0f} ppm with {_conditions(settings)}."
         else:

@@ -84,9 +84,10 @@ def test_title_sentence_spectrum_name_and_address_are_seen_at_the_size_of_a_thum
         "planet=%3Cb%3E",
         "planet=" + "9" * 5000,
         "view=telescopes&planet=77",
+        "view=guess&series=4&round=2",
         "a=%ff",
     ],
-    ids=["none", "upload", "unknown", "markup", "long", "telescopes", "bytes"],
+    ids=["none", "upload", "unknown", "markup", "long", "telescopes", "guess", "bytes"],
 )
 def test_uploads_and_what_is_no_planet_get_the_thumbnail(client: httpx.Client, query: str) -> None:
     answer = client.get(f"/card.png?{query}")
@@ -149,6 +150,8 @@ def test_tags_follow_the_links_state_without_a_script(client: httpx.Client, monk
     assert (found["og:image:width"], found["og:image:height"]) == tuple(map(str, SIZE))
     assert found["twitter:card"] == "summary_large_image"
     assert tags(client, "view=transients")["og:title"].startswith("Torn star")
+    assert tags(client, "view=guess&series=4&round=2")["og:title"].startswith("Which molecule")
+    assert tags(client, f"{of}&view=more-transits&molecule=H2O&more=5")["og:title"].startswith("Would 5 more")
     assert tags(client)["og:title"] == NAME
     assert client.get(found["og:image"]).headers["content-type"] == "image/png"
 
