@@ -181,7 +181,7 @@ def test_the_one_about_publishing_publishes_for_who_has_a_login_and_loads_from_t
     settings.source = settings.source.replace('OWNER = ""', f'OWNER = "{USER}"')
     (tmp_path / "cwd").mkdir()
     theirs = {name: value for name, value in hub.environment(tmp_path / "home").items() if name.startswith("HF_")}
-    done = execute(notebook, tmp_path / "cwd", **theirs, HF_HUB_OFFLINE="0")
+    done = execute(notebook, tmp_path / "cwd", **theirs, HF_HUB_OFFLINE="0", HF_DATASETS_OFFLINE="0")
     assert {repo for _, repo in hub.repos} == {f"{USER}/ariel-demo-curves", f"{USER}/ariel-demo-model"}
     shown = {cell.id: dict(outputs(cell)) for cell in code(done)}
     assert "rows the same: True" in shown["same"]["text/plain"]
