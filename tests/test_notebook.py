@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
+from local_hub import USER, LocalHub
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -40,6 +41,12 @@ class Facts:
 
 NOTEBOOKS = {
     "quickstart": Facts(10, 3, 2, largest=500_000),
+    "01_exploring": Facts(10, 7, 1, ("settings", "data"), largest=900_000),
+    "02_preprocessing": Facts(11, 5, 3, ("settings", "simulate", "steps"), largest=500_000),
+    "03_baseline": Facts(9, 3, 1, ("settings", "data", "depths")),
+    "04_training": Facts(9, 2, 1, ("settings", "data", "pretrain", "finetune")),
+    "05_publishing": Facts(8, 1, 0, ("settings",)),
+    "06_own_light_curves": Facts(7, 2, 1),
     "transients/01_exploring": Facts(9, 5, 2),
     "transients/02_features": Facts(10, 5, 1, ("settings", "weight")),
     "transients/03_training": Facts(9, 3, 1, ("settings", "data", "pretrain", "finetune")),
@@ -47,12 +54,18 @@ NOTEBOOKS = {
 }
 
 
+NUMBERED = [name for name in NOTEBOOKS if name[:2].isdigit()]
+
+
 def path_of(name: str) -> Path:
     return FOLDER / f"{name}.ipynb"
 
 
-def execute(notebook: Any, folder: Path) -> Any:
-    """Run all cells with this very interpreter in an empty ``folder``; the notebook with its outputs."""
+def execute(notebook: Any, folder: Path, **variables: str) -> Any:
+    """Run all cells with this very interpreter in an empty ``folder``; the notebook with its outputs.
+
+    ``variables`` join its environment.
+    """
     environment = {
         **os.environ,
         **SILENT,
@@ -64,6 +77,7 @@ def execute(notebook: Any, folder: Path) -> Any:
     }
     for name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE"):  # they would win over HF_HOME
         environment.pop(name, None)
+    environment |= variables
     specs = KernelSpecManager(kernel_dirs=[])  # no kernel installed elsewhere, only that of sys.executable
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
     client = NotebookClient(notebook, km=kernel, timeout=600, record_timing=False, coalesce_streams=True)
@@ -141,6 +155,38 @@ def test_run_again_it_shows_the_committed_tables_and_as_many_plots(name: str, tm
                 np.testing.assert_allclose(found, expected, **tolerance, err_msg=before.id)
             tables += 1
     assert tables == NOTEBOOKS[name].tables
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_a_numbered_one_installs_what_is_missing_first_and_opens_in_colab_and_kaggle(name: str) -> None:
+    notebook = committed(name)
+    assert notebook.cells[0].source.count(f"/blob/main/notebooks/{name}.ipynb)") == 2
+    first = code(notebook)[0].source
+    guard, install = 'if importlib.util.find_spec("hf_dataset") is None:\n', "    %pip install -q {WHEEL}\n"
+    before, found, _ = first.partition(guard + install)
+    assert found
+    assert before.startswith("import importlib.util\n\nWHEEL = ")
+    assert "import" not in before.removeprefix("import importlib.util")
+    assert re.findall(r"\]\(((?!http)[^)#]+)", "".join(cell.source for cell in notebook.cells[1:])), "links onwards"
+    for link in re.findall(r"\]\(((?!http)[^)#]+)", "".join(cell.source for cell in notebook.cells)):
+        assert (FOLDER / link).is_file(), link
+
+
+@pytest.mark.slow
+def test_the_one_about_publishing_publishes_for_who_has_a_login_and_loads_from_there(
+    hub: LocalHub, tmp_path: Path
+) -> None:
+    notebook = committed("05_publishing")
+    settings = code(notebook)[0]
+    settings.source = settings.source.replace('OWNER = ""', f'OWNER = "{USER}"')
+    (tmp_path / "cwd").mkdir()
+    theirs = {name: value for name, value in hub.environment(tmp_path / "home").items() if name.startswith("HF_")}
+    done = execute(notebook, tmp_path / "cwd", **theirs, HF_HUB_OFFLINE="0", HF_DATASETS_OFFLINE="0")
+    assert {repo for _, repo in hub.repos} == {f"{USER}/ariel-demo-curves", f"{USER}/ariel-demo-model"}
+    shown = {cell.id: dict(outputs(cell)) for cell in code(done)}
+    assert "rows the same: True" in shown["same"]["text/plain"]
+    assert "below 0.1 ppm: True" in shown["same"]["text/plain"]
+    assert any("/resolve/" in call.path and call.path.endswith(".parquet") for call in hub.requests)
 
 
 def write(name: str = "quickstart") -> None:

@@ -61,6 +61,7 @@ LOG_MIXING_RATIO = {
     "NH3": (-8.0, 0.8),
 }
 LOG_CLOUD = (-28.8, 0.7)
+ATMOSPHERE = (*(f"log10_{name}" for name in opacities.SPECIES), "log10_cloud", "temperature", "scale_height")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,7 @@ class Planet:
     spectrum: Array  # depth (283,)
     u: Array  # limb darkening (283, 2)
     given: bool = False  # whether the spectrum is somebody's, not of this population
+    atmosphere: Mapping[str, float] | None = None  # what the spectrum follows from, as ATMOSPHERE; None: not known
 
     @property
     def b(self) -> float:
@@ -178,10 +180,23 @@ def equilibrium_temperature(ts_k: Array, sma: Array) -> Array:
     return ts_k / np.sqrt(2 * sma)
 
 
-def sample_spectra(
-    system: System, rng: np.random.Generator, wavelength_um: Array, without: Sequence[str] = ()
-) -> Array:
-    """Transit depth (planet, channel) for drawn atmospheres on the given systems; ``without`` some molecules."""
+@dataclass(frozen=True)
+class Atmospheres:
+    """Drawn atmospheres of planets: what their transmission spectra follow from."""
+
+    temperature: Array  # (planet,) [K]
+    scale_height: Array  # (planet,) [R*]
+    log_mixing_ratio: Array  # (planet, molecule), log10, as opacities.SPECIES; -inf without
+    log_cloud: Array  # (planet,) log10 of the grey opacity per molecule [m2]
+
+    def of(self, j: int) -> dict[str, float]:
+        """What was drawn for planet `j`, named as in ATMOSPHERE."""
+        values = (*self.log_mixing_ratio[j], self.log_cloud[j], self.temperature[j], self.scale_height[j])
+        return {name: float(value) for name, value in zip(ATMOSPHERE, values, strict=True)}
+
+
+def sample_atmospheres(system: System, rng: np.random.Generator, without: Sequence[str] = ()) -> Atmospheres:
+    """Atmospheres for the given systems; ``without`` some molecules."""
     if unknown := sorted(set(without) - set(opacities.SPECIES)):
         raise ValueError(f"without: expected some of {', '.join(opacities.SPECIES)}, found {', '.join(unknown)}")
     n = system.k.size
@@ -193,23 +208,28 @@ def sample_spectra(
     mean, scatter = np.array([LOG_MIXING_RATIO[name] for name in opacities.SPECIES]).T
     log_x = np.minimum(mean + scatter * z, -1.5)
     log_x[:, [name in without for name in opacities.SPECIES]] = -np.inf
-    log_sigma = opacities.log_cross_sections(wavelength_um, temperature)
-    kappa = np.exp(log_sigma + np.log(10) * log_x[:, :, None]).sum(axis=1)
+    log_cloud = truncated_normal(rng, n, *LOG_CLOUD, -32.0, -27.3)
+    return Atmospheres(temperature, scale_height / (system.Rs * R_SUN), log_x, log_cloud)
+
+
+def transmission_spectra(k: Array, atmospheres: Atmospheres, wavelength_um: Array) -> Array:
+    """Transit depth (planet, channel) of planets with mean radius ratios `k` (planet,)."""
+    log_sigma = opacities.log_cross_sections(wavelength_um, atmospheres.temperature)
+    kappa = np.exp(log_sigma + np.log(10) * atmospheres.log_mixing_ratio[:, :, None]).sum(axis=1)
     kappa += opacities.rayleigh_h2(wavelength_um) * 0.85
-    cloud = 10 ** truncated_normal(rng, n, *LOG_CLOUD, -32.0, -27.3)
-    log_kappa = np.log(kappa + cloud[:, None])
-    radius = system.k[:, None] + (scale_height / (system.Rs * R_SUN))[:, None] * (
-        log_kappa - log_kappa.mean(axis=1, keepdims=True)
-    )
+    log_kappa = np.log(kappa + (10**atmospheres.log_cloud)[:, None])
+    radius = k[:, None] + atmospheres.scale_height[:, None] * (log_kappa - log_kappa.mean(axis=1, keepdims=True))
     return np.clip(radius, 0.018, None) ** 2
 
 
 def _draw(
     n: int, seed: int | np.random.SeedSequence, layout: str, without: Sequence[str] = ()
-) -> tuple[System, Array, np.random.Generator]:
+) -> tuple[System, Atmospheres, Array]:
+    """Systems, their atmospheres, and the depths (planet, channel) that follow."""
     rng = np.random.default_rng(seed)
     system = sample_systems(n, rng, layout)
-    return system, sample_spectra(system, rng, wavelengths_um(layout), without), rng
+    atmospheres = sample_atmospheres(system, rng, without)
+    return system, atmospheres, transmission_spectra(system.k, atmospheres, wavelengths_um(layout))
 
 
 def spectra(n: int, seed: int, layout: str | None = None, without: Sequence[str] = ()) -> Array:
@@ -221,8 +241,8 @@ def spectra(n: int, seed: int, layout: str | None = None, without: Sequence[str]
     """
     if layout is not None:
         _check_layout(layout)
-        return _draw(n, seed, layout, without)[1]
-    both = np.concatenate([_draw(n - n // 2, seed, "2024", without)[1], _draw(n // 2, seed, "2025", without)[1]])
+        return _draw(n, seed, layout, without)[2]
+    both = np.concatenate([_draw(n - n // 2, seed, "2024", without)[2], _draw(n // 2, seed, "2025", without)[2]])
     return np.random.default_rng([seed, 0x5B]).permutation(both)
 
 
@@ -261,8 +281,9 @@ def _assemble(system: System, depth: Array, ids: list[int], layout: str, seed: i
 def sample_planets(n: int, seed: int, layout: str = "2025", without: Sequence[str] = ()) -> list[Planet]:
     """`n` planets with all that an observation needs, ``without`` some molecules. The same seed: the same planets."""
     _check_layout(layout)
-    system, depth, _ = _draw(n, seed, layout, without)
-    return _assemble(system, depth, planet_ids(n, seed), layout, seed)
+    system, atmospheres, depth = _draw(n, seed, layout, without)
+    drawn = _assemble(system, depth, planet_ids(n, seed), layout, seed)
+    return [replace(planet, atmosphere=atmospheres.of(j)) for j, planet in enumerate(drawn)]
 
 
 def sample_layouts(n: int, seed: int, layout: str, without: Sequence[str] = ()) -> list[Planet]:

@@ -25,7 +25,7 @@ from hf_dataset.schema import N_CHANNELS, STAR_COLUMNS
 from hf_dataset.simulation import detector as det
 from hf_dataset.simulation import telescope, transits
 from hf_dataset.simulation.light_curves import visit_rng
-from hf_dataset.simulation.planets import Planet
+from hf_dataset.simulation.planets import ATMOSPHERE, Planet
 from hf_dataset.simulation.telescope import WINDOW_H, airs_axis_um, wavelengths_um
 
 Array = NDArray[np.float64]
@@ -236,14 +236,19 @@ def write_tables(root: Path, layout: str, splits: dict[str, Sequence[Planet]], s
 
 
 def write_truth(root: Path, splits: Mapping[str, Sequence[Planet]], drawn: Sequence[dict[str, Any]]) -> None:
-    """simulation_truth.parquet: a row a planet and visit, the test split's spectra included."""
+    """simulation_truth.parquet: a row a planet and visit, the test split's spectra included.
+
+    Mixing ratios, cloud opacity, temperature [K] and scale height [R*] of the atmosphere are NaN where a spectrum was
+    given, not drawn.
+    """
     where = {p.planet_id: (split, p) for split, planets in splits.items() for p in planets}
     rows = []
     for truth in drawn:
         split, p = where[truth["planet_id"]]
         orbit = {"t0": p.t0, "b": p.b, "k": p.k, "duration": p.duration, "brightness": p.brightness}
         spectrum = {"spectrum": p.spectrum.tolist(), "u1": p.u[:, 0].tolist(), "u2": p.u[:, 1].tolist()}
-        rows.append({**truth, "split": split, "star": p.star, **p.star_table(), **orbit, **spectrum})
+        atmosphere = dict.fromkeys(ATMOSPHERE, float("nan")) if p.atmosphere is None else p.atmosphere
+        rows.append({**truth, "split": split, "star": p.star, **p.star_table(), **orbit, **atmosphere, **spectrum})
     pq.write_table(pa.Table.from_pylist(rows), root / "simulation_truth.parquet", compression="zstd")
 
 

@@ -82,6 +82,7 @@ def unlike_planet(planet: Planet, rng: np.random.Generator) -> Planet:
         P=planet.P * min(1.0, _LONGEST / hours),
         brightness=planet.brightness * float(np.exp(rng.uniform(-2.0, 0.2))),
         u=np.clip(u, -0.1, 0.9),
+        atmosphere=None,  # its features are scaled with its depth, as no scale height does
     )
 
 

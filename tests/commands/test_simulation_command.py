@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from ariel_scripts.command_line import with_common_options
 from ariel_scripts.commands.simulate import main
 from hf_dataset.raw import layouts
+from hf_dataset.simulation.planets import ATMOSPHERE, sample_planets
 from hf_dataset.store.record import read_record
 
 
@@ -51,6 +52,8 @@ def test_fast_light_curves_open_with_load_dataset(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(row["spectrum"], truth["spectrum"], rtol=1e-6)
     assert row["flux"].shape == (40, 283)
+    drawn = {planet.planet_id: planet.atmosphere for planet in sample_planets(4, 0)}[truth["planet_id"]]
+    assert {name: truth[name] for name in ATMOSPHERE} == drawn
 
 
 def test_the_card_of_fast_light_curves_says_how_to_make_them_again_and_what_they_lack(tmp_path: Path) -> None:
@@ -95,6 +98,8 @@ def test_given_spectra_get_light_curves_of_their_own(tmp_path: Path) -> None:
         np.testing.assert_allclose(row["spectrum"], spectra[int(row["planet_id"])], rtol=1e-6)
         assert row["layout"] == "given"  # they may be the challenge's labels: never under the licence of simulations
     assert "license: cc-by-nc-4.0" in (tmp_path / "curves/README.md").read_text()
+    truth = pq.read_table(tmp_path / "curves/simulation_truth.parquet").select(ATMOSPHERE)
+    assert all(np.isnan(column).all() for column in truth)  # whose atmosphere nobody drew
 
 
 def test_a_dry_run_says_what_it_would_write_and_writes_nothing(tmp_path: Path) -> None:

@@ -67,12 +67,29 @@ def test_a_thousand_spectra_take_less_than_a_second():
 
 def test_features_scale_with_scale_height():
     system = planets.sample_systems(400, np.random.default_rng(0), "2025")
-    light = planets.sample_spectra(system, np.random.default_rng(1), planets.wavelengths_um())
-    heavy = planets.sample_spectra(
-        planets.System(**{**vars(system), "Mp": 10 * system.Mp}), np.random.default_rng(1), planets.wavelengths_um()
+    heavy = planets.System(**{**vars(system), "Mp": 10 * system.Mp})
+    light, heavy = (
+        planets.transmission_spectra(
+            one.k, planets.sample_atmospheres(one, np.random.default_rng(1)), planets.wavelengths_um()
+        )
+        for one in (system, heavy)
     )
     ratio = np.ptp(np.sqrt(light), axis=1) / np.ptp(np.sqrt(heavy), axis=1)
     assert np.median(ratio) == pytest.approx(10, rel=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["2024", "2025"])
+def test_a_spectrum_follows_again_from_the_atmosphere_that_is_kept_as_truth(layout):
+    for planet in planets.sample_planets(5, 9, layout, without=("CO",)):
+        kept = planet.atmosphere
+        assert tuple(kept) == planets.ATMOSPHERE
+        assert kept["log10_CO"] == -np.inf
+        ratios = np.array([[kept[f"log10_{name}"] for name in opacities.SPECIES]])
+        temperature, height, cloud = (np.array([kept[name]]) for name in ("temperature", "scale_height", "log10_cloud"))
+        again = planets.Atmospheres(temperature, height, ratios, cloud)
+        k = np.array([np.mean(np.sqrt(planet.spectrum))])  # the drawn radius is the mean over the channels
+        found = planets.transmission_spectra(k, again, planets.wavelengths_um(layout))[0]
+        np.testing.assert_allclose(found, planet.spectrum, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
