@@ -13,7 +13,7 @@ from labelled_planets import SMALL
 
 from ariel_scripts import cli
 from ariel_scripts.commands import curriculum
-from ariel_scripts.curriculum import LEAVES, read_stages
+from ariel_scripts.stages import LEAVES, read_stages
 from ariel_scripts.options.curriculum import CurriculumOptions
 from ariel_scripts.training import separation_figure
 
