@@ -15,6 +15,8 @@ from ariel_scripts.reproduction.compare import compared
 from ariel_scripts.reproduction.lineage import other_code
 from ariel_scripts.reproduction.rerun import again, check_inputs, counterpart, recorded, run_again
 
+_SHOWN = 5  # files that are the same are named
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,7 +37,10 @@ def main(options: ReproduceOptions) -> None:
     logger.info("%s", command_text(invocation["command"], again(invocation, scratch)))
     run_again(found, scratch)
     results = compared(options.file, counterpart(options.file, found, scratch), options.tolerance)
-    for result in results:
+    same = [result for result in results if result.same]
+    if len(same) > _SHOWN:
+        typer.echo(f"{len(same)} of {len(results)} files: the same bytes")
+    for result in results if len(same) <= _SHOWN else [one for one in results if not one.same]:
         typer.echo(str(result))
     if not all(result.close for result in results):
         typer.echo(f"tolerance {options.tolerance:g}; the new result is in {scratch}")

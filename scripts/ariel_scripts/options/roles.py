@@ -35,7 +35,12 @@ READS = frozenset(
 )
 WRITES = frozenset(["keep_frames", "out", "save_prior", "save_telescope"])
 WORDS = frozenset(("prior", "telescope"))  # a file or a word, such as `training`
-_OWN = {("verify", "out"): "reads", ("submit", "dataset"): None, ("events", "file"): "reads"}  # submit's is a link
+_OWN = {
+    ("verify", "out"): "reads",
+    ("submit", "dataset"): None,  # a link
+    **{("finetune", option): None for option in ("prior", "spectra")},  # words
+    ("transients finetune", "predict"): None,  # a split
+}
 
 
 def role(command: str, option: str) -> str | None:

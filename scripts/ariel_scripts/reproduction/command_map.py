@@ -98,4 +98,5 @@ def _text(path: Path) -> str:
 
 def _is_about(command: str, text: str) -> bool:
     """Whether a text has the command: `ariel transients build`, not `ariel transients` or `ariel build-dataset`."""
-    return re.search(rf"\bariel\s+{re.escape(command)}(?![\w-])", text) is not None
+    name = re.escape(command)
+    return re.search(rf"\bariel\s+{name}(?![\w-])|\bscripts/{name}\.py\b", text) is not None

@@ -66,7 +66,8 @@ class Comparison:
         if self.same:
             return f"{self.name}: the same bytes"
         if self.close:
-            return f"{self.name}: the same numbers (largest difference {self.largest:.1e} of a column's largest value)"
+            off = f", the largest difference {self.largest:.1e} of its column's largest" if self.largest else ""
+            return f"{self.name}: the same numbers{off}"
         return "\n  ".join([f"{self.name}: differs", *self.differences])
 
 

@@ -13,7 +13,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from ariel_scripts.content import MANIFESTS, content_of, listed_at, together
 from ariel_scripts.invocation import RELEASED, released_folder
 from ariel_scripts.reproduction.command_text import command_text
-from ariel_scripts.reproduction.records import Found, reads_of, record_of
+from ariel_scripts.reproduction.records import Found, moved, reads_of, record_of
 from ariel_scripts.versions import git_commit, versions
 from hf_dataset.digests import file_hash
 from hf_dataset.folders import files, folder, read_json
@@ -53,9 +53,12 @@ class Node:
             yield from one.every()
 
     def wrong(self) -> list[str]:
-        """What no longer matches, here and below, each once."""
-        said = [f"{one.path or one.name}: {text}" for one in self.every() if not one.again for text in one.findings]
-        return list(dict.fromkeys(said))
+        """What no longer matches, here and below, each once: what is the same of several is said of them together."""
+        whose: dict[str, list[str]] = {}
+        for one in self.every():
+            for text in () if one.again else one.findings:
+                whose.setdefault(text, []).append(one.name)
+        return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in whose.items()]
 
 
 def lineage(path: Path, deep: bool = False) -> Node:
@@ -65,7 +68,7 @@ def lineage(path: Path, deep: bool = False) -> Node:
     """
     if not path.exists():
         raise ValueError(f"{path}: expected a file or folder that a command has left, found nothing there")
-    node = _Walk(deep).of("file", {"given": str(path), "path": str(path.absolute())}, path.parent)
+    node = _Walk(deep).of("file", {"given": str(path), "path": str(path.absolute())}, None)
     if node.made is None:
         raise ValueError(
             f"{path}: expected the record of the run that left it (run.json, *.run.json, *.manifest.json, "
@@ -81,16 +84,16 @@ class _Walk:
         self.deep = deep
         self.seen: dict[str, Node] = {}
 
-    def of(self, label: str, entry: Mapping[str, str], near: Path, before: Found | None = None) -> Node:
-        """The node of a recorded ``entry``; ``near``: folder of the record that names it."""
+    def of(self, label: str, entry: Mapping[str, str], by: Found | None) -> Node:
+        """The node of an ``entry`` of the record ``by``."""
         node = Node(label, entry["given"], entry.get("kind", "file"), commit=entry.get("commit"))
-        path = _place(node, entry, near)
+        path = _place(node, entry, by)
         if node.kind == "url":
             now = listed_at(node.name).get("sha256")
             _compare(node, entry.get("sha256"), now, "its manifests")
         if path is None:
-            if before is not None:
-                self._add_run(node, before)
+            if label == "model" and by is not None and by.before is not None:
+                self._add_run(node, by.before)
             return node
         node.path = str(path)
         if (key := f"{path} {entry.get('sha256')}") in self.seen:
@@ -125,8 +128,7 @@ class _Walk:
             if (node.made["command"], label) == ("build-dataset", "root"):
                 continue  # the manifests say what of it was read
             for entry in entries:
-                before = found.before if label == "model" else None
-                node.inputs.append(self.of(label, entry, found.place.parent, before))
+                node.inputs.append(self.of(label, entry, found))
 
     def _add_raw(self, node: Node, path: Path, found: Found | None) -> None:
         """The raw files that a dataset was built from, by its manifests."""
@@ -142,6 +144,8 @@ class _Walk:
         hashes = {name: digest for one in manifests for name, digest in one.get("input_sha256", {}).items()}
         config = {} if found is None else found.record.get("config") or {}
         root = Path(str(config.get("root", "")))
+        if found is not None and not root.is_dir():
+            root = moved(found, root) or root
         raw = Node(
             "root", str(config.get("root", "the raw folder")), "raw", sha256=together(hashes) if hashes else None
         )
@@ -173,8 +177,8 @@ class _Walk:
         return wrong[:_SHOWN] + more
 
 
-def _place(node: Node, entry: Mapping[str, str], near: Path) -> Path | None:
-    """Where it is now: as recorded, beside the record, in the Hub's cache; what is found is said in the node."""
+def _place(node: Node, entry: Mapping[str, str], by: Found | None) -> Path | None:
+    """Where it is now: as recorded, moved with the record, beside it, in the Hub's cache; the node says how."""
     if node.kind == "hub" or (entry.get("commit") and "path" not in entry):
         return _cached(node)
     if node.kind == "url":
@@ -183,8 +187,11 @@ def _place(node: Node, entry: Mapping[str, str], near: Path) -> Path | None:
     if given == RELEASED:
         return released_folder()
     recorded = Path(entry.get("path", given))
-    places = list(dict.fromkeys([recorded, near / given, near / recorded.name, near.parent / recorded.name]))
-    there = [path.absolute() for path in places if path.exists()]
+    places = [recorded]
+    if by is not None:
+        near, together = by.place.parent, moved(by, recorded)
+        places += [*([together] if together else []), near / given, near / recorded.name]
+    there = [path.absolute() for path in dict.fromkeys(places) if path.exists()]
     wanted = entry.get("sha256")
     if wanted and len(there) > 1:
         there.sort(key=lambda path: (content_of(path) or {}).get("sha256") != wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,17 @@ def record_of(path: Path) -> Found | None:
     return next(_records(path.absolute()), None)
 
 
+def moved(found: Found, path: Path) -> Path | None:
+    """Where a ``path`` of a record lies now, if it was moved together with the record, as a whole study is."""
+    invocation = found.record.get("invocation") or {}
+    out = invocation.get("options", {}).get("out")
+    if out is None:
+        return None
+    place = Path(invocation["folder"], str(out))
+    then = place if found.place.name == RUN else place.parent
+    return Path(os.path.normpath(found.place.parent / os.path.relpath(path, then)))
+
+
 def reads_of(found: Found) -> dict[str, list[dict[str, str]]]:
     """What the run read, by option, as its record has it: `given`, `path`, `kind` and `sha256`, or a Hub `commit`.
 
@@ -47,13 +59,14 @@ def reads_of(found: Found) -> dict[str, list[dict[str, str]]]:
     named = {"dataset": [metrics.get("dataset")], "model": metrics.get("sources") or [metrics.get("source")]}
     listed = {key: [one for one in entries if isinstance(one, Mapping)] for key, entries in named.items()}
     listed |= record.get("told", {})
-    return {key: [_entry(one) for one in entries] for key, entries in listed.items() if entries}
+    return {key: [_entry(one, key) for one in entries] for key, entries in listed.items() if entries}
 
 
-def _entry(named: Mapping[str, Any]) -> dict[str, str]:
+def _entry(named: Mapping[str, Any], kind: str) -> dict[str, str]:
     """A `{name, commit}` of a record as an input."""
     name = str(named["name"])
-    place = {"kind": "hub", "commit": str(named["commit"])} if named.get("commit") else {"path": name}
+    commit = named.get("commit")
+    place = {"kind": "hub", "commit": str(commit)} if commit else {"kind": kind, "path": name}
     return {"given": name, **place}
 
 
@@ -151,7 +164,7 @@ def _as_run(command: str, known: Mapping[str, Any], config: Any) -> dict[str, An
     seed = known.get("seed", config.get("seed") if isinstance(config, Mapping) else None)
     return {
         "command": command,
-        "config_hash": config_hash(config),
+        "config_hash": config_hash(config) if config else None,
         "seeds": [] if seed is None else [seed],
         **{name: known[name] for name in kept if name in known},
         "started": known.get("created"),
