@@ -111,7 +111,7 @@ def _call(stage: Stage, restart: bool) -> None:
 def _restarted(options: DataclassInstance) -> DataclassInstance:
     """Options that tell a command, if it can be told, to begin anew."""
     if hasattr(options, "restart"):
-        return replace(options, restart=True)  # type: ignore[type-var]
+        return replace(options, restart=True)
     loop = getattr(options, "loop", None)
     return replace(options, loop=replace(loop, restart=True)) if is_dataclass(loop) else options  # type: ignore[type-var]
 

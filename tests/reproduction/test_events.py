@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import multiprocessing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -83,10 +83,8 @@ def test_a_command_adds_one_line_however_it_ends(how: str, path: Path, tmp_path:
             if error is not None:
                 raise error
 
-    try:
+    with contextlib.nullcontext() if error is None else pytest.raises(type(error)):
         invoked(main, SubmitOptions())
-    except BaseException as raised:
-        assert raised is error
     (found,) = read_history(path).events
     assert (found["command"], found["outcome"], found.get("error")) == ("submit", outcome, said)
     assert found["metrics"] == {"planets": 3, "status.ok": 2}
