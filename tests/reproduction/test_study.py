@@ -207,6 +207,7 @@ def test_what_was_moved_is_found_and_what_is_gone_is_said(place: Path, tmp_path:
         states = [nodes[name].state for name in ("predict predictions", "build-dataset dataset", "simulate sample")]
         assert states == [MOVED] * 3
         assert nodes["simulate root"].path == str(moved / "raw")
+        reproduce.main(ReproduceOptions(moved / "submitted/submission.csv"))
         shutil.copytree(moved / "submitted", tmp_path / "alone")
         alone = lineage(tmp_path / "alone/submission.csv")
         assert {one.label: one.state for one in alone.inputs} == {"predictions": MISSING, "sample": MISSING}

@@ -28,13 +28,13 @@ def main(options: ReproduceOptions) -> None:
         logger.warning("%s", text)
     invocation = found.record["invocation"]
     if options.dry_run:
-        typer.echo(command_text(invocation["command"], again(invocation, options.out or Path("SCRATCH"))))
+        typer.echo(command_text(invocation["command"], again(found, options.out or Path("SCRATCH"))))
         return
     scratch = options.out or Path(tempfile.mkdtemp(prefix="ariel-reproduce-"))
     if scratch.exists() and (not scratch.is_dir() or any(scratch.iterdir())):
         raise ValueError(f"{scratch}: expected a new folder, found one in use")
     scratch.mkdir(parents=True, exist_ok=True)
-    logger.info("%s", command_text(invocation["command"], again(invocation, scratch)))
+    logger.info("%s", command_text(invocation["command"], again(found, scratch)))
     run_again(found, scratch)
     results = compared(options.file, counterpart(options.file, found, scratch), options.tolerance)
     same = [result for result in results if result.same]

@@ -11,7 +11,7 @@ from ariel_scripts.content import content_of, listed_at
 from ariel_scripts.invocation import RELEASED, invoked
 from ariel_scripts.options.fields import parameters_of
 from ariel_scripts.options.roles import role
-from ariel_scripts.reproduction.records import Found, record_of
+from ariel_scripts.reproduction.records import Found, moved, record_of
 from ariel_scripts.typed_options import typed_options
 
 _REVISIONS = {"dataset": "dataset_revision", "truth": "dataset_revision", "model": "revision"}
@@ -31,7 +31,7 @@ def check_inputs(found: Found) -> None:
     invocation, wrong = found.record["invocation"], []
     for option, entries in invocation["inputs"].items():
         for entry in entries:
-            if said := _differs(entry):
+            if said := _differs(entry, found):
                 wrong.append(f"{option} {entry['given']}: {said}")
     if wrong:
         raise ValueError(
@@ -41,14 +41,21 @@ def check_inputs(found: Found) -> None:
         )
 
 
-def _differs(entry: Mapping[str, str]) -> str:
+def _place(path: str, found: Found) -> Path:
+    """Where an input lies: as recorded, or moved together with the record."""
+    recorded = Path(path)
+    together = None if recorded.exists() else moved(found, recorded)
+    return together if together is not None and together.exists() else recorded
+
+
+def _differs(entry: Mapping[str, str], found: Found) -> str:
     """How an input is not what it was; empty where it is, or where only the Hub can tell."""
     if entry["kind"] == "hub":
         return "" if "commit" in entry else "no commit was recorded"
     if entry["kind"] == "url":
         now = listed_at(entry["given"])
     else:
-        now = content_of(Path(entry["path"])) or {}
+        now = content_of(_place(entry["path"], found)) or {}
         if not now:
             return f"nothing at {entry['path']}"
     same = now.get("sha256") == entry.get("sha256")
@@ -59,18 +66,20 @@ def run_again(found: Found, scratch: Path) -> None:
     """Run the recorded command, all that it writes going to ``scratch``."""
     command = found.record["invocation"]["command"]
     main: Any = cli.main_of(command)
-    invoked(main, typed_options(command, again(found.record["invocation"], scratch)))
+    invoked(main, typed_options(command, again(found, scratch)))
 
 
-def again(invocation: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
+def again(found: Found, scratch: Path) -> dict[str, Any]:
     """The options of a recorded command: inputs as they were found, at their commits, and outputs in ``scratch``."""
+    invocation = found.record["invocation"]
     command, known = invocation["command"], {p.name for p in parameters_of(cli.COMMANDS[invocation["command"]])}
     options = {name: value for name, value in invocation["options"].items() if name in known}
     for name, value in options.items():
         if value is not None and role(command, name) == "writes":
             options[name] = str(scratch / Path(str(value)).name)
     for name, entries in invocation["inputs"].items():
-        paths = {one["given"]: one["path"] for one in entries if "path" in one and one["given"] != RELEASED}
+        here = [one for one in entries if "path" in one and one["given"] != RELEASED]
+        paths = {one["given"]: str(_place(one["path"], found)) for one in here}
         value = options[name]
         options[name] = [paths.get(one, one) for one in value] if isinstance(value, list) else paths.get(value, value)
         for one in entries:
