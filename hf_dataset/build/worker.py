@@ -25,6 +25,7 @@ from hf_dataset.build.plan import Plan, Shard, code_version
 from hf_dataset.build.progress import ProgressLines
 from hf_dataset.build.report import finish
 from hf_dataset.build.resume import check_tables
+from hf_dataset.digests import file_hash
 from hf_dataset.raw import layouts
 from hf_dataset.raw.fingerprints import Fingerprint, fingerprints
 from hf_dataset.store.lineage import STATE_DIR, write_manifest
@@ -120,10 +121,12 @@ def build_shard(
     """
     check_tables(plan)
     inputs, entries = dict(plan.tables), []
+    hashes = {name: file_hash(plan.root / name) for name in plan.tables}
     progress = ProgressLines(plan.out, shard)
     with ShardWriter(shard.name.path(plan.out), plan.reduction.n_bins) as writer:
         for planet, visit in shard.visits:
-            row, entry, files = _reduce(plan, folder.visit(shard.raw_split, planet, visit), reduce_visit)
+            visit_folder = folder.visit(shard.raw_split, planet, visit)
+            row, entry, files = _reduce(plan, visit_folder, reduce_visit, hashes)
             inputs |= files
             if row is not None:
                 writer.write(row)
@@ -138,15 +141,16 @@ def build_shard(
         code=plan.code,
         tables=plan.tables,
         inputs=inputs,
+        hashes=hashes,
         visits=entries,
     )
     return entries
 
 
 def _reduce(
-    plan: Plan, visit: layouts.RawVisit, reduce_visit: ReduceVisit
+    plan: Plan, visit: layouts.RawVisit, reduce_visit: ReduceVisit, hashes: dict[str, str]
 ) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Fingerprint]]:
-    """(row or None, report entry, fingerprints of the input) of one visit.
+    """(row or None, report entry, fingerprints of the input) of one visit; ``hashes`` gains those of what was read.
 
     Only a lack of memory is raised, and frames that cannot be kept.
     """
@@ -167,11 +171,13 @@ def _reduce(
         schema.check_row(row, plan.reduction.n_bins)
         if (found := (row["planet_id"], row["visit"])) != (visit.planet_id, visit.visit):
             raise ValueError(f"{name}: found the row of planet and visit {found}")
+        read = {name: file_hash(plan.root / name) for name, state in files.items() if state is not None}
         if (now := fingerprints(plan.root, visit.files())) != files:
             changed = ", ".join(sorted(path for path in {*now, *files} if now.get(path) != files.get(path)))
             raise layouts.RawDataError(f"{name}: expected its files to stay as they were, found {changed} changed")
         if keeper is not None:
             keeper.name()
+        hashes |= read
     except FramesLost:
         raise
     except Exception as error:  # one bad visit is not fatal

@@ -49,11 +49,13 @@ def write_manifest(
     code: Mapping[str, str],
     tables: Iterable[str],
     inputs: Mapping[str, Fingerprint],
+    hashes: Mapping[str, str],
     visits: Sequence[Mapping[str, Any]],
 ) -> None:
     """Record the finished shard; from now on it counts as done.
 
     tables: names of the raw folder's tables, which every row depends on. inputs: these and all files of the visits.
+    hashes: SHA-256 of the tables and of the files of visits that gave a row, for later; resuming needs none of them.
     visits: an entry each, in the order of the rows, with `error` where one failed.
     """
     content = {
@@ -66,6 +68,7 @@ def write_manifest(
         "code": code,
         "tables": list(tables),
         "inputs": inputs,
+        "input_sha256": hashes,
         "visits": visits,
     }
     write_json(manifest_path(out, name), content)

@@ -17,21 +17,26 @@ from ariel_scripts.options.calibrate import CalibrateOptions
 from ariel_scripts.options.curriculum import CurriculumOptions
 from ariel_scripts.options.download import DownloadOptions
 from ariel_scripts.options.evaluate import EvaluateOptions
+from ariel_scripts.options.events import EventsOptions
 from ariel_scripts.options.explore import ExploreOptions
 from ariel_scripts.options.fields import parameters_of
 from ariel_scripts.options.finetune import FinetuneOptions
 from ariel_scripts.options.fit import FitOptions
 from ariel_scripts.options.inspect import InspectOptions
+from ariel_scripts.options.lineage import LineageOptions
+from ariel_scripts.options.map import MapOptions
 from ariel_scripts.options.predict import PredictOptions
 from ariel_scripts.options.pretrain import PretrainOptions
 from ariel_scripts.options.push import PushOptions
 from ariel_scripts.options.quickstart import QuickstartOptions
 from ariel_scripts.options.report import ReportOptions
+from ariel_scripts.options.reproduce import ReproduceOptions
 from ariel_scripts.options.retrieve import RetrieveOptions
 from ariel_scripts.options.score_table import ScoreTableOptions
 from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
 from ariel_scripts.options.space import SpaceOptions
+from ariel_scripts.options.study import StudyOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.options.templates import TemplatesOptions
 from ariel_scripts.options.transients.boost import BoostOptions as TransientsBoostOptions
@@ -63,20 +68,25 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "curriculum": CurriculumOptions,
     "download": DownloadOptions,
     "evaluate": EvaluateOptions,
+    "events": EventsOptions,
     "explore": ExploreOptions,
     "finetune": FinetuneOptions,
     "fit": FitOptions,
     "inspect": InspectOptions,
+    "lineage": LineageOptions,
+    "map": MapOptions,
     "predict": PredictOptions,
     "pretrain": PretrainOptions,
     "push": PushOptions,
     "quickstart": QuickstartOptions,
     "report": ReportOptions,
+    "reproduce": ReproduceOptions,
     "retrieve": RetrieveOptions,
     "score-table": ScoreTableOptions,
     "selftest": SelftestOptions,
     "simulate": SimulateOptions,
     "space": SpaceOptions,
+    "study": StudyOptions,
     "submit": SubmitOptions,
     "templates": TemplatesOptions,
     "transients boost": TransientsBoostOptions,

@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ariel_scripts.config_files import config_text, merged, read_config
+from ariel_scripts.invocation import invoked
 from ariel_scripts.logs import set_up_logging
 from ariel_scripts.options.fields import OptionsT, options_of, parameters_of
 
@@ -39,7 +40,7 @@ def command_of(options: type[OptionsT], main: Callable[[OptionsT], object]) -> C
     def check(values: Mapping[str, Any]) -> OptionsT:
         return options_of(options, values)
 
-    return _command(lambda values: main(check(values)), parameters_of(options), options.__doc__, check)
+    return _command(lambda values: invoked(main, check(values)), parameters_of(options), options.__doc__, check)
 
 
 def with_common_options(main: Callable[..., object]) -> Callable[..., None]:

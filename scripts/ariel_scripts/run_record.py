@@ -9,8 +9,11 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from ariel_scripts.content import content_of
+from ariel_scripts.invocation import Invocation, current
 from ariel_scripts.machine import machine, peak_memory_mb
 from ariel_scripts.versions import git_commit, lock_hash, versions
 from hf_dataset import folders
@@ -20,7 +23,10 @@ from hf_dataset.folders import Folder
 
 @dataclasses.dataclass
 class Run:
-    """What `run.json` will hold; `metrics` is filled by the command, `status` is that of a run without errors."""
+    """What `run.json` will hold; `metrics` is filled by the command, `status` is that of a run without errors.
+
+    ``left`` is where its result lies when it ends, if not where the option `out` says.
+    """
 
     command: str
     config: dict[str, Any]
@@ -30,6 +36,14 @@ class Run:
     status: str = "done"
     commit: str | None = dataclasses.field(default_factory=git_commit)  # of the code that is loaded
     started: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
+    invocation: Invocation | None = dataclasses.field(default_factory=current)
+    left: Folder | None = None
+
+    def __post_init__(self) -> None:
+        """Tell the command that is running, and note what it reads before it changes anything."""
+        if self.invocation is not None:
+            self.invocation.runs.append(self)
+            self.invocation.inputs  # noqa: B018 - hashed now, and kept
 
     def record(self, status: str | None = None) -> dict[str, Any]:
         """The content of `run.json` as of now, with this ``status`` or the run's own."""
@@ -48,7 +62,15 @@ class Run:
             "peak_memory_mb": peak_memory_mb(),
             "durations": {key: round(value, 3) for key, value in self.durations.items()},
             "metrics": self.metrics,
+            **({} if self.invocation is None else {"invocation": self.invocation.record()}),
         }
+
+    def outputs(self) -> dict[str, dict[str, str]]:
+        """What it left, by its path, with its content; empty where the command says no `out`."""
+        out = None if self.invocation is None else getattr(self.invocation.options, "out", None)
+        place = self.left or (None if out is None else folders.folder(out))
+        content = content_of(place) if isinstance(place, Path) else None
+        return {} if content is None else {str(out): content}
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -83,4 +105,5 @@ def run_record(
         status = "interrupted"
         raise
     finally:
-        write_json(out_dir / name, run.record(status))
+        left = {} if status in ("failed", "interrupted") else {"outputs": run.outputs()}
+        write_json(out_dir / name, run.record(status) | left)

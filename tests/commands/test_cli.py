@@ -230,7 +230,7 @@ def test_selftest_passes_where_everything_is_installed_and_recovers_a_depth(tmp_
     lines = done.stdout.splitlines()
     assert [line.split("(")[0].strip() for line in lines] == [f"ok      {name}" for name in (*CHECKS, *deep.CHECKS)]
     assert "mean depth" in lines[3]
-    assert lines[6].endswith(f"defaults of {len(COMMANDS)} commands, 11 files of configs/")
+    assert lines[6].endswith(f"defaults of {len(COMMANDS)} commands, 12 files of configs/")
 
 
 def test_a_failed_check_of_selftest_is_named_and_the_others_run(

@@ -13,8 +13,9 @@ from labelled_planets import SMALL
 
 from ariel_scripts import cli
 from ariel_scripts.commands import curriculum
-from ariel_scripts.curriculum import LEAVES, read_stages
 from ariel_scripts.options.curriculum import CurriculumOptions
+from ariel_scripts.reproduction.lineage import SAME, lineage
+from ariel_scripts.stages import LEAVES, read_stages
 from ariel_scripts.training import separation_figure
 
 STAGES: list[dict[str, Any]] = [
@@ -178,5 +179,9 @@ def test_real_stages_hand_their_backbone_on(
     curriculum.main(CurriculumOptions(write(stages), tmp_path / "out"))
     record = json.loads((tmp_path / "out/contrastive/model/training.json").read_text())
     assert record["config"]["model"] == str(tmp_path / "out/masked/model")
+    node = lineage(tmp_path / "out/contrastive/model")
+    assert node.made is not None
+    assert (node.made["command"], node.state, node.inputs[0].state) == ("pretrain", SAME, SAME)
+    assert node.inputs[0].path == str(tmp_path / "out/masked/model")
     metrics = json.loads((tmp_path / "out/run.json").read_text())["metrics"]
     assert "separation" in metrics["contrastive"]["metrics"]

@@ -12,11 +12,12 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ariel_scripts.content import plain
 from ariel_scripts.opening.datasets import read_layouts
 from ariel_scripts.opening.hub import Located, locate_dataset, locate_model
 from ariel_scripts.opening.provenance import calibrated_layouts
 from ariel_scripts.options.calibrate import CalibrateOptions
-from ariel_scripts.options.fields import taken
+from ariel_scripts.options.fields import taken, values_of
 from ariel_scripts.prediction.calibration import (
     RECORD,
     fit_calibration,
@@ -30,6 +31,7 @@ from ariel_scripts.prediction.job import Job, predict
 from ariel_scripts.prediction.predictor import choose_device, load_member
 from ariel_scripts.prediction.reliability import as_text
 from ariel_scripts.prediction.widths import widths_as_text
+from ariel_scripts.run_record import Run
 from ariel_scripts.versions import git_commit, versions
 from modeling_ariel.architectures import checkpoint_class
 from modeling_ariel.predictions import Predictions, read_predictions, read_run
@@ -42,6 +44,7 @@ def main(options: CalibrateOptions) -> None:
     out, split = options.out, options.split
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: expected a new folder, found one in use")
+    run = Run("calibrate", plain(values_of(options)), options.seed)
     source = locate_model(options.model, options.revision)
     curves = locate_dataset(options.dataset, options.dataset_revision)
     folder = model_folder(source)
@@ -70,7 +73,8 @@ def main(options: CalibrateOptions) -> None:
         "git_commit": git_commit(),
         "versions": versions(),
     }
-    save_calibrated(folder, out, fitted, record)
+    run.metrics.update(planets=len(planets), left_out=len(left_out), dataset=curves.record(), source=source.record())
+    save_calibrated(folder, out, fitted, record, run)
     typer.echo(as_text(fitted.record))
     if fitted.graph is not None:
         typer.echo(widths_as_text(fitted.record["graph"]["widths"]))

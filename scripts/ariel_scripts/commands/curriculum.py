@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ariel_scripts.curriculum import read_stages, run_stages
 from ariel_scripts.options.curriculum import CurriculumOptions
+from ariel_scripts.stage_runner import Study, run_or_plan
+from ariel_scripts.stages import TRAINING, read_stages
 
 
 def main(options: CurriculumOptions) -> None:
     """Check all stages, then run those that are not done."""
-    run_stages(read_stages(options.stages, options.out), options)
+    stages = read_stages(options.stages, options.out, TRAINING)
+    study = Study("curriculum", options.stages, options.out, stages, keeps=True)
+    run_or_plan(study, options.restart, options.dry_run)

@@ -15,7 +15,8 @@ from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from ariel_scripts.command_line import EXIT_INTERRUPTED
-from ariel_scripts.opening.hub import RELEASED, checkpoint_path
+from ariel_scripts.invocation import RELEASED
+from ariel_scripts.opening.hub import checkpoint_path
 from ariel_scripts.options.push import Kind, PushOptions
 from ariel_scripts.publishing import upload
 from ariel_scripts.publishing.dataset_release import dataset_release

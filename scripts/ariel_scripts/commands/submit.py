@@ -12,7 +12,7 @@ import typer
 
 from ariel_scripts.opening.hub import checkpoint_path
 from ariel_scripts.options.submit import SubmitOptions
-from ariel_scripts.run_record import write_json
+from ariel_scripts.run_record import Run, write_json
 from ariel_scripts.submission.sheet import COLUMNS, problems, read_sample, write_long, write_wide
 from ariel_scripts.versions import git_commit, lock_hash, versions
 from hf_dataset.digests import config_hash, file_hash
@@ -33,6 +33,7 @@ def main(options: SubmitOptions) -> None:
         raise ValueError("expected PREDICTIONS and --sample, or --check FILE.csv")
     if options.out.suffix != ".csv":
         raise ValueError(f"--out {options.out}: expected a name that ends in .csv")
+    run = Run("submit", _config(options))
     found = read_predictions(options.predictions)
     record = read_run(options.predictions) or read_json(_beside(options.predictions, "run")) or {}
     planets = _planets(options, found, record)
@@ -50,8 +51,10 @@ def main(options: SubmitOptions) -> None:
     write_wide(out, planets, mu, sigma)
     write_long(files[2], planets, mu, sigma)
     hashed = [options.predictions, options.sample, *files]
+    run.metrics.update(planets=len(planets), not_ok=sum(map(len, doubted.values())))
     manifest = _manifest(options, record, planets, doubted) | {
-        "sha256": {str(path): file_hash(path) for path in hashed}
+        "sha256": {str(path): file_hash(path) for path in hashed},
+        "run": run.record() | {"outputs": run.outputs()},
     }
     write_json(out.with_suffix(".manifest.json"), manifest)
     logger.info("%s", ", ".join(map(str, [*files, out.with_suffix(".manifest.json")])))
@@ -85,6 +88,12 @@ def _planets(options: SubmitOptions, found: Predictions, record: dict[str, Any])
     return planets
 
 
+def _config(options: SubmitOptions) -> dict[str, Any]:
+    """What decides what is submitted."""
+    names = ("predictions", "sample")
+    return {name: str(getattr(options, name)) for name in names} | {"all_planets": options.all_planets}
+
+
 def _doubted(found: Predictions, rows: list[int]) -> dict[str, list[int]]:
     """Planets by the status of their fit, where it is not ok."""
     status = found.extra.get("status") or [OK] * len(found.planet_id)
@@ -96,11 +105,7 @@ def _manifest(
     options: SubmitOptions, record: dict[str, Any], planets: list[int], doubted: dict[str, list[int]]
 ) -> dict[str, Any]:
     """What was submitted, by which code, and what is known of the predictions."""
-    config = {
-        "predictions": str(options.predictions),
-        "sample": str(options.sample),
-        "all_planets": options.all_planets,
-    }
+    config = _config(options)
     metrics = record.get("metrics", {})
     known = ("command", "config_hash", "seeds", "git_commit", "lock_hash")
     predictions = Path(str(options.predictions))

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 )
 
 import modeling_ariel
+from ariel_scripts.invocation import RELEASED, current
 from ariel_scripts.opening.cache import check_complete
 from hf_dataset.raw.files import PACKED
 from hf_dataset.store.shards import DATA_DIR
@@ -30,7 +31,6 @@ from hf_dataset.store.shards import DATA_DIR
 logger = logging.getLogger(__name__)
 
 MODEL_FILES = ("*.safetensors", "*.json", "README.md")  # no code: this package's own classes are used
-RELEASED = "released"  # the checkpoint that comes with the package
 _FILES = {".parquet", ".arrow", ".csv", ".json", ".jsonl", ".npz", ".h5", ".fits", ".safetensors", ".pt", *PACKED}
 OPTION = {"model": "--revision", "dataset": "--dataset-revision"}
 
@@ -46,6 +46,12 @@ class Located:
     name: str
     location: str
     commit: str | None = None
+
+    def __post_init__(self) -> None:
+        """Tell the command that is running which commit it reads."""
+        running = current()
+        if running is not None and self.commit is not None:
+            running.commits[self.name] = self.commit
 
     @property
     def revision(self) -> str | None:

@@ -63,6 +63,7 @@ def adapt(job: Job, out: Path, visits: int = ENOUGH) -> None:
     try:
         stage.mkdir(parents=True)  # before hours of fits
         with run_record(stage, "adapt", config, job.seed) as run:
+            run.left = stage
             prepared = job.prepare()
             member = prepared.members[0]
             if not member.has_fit:

@@ -31,7 +31,7 @@ from ariel_scripts.prediction.reliability import (
 )
 from ariel_scripts.prediction.reliability_tables import coverage_csv, coverage_map, quantiles_csv
 from ariel_scripts.prediction.widths import compared_widths
-from ariel_scripts.run_record import write_json
+from ariel_scripts.run_record import Run, write_json
 from hf_dataset.splits import grouped_folds
 from modeling_ariel.graph_conformal import GraphIntervals
 from modeling_ariel.predictions import Predictions
@@ -253,8 +253,8 @@ def _outlying(planets: list[int], z: Array) -> dict[str, float]:
     return found
 
 
-def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, Any]) -> None:
-    """Write the model's files with new buffers, the record and the figures, whole or not at all.
+def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, Any], run: Run) -> None:
+    """Write the model's files with new buffers, the records and the figures, whole or not at all.
 
     The card is not copied, as its numbers are those before calibration. A push writes one from the records.
     """
@@ -264,11 +264,13 @@ def save_calibrated(folder: Path, out: Path, fitted: Fitted, record: dict[str, A
         shutil.copytree(
             folder,
             stage,
-            ignore=shutil.ignore_patterns(".*", "__pycache__", "*.py", WEIGHTS, "optimizer*", "README.md"),
+            ignore=shutil.ignore_patterns(".*", "__pycache__", "*.py", WEIGHTS, "optimizer*", "README.md", "run.json"),
         )
         add_code(stage)
         _write_weights(folder / WEIGHTS, stage / WEIGHTS, fitted)
         write_json(stage / RECORD, record)
+        run.left = stage
+        write_json(stage / "run.json", run.record() | {"outputs": run.outputs()})
         coverage_figure(fitted.judged, fitted.record).savefig(stage / "coverage.png", dpi=130)
         z_figure(fitted.judged).savefig(stage / "z.png", dpi=130)
         coverage_map(fitted.judged).savefig(stage / "coverage_map.png", dpi=130)

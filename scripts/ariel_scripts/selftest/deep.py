@@ -71,7 +71,7 @@ def check_checkpoint(folder: Path) -> str:
 
 def check_configs(folder: Path) -> str:
     """Every configuration of the checkout has options of its command; defaults print and read back the same."""
-    from ariel_scripts.curriculum import read_stages
+    from ariel_scripts.stages import read_stages
     from ariel_scripts.training.ablation import read_plan
     from modeling_ariel.penalty_rules import Rules
 
@@ -85,7 +85,7 @@ def check_configs(folder: Path) -> str:
     for path in files:
         if path.stem == "objective":
             Rules.of(read_mapping(path, "penalties", "rules"))
-        elif path.stem == "curriculum":
+        elif path.stem in ("curriculum", "study"):
             read_stages(path, folder)
         elif path.stem == "architectures":
             read_plan(path, "light-curves")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ariel_scripts.config_files import config_text, merged, read_config
+from ariel_scripts.ledger import Ledger, decided
 from ariel_scripts.opening.penalties import read_penalties
 from ariel_scripts.options.ablate import AblateOptions
 from ariel_scripts.options.fields import parameters_of
@@ -170,27 +171,32 @@ def _trained(
     plan: Plan, variant: Variant, share: float, folds: Sequence[int], out: Path, finetune: Finetune
 ) -> Trained:
     """Train a variant on these folds, where that was not done before."""
-    found = Trained(variant, share)
+    found, ledger = Trained(variant, share), Ledger(out)
     for fold in folds:
         options = {**plan.options, **variant.options}
         options["steps"] = max(round(share * int(options.get("steps", LoopOptions.steps))), 1)
         folder = out / "runs" / f"{slug(variant.name)}-{config_hash(options)[:8]}" / f"{fold}"
-        found.folds[fold] = _run(folder, {**options, "fold": str(fold)}, finetune)
+        found.folds[fold] = _run(ledger, folder, {**options, "fold": str(fold)}, finetune)
         found.folders[fold] = folder / f"fold-{fold}"
     return found
 
 
-def _run(folder: Path, options: Mapping[str, Any], finetune: Finetune) -> dict[str, Any]:
-    """What the run of one fold recorded of it, run now if it is not there."""
-    record = folder / "run.json"
-    if not (record.is_file() and json.loads(record.read_text())["status"] == "done"):
+def _run(ledger: Ledger, folder: Path, options: Mapping[str, Any], finetune: Finetune) -> dict[str, Any]:
+    """What the run of one fold recorded of it, run now if it is not up to date."""
+    name, result = "/".join(folder.parts[-2:]), folder / f"fold-{options['fold']}"
+
+    def action(restart: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.yaml"
         config.write_text(config_text(options), encoding="utf-8")
         logger.info("%s", folder)
         if code := finetune(config, folder):
             raise RuntimeError(f"{folder}: ariel finetune ended with exit code {code}")
-    metrics: dict[str, Any] = json.loads(record.read_text())["metrics"]
+
+    wanted = decided("finetune", options)
+    if ledger.why(name, wanted, result) is not None:
+        ledger.run(name, wanted, result, folder, action)
+    metrics: dict[str, Any] = json.loads((folder / "run.json").read_text())["metrics"]
     return dict(metrics[f"fold-{options['fold']}"])
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import get_cosine_schedule_with_warmup
 
+from ariel_scripts.invocation import current
 from ariel_scripts.training.checkpoints import RunFolder
 from ariel_scripts.versions import git_commit, versions
 from hf_dataset.digests import config_hash
@@ -416,6 +417,7 @@ class Loop(Generic[Model]):
             "evaluation": evaluations[-1] if evaluations else {},
             "versions": versions(),
             "git_commit": git_commit(),
+            **({} if (running := current()) is None else {"invocation": running.record()}),
         }
 
     def _start_tracker(self) -> None:
