@@ -44,6 +44,7 @@ ROOMS = {
             "selftest": ["options", "training"],
             "report": ["options", "opening", "prediction"],
             "submission": [],
+            "challenge": ["options", "opening", "prediction", "submission"],
             "light_curves": [],
             "transients": ["opening", "submission"],
             "telescope_fit": ["options", "light_curves"],
@@ -52,6 +53,7 @@ ROOMS = {
             "commands": [
                 "options",
                 "opening",
+                "challenge",
                 "prediction",
                 "training",
                 "publishing",

@@ -28,6 +28,7 @@ from ariel_scripts.options.push import PushOptions
 from ariel_scripts.options.quickstart import QuickstartOptions
 from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.options.retrieve import RetrieveOptions
+from ariel_scripts.options.run import RunOptions
 from ariel_scripts.options.score_table import ScoreTableOptions
 from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
@@ -73,6 +74,7 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "quickstart": QuickstartOptions,
     "report": ReportOptions,
     "retrieve": RetrieveOptions,
+    "run": RunOptions,
     "score-table": ScoreTableOptions,
     "selftest": SelftestOptions,
     "simulate": SimulateOptions,
