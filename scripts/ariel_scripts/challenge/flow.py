@@ -32,6 +32,7 @@ from ariel_scripts.submission.sheet import problems, read_sample, write_wide
 from hf_dataset.digests import config_hash
 from hf_dataset.folders import read_json
 from hf_dataset.raw.layouts import open_folder
+from hf_dataset.reduction.options import ReductionOptions
 from hf_dataset.schema import N_CHANNELS
 from hf_dataset.words import number_of
 from modeling_ariel.pipeline_ariel import BATCH
@@ -111,7 +112,8 @@ class Flow:
             samples=self.options.samples if way.extras else 0,
             out=self.out / f"predictions{suffix}.parquet",
         )
-        reduction = ({} if self.options.bins is None else {"n_bins": self.options.bins}) | dict(way.reduction)
+        bins = self.options.bins or ReductionOptions().n_bins
+        reduction = dict(way.reduction) | {"n_bins": max(1, round(way.bins * bins))}
         return Stage(self.options.root, way, planets, job, reduction, self.options.workers, self.commands.build)
 
     def _begin(self, mode: Mode) -> Stage:

@@ -24,16 +24,28 @@ class Mode:
     name: str
     without: str
     reduction: Mapping[str, Any] = field(default_factory=dict)
+    bins: float = 1.0  # of the time bins that full planets have
     iterations: int | None = None  # Gauss-Newton steps; None: the model's own
     extras: bool = True  # dropout samples, and all models of an ensemble
     build: float = 1.0
     predict: float = 1.0
 
 
+_FEWER = "half of the fit's steps, and so its noise with memory"
 MODES = (
     Mode(FULL, "nothing"),
-    Mode(PLAIN, "no dropout samples, one model", extras=False, predict=0.5),
-    Mode("fewer-steps", "3 steps of the fit", iterations=3, extras=False, predict=0.5),
+    Mode(PLAIN, "dropout samples and further models", extras=False, predict=0.5),
+    Mode("fewer-steps", f"extras, {_FEWER}", iterations=2, extras=False, predict=0.4),
+    Mode(
+        "coarse",
+        f"extras, {_FEWER}, half of the time bins, most pixels of the foreground",
+        reduction={"fgs1_annulus": (10.0, 12.0), "foreground_stride": 12},
+        bins=0.5,
+        iterations=2,
+        extras=False,
+        build=0.85,
+        predict=0.3,
+    ),
 )
 
 
