@@ -69,7 +69,7 @@ bench: $(VENV)/.installed ## time and memory of one full planet beside the organ
 throughput: $(VENV)/.installed ## planets an hour with one and two workers, memory from 5 to 50 planets, projection to 1,100
 	$(BIN)/python bench/throughput.py
 
-wall-clock: $(VENV)/.installed ## `ariel run` on 50 full planets: all modes, tight budgets, killed; 1,100 projected (an hour, 25 GB)
+wall-clock: $(VENV)/.installed ## `ariel run` on 50 full planets: all modes, tight budgets, killed; 1,100 projected (half an hour, 15 GB)
 	$(BIN)/python bench/wall_clock.py
 
 truth: $(VENV)/.installed ## depths from raw simulated frames against their truth, 52 planets (10 minutes)

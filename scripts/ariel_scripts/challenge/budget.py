@@ -36,12 +36,12 @@ def in_words(seconds: float) -> str:
 
 
 class Clock:
-    """What is left of the ``budget`` [s] of this call; None for no end."""
+    """What is left of the ``budget`` [s] of this call, of which some is ``used`` already; None for no end."""
 
-    def __init__(self, budget: float | None) -> None:
+    def __init__(self, budget: float | None, used: float = 0.0) -> None:
         self.budget, self.reserve = budget, 0.0  # seconds kept for the last submission
         self.ended = False
-        self._began = time.monotonic()
+        self._began = time.monotonic() - used
 
     @property
     def used(self) -> float:

@@ -134,7 +134,8 @@ class Flow:
     def go(self) -> None:
         """Work until all planets are predicted or the time is over; then say what was submitted."""
         self._submit()
-        self.clock.reserve = 0.0 if self.clock.budget is None else min(5.0 + 2 * self.clock.used, self.clock.budget / 4)
+        if self.clock.budget is not None:  # for the last submission and the end of processes
+            self.clock.reserve = min(5.0 + 2 * self.run.durations["submit"], self.clock.budget / 4)
         tail: list[Part] = []
         try:
             with self.clock.alarm(), FitPool(self.options.workers, len(self.planets)) as pool, _quiet():

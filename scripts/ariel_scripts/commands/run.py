@@ -13,6 +13,6 @@ from ariel_scripts.run_record import run_record
 
 def main(options: RunOptions) -> None:
     """Build, predict and submit by the functions of those commands, in turns."""
-    clock = Clock(None if options.budget is None else seconds_of(options.budget))
+    clock = Clock(None if options.budget is None else seconds_of(options.budget), options.age)
     with run_record(options.out, "run", {**values_of(options), "root": str(options.root)}, options.seed) as run:
         Flow(options, Commands(recorded_build, submit.main), clock, run).go()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -48,3 +49,12 @@ class RunOptions:
     samples: Annotated[int, typer.Option(help="Monte Carlo dropout samples of each model; 0 for none.", min=0)] = 0
     seed: Annotated[int, typer.Option(help="Of the dropout samples.", min=0)] = 0
     restart: Annotated[bool, typer.Option("--restart", help="Delete what an earlier run left in OUT.")] = False
+
+    def __post_init__(self) -> None:
+        """The budget counts from here: the libraries that a run needs are imported later, and take seconds."""
+        object.__setattr__(self, "_read_at", time.monotonic())
+
+    @property
+    def age(self) -> float:
+        """Seconds since these options were read."""
+        return time.monotonic() - float(vars(self)["_read_at"])
