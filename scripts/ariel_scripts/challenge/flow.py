@@ -164,8 +164,8 @@ class Flow:
             with self._measured("predict", stage.mode) as count:
                 count.append(stage.predict(pool))
             if len(stage.built) >= len(stage.planets):
-                with self.run.timed("predict"):
-                    stage.close(pool)
+                with self._measured("predict", stage.mode) as count:
+                    count.append(stage.close(pool))
             self._keep_account()
             self._submit()
             self._progress(stage)

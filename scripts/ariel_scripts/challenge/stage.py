@@ -101,16 +101,19 @@ class Stage:
         prepared = self._grown()
         return [] if prepared is None else list(predict_parts(prepared, prepared.parts(), pool))
 
-    def close(self, pool: FitPool) -> None:
-        """Predict all that is built, and write it as `ariel predict` does."""
+    def close(self, pool: FitPool) -> int:
+        """Predict all that is built, and write it as `ariel predict` does; planets that are new."""
         prepared = self._grown()
         if prepared is None:
-            return
+            return 0
         parts = prepared.parts()
+        before = len(parts.planets)
         for part in predict_parts(prepared, parts, pool):
             parts.add(part)
+        new = len(parts.planets) - before
         if not set(prepared.index) <= parts.refused.keys():
             predict(self.job, prepared=prepared)
+        return new
 
     def found(self, tail: Sequence[Part] = ()) -> tuple[Predictions | None, dict[int, str]]:
         """Its predictions so far, and why planets were refused."""
