@@ -11,7 +11,7 @@ LOCKED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.loc
 # Tests start many processes: one thread each, and bytecode is kept for them even where an image says otherwise.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput truth instruments foreign away adaptation molecules models architectures small-models transients package site audit gate bundle clean
+.PHONY: help quickstart space test test-slow test-browser test-cluster gpu test-latest lock check format bench throughput wall-clock truth instruments foreign away adaptation molecules models architectures small-models transients package site audit gate bundle clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -68,6 +68,9 @@ bench: $(VENV)/.installed ## time and memory of one full planet beside the organ
 
 throughput: $(VENV)/.installed ## planets an hour with one and two workers, memory from 5 to 50 planets, projection to 1,100
 	$(BIN)/python bench/throughput.py
+
+wall-clock: $(VENV)/.installed ## `ariel run` on 50 full planets: all modes, tight budgets, killed; 1,100 projected (half an hour, 15 GB)
+	$(BIN)/python bench/wall_clock.py
 
 truth: $(VENV)/.installed ## depths from raw simulated frames against their truth, 52 planets (10 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/truth_recovered.py

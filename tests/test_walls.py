@@ -45,6 +45,7 @@ ROOMS = {
             "report": ["options", "opening", "prediction"],
             "submission": [],
             "reproduction": ["options", "opening"],
+            "challenge": ["options", "opening", "prediction", "submission"],
             "light_curves": [],
             "transients": ["opening", "submission"],
             "telescope_fit": ["options", "light_curves"],
@@ -53,6 +54,7 @@ ROOMS = {
             "commands": [
                 "options",
                 "opening",
+                "challenge",
                 "prediction",
                 "training",
                 "publishing",

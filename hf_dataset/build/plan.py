@@ -94,7 +94,7 @@ def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOp
     found = {split: folder.planets(split) for split in folder.splits}
     chosen = _choose(found, options)
     n_planets = sum(len(planets) for _, planets in chosen.values())
-    size = options.planets_per_shard or max(1, min(PLANETS_PER_SHARD, n_planets // SMALL_BUILD))
+    size = options.planets_per_shard or shard_size(n_planets)
     shards = []
     for split, (raw_split, planets) in chosen.items():
         groups = [planets[start : start + size] for start in range(0, len(planets), size)]
@@ -122,6 +122,11 @@ def make_plan(folder: ChallengeFolder, root: Path, out: Folder, options: BuildOp
         ambiguous=ambiguous,
         frames=options.keep_frames,
     )
+
+
+def shard_size(n_planets: int) -> int:
+    """Planets a shard of a build of so many planets, where no number is asked for."""
+    return max(1, min(PLANETS_PER_SHARD, n_planets // SMALL_BUILD))
 
 
 def _choose(found: Mapping[str, list[int]], options: BuildOptions) -> dict[str, tuple[str, list[int]]]:

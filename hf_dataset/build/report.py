@@ -25,11 +25,15 @@ class NothingBuiltError(RuntimeError):
     """No dataset can be made: shards are missing, or no visit gave a row."""
 
 
-def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
-    """Write card and report of the finished shards; NothingBuiltError where some are missing or all are empty."""
+def finish(plan: Plan, wavelengths: np.ndarray, whole: bool = True) -> BuildSummary:
+    """Write card and report of the finished shards; NothingBuiltError where all are empty, or one of a `whole` build
+    is missing.
+    """
     finished = list(read_manifests(plan))
-    if missing := len(plan.shards) - len(finished):
+    if (missing := len(plan.shards) - len(finished)) and whole:
         raise NothingBuiltError(f"{plan.out}: expected {len(plan.shards)} shards, {missing} are missing: run it again")
+    if not finished:
+        raise NothingBuiltError(f"{plan.out}: expected finished shards, found none")
     entries = [
         {**entry, "split": shard.name.split, "shard": str(shard.name)}
         for shard, manifest in finished
@@ -45,6 +49,7 @@ def finish(plan: Plan, wavelengths: np.ndarray) -> BuildSummary:
         rows=rows,
         failures=[entry for entry in entries if "error" in entry],
         seconds=round(sum(entry["seconds"] for entry in entries), 3),
+        missing=missing,
     )
     write_json(plan.out / "report.json", {**asdict(summary), **report_text.run_figures(entries), "visits": entries})
     write_bytes(plan.out / "report.md", report_text.markdown(summary, entries).encode())
@@ -69,4 +74,4 @@ def _provenance(plan: Plan, summary: BuildSummary) -> dict[str, Any]:
             for entry in summary.failures
         ],
         "lineage": "manifest/*.json: input files, settings and code of every shard",
-    }
+    } | ({"unfinished": f"{summary.missing} of {summary.shards} shards are missing"} if summary.missing else {})

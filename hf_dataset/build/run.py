@@ -48,11 +48,13 @@ def build_dataset(
     open_folder: OpenFolder = open_folder,
     reduce_visit: ReduceVisit = reduce_visit,
     on_start: Callable[[], object] | None = None,
+    most: int | None = None,
 ) -> BuildSummary:
-    """Build the dataset of the raw folder `root` in `out`, or the missing part of it.
+    """Build the dataset of the raw folder `root` in `out`, or the missing part of it; at most `most` shards now.
 
-    `out` is a folder or a URL that fsspec can open. Visits that fail are in the summary, not raised. BuildConflict:
-    `out` was begun with other settings, code or input.
+    What is finished is a dataset with a card, also where shards are still missing. `out` is a folder or a URL that
+    fsspec can open. Visits that fail are in the summary, not raised. BuildConflict: `out` was begun with other
+    settings, code or input.
     `on_start` is called after all checks, just before anything is written to `out`.
     `open_folder` and `reduce_visit` reach the workers by name: functions of an importable module.
     """
@@ -69,6 +71,8 @@ def build_dataset(
     wavelengths = folder.wavelengths
     with _locked(out), _locked_frames(plan.frames):
         todo = _todo(plan, folder, options)
+        if most is not None:  # those made again, as a visit may be readable now, come last
+            todo = sorted(todo, key=lambda shard: lineage.manifest_path(out, shard.name).exists())[:most]
         executor = _executor(plan, todo, options, open_folder, reduce_visit) if todo else None
         if on_start:
             on_start()
@@ -82,7 +86,7 @@ def build_dataset(
             _run(executor, plan, todo, options)
         if options.engine in WAITS or not todo:
             with _keeping(plan, todo=()):
-                summary = finish(plan, wavelengths)
+                summary = finish(plan, wavelengths, whole=most is None)
             remove_tree(out / STATE_DIR / "logs")
             return summary
     return BuildSummary.submitted(plan)

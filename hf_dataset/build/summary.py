@@ -19,6 +19,7 @@ class BuildSummary:
     rows: dict[str, int] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0  # of the workers together
+    missing: int = 0  # shards that are still to be made
     waiting: bool = False  # submitted to a cluster, not finished
 
     @classmethod

@@ -32,6 +32,7 @@ from ariel_scripts.options.quickstart import QuickstartOptions
 from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.options.reproduce import ReproduceOptions
 from ariel_scripts.options.retrieve import RetrieveOptions
+from ariel_scripts.options.run import RunOptions
 from ariel_scripts.options.score_table import ScoreTableOptions
 from ariel_scripts.options.selftest import SelftestOptions
 from ariel_scripts.options.simulate import SimulateOptions
@@ -82,6 +83,7 @@ COMMANDS: dict[str, type[DataclassInstance]] = {
     "report": ReportOptions,
     "reproduce": ReproduceOptions,
     "retrieve": RetrieveOptions,
+    "run": RunOptions,
     "score-table": ScoreTableOptions,
     "selftest": SelftestOptions,
     "simulate": SimulateOptions,

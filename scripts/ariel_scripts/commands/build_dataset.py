@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -15,7 +16,7 @@ from hf_dataset.build import run
 from hf_dataset.build.executors import ENGINES
 from hf_dataset.build.plan import BuildOptions
 from hf_dataset.build.report import BuildSummary
-from hf_dataset.folders import Folder, folder
+from hf_dataset.folders import folder
 from hf_dataset.reduction.visit import ReductionOptions
 from hf_dataset.words import number_of
 
@@ -28,7 +29,7 @@ def main(options: BuildDatasetOptions) -> None:
     if options.dry_run:
         typer.echo(run.dry_run(options.root, place, build))
         return
-    summary = _build(options, place, build)
+    summary = recorded_build(options.root, options.out, build)
     if summary.waiting:
         logger.info(
             "submitted: %d shards; run the same command again to see what is finished",
@@ -71,18 +72,18 @@ def build_options(options: BuildDatasetOptions) -> BuildOptions:
         raise typer.BadParameter(str(error)) from error
 
 
-def _build(options: BuildDatasetOptions, place: Folder, build: BuildOptions) -> BuildSummary:
-    """Build; the run is recorded from when the build has begun, as a refused one changes no record."""
-    root = str(options.root.resolve())
-    config: dict[str, Any] = {"root": root, "out": options.out, **asdict(build)}
+def recorded_build(root: Path, out: str, build: BuildOptions, most: int | None = None) -> BuildSummary:
+    """Build, at most ``most`` shards; recorded from when the build has begun, as a refused one changes no record."""
+    place = folder(out)
+    config: dict[str, Any] = {"root": str(root.resolve()), "out": out, **asdict(build)}
     with ExitStack() as stack:
         runs: list[Run] = []
 
         def record() -> None:
-            begun = run_record(place, "build-dataset", config, options.seed)
+            begun = run_record(place, "build-dataset", config, build.seed)
             runs.append(stack.enter_context(begun))
 
-        summary = run.build_dataset(options.root, place, build, on_start=record)
+        summary = run.build_dataset(root, place, build, on_start=record, most=most)
         if summary.waiting:
             runs[0].status = "submitted"
             runs[0].metrics.update(shards=summary.shards)
@@ -93,4 +94,5 @@ def _build(options: BuildDatasetOptions, place: Folder, build: BuildOptions) -> 
                 worker_seconds=summary.seconds,
                 shards=summary.shards,
             )
+            runs[0].status = "incomplete" if summary.missing else "done"
     return summary

@@ -62,8 +62,13 @@ class Job:
     deterministic: bool = False
     architecture: str | None = None
 
-    def prepare(self) -> Prepared:
-        """Models and the list of planets; ValueError where something doesn't fit together."""
+    @property
+    def parts_folder(self) -> Path:
+        """Where finished batches are kept until the output is whole."""
+        return self.out.with_name(f".{self.out.stem}.parts")
+
+    def prepare(self, growing: str | None = None) -> Prepared:
+        """Models and the list of planets; ValueError where something doesn't fit together. growing: see Prepared."""
         check_name(self.out)
         curves = locate_dataset(self.dataset, self.dataset_revision)
         index = count_visits(curves, self.split, self.limit if self.only is None else None)
@@ -79,24 +84,28 @@ class Job:
         _check_wavelengths(members[0].model.config.wavelength, wavelengths_of(curves, str(row["layout"])))
         visits = max(index.values())
         size = batch_size(self.batch, device, visits * len(row["time"]))
-        return Prepared(self, curves, index, members, size)
+        return Prepared(self, curves, index, members, size, growing)
 
 
 @dataclass
 class Prepared:
-    """A job with its ``curves`` found, its models loaded and ``index``, the number of visits of each planet."""
+    """A job with its ``curves`` found, its models loaded and ``index``, the number of visits of each planet.
+
+    growing: of a dataset that is still being built, a hash of what makes it, in place of one of its files.
+    """
 
     job: Job
     curves: Located
     index: dict[int, int]
     members: list[Member]
     batch: int
+    growing: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """All that decides the result: parts of a run with others are not continued."""
         return {
             "models": [member.digest for member in self.members],
-            "dataset": dataset_fingerprint(self.curves, self.job.split, self.index),
+            "dataset": self.growing or dataset_fingerprint(self.curves, self.job.split, self.index),
             "split": self.job.split,
             "limit": self.job.limit,
             "samples": self.job.samples,
@@ -106,6 +115,13 @@ class Prepared:
             "deterministic": self.job.deterministic,
             "code": code_digest(),
         }
+
+    def parts(self, restart: bool = False) -> Parts:
+        """What is predicted already, kept beside the job's output; its batch is taken over where any will do."""
+        job, free = self.job, ("batch",) * (self.job.batch == "auto")
+        parts = Parts.open(job.parts_folder, self.settings(), restart, free=free)
+        self.batch = parts.settings["batch"]
+        return parts
 
     def plan(self) -> str:
         """What a run would do."""
@@ -130,16 +146,12 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
     with run_record(job.out.parent, "predict", config, job.seed, name=f"{job.out.stem}.run.json") as run:
         with run.timed("load"):
             prepared = prepared or job.prepare()
-        settings = prepared.settings()
-        parts = Parts.open(
-            job.out.with_name(f".{job.out.stem}.parts"), settings, restart, free=("batch",) * (job.batch == "auto")
-        )
-        prepared.batch = parts.settings["batch"]
+        parts = prepared.parts(restart)
         resumed = len(parts.planets)
         fits = FitPool(job.workers, sum(prepared.index.values()))
         with run.timed("predict"), deterministic(job.deterministic), fits as pool:
             start = time.perf_counter()
-            for part in _predict_parts(prepared, parts, pool):
+            for part in predict_parts(prepared, parts, pool):
                 parts.add(part)
             seconds = time.perf_counter() - start
         predictions, refused = parts.finish()
@@ -152,7 +164,7 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
             resumed=resumed,
             batch=prepared.batch,
             planets_per_second=round(new / seconds, 3),
-            models=settings["models"],
+            models=parts.settings["models"],
             samples=job.samples,
             dataset=prepared.curves.record(),
             sources=[member.located.record() for member in prepared.members],
@@ -166,11 +178,11 @@ def predict(job: Job, restart: bool = False, prepared: Prepared | None = None) -
     return refused
 
 
-def _predict_parts(prepared: Prepared, parts: Parts, pool: FitPool) -> Iterator[Part]:
-    """A part for each batch of planets that is not done yet."""
+def predict_parts(prepared: Prepared, parts: Parts, pool: FitPool, whole: bool = False) -> Iterator[Part]:
+    """A part for each batch of planets that is not done yet; ``whole``: of full batches alone, as more planets come."""
     job, done = prepared.job, set(parts.planets)
     with tqdm(total=len(prepared.index), initial=len(done), unit="planet", desc="predict") as bar:
-        for number, planets in enumerate(planet_batches(prepared, done), start=parts.count):
+        for number, planets in enumerate(planet_batches(prepared, done, whole), start=parts.count):
             part = predict_planets(prepared.members, planets, job.samples, (job.seed, number), pool)
             for planet, reason in part.refused.items():
                 logger.warning("planet %d refused: %s", planet, reason)
@@ -178,8 +190,11 @@ def _predict_parts(prepared: Prepared, parts: Parts, pool: FitPool) -> Iterator[
             bar.update(len(planets))
 
 
-def planet_batches(prepared: Prepared, done: set[int]) -> Iterator[PlanetRows]:
-    """Planets that are not ``done`` with the rows of all their visits, a batch at a time, of one length in time."""
+def planet_batches(prepared: Prepared, done: set[int], whole: bool = False) -> Iterator[PlanetRows]:
+    """Planets that are not ``done`` with the rows of all their visits, a batch at a time, of one length in time.
+
+    whole: without a last batch that is not full.
+    """
     waiting: dict[int, list[dict[str, Any]]] = {}
     batch: list[tuple[int, list[dict[str, Any]]]] = []
     left = len(prepared.index) - len(done)
@@ -201,7 +216,7 @@ def planet_batches(prepared: Prepared, done: set[int]) -> Iterator[PlanetRows]:
         if len(batch) == prepared.batch:
             yield batch
             batch = []
-    if batch:
+    if batch and not whole:
         yield batch
 
 

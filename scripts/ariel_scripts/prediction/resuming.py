@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,11 @@ class Parts:
             )
         return cls(folder, settings, cls._read(folder))
 
+    @classmethod
+    def kept(cls, folder: Path) -> Parts:
+        """Those of a run whatever its settings, to look at."""
+        return cls(folder, {}, cls._read(folder))
+
     @staticmethod
     def _read(folder: Path) -> list[Part]:
         """Parts without a gap from the first; what comes after one is made again."""
@@ -100,15 +106,24 @@ class Parts:
         """Planets that need no more work."""
         return [planet for part in self._parts for planet in (*part.planet_id, *part.refused)]
 
+    @property
+    def refused(self) -> dict[int, str]:
+        """Why planets were refused."""
+        return {planet: why for part in self._parts for planet, why in part.refused.items()}
+
     def add(self, part: Part) -> None:
         """Keep one part more."""
         folders.write_bytes(self.folder / f"{self.count:06d}.npz", part.as_bytes())
         self._parts.append(part)
 
-    def finish(self) -> tuple[Predictions, dict[int, str]]:
-        """All predictions in the order of planet ids, and why planets were refused; ValueError if all were."""
-        refused = {planet: why for part in self._parts for planet, why in part.refused.items()}
-        full = [part for part in self._parts if part.planet_id]
+    def finish(self, more: Sequence[Part] = ()) -> tuple[Predictions, dict[int, str]]:
+        """All predictions in the order of planet ids, and why planets were refused; ValueError if all were.
+
+        more: parts that are not kept.
+        """
+        parts = [*self._parts, *more]
+        refused = {planet: why for part in parts for planet, why in part.refused.items()}
+        full = [part for part in parts if part.planet_id]
         if not full:
             raise ValueError(
                 f"no planet could be predicted; the first of {len(refused)}: {next(iter(refused.items()))}"

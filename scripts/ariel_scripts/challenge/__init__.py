@@ -1,0 +1,1 @@
+"""A raw challenge folder → a valid submission, within a time budget."""
