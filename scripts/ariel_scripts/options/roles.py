@@ -22,6 +22,7 @@ READS = frozenset(
         "prior",
         "probabilities",
         "reference",
+        "retrieval",
         "root",
         "sample",
         "spectra",
@@ -33,11 +34,13 @@ READS = frozenset(
         "truths",
     ]
 )
-WRITES = frozenset(["keep_frames", "out", "save_prior", "save_telescope"])
+WRITES = frozenset(["export", "keep_frames", "out", "save_prior", "save_telescope"])
 WORDS = frozenset(("prior", "telescope"))  # a file or a word, such as `training`
 _OWN = {
     ("verify", "out"): "reads",
     ("submit", "dataset"): None,  # a link
+    **{("push", option): None for option in ("model", "dataset")},  # links of a card
+    ("report", "planet"): None,  # a number
     **{("finetune", option): None for option in ("prior", "spectra")},  # words
     ("transients finetune", "predict"): None,  # a split
 }
