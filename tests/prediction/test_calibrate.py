@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from code_blocks import code_blocks
 from fake_distribution import install
 from scipy.stats import betabinom
 from tiny_models import BINS, POPULATION, save_model
@@ -309,7 +310,7 @@ def test_calibrate_applies_q_once_and_the_submission_carries_it(
     target = made_up(tmp_path / "test.parquet", truths, 1.6, digest_of(model))
     before = read_predictions(target)
     call_calibrate(model, dataset, tmp_path / "out", predictions=given, method="conformal", apply=target, alpha=0.1)
-    assert "half of a 90 % interval, q from" in capsys.readouterr().out
+    assert "half of a 90 % interval; scores take it for one standard deviation" in capsys.readouterr().out
     record = read_run(target)["metrics"]["conformal"]
     assert (record["alpha"], record["method"], record["planets"]) == (0.1, "conformal", 30)
     assert json.loads((tmp_path / "test.run.json").read_text())["metrics"]["conformal"] == record
@@ -358,10 +359,20 @@ def broken(*_):
 
 
 def test_a_method_of_another_package_calibrates_and_one_that_fails_is_named(
-    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    validation: tuple[Path, dict[int, np.ndarray]],
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     offers = {"ariel.conformal": {"largest": "largest", "short": "short", "broken": "broken", "absent": "absent"}}
-    install(tmp_path, monkeypatch, "ariel-mine", LARGEST, offers)
+    shown = next(block.code for block in code_blocks((repository / "docs/uncertainty.md").read_text())
+                 if "def near" in block.code)  # fmt: skip
+    offers["ariel.conformal"]["near"] = "near"
+    install(tmp_path, monkeypatch, "ariel-mine", shown + LARGEST, offers)
+    half, _ = quantiles("near", heavy_tailed(N_VALIDATION, 1), [0.9], np.array(planets.wavelengths_um("2025")))
+    truth, mean, sigma = heavy_tailed(N_FRESH, 2)
+    assert (np.abs(mean - truth) <= half * sigma).mean() == pytest.approx(0.9, abs=0.02)
     dataset, truths = validation
     given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(model))
     target = made_up(tmp_path / "test.parquet", truths, 1.6, digest_of(model))
@@ -382,7 +393,7 @@ def test_a_method_of_another_package_calibrates_and_one_that_fails_is_named(
         with pytest.raises(PluginError, match=rf"ariel\.conformal '{method}' of ariel-mine 0\.1: .*{message}"):
             call_calibrate(model, dataset, tmp_path / "new", predictions=given, method=method)
     assert not (tmp_path / "new").exists()
-    with pytest.raises(ValueError, match="graph, absent, broken, largest, short, found 'magic'"):
+    with pytest.raises(ValueError, match="graph, absent, broken, largest, near, short, found 'magic'"):
         call_calibrate(model, dataset, tmp_path / "new", method="magic")
     install(tmp_path, monkeypatch, "ariel-yours", LARGEST, {"ariel.conformal": {"largest": "largest"}})
     with pytest.raises(PluginError, match=r"expected a name of its own, found that of .* of ariel-"):

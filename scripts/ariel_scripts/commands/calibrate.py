@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ariel_scripts.opening.datasets import read_layouts
 from ariel_scripts.opening.hub import Located, locate_dataset, locate_model
 from ariel_scripts.opening.provenance import calibrated_layouts
-from ariel_scripts.options.calibrate import METHODS, ONE_SIGMA, CalibrateOptions
+from ariel_scripts.options.calibrate import METHODS, CalibrateOptions
 from ariel_scripts.options.fields import taken
 from ariel_scripts.plugins import CONFORMAL, distribution, plugins
 from ariel_scripts.prediction.calibration import (
@@ -27,7 +27,7 @@ from ariel_scripts.prediction.calibration import (
     validation_truths,
     warn_of_pooling,
 )
-from ariel_scripts.prediction.conformal import Arrays, Target, quantiles, record_of, refuse_applied
+from ariel_scripts.prediction.conformal import Arrays, Target, meaning, quantiles, record_of, refuse_applied
 from ariel_scripts.prediction.job import Job, predict
 from ariel_scripts.prediction.predictor import choose_device, load_member
 from ariel_scripts.prediction.reliability import as_text
@@ -88,7 +88,8 @@ def main(options: CalibrateOptions) -> None:
     if target is not None and q is not None:
         about = {name: record[name] for name in OF_Q if name in record}
         target.write(q, {"alpha": options.alpha, **about, "planets": len(planets)})
-        typer.echo(_applied_text(options, q))
+        size = f"{q.min():.2f} to {q.max():.2f} times what it was"
+        typer.echo(f"{options.apply}: sigma is {size}, {meaning(options.alpha)}")
 
 
 def _package(method: str) -> dict[str, str]:
@@ -102,13 +103,6 @@ def _q(options: CalibrateOptions, arrays: Arrays, wavelength: NDArray[np.float64
     found, pooled = quantiles(options.method, arrays, [level], wavelength)
     warn_of_pooling(len(arrays[0]), pooled, [level])
     return found[0]
-
-
-def _applied_text(options: CalibrateOptions, q: NDArray[np.float64]) -> str:
-    half = f"half of a {100 * (1 - options.alpha):.4g} % interval"
-    text = f"{options.apply}: sigma is now q sigma, {half}, q from {q.min():.2f} to {q.max():.2f}"
-    far = abs(options.alpha - ONE_SIGMA) > 0.01
-    return text + (f"; scores take it for one standard deviation, which alpha {ONE_SIGMA} is" if far else "")
 
 
 def _job(options: CalibrateOptions, folder: Path, dataset: Located, planets: frozenset[int]) -> Job:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ariel_scripts.options.calibrate import ONE_SIGMA
 from ariel_scripts.plugins import CONFORMAL, PluginError, call, plugins, title
 from ariel_scripts.run_record import write_json
 from hf_dataset.digests import file_hash
@@ -66,6 +67,14 @@ def refuse_applied(path: Path, record: Mapping[str, Any]) -> None:
             f"{path}: expected sigma as the model gives it, found it multiplied by the conformal q of alpha "
             f"{known.get('alpha'):g} already: predict again"
         )
+
+
+def meaning(alpha: float) -> str:
+    """What q sigma of an alpha is, and what scores take it for where that is another thing."""
+    text = f"half of a {100 * (1 - alpha):.4g} % interval"
+    if abs(alpha - ONE_SIGMA) < 0.01:
+        return text
+    return f"{text}; scores take it for one standard deviation, which alpha {ONE_SIGMA} is"
 
 
 @dataclass(frozen=True)
