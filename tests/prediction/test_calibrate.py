@@ -12,19 +12,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from code_blocks import code_blocks
+from fake_distribution import install
+from scipy.stats import betabinom
 from tiny_models import BINS, POPULATION, save_model
 
-from ariel_scripts.commands import calibrate
+from ariel_scripts.commands import calibrate, submit
 from ariel_scripts.opening import models
 from ariel_scripts.opening.provenance import licence_of
 from ariel_scripts.options.calibrate import CalibrateOptions
+from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.plugins import PluginError
 from ariel_scripts.prediction import predictor, reliability
+from ariel_scripts.prediction.conformal import Target, quantiles
 from ariel_scripts.publishing.model_card import model_card
+from ariel_scripts.submission.sheet import COLUMNS
 from hf_dataset.simulation import light_curves, planets
 from hf_dataset.store import shards
 from hf_dataset.store.card import write_card
 from modeling_ariel import ArielForSpectrumPrediction
-from modeling_ariel.predictions import Predictions, write_predictions
+from modeling_ariel.predictions import Predictions, read_predictions, read_run, write_predictions
 
 
 @pytest.fixture(autouse=True)
@@ -254,3 +261,140 @@ def test_calibrate_predicts_where_no_predictions_are_given_and_few_planets_are_w
     assert "without a guarantee" in caplog.text
     assert "no training.json" in caplog.text
     assert (tmp_path / "out.predictions.parquet").is_file()
+
+
+# --- q sigma in predictions ----------------------------------------------------------------------------------------
+
+N_VALIDATION, N_FRESH = 60, 200
+
+
+def heavy_tailed(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, mean and sigma (P, 283); errors are exchangeable over planets, independent, and nothing like normal."""
+    rng = np.random.default_rng(seed)
+    sigma = rng.uniform(3e-5, 6e-5, (count, 283))
+    truth = rng.uniform(0.01, 0.02, (count, 1)) * np.ones(283)
+    mean = truth + sigma * np.linspace(0.5, 3, 283) * rng.standard_t(3, (count, 283))
+    return truth, mean.astype(np.float32).astype(float), sigma.astype(np.float32).astype(float)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3173, 0.77])
+def test_q_sigma_holds_as_many_fresh_planets_as_alpha_says(alpha: float, suffix: str, tmp_path: Path) -> None:
+    (q,), pooled = quantiles("conformal", heavy_tailed(N_VALIDATION, 1), [1 - alpha], np.arange(283.0))
+    assert pooled == [0]
+    truth, mean, sigma = heavy_tailed(N_FRESH, 2)
+    path = tmp_path / f"p{suffix}"
+    extra = {"sigma_aleatoric": sigma.astype(np.float32)}
+    found = Predictions(np.arange(N_FRESH), mean.astype(np.float32), sigma.astype(np.float32), extra)
+    write_predictions(path, found, {})
+    (tmp_path / "p.run.json").write_text(json.dumps({"metrics": {"models": ["m"], "samples": 0}}))
+    Target.open(path).write(q, {"alpha": alpha})
+    new = read_predictions(path)
+    np.testing.assert_allclose(new.sigma, q * sigma, rtol=1e-6)
+    np.testing.assert_array_equal(new.sigma, new.extra["sigma_aleatoric"])
+    np.testing.assert_array_equal(new.mu, found.mu)
+    rank = int(np.ceil((N_VALIDATION + 1) * (1 - alpha) - 1e-9))
+    expected = betabinom(N_FRESH, rank, N_VALIDATION + 1 - rank)  # truths of a channel inside, over both draws
+    held = (np.abs(new.mu - truth) <= new.sigma).sum(0)
+    assert abs(held.mean() - expected.mean()) < 4 * expected.std() / np.sqrt(283)
+    assert expected.mean() / N_FRESH >= 1 - alpha - 1e-9
+    with pytest.raises(ValueError, match=rf"multiplied by the conformal q of alpha {alpha:g} already: predict again"):
+        Target.open(path)
+
+
+def test_calibrate_applies_q_once_and_the_submission_carries_it(
+    model: Path, validation: tuple[Path, dict[int, np.ndarray]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset, truths = validation
+    given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(model))
+    target = made_up(tmp_path / "test.parquet", truths, 1.6, digest_of(model))
+    before = read_predictions(target)
+    call_calibrate(model, dataset, tmp_path / "out", predictions=given, method="conformal", apply=target, alpha=0.1)
+    assert "half of a 90 % interval; scores take it for one standard deviation" in capsys.readouterr().out
+    record = read_run(target)["metrics"]["conformal"]
+    assert (record["alpha"], record["method"], record["planets"]) == (0.1, "conformal", 30)
+    assert json.loads((tmp_path / "test.run.json").read_text())["metrics"]["conformal"] == record
+    channels = list(csv.DictReader((tmp_path / "out/quantiles.csv").open()))
+    np.testing.assert_allclose(record["q"], [float(row["q_0.9"]) for row in channels], rtol=1e-5)
+    np.testing.assert_allclose(read_predictions(target).sigma, before.sigma * np.array(record["q"]), rtol=1e-5)
+    lines = [",".join(COLUMNS), *(f"{planet}," + ",".join(["0.1"] * 566) for planet in sorted(truths))]
+    (tmp_path / "sample.csv").write_text("\n".join(lines) + "\n")
+    submit.main(SubmitOptions(target, tmp_path / "sample.csv", tmp_path / "s.csv"))
+    manifest = json.loads((tmp_path / "s.manifest.json").read_text())
+    assert (manifest["alpha"], manifest["conformal"]) == ([0.1], record)
+    sent = read_predictions(tmp_path / "s.csv")
+    np.testing.assert_allclose(sent.sigma, before.sigma * np.array(record["q"]), rtol=1e-5)
+    again = {"predictions": given, "method": "conformal"}
+    with pytest.raises(ValueError, match=r"test\.parquet: expected sigma as the model gives it"):
+        call_calibrate(model, dataset, tmp_path / "new", **again, apply=target, alpha=0.3)
+    with pytest.raises(ValueError, match=r"test\.parquet: expected sigma as the model gives it"):
+        call_calibrate(model, dataset, tmp_path / "new", predictions=target)
+    with pytest.raises(ValueError, match=r"s\.csv: expected predictions with the record of their run"):
+        call_calibrate(model, dataset, tmp_path / "new", **again, apply=tmp_path / "s.csv")
+    other = made_up(tmp_path / "other.parquet", truths, 1.6, "another")
+    with pytest.raises(ValueError, match=r"expected predictions of the model that is calibrated .*found \['another'\]"):
+        call_calibrate(model, dataset, tmp_path / "new", **again, apply=other)
+    with pytest.raises(ValueError, match="--apply: expected --method conformal, found groups"):
+        call_calibrate(model, dataset, tmp_path / "new", method="groups", apply=other)
+    with pytest.raises(ValueError, match="--alpha: expected a number between 0 and 1, found 1"):
+        call_calibrate(model, dataset, tmp_path / "new", **again, apply=other, alpha=1.0)
+    assert not (tmp_path / "new").exists()
+
+
+# --- methods of other packages -------------------------------------------------------------------------------------
+
+LARGEST = """
+import numpy as np
+
+def largest(truth, mean, sigma, levels, wavelength):
+    score = np.abs(mean - truth) / sigma
+    return np.quantile(score, levels, axis=None)[:, None] * np.ones(len(wavelength))
+
+def short(truth, mean, sigma, levels, wavelength):
+    return largest(truth, mean, sigma, levels, wavelength)[:, 1:]
+
+def broken(*_):
+    raise KeyError("nothing here")
+"""
+
+
+def test_a_method_of_another_package_calibrates_and_one_that_fails_is_named(
+    model: Path,
+    validation: tuple[Path, dict[int, np.ndarray]],
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offers = {"ariel.conformal": {"largest": "largest", "short": "short", "broken": "broken", "absent": "absent"}}
+    shown = next(block.code for block in code_blocks((repository / "docs/uncertainty.md").read_text())
+                 if "def near" in block.code)  # fmt: skip
+    offers["ariel.conformal"]["near"] = "near"
+    install(tmp_path, monkeypatch, "ariel-mine", shown + LARGEST, offers)
+    half, _ = quantiles("near", heavy_tailed(N_VALIDATION, 1), [0.9], np.array(planets.wavelengths_um("2025")))
+    truth, mean, sigma = heavy_tailed(N_FRESH, 2)
+    assert (np.abs(mean - truth) <= half * sigma).mean() == pytest.approx(0.9, abs=0.02)
+    dataset, truths = validation
+    given = made_up(tmp_path / "p.parquet", truths, 1.6, digest_of(model))
+    target = made_up(tmp_path / "test.parquet", truths, 1.6, digest_of(model))
+    options = {"predictions": given, "method": "largest", "apply": target, "alpha": 0.2}
+    found = call_calibrate(model, dataset, tmp_path / "out", **options)
+    assert found["package"] == "ariel-mine 0.1"
+    assert found["conformal"]["coverage"]["overall"]["0.9"][0] == pytest.approx(0.9, abs=0.02)
+    half = ArielForSpectrumPrediction.from_pretrained(tmp_path / "out").calibration.quantiles
+    np.testing.assert_allclose(half[2], 1.6 * 1.645, rtol=0.03)
+    applied = read_run(target)["metrics"]["conformal"]
+    assert (applied["method"], applied["package"]) == ("largest", "ariel-mine 0.1")
+    np.testing.assert_allclose(applied["q"], 1.6 * 1.2816, rtol=0.03)
+    for method, message in (
+        ("short", r"expected half-widths of shape \(4, 283\), found \(4, 282\)"),
+        ("broken", "KeyError: 'nothing here'"),
+        ("absent", "AttributeError"),
+    ):
+        with pytest.raises(PluginError, match=rf"ariel\.conformal '{method}' of ariel-mine 0\.1: .*{message}"):
+            call_calibrate(model, dataset, tmp_path / "new", predictions=given, method=method)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError, match="graph, absent, broken, largest, near, short, found 'magic'"):
+        call_calibrate(model, dataset, tmp_path / "new", method="magic")
+    install(tmp_path, monkeypatch, "ariel-yours", LARGEST, {"ariel.conformal": {"largest": "largest"}})
+    with pytest.raises(PluginError, match=r"expected a name of its own, found that of .* of ariel-"):
+        call_calibrate(model, dataset, tmp_path / "new", method="largest")

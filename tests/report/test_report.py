@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,20 @@ import torch
 import typer
 import yaml
 from architecture_scenes import FIRST_OF_OTHERS, SMALL
+from code_blocks import code_blocks
+from fake_distribution import install
 from local_hub import LocalHub
 from tiny_models import BINS, IDS, POPULATION, at_home, save_model
 
 from ariel_scripts.commands import report
+from ariel_scripts.opening.hub import Located
 from ariel_scripts.options.report import ReportOptions
 from ariel_scripts.prediction import job as jobs
 from ariel_scripts.prediction import predictor
 from ariel_scripts.prediction.job import Job, stream_rows
 from ariel_scripts.report import network, predictions, statistics
 from ariel_scripts.report.data import Entry, Study, names_of
+from ariel_scripts.report.links import links
 from ariel_scripts.report.page import Section, Table, page, without_folders, without_nan
 from ariel_scripts.report.planets import step_values
 from ariel_scripts.report.plots import Figure, label, packed
@@ -436,6 +441,81 @@ def test_a_part_that_fails_is_said_and_loses_no_other(
     assert "nobody thought of it" in caplog.text
     assert set(run.metrics["failed"]) == {"embeddings", "calibration"}
     assert run.status == "incomplete"
+
+
+OWN = """
+import numpy as np
+
+def array(study, seed):
+    study.planets[:] = 0
+    figure = Figure("array", "", {"": {"data": [{"x": np.ones(2)}], "layout": {}}})
+    return OwnSection("Arrays", figures=[figure])
+
+def nothing(study, seed):
+    return None
+
+def number(study, seed):
+    return seed
+
+def odd(study, seed):
+    figure = Figure("Cube", "", {"": {"data": [{"type": "mesh3d", "x": [0]}], "layout": {}}})
+    return OwnSection("<odd>", "<b>", [figure])
+"""
+
+
+def test_sections_of_other_packages_stand_on_the_page_and_one_that_fails_is_named(
+    written: Callable[..., Seen], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = next(block.code for block in code_blocks((repository / "docs/report.md").read_text())
+                 if "OwnSection(" in block.code)  # fmt: skip
+    names = ("widest", "array", "nothing", "number", "odd", "absent")
+    offers = {"ariel.report_sections": {name: name for name in names}}
+    install(tmp_path, monkeypatch, "ariel-mine", shown + OWN, offers)
+    run = Run("report", {})
+    others = ["shapes", "coverage", "wavelengths", "likelihood", "embeddings"]
+    seen = written(run, attributions=0, skip=others, export=tmp_path / "files")
+    assert sections_of(seen) == ["verdict", "summary", "planets", "own-absent", "own-array", "own-number", "own-odd",
+                                 "own-widest"]  # fmt: skip
+    text = " ".join(seen.text)
+    assert {"Widest error bars", "<odd>", "Cube"} <= set(map(str.strip, seen.text))
+    assert set(run.metrics["failed"]) == {"absent", "array", "number"}
+    named = "This part could not be made: ariel.report_sections {!r} of ariel-mine 0.1: {}"
+    assert named.format("absent", "AttributeError: module 'ariel_mine' has no attribute 'absent'") in text
+    assert named.format("array", "TypeError: Object of type ndarray is not JSON serializable") in text
+    assert named.format("number", "expected an OwnSection or None, found int") in text
+    assert run.status == "incomplete"
+    assert seen.data["planets"]["ids"] == IDS
+    made = read_predictions(tmp_path / "out/report.predictions/plain.parquet")
+    table = json.loads((tmp_path / "files/own-widest-largest-ppm.json").read_text())
+    assert table["rows"] == [["plain", f"{1e6 * made.sigma.max():.0f}"]]
+    pictures = {path.name for path in (tmp_path / "files").glob("own-*.png")}
+    assert pictures == {"own-widest-widest.png"}
+    assert run.metrics["own_sections"] == dict.fromkeys(sorted(names), "ariel-mine 0.1")
+    alone = written(attributions=0, skip=[*others, *(name for name in names if name != "nothing")])
+    assert sections_of(alone) == ["verdict", "summary", "planets"]
+
+
+def test_the_page_leads_to_its_run_its_config_and_its_dataset(
+    written: Callable[..., Seen], rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    near = write_dataset(tmp_path / "my curves", rows)
+    seen = written(attributions=0, skip=["embeddings"], dataset=str(near))
+    leads = [attributes.get("href") for tag, attributes in seen.tags if tag == "a"][-3:]
+    assert leads == ["report.run.json", "report.config.yaml", "../my%20curves"]
+    options = yaml.safe_load((tmp_path / "out/report.config.yaml").read_text())
+    known = {name: values.annotation for name, values in signature(ReportOptions).parameters.items()}
+    assert options.keys() == known.keys()
+    assert (options["dataset"], options["skip"]) == (str(near), ["embeddings"])
+
+
+def test_what_is_on_the_hub_is_led_to_at_its_commit_and_far_folders_are_not_told(tmp_path: Path) -> None:
+    facts = [{"sources": [{"name": "me/model", "commit": "b1"}, {"name": str(tmp_path)}]}, {}]
+    found = links(tmp_path / "r.html", Located("me/curves", "me/curves", "a0"), facts)
+    assert found[2:] == [
+        ("dataset", "https://huggingface.co/datasets/me/curves/tree/a0"),
+        ("model me/model", "https://huggingface.co/me/model/tree/b1"),
+    ]
+    assert len(links(tmp_path / "r.html", Located("/else/where", "/else/where"), [])) == 2
 
 
 @pytest.mark.slow

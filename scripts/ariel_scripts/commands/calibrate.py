@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,9 @@ from ariel_scripts.content import plain
 from ariel_scripts.opening.datasets import read_layouts
 from ariel_scripts.opening.hub import Located, locate_dataset, locate_model
 from ariel_scripts.opening.provenance import calibrated_layouts
-from ariel_scripts.options.calibrate import CalibrateOptions
+from ariel_scripts.options.calibrate import METHODS, CalibrateOptions
 from ariel_scripts.options.fields import taken, values_of
+from ariel_scripts.plugins import CONFORMAL, distribution, plugins
 from ariel_scripts.prediction.calibration import (
     RECORD,
     fit_calibration,
@@ -26,7 +26,9 @@ from ariel_scripts.prediction.calibration import (
     training_planets,
     usable,
     validation_truths,
+    warn_of_pooling,
 )
+from ariel_scripts.prediction.conformal import Arrays, Target, meaning, quantiles, record_of, refuse_applied
 from ariel_scripts.prediction.job import Job, predict
 from ariel_scripts.prediction.predictor import choose_device, load_member
 from ariel_scripts.prediction.reliability import as_text
@@ -34,9 +36,12 @@ from ariel_scripts.prediction.widths import widths_as_text
 from ariel_scripts.run_record import Run
 from ariel_scripts.versions import git_commit, versions
 from modeling_ariel.architectures import checkpoint_class
-from modeling_ariel.predictions import Predictions, read_predictions, read_run
+from modeling_ariel.predictions import Predictions, read_predictions
 
 logger = logging.getLogger(__name__)
+
+# of the calibration's record, what goes with q sigma
+OF_Q = ("created", "method", "package", "model_sha256", "dataset", "split", "git_commit")
 
 
 def main(options: CalibrateOptions) -> None:
@@ -50,8 +55,11 @@ def main(options: CalibrateOptions) -> None:
     folder = model_folder(source)
     known = training_planets(folder)
     truths = validation_truths(curves, split, *known, options.validation_only)
+    target = None if options.apply is None else Target.open(options.apply)
     job = _job(options, folder, curves, frozenset(truths))
     found, about = _predictions(job, options.predictions, truths, options.restart)
+    if target is not None:
+        target.check_model(about["model_sha256"], about["samples"])
     planets, arrays, left_out = usable(found, truths)
     kind = checkpoint_class(folder, options.architecture)
     wavelength = np.asarray(kind.config_class.from_pretrained(folder).wavelength, np.float64)
@@ -64,6 +72,7 @@ def main(options: CalibrateOptions) -> None:
         "split": split,
         "layouts": calibrated_layouts(folder, read_layouts(curves, split)),
         "method": options.method,
+        **_package(options.method),
         **about,
         "folds": options.folds,
         "seed": options.seed,
@@ -73,12 +82,31 @@ def main(options: CalibrateOptions) -> None:
         "git_commit": git_commit(),
         "versions": versions(),
     }
+    q = None if target is None else _q(options, arrays, wavelength)
     run.metrics.update(planets=len(planets), left_out=len(left_out), dataset=curves.record(), source=source.record())
     save_calibrated(folder, out, fitted, record, run)
     typer.echo(as_text(fitted.record))
     if fitted.graph is not None:
         typer.echo(widths_as_text(fitted.record["graph"]["widths"]))
     logger.info("%s: calibrated on %d planets, %s", out, len(planets), RECORD)
+    if target is not None and q is not None:
+        about = {name: record[name] for name in OF_Q if name in record}
+        target.write(q, {"alpha": options.alpha, **about, "planets": len(planets)})
+        size = f"{q.min():.2f} to {q.max():.2f} times what it was"
+        typer.echo(f"{options.apply}: sigma is {size}, {meaning(options.alpha)}")
+
+
+def _package(method: str) -> dict[str, str]:
+    """The distribution that a method comes from, where it is not this one."""
+    return {} if method in METHODS else {"package": distribution(plugins(CONFORMAL)[method])}
+
+
+def _q(options: CalibrateOptions, arrays: Arrays, wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half-widths (C,) [sigma] of intervals of level 1 - alpha."""
+    level = 1.0 - options.alpha
+    found, pooled = quantiles(options.method, arrays, [level], wavelength)
+    warn_of_pooling(len(arrays[0]), pooled, [level])
+    return found[0]
 
 
 def _job(options: CalibrateOptions, folder: Path, dataset: Located, planets: frozenset[int]) -> Job:
@@ -97,13 +125,13 @@ def _predictions(
         path = job.out
     else:
         path = given
-    found = read_predictions(path)
+    found, kept = read_predictions(path), record_of(path)
+    refuse_applied(path, kept)
     digest = load_member(job.models[0], None, choose_device("cpu")).digest
     about = {"model_sha256": digest, "samples": job.samples}
     try:
-        made = (read_run(path) or json.loads(path.with_name(f"{path.stem}.run.json").read_text()))["metrics"]
-        models, about["samples"] = made["models"], made["samples"]
-    except (OSError, ValueError, KeyError):
+        models, about["samples"] = kept["metrics"]["models"], kept["metrics"]["samples"]
+    except KeyError:
         logger.warning("%s has no run record: whether it is this model's can't be checked", path)
     else:
         if models != [digest]:

@@ -14,6 +14,7 @@ import typer
 from ariel_scripts.opening.hub import Located, locate_dataset
 from ariel_scripts.opening.truths import is_table, load_truths, read_truth_csv
 from ariel_scripts.options.evaluate import EvaluateOptions
+from ariel_scripts.prediction.conformal import KEY, meaning, record_of
 from ariel_scripts.run_record import run_record, write_json
 from hf_dataset.digests import file_hash
 from hf_dataset.folders import write_bytes
@@ -30,6 +31,8 @@ def main(options: EvaluateOptions) -> None:
     if out.suffix != ".json":
         raise ValueError(f"--out {out}: expected a name that ends in .json; a CSV table goes beside it")
     found = read_predictions(options.predictions)
+    if (applied := record_of(options.predictions).get("metrics", {}).get(KEY)) is not None:
+        logger.warning("%s: sigma is %s", options.predictions, meaning(applied["alpha"]))
     source = _source(options)
     truths, wavelengths = load_truths(source, options.split)
     known = REFERENCE_2024

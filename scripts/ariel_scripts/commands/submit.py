@@ -12,6 +12,7 @@ import typer
 
 from ariel_scripts.opening.hub import checkpoint_path
 from ariel_scripts.options.submit import SubmitOptions
+from ariel_scripts.prediction.conformal import KEY as APPLIED
 from ariel_scripts.run_record import Run, write_json
 from ariel_scripts.submission.sheet import COLUMNS, problems, read_sample, write_long, write_wide
 from ariel_scripts.versions import git_commit, lock_hash, versions
@@ -131,14 +132,20 @@ def _manifest(
 
 
 def _calibration(metrics: dict[str, Any]) -> dict[str, Any]:
-    """`temperature` (factors on sigma by group) and `alpha` (1 - level of the intervals) of the only model, or null."""
+    """How sigma was calibrated, null where it was not or is not known.
+
+    `temperature`: factors on sigma by group, of the only model. `alpha`: 1 - level of the intervals of that model, or
+    the one whose q sigma is submitted; then `conformal` says how, with q (C,).
+    """
     sources = metrics.get("sources") or []
     local = len(sources) == 1 and "commit" not in sources[0]
-    record = read_json(Path(checkpoint_path(sources[0]["name"])) / "calibration.json") if local else None
-    if record is None:
-        return {"temperature": None, "alpha": None}
+    record = (read_json(Path(checkpoint_path(sources[0]["name"])) / "calibration.json") if local else None) or {}
     factors = {name: group.get("factor") for name, group in record.get("groups", {}).items()}
-    return {"temperature": factors, "alpha": [round(1 - level, 6) for level in record.get("levels", [])]}
+    alpha = [round(1 - level, 6) for level in record.get("levels", [])]
+    applied = metrics.get(APPLIED)
+    if applied is not None:
+        alpha = [applied["alpha"]]
+    return {"temperature": factors or None, "alpha": alpha or None, "conformal": applied}
 
 
 def _beside(path: Path, kind: str) -> Path:

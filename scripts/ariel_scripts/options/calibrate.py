@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from ariel_scripts.options.revisions import DatasetRevision, ModelClass, ModelRevision
+from ariel_scripts.plugins import CONFORMAL, plugins
 
 METHODS = ("temperature", "groups", "conformal", "graph")
+ONE_SIGMA = 0.3173  # share of a normal distribution beyond one standard deviation
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class CalibrateOptions:
     whose own truths were not used (folds by planet).
 
     Example: ariel calibrate runs/finetuned light-curves --split validation --out runs/calibrated
+
+    Example: ariel calibrate MODEL light-curves --method conformal --apply run/test.parquet --alpha 0.1 --out runs/c
     """
 
     model: Annotated[str, typer.Argument(help="Model folder or Hub id.")]
@@ -35,9 +39,20 @@ class CalibrateOptions:
         typer.Option(
             help="temperature: one factor on sigma; groups: one for each group of channels; "
             "conformal: sigma as it is, intervals' half-widths alone; graph: so too, half-widths learned over "
-            "neighbouring channels and compared with conformal's."
+            "neighbouring channels and compared with conformal's; or one of another package."
         ),
     ] = "temperature"
+    apply: Annotated[
+        Path | None,
+        typer.Option(
+            help="Predictions of this model, of other planets, in which sigma is replaced by q sigma, q the conformal "
+            "half-width at --alpha: mu ± sigma then holds the truth with probability 1 - alpha. Once."
+        ),
+    ] = None
+    alpha: Annotated[
+        float,
+        typer.Option(help="Of --apply; at 0.3173 q sigma is one standard deviation, as scores take it."),
+    ] = ONE_SIGMA
     n_groups: Annotated[
         int,
         typer.Option(help="Groups of AIRS channels, FGS1 apart; 0: the molecular bands.", min=0),
@@ -65,6 +80,11 @@ class CalibrateOptions:
     restart: Annotated[bool, typer.Option("--restart", help="Forget the parts of an interrupted run.")] = False
 
     def __post_init__(self) -> None:
-        """Refuse a method that there is not."""
-        if self.method not in METHODS:
-            raise ValueError(f"--method: expected one of {', '.join(METHODS)}, found {self.method!r}")
+        """Refuse a method that there is not, and q sigma of a method that has no q of each channel."""
+        own = list(plugins(CONFORMAL, METHODS))
+        if self.method not in (*METHODS, *own):
+            raise ValueError(f"--method: expected one of {', '.join((*METHODS, *own))}, found {self.method!r}")
+        if self.apply is not None and self.method not in ("conformal", *own):
+            raise ValueError(f"--apply: expected --method {' or '.join(('conformal', *own))}, found {self.method}")
+        if not 0.0 < self.alpha < 1.0:
+            raise ValueError(f"--alpha: expected a number between 0 and 1, found {self.alpha:g}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ariel_scripts.options.revisions import DatasetRevision, ModelRevision
+from ariel_scripts.plugins import REPORT_SECTIONS, plugins
 
 SECTIONS = (
     "verdict",
@@ -57,7 +58,9 @@ class ReportOptions:
         typer.Option(help="YAML of physics rules that the spectra are held to; else those of a model's training."),
     ] = None
     limit: Annotated[int | None, typer.Option(help="At most this many planets.", min=1)] = None
-    skip: Annotated[list[str] | None, typer.Option(help=f"Section to leave out: {', '.join(SECTIONS)}.")] = None
+    skip: Annotated[
+        list[str] | None, typer.Option(help=f"Section to leave out: {', '.join(SECTIONS)}, or another package's.")
+    ] = None
     embed: Annotated[str, typer.Option(help="Pictures of the latents, with commas: pca, umap, tsne.")] = "umap,tsne,pca"
     attributions: Annotated[
         int, typer.Option(help="Planets with attributions for each model, from worst to best; 0 for none.", min=0)
@@ -75,8 +78,9 @@ class ReportOptions:
         """Refuse pictures and sections that there are not."""
         if unknown := sorted(set(self.embeddings) - set(METHODS)):
             raise typer.BadParameter(f"--embed: expected some of {', '.join(METHODS)}, found {', '.join(unknown)}")
-        if unknown := sorted(self.skipped - set(SECTIONS)):
-            raise typer.BadParameter(f"--skip: expected {', '.join(SECTIONS)}, found {', '.join(unknown)}")
+        known = (*SECTIONS, *plugins(REPORT_SECTIONS, SECTIONS))
+        if unknown := sorted(self.skipped - set(known)):
+            raise typer.BadParameter(f"--skip: expected {', '.join(known)}, found {', '.join(unknown)}")
 
     @property
     def models(self) -> tuple[str, ...]:

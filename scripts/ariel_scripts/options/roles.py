@@ -5,6 +5,7 @@ from __future__ import annotations
 READS = frozenset(
     [
         "add",
+        "apply",
         "check",
         "dataset",
         "edges",

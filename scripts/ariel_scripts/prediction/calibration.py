@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,12 @@ from safetensors.torch import save_file
 from ariel_scripts.opening.datasets import read_truths
 from ariel_scripts.opening.hub import Located
 from ariel_scripts.opening.models import add_code
+from ariel_scripts.options.calibrate import METHODS
+from ariel_scripts.prediction.conformal import OURS, quantiles
 from ariel_scripts.prediction.reliability import (
     Intervals,
     Judged,
+    by_channel,
     coverage_figure,
     cross_fitted,
     numbers,
@@ -40,7 +43,6 @@ from modeling_ariel.status import OK, TRUSTED, count_statuses, counts_text
 from modeling_ariel.uncertainty import (
     LEVELS,
     band_groups,
-    conformal_quantiles,
     equal_groups,
     planets_needed,
     temperature,
@@ -168,7 +170,7 @@ def fit_calibration(
         wavelength: (C,) [um].
         arrays: truth, mean and sigma (P, C) of the ``planets``.
         planets: ids.
-        method: "temperature", "groups", "conformal" or "graph".
+        method: "temperature", "groups", "conformal", "graph" or that of another package.
         n_groups: of AIRS channels; 0 for the molecular bands.
         folds: by planet, in which they are judged.
         seed: of the folds, and of which planets teach sizes of errors over the graph.
@@ -178,29 +180,37 @@ def fit_calibration(
     if method == "groups":
         labels, names = equal_groups(len(wavelength), n_groups) if n_groups else band_groups(wavelength, BANDS)
     fit: Fit = partial(temperature, groups=labels, cap=CAP)
-    if method in ("conformal", "graph"):
+    if method not in ("temperature", "groups"):
         fit = _unchanged
     factor = fit(truth, mean, sigma)
     number = grouped_folds(planets, min(folds, len(planets)), seed)
-    judged = cross_fitted(truth, mean, sigma, wavelength, number, fit)
+    by = OURS if method in METHODS else method
+    intervals = by_channel if by == OURS else partial(_by_plugin, by, wavelength)
+    judged = cross_fitted(truth, mean, sigma, wavelength, number, fit, intervals)
     graph, compared = None, {}
     if method == "graph":
         graph = GraphIntervals.fit(truth, mean, sigma, seed=seed)
-        quantiles, pooled = graph.quantiles, graph.pooled
+        half_widths, pooled = graph.quantiles, graph.pooled.tolist()
         plain, judged = judged, cross_fitted(truth, mean, sigma, wavelength, number, fit, partial(_over_graph, seed))
         compared = {"graph": _about_graph(graph) | {"widths": compared_widths(judged, plain.half_widths)}}
     else:
-        quantiles, pooled = conformal_quantiles(truth, mean, sigma * factor)
-    _warn_of_pooling(len(planets) if graph is None else graph.calibrated_on, pooled.tolist())
+        half_widths, pooled = quantiles(by, (truth, mean, sigma * factor), LEVELS, wavelength)
+    warn_of_pooling(len(planets) if graph is None else graph.calibrated_on, pooled)
     record = {
         "groups": _groups(factor, labels, names),
         "outlying": _outlying(planets, (truth - mean) / (sigma * factor)),
         "levels": list(LEVELS),
-        "pooled_neighbours": pooled.tolist(),
+        "pooled_neighbours": pooled,
         **numbers(judged),
         **compared,
     }
-    return Fitted(factor, quantiles, judged, record, graph)
+    return Fitted(factor, half_widths, judged, record, graph)
+
+
+def _by_plugin(method: str, wavelength: Array, truth: Array, mean: Array, sigma: Array) -> Intervals:
+    """Intervals by another package's half-widths of each channel, the same for all planets."""
+    found, _ = quantiles(method, (truth, mean, sigma), LEVELS, wavelength)
+    return lambda own: np.broadcast_to(found[:, None], (len(found), *own.shape))
 
 
 def _over_graph(seed: int, truth: Array, mean: Array, sigma: Array) -> Intervals:
@@ -220,8 +230,9 @@ def _unchanged(truth: Array, mean: Array, sigma: Array) -> Array:
     return np.ones(sigma.shape[1])
 
 
-def _warn_of_pooling(planets: int, pooled: list[int]) -> None:
-    for level, reach in zip(LEVELS, pooled, strict=True):
+def warn_of_pooling(planets: int, pooled: list[int], levels: Sequence[float] = LEVELS) -> None:
+    """Say of which levels so few planets leave no guarantee."""
+    for level, reach in zip(levels, pooled, strict=True):
         if reach:
             logger.warning(
                 "%g %% intervals: %d planets are fewer than the %d that a channel needs: %d "

@@ -233,6 +233,8 @@ def read_file(path: Path) -> tuple[Predictions, dict[str, Any], Network | None]:
     for name, known in (("models", "model_sha256"), ("sources", "sources"), ("dataset", "dataset")):
         if value := record.get("metrics", {}).get(name):
             facts[known] = value
+    if applied := record.get("metrics", {}).get("conformal"):
+        facts["sigma"] = f"multiplied by the conformal q of alpha {applied['alpha']:g}"
     return found, facts, _network(record)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from ariel_scripts.report.drawing import draw
 from ariel_scripts.report.page import Section, Table, without_nan
 from ariel_scripts.report.plots import Figure, unpacked
 from hf_dataset import folders
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = ("variant", "trace", "x", "y", "z")
 
@@ -27,7 +31,8 @@ def export(folder: Path, sections: list[Section], stamp: str) -> int:
             name = f"{section.key}-{file_name(title)}"
             names[name] = names.get(name, 0) + 1
             stem = name if names[name] == 1 else f"{name}-{names[name]}"
-            files = _figure_files(one, stamp) if kind == "figure" else _table_files(one, stamp)
+            own = bool(section.template)
+            files = _figure_files(one, stamp, own) if kind == "figure" else _table_files(one, stamp)
             for suffix, content in files.items():
                 folders.write_bytes(folder / f"{stem}{suffix}", content)
             written += len(files)
@@ -53,13 +58,23 @@ def file_name(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "all"
 
 
-def _figure_files(figure: Figure, stamp: str) -> dict[str, bytes]:
+def _figure_files(figure: Figure, stamp: str, own: bool) -> dict[str, bytes]:
+    """Content by suffix; a figure of another package's ``own`` section may have no picture and no points."""
     variants = {name: unpacked(variant) for name, variant in figure.variants.items()}
     about = {"title": figure.title, "caption": figure.caption, "made_by": stamp, "variants": without_nan(variants)}
-    files = {".json": json.dumps(about, ensure_ascii=False).encode(), ".csv": _csv(COLUMNS, _points(variants))}
+    files = {".json": json.dumps(about, ensure_ascii=False).encode()}
+    makers = {".csv": lambda: _csv(COLUMNS, _points(variants))}
     for place, (name, variant) in enumerate(variants.items()):
         suffix = f"-{place}-{file_name(name)}.png" if len(variants) > 1 else ".png"
-        files[suffix] = draw(variant, figure.title + (f" · {name}" if name else ""), figure.height, stamp)
+        title = figure.title + (f" · {name}" if name else "")
+        makers[suffix] = partial(draw, variant, title, figure.height, stamp)
+    for suffix, make in makers.items():
+        try:
+            files[suffix] = make()
+        except Exception as error:
+            if not own:
+                raise
+            logger.warning("%s: no %s: %s: %s", figure.title, suffix, type(error).__name__, error)
     return files
 
 

@@ -31,11 +31,16 @@ class Table(NamedTuple):
 
 @dataclass
 class Section:
-    """What ``templates/sections/KEY.html.j2`` arranges; without ``data`` only warnings are shown."""
+    """What ``templates/sections/KEY.html.j2`` arranges; without ``data`` only warnings are shown.
+
+    A section of another package has a ``title`` and names the ``template``.
+    """
 
     key: str
     data: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    title: str = ""
+    template: str = ""
 
 
 def page(
@@ -44,8 +49,9 @@ def page(
     sections: Sequence[Section],
     planets: Mapping[str, Any],
     run: Mapping[str, Any],
+    links: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """The HTML of a report; ``run`` is what made it, shown at the end."""
+    """The HTML of a report; ``run`` is what made it, shown at the end, with ``links`` (what, address)."""
     shown: list[Figure] = []
 
     def place(figure: Figure) -> int:
@@ -65,6 +71,7 @@ def page(
         about=about,
         sections=sections,
         run=run,
+        links=links,
         stamp=stamp_of(run),
         place=place,
         drawn=drawn,

@@ -8,20 +8,25 @@ import webbrowser
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from ariel_scripts.config_files import config_text
 from ariel_scripts.opening.hub import Located, locate_dataset
+from ariel_scripts.options.fields import values_of
 from ariel_scripts.options.report import SECTIONS, ReportOptions
+from ariel_scripts.plugins import REPORT_SECTIONS, distribution, plugins
 from ariel_scripts.report import network, rules
 from ariel_scripts.report import planets as single
 from ariel_scripts.report import sections as kinds
 from ariel_scripts.report.attributions import example_attributions
 from ariel_scripts.report.data import Study, add_entries, read_study
 from ariel_scripts.report.export import export
+from ariel_scripts.report.links import config_of, links
+from ariel_scripts.report.own import own_key, own_section
 from ariel_scripts.report.page import NO_PLANETS, Section, page, stamp_of, without_folders
 from ariel_scripts.report.planets import planet_data
 from ariel_scripts.report.predictions import all_predictions
@@ -47,19 +52,24 @@ def write_report(options: ReportOptions, run: Run) -> None:
     study.listed = "planets" not in options.skipped
     with run.timed("sections"):
         sections, failed = make_sections(study, options, where, penalties)
+    own = {name: distribution(entry) for name, entry in own_sections(options).items()}
     run.metrics.update(
         planets=len(study.planets),
         labelled=len(study.labelled),
         left_out=study.left_out,
         failed=failed,
+        own_sections=own,
     )
     shown = {section.key for section in sections}
-    known = _known(study, options, where, run, [name for name in SECTIONS if name not in shown])
+    absent = [name for name in SECTIONS if name not in shown] + [name for name in own if own_key(name) not in shown]
+    known = _known(study, options, where, run, absent)
     with run.timed("page"):
         planets = planet_data(study) if study.listed else NO_PLANETS
         name = where.name if where.commit else Path(where.name).name
         about = _about(study)
-        text = page(f"Spectra of {name}", about, sections, planets, without_folders(known))
+        around = links(options.out, where, known["predictions"])
+        text = page(f"Spectra of {name}", about, sections, planets, without_folders(known), around)
+        folders.write_bytes(config_of(options.out), config_text(values_of(options)).encode())
         folders.write_bytes(options.out, text.encode())
     if options.export is not None:
         with run.timed("export"):
@@ -85,6 +95,7 @@ def _known(study: Study, options: ReportOptions, where: Located, run: Run, absen
         "command": options.record(),
         "predictions": [{"name": entry.name, "source": entry.source, **entry.facts} for entry in study.entries],
         "versions": {**versions(), "plotly": version("plotly")},
+        **({"own sections": own} if (own := run.metrics["own_sections"]) else {}),
         "seconds": {name: round(seconds, 1) for name, seconds in run.durations.items()},
     }
 
@@ -112,7 +123,8 @@ def make_sections(
     ``penalties``: physics rules that the spectra are held to.
     """
     makers = _makers(study, options, where, penalties)
-    wanted = [name for name in SECTIONS if name in makers and name not in options.skipped]
+    order = (*SECTIONS, *(name for name in makers if name not in SECTIONS))
+    wanted = [name for name in order if name in makers and name not in options.skipped]
     found: dict[str, Section] = {}
     failed = {}
     with tqdm(total=len(wanted), unit="section", desc="report") as bar:
@@ -127,7 +139,13 @@ def make_sections(
                     failed[name] = text
             logger.debug("%s: %.1f s", name, time.perf_counter() - began)
             bar.update()
-    return [found[name] for name in SECTIONS if name in found], failed
+    return [found[name] for name in order if name in found], failed
+
+
+def own_sections(options: ReportOptions) -> dict[str, EntryPoint]:
+    """Sections of other packages, by name, that the options do not skip."""
+    found = plugins(REPORT_SECTIONS, SECTIONS)
+    return {name: entry for name, entry in found.items() if name not in options.skipped}
 
 
 Maker = Callable[[Collection[str]], Section | None]  # from the sections that there are
@@ -156,7 +174,13 @@ def _makers(study: Study, options: ReportOptions, where: Located, penalties: dic
         makers |= {"coverage": lambda _: kinds.coverage(study), "likelihood": lambda _: kinds.likelihood(study)}
         if len(study.entries) > 1:
             makers["comparison"] = lambda _: kinds.comparison(study, seed)
+    for name, entry in own_sections(options).items():
+        makers[name] = partial(_own, entry, study, seed)
     return makers
+
+
+def _own(entry: EntryPoint, study: Study, seed: int, _: Collection[str]) -> Section | None:
+    return own_section(entry, study, seed)
 
 
 def _made(name: str, maker: Callable[[], Section | None]) -> Section | None:
