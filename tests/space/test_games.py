@@ -96,7 +96,9 @@ def test_the_answer_is_one_sentence_by_the_chance(expected: float, answer: str) 
     assert f"Would 3 more transits find the methane? {answer}" in text
     assert "in 4 transits" in text
     assert "floor" in text
-    assert ("not even in 20" in text) == (expected < STANDS_OUT)
+    assert ("Not even 20 are expected to reach 4 σ" in text) == (expected < STANDS_OUT)
+    assert "In the one transit observed" in text
+    assert "Would one more transit find" in of_forecast(found, 1)
 
 
 def test_what_has_no_transit_or_is_no_molecule_is_refused() -> None:
