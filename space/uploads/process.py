@@ -135,7 +135,10 @@ class _Reader:
     """A running worker."""
 
     def __init__(self, module: str = "uploads.worker", memory: int | None = None, start: float | None = None) -> None:
-        """Of ``module``, with at most ``memory`` [bytes] (READ_BYTES) and ``start`` [s] (START_SECONDS) more for its first job."""
+        """Of ``module``, with at most ``memory`` [bytes] and ``start`` [s] more for its first job.
+
+        READ_BYTES and START_SECONDS where they are not given.
+        """
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(memory or READ_BYTES)],
             cwd=Path(__file__).resolve().parents[1],
