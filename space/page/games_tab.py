@@ -75,7 +75,7 @@ def wire(page: SimpleNamespace, games: Games, refresh: Callable[[], int]) -> Non
 
     def typed(series: float, number: float, query: str) -> tuple[Any, ...]:
         found = moved_to(series, number)
-        return (*found[:2], gr.skip(), gr.skip()) if found[:2] == shown(query) else found
+        return (gr.skip(),) * 4 if (series, number) == shown(query) else found
 
     def next_round(series: float, number: float) -> tuple[Any, ...]:
         last = number >= ROUNDS
@@ -87,7 +87,8 @@ def wire(page: SimpleNamespace, games: Games, refresh: Callable[[], int]) -> Non
     )  # fmt: skip
     gr.on(
         [page.series.submit, page.series.blur, page.number.input], errors_shown(typed),
-        [page.series, page.number, page.query], moved, trigger_mode="always_last", **private,
+        [page.series, page.number, page.query], moved, trigger_mode="always_last",
+        show_progress="hidden", **private,
     )  # fmt: skip
     page.next.click(errors_shown(next_round), [page.series, page.number], moved, **private)
     page.new_series.click(lambda: moved_to(random.randint(2, MOST_SERIES), 1), None, moved, **private)  # noqa: S311

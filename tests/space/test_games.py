@@ -220,6 +220,14 @@ def test_a_guess_is_right_by_what_is_expected_to_stand_out(
     assert of_reveal(told).startswith("**Right" if right else "**Not quite")
 
 
+def test_a_round_in_which_nothing_was_found_is_told_too(games: Games) -> None:
+    told = games.reveal(7, 3, [])
+    told = replace(told, shows=dict.fromkeys(SPECIES, 0.0), verdict=replace(told.verdict, molecules={}))
+    text = of_reveal(told)
+    assert text.startswith("**Right.** You guessed none. In its air no molecule can be seen")
+    assert "The verdict of the light curves: none; right." in text
+
+
 def test_the_verdict_is_mostly_right(games: Games) -> None:
     told = [games.reveal(11, number, []) for number in range(1, 4)]
     assert sum(one.verdict_right for one in told) >= 2
