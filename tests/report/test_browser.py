@@ -186,6 +186,7 @@ def test_on_a_phone_the_last_column_of_every_table_can_be_reached_and_only_table
     page = visit("phone", theme)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")  # all is drawn, and again as wide as the screen
     hidden = """[...document.querySelectorAll('.scroll')].filter(box => {
       box.scrollLeft = 1e6;
       const cells = [...box.querySelectorAll('tr')].map(row => row.cells[row.cells.length - 1]);
