@@ -285,7 +285,7 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
 
     opened = [page.subject, page.view, page.look, page.planet, page.tabs, page.unit, page.resolution, page.visit]
     opened += [*whatifs, page.transient, page.molecule, page.more, page.series, page.number]
-    opened += [page.status, page.trouble, page.cards, page.refresh]
+    opened += [page.picks, page.status, page.trouble, page.cards, page.refresh]
     asked = [gr.Textbox(visible=False), gr.Textbox(visible=False), page.own]
     back = gr.Button(visible="hidden", elem_id="back")
     gr.on([app.load, back.click], errors_shown(handlers.open_page), asked, opened, js=LOOK, **private)

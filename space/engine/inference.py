@@ -320,7 +320,7 @@ class Engine:
         planets = {row.get("planet_id") for row in rows}
         if len(planets) > 1:
             raise EngineError(f"light curves: expected the visits of one planet, found those of {len(planets)}")
-        together = [{"planet_id": 0, **row} if len(rows) > 1 and row.get("planet_id") is None else row for row in rows]
+        together = [{**row, "planet_id": 0} if len(rows) > 1 and row.get("planet_id") is None else row for row in rows]
         try:
             return dict(self.network.pipeline.extractor(together))
         except FeatureError as error:

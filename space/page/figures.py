@@ -36,7 +36,7 @@ def spectrum_figure(found: Spectrum, unit: str, theme: Theme) -> go.Figure:
     _axes(figure, found, unit)
     _scale(figure, unit, [found])
     _mark_missing(figure, found, theme)
-    label = "(μ − truth)/σ" if found.truth is not None else "(μ − classical)/σ<sub>c</sub>"
+    label = "(μ − truth)/σ" if found.truth is not None else "(μ − fit)/σ"  # longer ones meet the title above
     figure.update_yaxes(title_text=label, row=3, col=1)
     return _spectrometer_alone(figure) if theme.narrow else figure
 

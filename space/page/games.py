@@ -125,13 +125,17 @@ def of_forecast(found: Forecast, more: int) -> str:
     likely = found.chance(transits)
     answer = "Very likely" if likely >= LIKELY else "Hardly" if likely < UNLIKELY else "Perhaps"
     needed = found.needed()
-    enough = f"in {needed} transit{'s' * (needed > 1)}" if needed else f"not even in {MOST} transits"
+    enough = (
+        f"{STANDS_OUT:g} σ are expected in {_transits(needed)}"
+        if needed
+        else f"Not even {MOST} are expected to reach {STANDS_OUT:g} σ"
+    )
     floored = found.at(transits, floored=True)
     lines = [
-        f"**Would {more} more transit{'s' * (more > 1)} find the {name}? {answer}: {formula} is expected to stand out "
-        f"by {size:.1f} ± {found.spread:.1f} σ in {transits} transits, by {STANDS_OUT:g} σ or more with a chance of "
+        f"**Would {further(more)} find the {name}? {answer}: {formula} is expected to stand out "
+        f"by {size:.1f} ± {found.spread:.1f} σ in {_transits(transits)}, by {STANDS_OUT:g} σ or more with a chance of "
         f"{_chance(likely)}.**",
-        f"Now, in {found.n_observed}, it stands out by {found.observed:.1f} σ. {STANDS_OUT:g} σ are expected {enough}.",
+        f"In the {_transits(found.n_observed)} observed it stands out by {found.observed:.1f} σ. {enough}.",
         f"The simulated noise has no floor, so σ grows with the root of the transits. A real star's spots and a "
         f"detector's memory need not average: with a floor of {FLOOR * PPM:.0f} ppm common to all transits (dashed) it "
         f"would be {floored:.1f} σ, and level off.",
@@ -140,6 +144,15 @@ def of_forecast(found: Forecast, more: int) -> str:
         else "The truth is not known: expected is what the model's spectrum gives, which the prior may have smoothed.",
     ]
     return "\n\n".join(lines)
+
+
+def further(more: int) -> str:
+    """`one more transit`, `3 more transits`."""
+    return f"{more if more > 1 else 'one'} more transit{'s' * (more > 1)}"
+
+
+def _transits(number: int) -> str:
+    return f"{number} transits" if number > 1 else "one transit"
 
 
 def _chance(value: float) -> str:

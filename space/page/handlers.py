@@ -145,6 +145,7 @@ class Handlers:
             settings.more,
             settings.series,
             settings.round,
+            [],  # ticks of another round
             self.status(subject),
             gr.Markdown(trouble, visible=bool(trouble)),
             self.cards(subject),

@@ -12,6 +12,10 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 # Gradio's greys and its orange are too faint to be read: these have a contrast of 4.5 or more
 THEME = gr.themes.Default(primary_hue="orange", neutral_hue="zinc", font=FONT, font_mono=MONO).set(
     color_accent="#b45309",
+    button_primary_background_fill="#c2410c",
+    button_primary_background_fill_dark="#c2410c",
+    button_primary_background_fill_hover="#9a3412",
+    button_primary_background_fill_hover_dark="#9a3412",
     body_text_color_subdued="#52525b",
     body_text_color_subdued_dark="#d4d4d8",
     block_info_text_color="#52525b",

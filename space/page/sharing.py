@@ -24,8 +24,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.guess import observe
 from engine.memo import Memo
 from page import transient_words, verdicts
+from page.games import further
 from page.handlers import Handlers, Subject
 from page.links import VIEWS, YOURS, Settings, from_query, to_query
 from page.social_card import NAME, SIZE, spectrum_card, transient_card
@@ -69,8 +71,9 @@ class Cards:
         if settings.view == TRANSIENTS:
             drawn = Settings(view=TRANSIENTS, transient=settings.transient)
             return Card("Torn star, supernova or active nucleus?", WHAT_TRANSIENTS, drawn if drawn.transient else None)
-        if settings.view == GUESS:  # whose planet is another than the page's, and hidden
-            return Card("Which molecule is it?", GUESSING)
+        if settings.view == GUESS:  # whose planet is another than the page's
+            drawn = Settings(view=GUESS, series=settings.series, round=settings.round)
+            return Card("Which molecule is it?", GUESSING, drawn)
         try:
             subject = None if settings.planet in ("", YOURS) else self._handlers.subject(settings.planet)
         except ValueError:
@@ -87,7 +90,7 @@ class Cards:
             told = ""
         title = kind[:1].upper() + kind[1:] or subject.name
         if settings.view == MORE:
-            title = f"Would {settings.more} more transits find {verdicts.FORMULAS[settings.molecule]}?"
+            title = f"Would {further(settings.more)} find {verdicts.FORMULAS[settings.molecule]}?"
         return Card(title, told or WHAT, drawn)
 
     def picture(self, settings: Settings, address: str) -> bytes:
@@ -100,13 +103,19 @@ class Cards:
             found = self._handlers.transients.simulated(settings.transient)
             sentence = transient_words.verdict(found).replace("**", "")
             return transient_card(found, f"A simulated object, {found.name}", sentence, address)
+        if settings.view == GUESS:
+            hidden = self._handlers.games.round(settings.series, settings.round)
+            spectrum = engine.spectrum(observe(hidden))
+            unnamed = replace(engine.verdict(observe(hidden)), molecules={})
+            return spectrum_card(spectrum, unnamed, f"Which molecule is it? {hidden.name}", GUESSING, address)
         subject: Subject = self._handlers.subject(settings.planet)
         rows = self._handlers.rows(subject)
         spectrum, verdict = engine.spectrum(rows), engine.verdict(rows)
         kind = verdicts.name(verdict)
         title = f"{kind[:1].upper()}{kind[1:]} · planet {subject.planet_id}"
         if settings.view == WHAT_IF:
-            spectrum, before = engine.spectrum(self._handlers.what_if_rows(subject, settings)), spectrum
+            rows = self._handlers.what_if_rows(subject, settings)
+            spectrum, before, verdict = engine.spectrum(rows), spectrum, engine.verdict(rows)
             widths = [1e6 * float(sorted(one.sigma)[len(one.sigma) // 2]) for one in (before, spectrum)]
             sentence = f"What if: σ goes from {widths[0]:.0f} to {widths[1]:.0f} ppm with {_conditions(settings)}."
         else:

@@ -86,7 +86,7 @@ def parts_figure(found: Spectrum, theme: Theme) -> go.Figure:
         )
     dress(figure, theme, 400)
     figure.update_yaxes(title_text="σ, ppm", rangemode="tozero")
-    figure.update_xaxes(title_text="wavelength, µm (0.7: FGS1)")
+    figure.update_xaxes(title_text="wavelength, µm (0.7: FGS1)", range=[0.5, 4.0])
     return figure
 
 

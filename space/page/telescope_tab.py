@@ -69,7 +69,7 @@ def layout(page: SimpleNamespace) -> None:
         gr.Markdown(ABOUT)
         with gr.Row():
             own.file = gr.File(
-                label="Light curves of any instrument", file_types=list(ENDINGS), scale=2, height=130,
+                label="Light curves of any instrument", file_types=list(ENDINGS), scale=2, height=165,
                 elem_id="telescope-upload",
             )  # fmt: skip
             with gr.Column(scale=3):

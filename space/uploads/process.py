@@ -134,8 +134,11 @@ def close_idle() -> None:
 class _Reader:
     """A running worker."""
 
-    def __init__(self, module: str = "uploads.worker", memory: int | None = None, start: float = START_SECONDS) -> None:
-        """Of ``module``, with at most ``memory`` [bytes] (READ_BYTES) and ``start`` [s] more for its first job."""
+    def __init__(self, module: str = "uploads.worker", memory: int | None = None, start: float | None = None) -> None:
+        """Of ``module``, with at most ``memory`` [bytes] and ``start`` [s] more for its first job.
+
+        READ_BYTES and START_SECONDS where they are not given.
+        """
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(memory or READ_BYTES)],
             cwd=Path(__file__).resolve().parents[1],
@@ -148,7 +151,7 @@ class _Reader:
         )
         self._jobs: IO[str] = self._process.stdin  # type: ignore[assignment]
         self._answers: IO[str] = self._process.stdout  # type: ignore[assignment]
-        self._start = start
+        self._start = START_SECONDS if start is None else start
 
     @property
     def alive(self) -> bool:

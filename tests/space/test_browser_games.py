@@ -60,6 +60,31 @@ def test_a_teacher_s_link_opens_the_same_planet_unanswered(page: Any, browser: A
         assert other.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_series_is_typed_whole_and_any_number_is_answered(page: Any, address: str) -> None:
+    """An empty field in between counts for nothing, and what is out of range is the nearest there is."""
+    visit(page, address, "view=guess", "guess")
+    field = page.locator("#series input")
+    for typed, shown in (("25", 25), ("0", 1), ("12345", 9999)):
+        field.click()
+        for _ in range(5):
+            page.keyboard.press("Backspace")
+        page.wait_for_timeout(500)
+        page.keyboard.type(typed, delay=200)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#guess-words:has-text('Round 1 of series {shown}.')")
+        assert field.input_value() == str(shown)
+    page.click("#picks label:has-text('water')")
+    field.click()
+    page.click("#round input")  # leaving a field unchanged changes nothing
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#guess-words:has-text('Round 2 of series 9999.')")
+    assert not page.locator("#picks input:checked").count()
+    page.go_back()
+    page.wait_for_timeout(1000)
+    assert not page.locator("text=Error").count()
+
+
 def test_more_transits_answer_in_a_sentence_and_by_link(page: Any, address: str) -> None:
     visit(page, address, f"planet={planet('strong drift')}&view=more-transits&more=2", "more-transits")
     before = values(page, "more-transits", "expected σ")

@@ -142,7 +142,7 @@ CONTRASTS = """() => {
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_all_text_has_a_contrast_of_four_and_a_half(browser: Any, address: str, cards: list[int], theme: str) -> None:
     for page in opened(browser, dark=theme == "dark"):
-        for view in ("spectrum", "what-if", "more-transits", "guess"):
+        for view in ("spectrum", "light-curves", "what-if", "more-transits", "guess", "transients"):
             visit(page, address, f"view={view}", view)
             page.click("#own button >> nth=0")
             page.wait_for_timeout(500)

@@ -96,7 +96,9 @@ def test_the_answer_is_one_sentence_by_the_chance(expected: float, answer: str) 
     assert f"Would 3 more transits find the methane? {answer}" in text
     assert "in 4 transits" in text
     assert "floor" in text
-    assert ("not even in 20" in text) == (expected < STANDS_OUT)
+    assert ("Not even 20 are expected to reach 4 σ" in text) == (expected < STANDS_OUT)
+    assert "In the one transit observed" in text
+    assert "Would one more transit find" in of_forecast(found, 1)
 
 
 def test_what_has_no_transit_or_is_no_molecule_is_refused() -> None:
@@ -216,6 +218,14 @@ def test_a_guess_is_right_by_what_is_expected_to_stand_out(
     told = replace(told, shows=dict.fromkeys(SPECIES, 0.0) | shows, picks=picks)
     assert told.right == right
     assert of_reveal(told).startswith("**Right" if right else "**Not quite")
+
+
+def test_a_round_in_which_nothing_was_found_is_told_too(games: Games) -> None:
+    told = games.reveal(7, 3, [])
+    told = replace(told, shows=dict.fromkeys(SPECIES, 0.0), verdict=replace(told.verdict, molecules={}))
+    text = of_reveal(told)
+    assert text.startswith("**Right.** You guessed none. In its air no molecule can be seen")
+    assert "The verdict of the light curves: none; right." in text
 
 
 def test_the_verdict_is_mostly_right(games: Games) -> None:

@@ -135,6 +135,17 @@ def test_scores_are_the_official_ones(spectrum: Spectrum) -> None:
     assert Spectrum(**{**vars(spectrum), "truth": None}).scores() == {}
 
 
+def test_visits_of_no_planet_in_particular_are_put_together() -> None:
+    """As a notebook has them: `planet_id` None, or not there."""
+    rows = [{**row, "spectrum": None} for row in engine().visits(planet("two visits"))]
+    none, missing = ([{**row, **of} for row in rows] for of in ({"planet_id": None}, {}))
+    for row in missing:
+        del row["planet_id"]
+    found = engine().spectrum(none)
+    np.testing.assert_array_equal(found.sigma, engine().spectrum(missing).sigma)
+    assert np.median(found.sigma) < np.median(engine().spectrum(none[:1]).sigma)
+
+
 def test_visits_of_a_planet_narrow_its_spectrum() -> None:
     rows = engine().visits(planet("two visits"))
     one, both = engine().spectrum(rows[:1]), engine().spectrum(rows)

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html import unescape
 
 import httpx
@@ -15,7 +16,8 @@ from PIL import Image
 from space_scenes import engine, planet
 from space_server import serving
 
-from page import verdicts
+from engine.memo import Memo
+from page import sharing, verdicts
 from page.handlers import Handlers
 from page.links import YOURS, Settings
 from page.sharing import Cards, base_address, printed_address, thumbnail
@@ -84,10 +86,9 @@ def test_title_sentence_spectrum_name_and_address_are_seen_at_the_size_of_a_thum
         "planet=%3Cb%3E",
         "planet=" + "9" * 5000,
         "view=telescopes&planet=77",
-        "view=guess&series=4&round=2",
         "a=%ff",
     ],
-    ids=["none", "upload", "unknown", "markup", "long", "telescopes", "guess", "bytes"],
+    ids=["none", "upload", "unknown", "markup", "long", "telescopes", "bytes"],
 )
 def test_uploads_and_what_is_no_planet_get_the_thumbnail(client: httpx.Client, query: str) -> None:
     answer = client.get(f"/card.png?{query}")
@@ -104,6 +105,33 @@ def test_other_choices_of_a_view_share_its_card_and_a_what_if_has_its_own(client
     assert re.match("What if: σ goes from .* with 3 times the noise", Image.open(io.BytesIO(noisy)).text["Description"])
     transient = client.get("/card.png?view=transients&transient=sn-0").content
     assert transient not in (plain, noisy, thumbnail())
+
+
+def test_a_what_if_names_the_molecules_that_its_own_light_curves_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    monkeypatch.setattr(sharing, "spectrum_card", lambda found, verdict, *_: names.append(verdict.molecules) or b"")
+    cards, of = Cards(Handlers(engine())), Settings(planet=str(planet()))
+    cards.picture(of, "")
+    noisy = replace(of, view="what-if", noise=10.0)
+    cards.picture(noisy, "")
+    handlers = Handlers(engine())
+    assert names[1] == engine().verdict(handlers.what_if_rows(handlers.subject(planet()), noisy)).molecules
+    assert max(names[1].values()) < 0.3 * max(names[0].values())
+
+
+def test_a_guess_s_card_is_of_its_round_and_tells_nothing(client: httpx.Client) -> None:
+    """A round that says of its truth something else has the same picture, though its light is the same."""
+    handlers, settings = Handlers(engine()), Settings(view="guess", series=7, round=3)
+    card = Cards(handlers).picture(settings, "")
+    found = handlers.games.round(7, 3)
+    handlers.games._rounds = Memo(4)
+    handlers.games._rounds.get((7, 3), lambda: replace(found, present=("NH3",), without={}))
+    assert Cards(handlers).picture(settings, "") == card
+    assert "Round 3 of series 7" in Image.open(io.BytesIO(card)).text["Title"]
+    assert Cards(handlers).picture(replace(settings, round=4), "") not in (card, thumbnail())
+    image = tags(client, f"view=guess&series=7&round=3&planet={planet()}")["og:image"]
+    assert image.endswith("/card.png?view=guess&series=7&round=3")
+    assert client.get(image).content not in (card, thumbnail()), "with an address"
 
 
 def test_asked_at_once_a_card_is_drawn_once_and_others_wait_or_get_the_thumbnail(
@@ -152,6 +180,7 @@ def test_tags_follow_the_links_state_without_a_script(client: httpx.Client, monk
     assert tags(client, "view=transients")["og:title"].startswith("Torn star")
     assert tags(client, "view=guess&series=4&round=2")["og:title"].startswith("Which molecule")
     assert tags(client, f"{of}&view=more-transits&molecule=H2O&more=5")["og:title"].startswith("Would 5 more")
+    assert "Would one more transit find" in tags(client, f"{of}&view=more-transits&more=1")["og:title"]
     assert tags(client)["og:title"] == NAME
     assert client.get(found["og:image"]).headers["content-type"] == "image/png"
 
