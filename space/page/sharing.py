@@ -114,8 +114,8 @@ class Cards:
         kind = verdicts.name(verdict)
         title = f"{kind[:1].upper()}{kind[1:]} · planet {subject.planet_id}"
         if settings.view == WHAT_IF:
-            rows = self._handlers.what_if_rows(subject, settings)
-            spectrum, before, verdict = engine.spectrum(rows), spectrum, engine.verdict(rows)
+            others = self._handlers.what_if_rows(subject, settings)
+            spectrum, before, verdict = engine.spectrum(others), spectrum, engine.verdict(others)
             widths = [1e6 * float(sorted(one.sigma)[len(one.sigma) // 2]) for one in (before, spectrum)]
             sentence = f"What if: σ goes from {widths[0]:.0f} to {widths[1]:.0f} ppm with {_conditions(settings)}."
         else:
