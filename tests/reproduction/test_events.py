@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -110,10 +111,27 @@ def test_no_line_is_written_unasked_nor_by_helpers_of_training(tmp_path: Path, m
     assert events.place() is None
 
 
-def test_a_place_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", ["file/events.jsonl", "n" * 300, "/dev/full"])
+def test_a_place_that_cannot_be_written_is_a_warning(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").touch()
-    events.append(tmp_path / "file/events.jsonl", event())
+    monkeypatch.setenv(events.VARIABLE, str(tmp_path / name))
+    invoked(lambda options: None, SubmitOptions())
     assert "the event could not be written" in caplog.text
+
+
+def test_an_error_with_a_name_that_is_no_text_is_still_that_error(path: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+
+    def main(options: SubmitOptions) -> None:
+        with run_record(tmp_path / "out", "submit", {"sample": name}):
+            raise ValueError(name)
+
+    with pytest.raises(ValueError, match=r"^caf"):
+        invoked(main, SubmitOptions(out=Path(name)))
+    assert read_history(path).events[0]["error"] == f"ValueError: {name}"
+    assert json.loads((tmp_path / "out/run.json").read_text())["invocation"]["options"]["out"] == name
 
 
 @pytest.mark.parametrize(
