@@ -17,6 +17,7 @@ import typer
 import yaml
 
 from ariel_scripts import cli
+from ariel_scripts.alone import alone_in
 from ariel_scripts.commands import reproduce
 from ariel_scripts.content import shards_of
 from ariel_scripts.ledger import Ledger
@@ -114,6 +115,22 @@ def test_a_finished_study_has_nothing_to_do(place: Path) -> None:
     done = Ledger(place / "out").done
     study(place).run()
     assert Ledger(place / "out").done == done
+
+
+def test_two_studies_in_one_folder_are_refused(place: Path) -> None:
+    record = (place / "out/run.json").read_bytes()
+    with alone_in(place / "out"), pytest.raises(ValueError, match=r"out: expected no other command to write it"):
+        study(place).run()
+    assert (place / "out/run.json").read_bytes() == record
+
+
+def test_a_stage_in_a_linked_folder_is_not_run_over_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "other_disk").mkdir()
+    (tmp_path / "submitted").symlink_to(tmp_path / "other_disk")
+    place = (tmp_path / "submitted/submission.csv", tmp_path / "submitted")
+    with pytest.raises(ValueError, match=r"submitted: expected a folder to be written anew, found a link to .*other"):
+        Ledger(tmp_path).run("submitted", {"command": "submit"}, *place, lambda restart: None, restart=True)
+    assert (tmp_path / "other_disk").is_dir()
 
 
 def test_the_plan_says_what_has_changed_and_what_waits_for_it(place: Path, tmp_path: Path) -> None:
