@@ -18,6 +18,7 @@ from ariel_scripts import events
 from ariel_scripts.commands import events as command
 from ariel_scripts.invocation import current, invoked
 from ariel_scripts.options.events import EventsOptions
+from ariel_scripts.options.predict import PredictOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.reproduction.history import as_csv, as_markdown, heatmap, read_history
 from ariel_scripts.run_record import Run, run_record
@@ -119,6 +120,23 @@ def test_a_place_that_cannot_be_written_is_a_warning(
     monkeypatch.setenv(events.VARIABLE, str(tmp_path / name))
     invoked(lambda options: None, SubmitOptions())
     assert "the event could not be written" in caplog.text
+
+
+def test_the_password_of_a_url_is_written_nowhere(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "ftp://me:secret@host:21/curves"
+    monkeypatch.setattr("sys.argv", ["ariel", "predict", url])
+    monkeypatch.setattr("ariel_scripts.invocation.listed_at", lambda where: {})
+
+    def main(options: PredictOptions) -> None:
+        with run_record(tmp_path, "predict", {"dataset": url, "model": [url]}) as run:
+            run.metrics["sources"] = [{"name": url}]
+            raise OSError(f"{url}: no answer")
+
+    with pytest.raises(OSError, match="no answer"):
+        invoked(main, PredictOptions(url, tmp_path / "p.csv"))
+    for written in (path, tmp_path / "run.json"):
+        assert "secret" not in written.read_text()
+        assert "ftp://me:***@host:21/curves" in written.read_text()
 
 
 def test_an_error_with_a_name_that_is_no_text_is_still_that_error(path: Path, tmp_path: Path) -> None:
