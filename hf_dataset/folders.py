@@ -54,8 +54,9 @@ def write_bytes(path: Folder, content: bytes) -> None:
 
 
 def write_json(path: Folder, content: Any, indent: int = 1) -> None:
-    """Write JSON whole or not at all."""
-    write_bytes(path, (json.dumps(content, indent=indent, ensure_ascii=False, default=str) + "\n").encode())
+    """Write JSON whole or not at all; names of files that are no text are escaped."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False, default=str) + "\n"
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def read_json(path: Folder) -> dict[str, Any] | None:

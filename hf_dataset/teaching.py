@@ -76,13 +76,15 @@ def bin_time(flux: Array, bin_size: int, error: Array | None = None) -> Array | 
     """
     if not 1 <= bin_size <= len(flux):
         raise ValueError(f"bin_size: expected 1 to {len(flux)}, the number of points, found {bin_size}")
+    if error is not None and np.shape(error) != np.shape(flux):
+        raise ValueError(f"error: expected the shape of the flux, {np.shape(flux)}, found {np.shape(error)}")
     n_bins = len(flux) // bin_size
 
     def grouped(values: Array) -> Array:
         return np.asarray(values)[: n_bins * bin_size].reshape(n_bins, bin_size, *np.shape(values)[1:])
 
     mean = grouped(flux).mean(axis=1)
-    return mean if error is None else (mean, np.sqrt((grouped(error) ** 2).sum(axis=1)) / bin_size)
+    return mean if error is None else (mean, np.sqrt(((1.0 * grouped(error)) ** 2).sum(axis=1)) / bin_size)
 
 
 def common_mode_correction(flux: Array, mask: Mask, transit: Array | None = None) -> Array:
@@ -126,6 +128,8 @@ def extract_transit_depth(flux: Array, mask: Mask, weights: Array | None = None)
     independent noise about a baseline that is known.
     """
     outside, inside = _outside(flux, mask), flux[~mask]
+    if weights is not None and np.shape(weights) != mask.shape:
+        raise ValueError(f"weights: expected one for each of {len(flux)} times, found shape {np.shape(weights)}")
     if not len(inside):
         raise ValueError("transit: expected points in transit, found none")
     share = np.ones(len(inside)) if weights is None else np.asarray(weights, float)[~mask]
@@ -196,6 +200,8 @@ def preprocess_planet(
 
 def _outside(flux: Array, mask: Mask) -> Array:
     """The points (N, C) outside the transit; ValueError where they are too few or the mask does not fit."""
+    if mask.dtype != np.bool_:  # 0 and 1 would be taken for places
+        raise ValueError(f"mask: expected True and False, found {mask.dtype}")
     if mask.shape != flux.shape[:1]:
         raise ValueError(f"mask: expected one value for each of {len(flux)} times, found shape {mask.shape}")
     if mask.sum() < 2:

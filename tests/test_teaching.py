@@ -62,6 +62,8 @@ def test_bins_are_means_with_errors_that_fall_as_the_root_of_their_size() -> Non
     mean, error = teaching.bin_time(flux, 4, np.full((11, 2), 0.3))
     np.testing.assert_array_equal(mean, [flux[:4].mean(0), flux[4:8].mean(0)])
     np.testing.assert_allclose(error, 0.15, rtol=1e-14)
+    counts = np.full((4, 2), 200, np.uint8)  # whose squares have no room
+    np.testing.assert_allclose(teaching.bin_time(counts, 2, counts)[1], 200 / np.sqrt(2))
     cube = np.ones((9, 2, 5))
     assert teaching.bin_time(cube, 3).shape == (3, 2, 5)
 
@@ -207,6 +209,15 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "no baseline": (lambda: teaching.baseline_normalize(FLUX, ~MASK & False), "at least 2 points outside, found 0"),
     "no transit": (lambda: teaching.extract_transit_depth(FLUX, MASK | True), "points in transit, found none"),
     "weights below 0": (lambda: teaching.extract_transit_depth(FLUX, MASK, -np.ones(100)), "expected none below 0"),
+    "weights of other times": (
+        lambda: teaching.extract_transit_depth(FLUX, MASK, np.ones(9)),
+        "one for each of 100 times",
+    ),
+    "a mask of 0 and 1": (
+        lambda: teaching.extract_transit_depth(FLUX, MASK.astype(int)),
+        "True and False, found int64",
+    ),
+    "errors of other times": (lambda: teaching.bin_time(FLUX, 2, np.ones(100)), "expected the shape of the flux"),
     "a bin of nothing": (lambda: teaching.bin_time(FLUX, 0), "expected 1 to 100, the number of points, found 0"),
     "a bin longer than the visit": (lambda: teaching.bin_time(FLUX, 101), "found 101"),
     "values all alike": (lambda: teaching.robust_zscore(np.ones(5)), "half of them or more the same"),

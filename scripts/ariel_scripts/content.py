@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hf_dataset.digests import config_hash, file_hash
 DATA, SAMPLE, MANIFESTS = "data", "sample", "manifest"
 _MODEL = ("config.json", "preprocessor_config.json")  # beside weights; records have times in them
 _RECORDS = ("run.json", "stages.json")
+_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
 def content_of(path: Path) -> dict[str, str] | None:
@@ -63,6 +65,15 @@ def together(hashes: Mapping[str, Any]) -> str:
 def _passing(name: Path) -> bool:
     """Whether a file of a folder is a record, hidden or half-written."""
     return name.name in _RECORDS or any(part.startswith(".") for part in name.parts)
+
+
+def without_passwords(value: Any) -> Any:
+    """The same text, list or mapping with `***` for the passwords of URLs such as ftp://me:secret@host/x."""
+    if isinstance(value, str):
+        return _PASSWORD.sub(r"\1:***@", value)
+    if isinstance(value, Mapping):
+        return {key: without_passwords(one) for key, one in value.items()}
+    return [without_passwords(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def plain(value: Any) -> Any:

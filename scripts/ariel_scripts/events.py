@@ -24,7 +24,7 @@ def place() -> Path | None:
     text = os.environ.get(VARIABLE)
     if not text or os.environ.get("RANK", "0") != "0":
         return None
-    return Path(text) / NAME if Path(text).is_dir() else Path(text)
+    return Path(text) / NAME if os.path.isdir(text) else Path(text)
 
 
 def append(path: Path, event: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ def append(path: Path, event: dict[str, Any]) -> None:
 
     After a line that a full disk or a killed machine cut off, it begins on a line of its own.
     """
-    line = (json.dumps(event, ensure_ascii=False, default=str) + "\n").encode()
+    line = (json.dumps(event, ensure_ascii=False, default=str) + "\n").encode(errors="backslashreplace")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ariel_scripts import events
-from ariel_scripts.content import content_of, listed_at, plain
+from ariel_scripts.content import content_of, listed_at, plain, without_passwords
 from ariel_scripts.options.fields import OptionsT, values_of
 from ariel_scripts.options.roles import WORDS, role
 from hf_dataset.digests import config_hash
@@ -62,9 +62,9 @@ class Invocation:
         }
         return {
             "command": self.command,
-            "options": plain(values_of(self.options)),
+            "options": without_passwords(plain(values_of(self.options))),
             "folder": str(self.folder),
-            "inputs": known,
+            "inputs": without_passwords(known),
         }
 
 
@@ -115,7 +115,7 @@ def _event(invocation: Invocation, began: datetime, seconds: float, outcome: str
         "seed": values.get("seed"),
         "seconds": round(seconds, 3),
         "outcome": status if outcome == "done" else outcome,
-        **({"error": said.splitlines()[0][:300]} if said else {}),
+        **({"error": without_passwords(said.splitlines()[0])[:300]} if said else {}),
         **({"dry_run": True} if values.get("dry_run") else {}),
         "metrics": {} if run is None else numbers_of(run.metrics),
         "process": os.getpid(),

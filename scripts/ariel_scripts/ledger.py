@@ -101,7 +101,7 @@ class Ledger:
         if reason.kind == NEW and not restart and folder.is_dir() and any(folder.iterdir()):
             raise ValueError(f"{folder}: expected a new folder for {name}, found one that {self.path} does not know")
         if restart or wanted["command"] not in RESUMES:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         record = self._record()
         done = {key: one for key, one in record.get("done", {}).items() if key != name}
         begun = {key: one for key, one in record.get("begun", {}).items() if key != name}
@@ -119,6 +119,14 @@ class Ledger:
     def _record(self) -> dict[str, Any]:
         found = folders.read_json(self.path) or {}
         return found if all("decided" in one for one in found.get("done", {}).values()) else {}
+
+
+def _remove(folder: Path) -> None:
+    """Delete what an earlier run left; ValueError where the folder is a link, whose target may be anybody's."""
+    if folder.is_symlink():
+        raise ValueError(f"{folder}: expected a folder to be written anew, found a link to {folder.resolve()}")
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def differences(then: Decided, now: Decided) -> str:

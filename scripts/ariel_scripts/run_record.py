@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ariel_scripts.content import content_of
+from ariel_scripts.content import content_of, without_passwords
 from ariel_scripts.invocation import Invocation, current
 from ariel_scripts.machine import machine, peak_memory_mb
 from ariel_scripts.versions import git_commit, lock_hash, versions
@@ -47,7 +47,7 @@ class Run:
 
     def record(self, status: str | None = None) -> dict[str, Any]:
         """The content of `run.json` as of now, with this ``status`` or the run's own."""
-        return {
+        record = {
             "command": self.command,
             "command_line": [os.fsencode(word).decode(errors="replace") for word in sys.argv],
             "status": status or self.status,
@@ -64,6 +64,7 @@ class Run:
             "metrics": self.metrics,
             **({} if self.invocation is None else {"invocation": self.invocation.record()}),
         }
+        return {name: without_passwords(value) for name, value in record.items()}
 
     def outputs(self) -> dict[str, dict[str, str]]:
         """What it left, by its path, with its content; empty where the command says no `out`."""

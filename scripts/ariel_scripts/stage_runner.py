@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ariel_scripts import cli
+from ariel_scripts.alone import alone_in
 from ariel_scripts.invocation import invoked
 from ariel_scripts.ledger import CHANGED, LOST, Ledger, Reason, decided
 from ariel_scripts.options.fields import values_of
@@ -77,7 +78,7 @@ class Study:
         ledger = Ledger(self.out)
         self.reasons(restart)
         config = {"stages": str(self.source), "digest": _digest(self.stages)}
-        with run_record(self.out, self.command, config) as run:
+        with alone_in(self.out), run_record(self.out, self.command, config) as run:
             for number, stage in enumerate(self.stages, 1):
                 wanted = _decided(stage)
                 reason = ledger.why(stage.name, wanted, stage.result)

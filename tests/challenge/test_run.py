@@ -19,6 +19,7 @@ from fake_folder import open_fake, set_visit
 from run_scenes import reduce_planet
 from tiny_models import save_model
 
+from ariel_scripts.alone import alone_in
 from ariel_scripts.challenge import flow
 from ariel_scripts.challenge.budget import Clock, in_words, seconds_of
 from ariel_scripts.challenge.filling import ENOUGH, LEFT_OUT, NOT_REACHED, usual
@@ -156,7 +157,7 @@ def test_a_run_killed_at_any_moment_has_a_valid_submission_and_goes_on_to_the_sa
     go(options, build=build)
     monkeypatch.setattr(jobs, "predict_planets", original)
     assert len(snapshots) > 6
-    for killed in snapshots[1:7:2]:  # in a build and in a prediction of several chunks
+    for killed in (snapshots[2], snapshots[5]):  # in the second build, in the third prediction
         assert problems(killed / "submission.csv", options.out / "sample_submission.csv") == []
         go(replace(options, out=killed))
         assert content(killed) == by_commands
@@ -176,13 +177,23 @@ def test_bad_planets_are_filled_counted_and_named(options: RunOptions, tmp_path:
     assert json.loads((options.out / "submission.manifest.json").read_text())["not_ok"] == {LEFT_OUT: [999, 103]}
 
 
-def test_other_settings_are_refused_unless_begun_anew(options: RunOptions) -> None:
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_of_a_study_is_refused(options: RunOptions, restart: bool) -> None:
+    options.out.mkdir()
+    (options.out / "stages.json").write_text('{"done": {}, "begun": {}}')
+    with pytest.raises(ValueError, match=r"expected a folder of `ariel run`, found another command's stages.json"):
+        go(replace(options, restart=restart))
+    assert (options.out / "stages.json").is_file()
+
+
+def test_other_settings_are_refused_unless_begun_anew(options: RunOptions, tmp_path: Path) -> None:
+    options = replace(options, root=fake_folder.write_folder(tmp_path / "raw", {1: 1}, {101: 1, 102: 1}))
     go(options)
     other = replace(options, samples=2)
     with pytest.raises(ValueError, match=r"samples was 0, is 2.*--restart"):
         go(other)
     modes = go(replace(other, restart=True, mode="coarse"))["metrics"]["modes"]
-    assert [(one["mode"], one["planets"]) for one in modes] == [("coarse", len(TEST))]
+    assert [(one["mode"], one["planets"]) for one in modes] == [("coarse", 2)]
     assert read_contents(options.out / "light-curves").n_bins == BINS // 2
     with pytest.raises(ValueError, match=r"expected one of auto, full, .*, found 'hasty'"):
         go(replace(options, mode="hasty"))
@@ -207,6 +218,17 @@ def test_what_is_no_budget_is_refused_with_examples(text: str, tmp_path: Path) -
 
 def test_durations_are_told_in_words() -> None:
     assert [in_words(seconds) for seconds in (5, 65, 5400)] == ["5 s", "1 min 5 s", "1 h 30 min"]
+
+
+def test_the_longest_budget_has_an_alarm() -> None:
+    with Clock(seconds_of("9" * 30 + "h")).alarm():
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] < 2e8
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with alone_in(tmp_path / "out"), pytest.raises(ValueError, match=r"out: expected no other command to write it"):
+        command.main(RunOptions(tmp_path, tmp_path / "out"))
+    assert not (tmp_path / "out/run.json").exists()
 
 
 def test_when_the_time_is_over_it_is_like_an_interruption_that_the_clock_owns_up_to() -> None:

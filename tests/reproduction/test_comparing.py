@@ -23,6 +23,7 @@ from ariel_scripts.reproduction.command_map import as_json, as_markdown, command
 from ariel_scripts.reproduction.command_text import command_text
 from ariel_scripts.reproduction.compare import compared
 from ariel_scripts.reproduction.lineage import lineage
+from ariel_scripts.reproduction.rerun import again, counterpart, recorded
 from ariel_scripts.run_record import write_json
 from ariel_scripts.typed_options import typed_options
 
@@ -71,6 +72,35 @@ def test_what_is_missing_or_of_another_shape_is_said(tmp_path: Path) -> None:
         "c: only now",
     ]
     assert compared(then, tmp_path / "none.npz", 1.0)[0].differences[0].endswith("found nothing there")
+
+
+def test_a_folder_without_results_is_not_the_same(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(ValueError, match="expected results to compare, found none"):
+        compared(tmp_path, tmp_path, 1.0)
+
+
+@pytest.mark.parametrize("out", [".", "../named", "../named/"])
+def test_a_folder_that_was_named_by_dots_is_found(out: str, tmp_path: Path) -> None:
+    folder = tmp_path / "named"
+    invocation = {"command": "simulate", "options": {"out": out}, "folder": str(folder), "inputs": {}}
+    content = {"outputs": {out: {"kind": "folder", "sha256": "x"}}}
+    write_json(folder / "run.json", {"command": "simulate", "invocation": invocation, **content})
+    (folder / "train.csv").touch()
+    found = recorded(folder / "train.csv")
+    assert found.place == folder / "run.json"
+    assert recorded(folder).content == content["outputs"][out]
+    assert again(found, tmp_path / "scratch") == {"out": str(tmp_path / "scratch/named")}
+    assert counterpart(folder / "train.csv", found, tmp_path / "scratch") == tmp_path / "scratch/named/train.csv"
+    moved = (tmp_path / "named").rename(tmp_path / "moved") / "train.csv"
+    assert counterpart(moved, recorded(moved.parent), tmp_path / "scratch") == tmp_path / "scratch/named/train.csv"
+
+
+def test_a_command_of_another_version_is_named(tmp_path: Path) -> None:
+    invocation = {"command": "foresee", "options": {}, "folder": str(tmp_path), "inputs": {}}
+    write_json(tmp_path / "run.json", {"command": "foresee", "invocation": invocation})
+    with pytest.raises(ValueError, match=r"run.json: expected a command of this version, found 'foresee'"):
+        recorded(tmp_path)
 
 
 def test_a_released_checkpoint_tells_its_calibration_and_training(repository: Path) -> None:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ariel_scripts import events
 from ariel_scripts.commands import events as command
 from ariel_scripts.invocation import current, invoked
 from ariel_scripts.options.events import EventsOptions
+from ariel_scripts.options.predict import PredictOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.reproduction.history import as_csv, as_markdown, heatmap, read_history
 from ariel_scripts.run_record import Run, run_record
@@ -110,10 +112,44 @@ def test_no_line_is_written_unasked_nor_by_helpers_of_training(tmp_path: Path, m
     assert events.place() is None
 
 
-def test_a_place_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", ["file/events.jsonl", "n" * 300, "/dev/full"])
+def test_a_place_that_cannot_be_written_is_a_warning(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").touch()
-    events.append(tmp_path / "file/events.jsonl", event())
+    monkeypatch.setenv(events.VARIABLE, str(tmp_path / name))
+    invoked(lambda options: None, SubmitOptions())
     assert "the event could not be written" in caplog.text
+
+
+def test_the_password_of_a_url_is_written_nowhere(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "ftp://me:secret@host:21/curves"
+    monkeypatch.setattr("sys.argv", ["ariel", "predict", url])
+    monkeypatch.setattr("ariel_scripts.invocation.listed_at", lambda where: {})
+
+    def main(options: PredictOptions) -> None:
+        with run_record(tmp_path, "predict", {"dataset": url, "model": [url]}) as run:
+            run.metrics["sources"] = [{"name": url}]
+            raise OSError(f"{url}: no answer")
+
+    with pytest.raises(OSError, match="no answer"):
+        invoked(main, PredictOptions(url, tmp_path / "p.csv"))
+    for written in (path, tmp_path / "run.json"):
+        assert "secret" not in written.read_text()
+        assert "ftp://me:***@host:21/curves" in written.read_text()
+
+
+def test_an_error_with_a_name_that_is_no_text_is_still_that_error(path: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+
+    def main(options: SubmitOptions) -> None:
+        with run_record(tmp_path / "out", "submit", {"sample": name}):
+            raise ValueError(name)
+
+    with pytest.raises(ValueError, match=r"^caf"):
+        invoked(main, SubmitOptions(out=Path(name)))
+    assert read_history(path).events[0]["error"] == f"ValueError: {name}"
+    assert json.loads((tmp_path / "out/run.json").read_text())["invocation"]["options"]["out"] == name
 
 
 @pytest.mark.parametrize(

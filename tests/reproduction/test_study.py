@@ -17,10 +17,12 @@ import typer
 import yaml
 
 from ariel_scripts import cli
+from ariel_scripts.alone import alone_in
 from ariel_scripts.commands import reproduce
 from ariel_scripts.content import shards_of
 from ariel_scripts.ledger import Ledger
 from ariel_scripts.options.reproduce import ReproduceOptions
+from ariel_scripts.reproduction.compare import compared
 from ariel_scripts.reproduction.history import read_history
 from ariel_scripts.reproduction.lineage import CHANGED, MISSING, MOVED, SAME, UNKNOWN, Node, lineage
 from ariel_scripts.reproduction.tree import as_text, as_values
@@ -113,6 +115,22 @@ def test_a_finished_study_has_nothing_to_do(place: Path) -> None:
     done = Ledger(place / "out").done
     study(place).run()
     assert Ledger(place / "out").done == done
+
+
+def test_two_studies_in_one_folder_are_refused(place: Path) -> None:
+    record = (place / "out/run.json").read_bytes()
+    with alone_in(place / "out"), pytest.raises(ValueError, match=r"out: expected no other command to write it"):
+        study(place).run()
+    assert (place / "out/run.json").read_bytes() == record
+
+
+def test_a_stage_in_a_linked_folder_is_not_run_over_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "other_disk").mkdir()
+    (tmp_path / "submitted").symlink_to(tmp_path / "other_disk")
+    place = (tmp_path / "submitted/submission.csv", tmp_path / "submitted")
+    with pytest.raises(ValueError, match=r"submitted: expected a folder to be written anew, found a link to .*other"):
+        Ledger(tmp_path).run("submitted", {"command": "submit"}, *place, lambda restart: None, restart=True)
+    assert (tmp_path / "other_disk").is_dir()
 
 
 def test_the_plan_says_what_has_changed_and_what_waits_for_it(place: Path, tmp_path: Path) -> None:
@@ -272,6 +290,30 @@ def test_predictions_carry_their_invocation_and_the_content_of_their_inputs(plac
     }
     left = json.loads((place / "out/predicted/predictions.run.json").read_text())["outputs"]
     assert [one["sha256"] for one in left.values()] == [file_hash(place / "out/predicted/predictions.parquet")]
+
+
+@pytest.mark.parametrize("name", ["linked.csv", "renamed/mine.csv", "renamed/other.zip"])
+def test_what_is_linked_or_renamed_is_known_by_its_content(
+    name: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "linked.csv").symlink_to(place / "out/submitted/submission.csv")
+    shutil.copytree(place / "out/submitted", tmp_path / "renamed")
+    (tmp_path / "renamed/submission.csv").rename(tmp_path / "renamed/mine.csv")
+    (tmp_path / "renamed/submission.zip").rename(tmp_path / "renamed/other.zip")
+    root = lineage(tmp_path / name)
+    assert (found(root)["submit file"].state, len(root.inputs)) == (SAME, 2)
+    reproduce.main(ReproduceOptions(tmp_path / name))
+    assert capsys.readouterr().out == f"{Path(name).name}: the same bytes\n"
+
+
+def test_a_shard_that_is_gone_is_a_difference(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(place / "out/curves", tmp_path / "curves")
+    gone = shards_of(tmp_path / "curves")[0]
+    (tmp_path / "curves" / gone).unlink()
+    assert f"{gone}: expected the bytes of its manifest, found nothing there" in as_text(lineage(tmp_path / "curves"))
+    (difference, *_) = compared(tmp_path / "curves", place / "out/curves", 1.0)[::-1]
+    assert not difference.close
+    assert difference.differences == [f"expected {tmp_path / 'curves' / gone}, found nothing there"]
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _TIME = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 _UNITS = (3600.0, 60.0, 1.0)
+_LONGEST = 1e8  # seconds that every system's timer takes: three years
 
 
 def seconds_of(text: str) -> float:
@@ -72,7 +73,7 @@ class Clock:
         before = signal.signal(signal.SIGALRM, end)
         if ignored:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-3))
+        signal.setitimer(signal.ITIMER_REAL, min(max(self.left, 1e-3), _LONGEST))
         try:
             yield
         finally:

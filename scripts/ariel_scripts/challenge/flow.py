@@ -87,11 +87,14 @@ class Flow:
             "seed": options.seed,
             "bins": options.bins,
         }
-        before = None if options.restart else read_json(self.out / STATE)
-        if options.restart:
-            for k, one in enumerate((read_json(self.out / STATE) or {"stages": []})["stages"]):
+        before = read_json(self.out / STATE)
+        if before is not None and "asked" not in before:
+            raise ValueError(f"{self.out}: expected a folder of `ariel run`, found another command's {STATE}")
+        if options.restart and before is not None:
+            for k, one in enumerate(before["stages"]):
                 self._stage(k, **one).remove()
-            (self.out / STATE).unlink(missing_ok=True)
+            (self.out / STATE).unlink()
+            before = None
         if before is None:
             return {"asked": asked, "stages": [], "pace": {}, "calls": []}
         if changed := [name for name, value in asked.items() if before["asked"].get(name) != value]:

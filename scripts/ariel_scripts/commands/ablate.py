@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ariel_scripts import cli
+from ariel_scripts.alone import alone_in
 from ariel_scripts.opening.datasets import read_layouts, read_truths, wavelengths_of
 from ariel_scripts.opening.hub import locate_dataset
 from ariel_scripts.options.ablate import AblateOptions
@@ -27,7 +28,7 @@ def main(options: AblateOptions) -> None:
         return
     options = replace(options, out=options.out.absolute())
     config = {name: str(value) for name, value in values_of(options).items()}
-    with run_record(options.out, "ablate", config, options.seed) as run:
+    with alone_in(options.out), run_record(options.out, "ablate", config, options.seed) as run:
         with run.timed("training"):
             trained = ablate(plan, options, _finetune)
         rows = rows_of(trained, _judges(plan))

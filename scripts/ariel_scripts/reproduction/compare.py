@@ -78,12 +78,17 @@ def compared(then: Path, now: Path, tolerance: float) -> list[Comparison]:
     """
     if not then.is_dir():
         return [_file(then.name, then, now, tolerance)]
-    names = shards_of(then) or [path.name for path in deciding(then)]
+    names = dict.fromkeys([*_results(then), *_results(now)])
     if not names:
-        names = sorted(
-            path.relative_to(then).as_posix() for path in then.rglob("*") if _counts(path.relative_to(then), path)
-        )
+        raise ValueError(f"{then}: expected results to compare, found none")
     return [_file(name, then / name, now / name, tolerance) for name in names]
+
+
+def _results(folder: Path) -> list[str]:
+    """Names of the files of a folder that are compared."""
+    names = shards_of(folder) or [path.name for path in deciding(folder)]
+    files = (path for path in folder.rglob("*") if _counts(path.relative_to(folder), path))
+    return names or sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def _counts(name: Path, path: Path) -> bool:
@@ -93,8 +98,8 @@ def _counts(name: Path, path: Path) -> bool:
 
 
 def _file(name: str, then: Path, now: Path, tolerance: float) -> Comparison:
-    if not now.is_file():
-        return Comparison(name, False, [f"expected {now}, found nothing there"])
+    if missing := [path for path in (then, now) if not path.is_file()]:
+        return Comparison(name, False, [f"expected {missing[0]}, found nothing there"])
     if file_hash(then) == file_hash(now):
         return Comparison(name, True, [])
     read = _READERS.get(then.suffix)

@@ -133,11 +133,11 @@ class _Walk:
     def _add_raw(self, node: Node, path: Path, found: Found | None) -> None:
         """The raw files that a dataset was built from, by its manifests."""
         manifests = [one for one in map(read_json, files(folder(path) / MANIFESTS, ".json")) if one]
-        node.findings += [
-            f"{one['shard']}: expected the bytes of its manifest, found others"
-            for one in manifests
-            if not (path / one["shard"]).is_file() or file_hash(path / one["shard"]) != one["sha256"]
-        ]
+        for one in manifests:
+            shard = path / one["shard"]
+            if not shard.is_file() or file_hash(shard) != one["sha256"]:
+                found_there = "others" if shard.is_file() else "nothing there"
+                node.findings.append(f"{one['shard']}: expected the bytes of its manifest, found {found_there}")
         inputs = {name: state for one in manifests for name, state in one["inputs"].items()}
         if not inputs:
             return
@@ -250,13 +250,18 @@ def _summary(found: Found) -> dict[str, Any]:
     }
 
 
+def short(commit: str) -> str:
+    """The first digits of a commit, and whether there were changes beyond it."""
+    return commit[:12] + ("+changes" if commit.endswith("+changes") else "")
+
+
 def other_code(record: Mapping[str, Any]) -> list[str]:
     """How the code that is loaded differs from that of a run."""
     then, now = record.get("versions") or {}, versions()
     said = [f"{name} {text}, here {now[name]}" for name, text in then.items() if name in now and now[name] != text]
     commit, here = record.get("git_commit"), git_commit()
     if commit is not None and commit != here:
-        said.append(f"commit {commit[:12]}, here {(here or 'none')[:12]}")
+        said.append(f"commit {short(commit)}, here {short(here or 'none')}")
     if commit is not None and commit.endswith("+changes"):
         said.append(f"changes beyond commit {commit[:12]}")
     return ["made by other code: " + "; ".join(said)] if said else []

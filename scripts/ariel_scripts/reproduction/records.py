@@ -10,13 +10,14 @@ from typing import Any
 
 from ariel_scripts.content import deciding, shards_of
 from ariel_scripts.opening.provenance import ADAPTATION, CALIBRATION, ON_THE_FLY, TRAINING
-from hf_dataset.digests import config_hash
+from hf_dataset.digests import config_hash, file_hash
 from hf_dataset.folders import read_json
 from hf_dataset.store import record as dataset_record
 from modeling_ariel.predictions import PredictionError, read_run
 
 RUN, MANIFEST = "run.json", ".manifest.json"
 _PREDICTIONS = (".parquet", ".npz")
+_SUBMITTED = (".csv", ".zip")
 _ABOVE = 3  # folders above a result in which the run.json of its run may lie: OUT/fold-0/best/step-000100
 
 
@@ -31,8 +32,14 @@ class Found:
 
 
 def record_of(path: Path) -> Found | None:
-    """The record of the run that left ``path``; None where there is none."""
-    return next(_records(path.absolute()), None)
+    """The record of the run that left ``path``, or what it is a link to; None where there is none."""
+    places = dict.fromkeys((path.absolute(), path.resolve()))
+    return next((found for place in places for found in _records(place)), None)
+
+
+def written(invocation: Mapping[str, Any], value: object) -> Path:
+    """Where a command wrote what its option named `.` or `../page`, with a name of its own."""
+    return Path(os.path.normpath(Path(invocation["folder"], str(value))))
 
 
 def moved(found: Found, path: Path) -> Path | None:
@@ -41,7 +48,7 @@ def moved(found: Found, path: Path) -> Path | None:
     out = invocation.get("options", {}).get("out")
     if out is None:
         return None
-    place = Path(invocation["folder"], str(out))
+    place = written(invocation, out)
     then = place if found.place.name == RUN else place.parent
     return Path(os.path.normpath(found.place.parent / os.path.relpath(path, then)))
 
@@ -79,7 +86,7 @@ def _records(path: Path) -> Iterator[Found]:
         yield from _manifest(path, path)
     if path.name.endswith(RUN) and (record := read_json(path)):
         yield Found(record, path)
-    stem = path.name.split(".")[0] if path.suffix in (".csv", ".zip") else path.stem
+    stem = path.name.split(".")[0] if path.suffix in _SUBMITTED else path.stem
     yield from _manifest(path.with_name(f"{stem}{MANIFEST}"), path)
     beside = path.with_name(f"{path.stem}.{RUN}")
     record = read_json(beside) or {}
@@ -94,16 +101,21 @@ def _records(path: Path) -> Iterator[Found]:
         yield Found(record, beside, left_in(record, path))
     if deciding(path.parent):
         yield from _of_folder(path.parent)
+    if path.suffix in _SUBMITTED:
+        for manifest in sorted(path.parent.glob(f"*{MANIFEST}")):
+            yield from _manifest(manifest, path, renamed=True)
     yield from _above(path)
 
 
-def _manifest(manifest: Path, path: Path) -> Iterator[Found]:
-    """The record in a submission's manifest that lists the file."""
+def _manifest(manifest: Path, path: Path, renamed: bool = False) -> Iterator[Found]:
+    """The record in a submission's manifest that lists the file, by its name, or by its content where it is renamed."""
     content = read_json(manifest) or {}
+    if "run" not in content:
+        return
     hashes = {Path(name).name: digest for name, digest in content.get("sha256", {}).items()}
-    if "run" in content and (path == manifest or path.name in hashes):
-        known = None if path == manifest else {"kind": "file", "sha256": hashes[path.name]}
-        yield Found(content["run"], manifest, known)
+    digest = file_hash(path) if renamed else hashes.get(path.name)
+    if path == manifest or digest in hashes.values():
+        yield Found(content["run"], manifest, None if path == manifest else {"kind": "file", "sha256": str(digest)})
 
 
 def _of_folder(path: Path) -> Iterator[Found]:
@@ -123,16 +135,17 @@ def _above(path: Path) -> Iterator[Found]:
     """The run.json of a folder above, where its `out` is that folder."""
     for folder in list(path.parents)[:_ABOVE]:
         record = read_json(folder / RUN)
-        out = ((record or {}).get("invocation") or {}).get("options", {}).get("out")
-        if record is not None and out is not None and Path(str(out)).name == folder.name:
+        invocation = (record or {}).get("invocation") or {}
+        out = invocation.get("options", {}).get("out")
+        if record is not None and out is not None and written(invocation, out).name == folder.name:
             yield Found(record, folder / RUN, left_in(record, folder) if path == folder / "model" else None)
             return
 
 
 def left_in(record: Mapping[str, Any], path: Path) -> dict[str, str] | None:
     """What a record says that it left at ``path``, whose name is still that of then."""
-    outputs = record.get("outputs") or {}
-    return next((content for name, content in outputs.items() if Path(name).name == path.name), None)
+    outputs, invocation = record.get("outputs") or {}, record.get("invocation") or {"folder": "."}
+    return next((one for name, one in outputs.items() if written(invocation, name).name == path.name), None)
 
 
 def _told_by_model(folder: Path) -> Iterator[Found]:

@@ -11,7 +11,7 @@ from ariel_scripts.content import content_of, listed_at
 from ariel_scripts.invocation import RELEASED, invoked
 from ariel_scripts.options.fields import parameters_of
 from ariel_scripts.options.roles import role
-from ariel_scripts.reproduction.records import Found, moved, record_of
+from ariel_scripts.reproduction.records import RUN, Found, moved, record_of, written
 from ariel_scripts.typed_options import typed_options
 
 _REVISIONS = {"dataset": "dataset_revision", "truth": "dataset_revision", "model": "revision"}
@@ -23,6 +23,8 @@ def recorded(path: Path) -> Found:
     if found is None or "invocation" not in found.record:
         what = "nothing there" if not path.exists() else "none" if found is None else f"{found.place}, which does not"
         raise ValueError(f"{path}: expected a result whose record says how its command was called, found {what}")
+    if (command := found.record["invocation"]["command"]) not in cli.COMMANDS:
+        raise ValueError(f"{found.place}: expected a command of this version, found {command!r}")
     return found
 
 
@@ -76,7 +78,7 @@ def again(found: Found, scratch: Path) -> dict[str, Any]:
     options = {name: value for name, value in invocation["options"].items() if name in known}
     for name, value in options.items():
         if value is not None and role(command, name) == "writes":
-            options[name] = str(scratch / Path(str(value)).name)
+            options[name] = str(scratch / written(invocation, value).name)
     for name, entries in invocation["inputs"].items():
         here = [one for one in entries if "path" in one and one["given"] != RELEASED]
         paths = {one["given"]: str(_place(one["path"], found)) for one in here}
@@ -89,12 +91,20 @@ def again(found: Found, scratch: Path) -> dict[str, Any]:
 
 
 def counterpart(path: Path, found: Found, scratch: Path) -> Path:
-    """Where the same file or folder lies in ``scratch``."""
-    invocation, path = found.record["invocation"], path.absolute()
-    out = Path(invocation["folder"], str(invocation["options"].get("out") or path)).absolute()
+    """Where the same file or folder lies in ``scratch`` after the run; one that is not there is `out`, renamed."""
+    invocation, path = found.record["invocation"], path.resolve()
+    out = written(invocation, invocation["options"].get("out") or path)
+    if found.place.name == RUN and found.place.parent.resolve() in (path, *path.parents):  # moved, perhaps renamed
+        return scratch / out.name / path.relative_to(found.place.parent.resolve())
+    there = scratch / _name_in_run(path, out.resolve(), out.name)
+    return scratch / out.with_suffix(path.suffix).name if path.suffix and out.suffix and not there.exists() else there
+
+
+def _name_in_run(path: Path, out: Path, name: str) -> Path:
+    """Where ``path`` lies beside or in ``out``, which is called ``name``."""
     if path == out or out in path.parents:
-        return scratch / out.name / path.relative_to(out)
+        return name / path.relative_to(out)
     if out.parent in path.parents:
-        return scratch / path.relative_to(out.parent)
-    inside = [parent for parent in path.parents if parent.name == out.name]  # the run's folder was moved
-    return scratch / out.name / path.relative_to(inside[0]) if inside else scratch / path.name
+        return path.relative_to(out.parent)
+    inside = [parent for parent in path.parents if parent.name == name]  # the run's folder was moved
+    return name / path.relative_to(inside[0]) if inside else Path(path.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ariel_scripts.reproduction.lineage import Node
+from ariel_scripts.reproduction.lineage import Node, short
 
 _SHORT = 12
 
@@ -45,7 +45,7 @@ def _made(made: dict[str, Any]) -> list[str]:
         "config": made["config_hash"],
         "seed": seeds or None,
         "ariel-hf": code,
-        "commit": made["commit"] and made["commit"][:_SHORT] + ("+changes" if "+" in made["commit"] else ""),
+        "commit": made["commit"] and short(made["commit"]),
         "lock": made["lock_hash"] and made["lock_hash"][:_SHORT],
     }
     known = " · ".join(f"{name} {value}" for name, value in facts.items() if value)
