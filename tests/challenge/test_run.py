@@ -21,12 +21,13 @@ from tiny_models import save_model
 
 from ariel_scripts.alone import alone_in
 from ariel_scripts.challenge import flow
-from ariel_scripts.challenge.budget import Clock, in_words, seconds_of
+from ariel_scripts.challenge.budget import Clock
 from ariel_scripts.challenge.filling import ENOUGH, LEFT_OUT, NOT_REACHED, usual
 from ariel_scripts.challenge.flow import Commands, Flow
 from ariel_scripts.challenge.modes import MODES, Pace, chosen
 from ariel_scripts.commands import run as command
 from ariel_scripts.commands import submit
+from ariel_scripts.durations import in_words, seconds_of
 from ariel_scripts.options.run import RunOptions
 from ariel_scripts.options.submit import SubmitOptions
 from ariel_scripts.prediction import job as jobs
@@ -203,7 +204,17 @@ def test_other_settings_are_refused_unless_begun_anew(options: RunOptions, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("9h", 32400), ("45m", 2700), ("1h30m", 5400), ("90s", 90), ("1.5H", 5400), ("1h2m3s", 3723)]
+    ("text", "seconds"),
+    [
+        ("9h", 32400),
+        ("45m", 2700),
+        ("1h30m", 5400),
+        ("90s", 90),
+        ("1.5H", 5400),
+        ("1h2m3s", 3723),
+        ("1 h 30 min", 5400),
+        ("10min", 600),
+    ],
 )
 def test_a_budget_is_read_from_words(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
@@ -212,7 +223,7 @@ def test_a_budget_is_read_from_words(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["9", "", "h", "-1h", "30m1h", "1:30", "nan", "1.h", "9 hours", "0s"])
 def test_what_is_no_budget_is_refused_with_examples(text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--budget: expected (a time such as 9h, 45m|more than no time)"):
-        command.main(RunOptions(tmp_path, tmp_path / "out", budget=text))
+        RunOptions(tmp_path, tmp_path / "out", budget=text)  # before anything slow is imported
     assert not (tmp_path / "out").exists()
 
 
@@ -291,6 +302,35 @@ def test_a_faster_mode_is_chosen_by_the_budget_and_recorded(
     assert len(read_predictions(options.out / "predictions-2.parquet").planet_id) == modes[1]["planets"]
     state = json.loads((options.out / "stages.json").read_text())
     assert [one["mode"] for one in state["stages"]] == ["full", "fewer-steps"]
+
+
+def test_planets_not_reached_in_a_hurry_are_predicted_in_the_full_mode_by_a_later_call_with_time(
+    options: RunOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hurried(Clock):
+        """Time for one planet at 150 s, and none after the first chunk."""
+
+        @property
+        def left(self) -> float:
+            return 450.0 if not calls else -1.0
+
+    calls: list[int] = []
+    original = jobs.predict_planets
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(1)
+        return original(*arguments)
+
+    monkeypatch.setattr(jobs, "predict_planets", counted)
+    before = go(replace(options, mode="fewer-steps"), Hurried(3600.0))["metrics"]
+    assert 0 < before["predicted"] < len(TEST)
+    hurried = read_predictions(options.out / "submitted.parquet")
+    after = go(options, Clock(36000.0))["metrics"]
+    assert [one["mode"] for one in after["modes"]] == ["fewer-steps", "full"]
+    assert (after["modes"][0]["planets"], after["predicted"]) == (before["predicted"], len(TEST))
+    again = read_predictions(options.out / "submitted.parquet")
+    kept = [row for row, state in enumerate(hurried.extra["status"]) if state != NOT_REACHED]
+    np.testing.assert_array_equal(again.mu[kept], hurried.mu[kept])
 
 
 def test_the_best_mode_that_fits_is_chosen_and_the_fastest_where_none_does() -> None:

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import warm_python
 
+from ariel_scripts import cli
+from ariel_scripts.command_line import EXIT_INTERRUPTED
 from ariel_scripts.pages.plots import Spectrum
 from ariel_scripts.pages.quickstart import FittedPlanet
 from ariel_scripts.pages.quickstart_page import CLASSICAL, MODEL, Judged, verdict, worth
@@ -131,3 +133,12 @@ def test_quickstart_run_again_keeps_raw_frames_and_shards_and_ends_alike(made: P
     done = quickstart(made)
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == before
+
+
+def test_ctrl_c_in_a_step_ends_quickstart_as_interrupted_not_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = cli.call
+    monkeypatch.setattr(cli, "call", lambda *_: EXIT_INTERRUPTED)
+    assert call("quickstart", tmp_path / "out") == EXIT_INTERRUPTED
+    assert json.loads((tmp_path / "out/run.json").read_text())["status"] == "interrupted"

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ariel_scripts.challenge.budget import Clock, in_words
+from ariel_scripts.challenge.budget import Clock
 from ariel_scripts.challenge.filling import LEFT_OUT, NOT_REACHED, REFUSED, filled, joined
 from ariel_scripts.challenge.modes import MODES, Mode, Pace, chosen, modes_for
 from ariel_scripts.challenge.stage import Build, Stage
+from ariel_scripts.durations import in_words
 from ariel_scripts.opening.hub import locate_model
 from ariel_scripts.options.fields import taken
 from ariel_scripts.options.run import RunOptions
@@ -302,6 +303,8 @@ class Flow:
             some = f"{planets[:5]}{' …' if len(planets) > 5 else ''}"
             words = f"{number_of(len(planets), 'planet')} with the usual spectrum and a wide sigma"
             logger.warning("%s: %s: %s", state.replace("_", " "), words, some)
+        if NOT_REACHED in metrics["filled"]:
+            logger.warning("run the same command again, with the time that is left to you, to predict them too")
 
 
 def _planets_to_submit(options: RunOptions) -> tuple[Path, list[int]]:

@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from ariel_scripts import cli
+from ariel_scripts.command_line import EXIT_INTERRUPTED
 from ariel_scripts.options.fields import values_of
 from ariel_scripts.options.quickstart import QuickstartOptions
 from ariel_scripts.pages.quickstart import calibration_images, fitted_planets
@@ -97,7 +98,10 @@ def _ariel(*arguments: object) -> None:
     """Run a command as the user would, showing it."""
     typer.secho(f"\n$ ariel {' '.join(map(str, arguments))}", bold=True)
     start = time.perf_counter()
-    if code := cli.call(*arguments):
+    code = cli.call(*arguments)
+    if code == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    if code:
         raise RuntimeError(f"ariel {arguments[0]} ended with exit code {code}")
     typer.secho(f"  {time.perf_counter() - start:.0f} s", dim=True)
 

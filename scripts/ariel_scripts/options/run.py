@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ariel_scripts.durations import seconds_of
 from ariel_scripts.options.revisions import ModelClass, ModelRevision
 
 
@@ -51,8 +52,16 @@ class RunOptions:
     restart: Annotated[bool, typer.Option("--restart", help="Delete what an earlier run left in OUT.")] = False
 
     def __post_init__(self) -> None:
-        """The budget counts from here: the libraries that a run needs are imported later, and take seconds."""
+        """The budget counts from here, and is read here: the libraries that a run needs are imported later, and take
+        seconds. ValueError where it is none."""
         object.__setattr__(self, "_read_at", time.monotonic())
+        object.__setattr__(self, "_budget_s", None if self.budget is None else seconds_of(self.budget))
+
+    @property
+    def budget_s(self) -> float | None:
+        """The budget in seconds; None for no end."""
+        seconds: float | None = vars(self)["_budget_s"]
+        return seconds
 
     @property
     def age(self) -> float:
