@@ -135,6 +135,19 @@ def test_windows_without_a_transit_are_refused(t0: float, said: str) -> None:
         transits(visit(1, TIME), replace(ORBIT, t0=t0, t0_err=0.1))
 
 
+@pytest.mark.parametrize(
+    ("t0", "bjd0", "said"),
+    [
+        pytest.param(2_460_000.125, None, "t0 in hours as its times count.*found 2460000.125.*--time-unit", id="bjd"),
+        pytest.param(59_999.625, 2_460_000.0, "t0 in BJD_TDB, about 2460000, found 59999.625", id="mjd"),
+        pytest.param(3.0, 2_460_000.0, "t0 in BJD_TDB", id="hours"),
+    ],
+)
+def test_a_mid_time_of_another_zero_is_refused(t0: float, bjd0: float | None, said: str) -> None:
+    with pytest.raises(ObservationError, match=said):
+        transits(visit(1, TIME, bjd0=bjd0), replace(ORBIT, t0=t0, t0_err=0.1))
+
+
 def test_a_long_light_curve_is_cut_into_its_transits() -> None:
     time = np.arange(0, 8 * 24, 0.1)
     seen = visit(1, time, t0=20.0)
