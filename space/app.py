@@ -383,5 +383,7 @@ if __name__ == "__main__":
     logging.basicConfig(format="%(message)s")
     logging.getLogger(sample.__name__).setLevel(logging.INFO)  # a checkout's first start makes the sample
     port, engine = parser.parse_args().port, open_engine()
+    app = build_app(engine)
+    launch(app, engine, port, prevent_thread_lock=True)  # Gradio gives up if its own page takes over 3 s
     threading.Thread(target=warm_up, args=(engine,), daemon=True).start()
-    launch(build_app(engine), engine, port)
+    app.block_thread()

@@ -191,6 +191,23 @@ def test_what_is_known_better_has_smaller_errors() -> None:
     assert errors == sorted(errors)
 
 
+@pytest.mark.parametrize(
+    ("last", "sigma", "limb", "said"),
+    [
+        pytest.param(5.0, 5e-5, None, True, id="wide"),
+        pytest.param(2.0, 5e-5, None, False, id="narrow"),
+        pytest.param(5.0, 5e-4, None, False, id="noisy"),
+        pytest.param(5.0, 5e-5, FREE_LIMB, False, id="free"),
+    ],
+)
+def test_precise_depths_over_a_wide_range_note_that_limb_darkening_is_smooth(
+    last: float, sigma: float, limb: str | None, said: bool
+) -> None:
+    seen = visit(4, TIME, depth=(DEPTH,) * 6, wavelength=np.linspace(1.0, last, 6), sigma=sigma)
+    found = fit_visit(seen, ORBIT, replace(LINE, limb=limb))
+    assert ("limb darkening is smooth from 1.00 to 5.00 um" in found.fit.notes[0]) is said
+
+
 def test_a_table_is_read_between_its_wavelengths_and_not_beyond() -> None:
     table = LimbDarkening(np.array([1.0, 2.0]), np.array([[0.2, 0.1], [0.4, 0.3]]), np.full((2, 2), 0.1))
     assert table.of(visit(1, TIME, wavelength=1.5))[0].ravel().tolist() == pytest.approx([0.3, 0.2])
