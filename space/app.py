@@ -14,6 +14,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio i
 
 import argparse
 import logging
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -383,5 +384,10 @@ if __name__ == "__main__":
     logging.basicConfig(format="%(message)s")
     logging.getLogger(sample.__name__).setLevel(logging.INFO)  # a checkout's first start makes the sample
     port, engine = parser.parse_args().port, open_engine()
+    app = build_app(engine)
+    try:
+        launch(app, engine, port, prevent_thread_lock=True)  # Gradio gives up if its own page takes over 3 s
+    except OSError:
+        sys.exit(f"error: --port: expected a free port, found {port or 'all from 7860 on'} in use")
     threading.Thread(target=warm_up, args=(engine,), daemon=True).start()
-    launch(build_app(engine), engine, port)
+    app.block_thread()

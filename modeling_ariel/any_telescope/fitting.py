@@ -29,6 +29,7 @@ FREE_LIMB = "free"
 _LEAST_SHARE, _MOST = 0.02, 4  # of the evidence, and of models that are fitted
 _NO_FIT = (RetrievalError, Unanswered, torch.linalg.LinAlgError)
 _STEP_GAIN = 2.5  # of ln evidence, from which on a step is a doubt: 82 curves without one have up to 1.4
+_WIDE, _PRECISE = 2.5, 250.0  # longest over shortest wavelength, depth over error: limb darkening's shape may show
 _PROBABLE = 0.5  # of the evidence of these, that the ones with a fit should have
 
 
@@ -100,7 +101,7 @@ def fit_visit(
     what = "{} models of the systematics, " + " | ".join(kept[place].systematics.name for place in good)
     share = torch.tensor([kept[place].share for place in good], dtype=torch.float64)
     found = weighed([fits[place] for place in good], share, what)
-    said = [*observation.notes, *found.notes]
+    said = [*observation.notes, *found.notes, _smooth_limb(observation, found, choices)]
     if (probable < _PROBABLE or tried[0].step) and found.status[0] in FITTED:
         found = replace(found, status=[DOUBTFUL])
         said.append(tried[0].step)
@@ -112,6 +113,20 @@ def fit_visit(
         best = kept[good[0]]
         said.append(f"systematics: {best.systematics.name}, {100 * best.share:.0f} % of the evidence")
     return VisitFit(observation, replace(found, notes=["; ".join(filter(None, said))]), tried)
+
+
+def _smooth_limb(observation: Observation, fit: ClassicalFit, choices: FitChoices) -> str:
+    """What is noted where channels tell more of limb darkening than its smooth columns can follow."""
+    first, last = float(observation.wavelength.min()), float(observation.wavelength.max())
+    if choices.limb is not None or fit.status[0] not in FITTED or not last > _WIDE * first:
+        return ""
+    precision = float((fit.depth[0] / fit.covariance[0].diagonal().sqrt()).median())
+    if precision < _PRECISE:
+        return ""
+    return (
+        f"limb darkening is smooth from {first:.2f} to {last:.2f} um, and depths are known to 1 in {precision:.0f}: "
+        "compare limb darkening free or of a table"
+    )
 
 
 def _compare(observation: Observation, orbit: Orbit, choices: FitChoices, shape: Shape | None) -> tuple[Tried, ...]:

@@ -17,6 +17,7 @@ _MARGIN = 3.0  # half durations beside mid-transit that a cut keeps
 _FEWEST = 20  # times about a transit
 _FEWEST_TIMES = 25  # that a cut keeps, of exposures as long as they are
 _NEAR = 1.0  # half durations from a window's edge
+_DAYS = 1e6  # BJDs are larger; hours from a visit's beginning, TESS's and modified days are smaller
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ class Orbit:
     def due(self, observation: Observation) -> tuple[float, float, int]:
         """Mid-transit nearest the middle of a window [h, as its times count], its standard deviation, and its number.
 
-        (0, 1000, 0) where the ephemeris says nothing.
+        (0, 1000, 0) where the ephemeris says nothing. ObservationError where t0 and the times have different zeros.
         """
         if math.isnan(self.t0):
             return 0.0, 1e3, 0
+        self._refuse_other_zero(observation)
         scale = HOURS if observation.bjd0 is not None else 1.0
         first = (self.t0 - (observation.bjd0 or 0.0)) * scale
         error = GUESS if math.isnan(self.t0_err) else self.t0_err * scale
@@ -79,6 +81,18 @@ class Orbit:
         middle = 0.5 * (observation.time[0] + observation.time[-1])
         number = round((middle - first) / (HOURS * self.period))
         return first + number * HOURS * self.period, math.hypot(error, number * HOURS * self.period_err), number
+
+    def _refuse_other_zero(self, observation: Observation) -> None:
+        if observation.bjd0 is None and self.t0 > _DAYS:
+            raise ObservationError(
+                f"{observation.name}: expected t0 in hours as its times count, for their BJD is not known, found "
+                f"{self.t0:.10g}: leave t0 out, or if they are barycentric say so by --time-unit (bjd, bmjd, btjd)"
+            )
+        if observation.bjd0 is not None and self.t0 < _DAYS < observation.bjd0:
+            raise ObservationError(
+                f"{observation.name}: expected t0 in BJD_TDB, about {observation.bjd0:.0f}, found {self.t0:.10g}: "
+                "2400000.5 is added to modified days, 2457000 to TESS's, 2454833 to Kepler's"
+            )
 
     @property
     def half_duration(self) -> float:

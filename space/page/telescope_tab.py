@@ -65,7 +65,7 @@ def layout(page: SimpleNamespace) -> None:
     """The tab's components, in ``page.telescope``."""
     gr.set_static_paths([PLOTLY])
     own = page.telescope = SimpleNamespace()
-    with gr.Tab("Other telescopes", id=VIEW):
+    with gr.Tab("Other telescopes", id=VIEW, elem_id="telescopes-tab"):
         gr.Markdown(ABOUT)
         with gr.Row():
             own.file = gr.File(

@@ -135,6 +135,19 @@ def test_windows_without_a_transit_are_refused(t0: float, said: str) -> None:
         transits(visit(1, TIME), replace(ORBIT, t0=t0, t0_err=0.1))
 
 
+@pytest.mark.parametrize(
+    ("t0", "bjd0", "said"),
+    [
+        pytest.param(2_460_000.125, None, "t0 in hours as its times count.*found 2460000.125.*--time-unit", id="bjd"),
+        pytest.param(59_999.625, 2_460_000.0, "t0 in BJD_TDB, about 2460000, found 59999.625", id="mjd"),
+        pytest.param(3.0, 2_460_000.0, "t0 in BJD_TDB", id="hours"),
+    ],
+)
+def test_a_mid_time_of_another_zero_is_refused(t0: float, bjd0: float | None, said: str) -> None:
+    with pytest.raises(ObservationError, match=said):
+        transits(visit(1, TIME, bjd0=bjd0), replace(ORBIT, t0=t0, t0_err=0.1))
+
+
 def test_a_long_light_curve_is_cut_into_its_transits() -> None:
     time = np.arange(0, 8 * 24, 0.1)
     seen = visit(1, time, t0=20.0)
@@ -176,6 +189,23 @@ def test_what_is_known_better_has_smaller_errors() -> None:
         for limb in (TABLE, LimbDarkening.one(*STAR, 0.05), FREE_LIMB)
     ]
     assert errors == sorted(errors)
+
+
+@pytest.mark.parametrize(
+    ("last", "sigma", "limb", "said"),
+    [
+        pytest.param(5.0, 5e-5, None, True, id="wide"),
+        pytest.param(2.0, 5e-5, None, False, id="narrow"),
+        pytest.param(5.0, 5e-4, None, False, id="noisy"),
+        pytest.param(5.0, 5e-5, FREE_LIMB, False, id="free"),
+    ],
+)
+def test_precise_depths_over_a_wide_range_note_that_limb_darkening_is_smooth(
+    last: float, sigma: float, limb: str | None, said: bool
+) -> None:
+    seen = visit(4, TIME, depth=(DEPTH,) * 6, wavelength=np.linspace(1.0, last, 6), sigma=sigma)
+    found = fit_visit(seen, ORBIT, replace(LINE, limb=limb))
+    assert ("limb darkening is smooth from 1.00 to 5.00 um" in found.fit.notes[0]) is said
 
 
 def test_a_table_is_read_between_its_wavelengths_and_not_beyond() -> None:

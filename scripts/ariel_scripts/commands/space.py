@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -27,8 +28,10 @@ def main(options: SpaceOptions) -> None:
     }
     port = [] if options.port is None else ["--port", str(options.port)]
     command = [sys.executable, str(shipped("space") / "app.py"), *port]
+    app = subprocess.Popen(command, env={**os.environ, **settings})
+    signal.signal(signal.SIGTERM, lambda *_: app.terminate())  # what ends this process ends the app
     try:
-        code = subprocess.run(command, env={**os.environ, **settings}, check=False).returncode
+        code = app.wait()
     except KeyboardInterrupt:  # the app has had it too
         return
     raise typer.Exit(code)
