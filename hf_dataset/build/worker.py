@@ -121,7 +121,7 @@ def build_shard(
     """
     check_tables(plan)
     inputs, entries = dict(plan.tables), []
-    hashes = {name: file_hash(plan.root / name) for name in plan.tables}
+    hashes = {name: file_hash(plan.root / name) for name in plan.tables if (plan.root / name).is_file()}
     progress = ProgressLines(plan.out, shard)
     with ShardWriter(shard.name.path(plan.out), plan.reduction.n_bins) as writer:
         for planet, visit in shard.visits:

@@ -14,6 +14,7 @@ import torch
 from code_blocks import Block, code_blocks
 from huggingface_hub import ModelCard
 from local_hub import Fault, LocalHub
+from push_scenes import UNCHECKED
 from saved_models import saved
 from tiny_models import BINS, POPULATION
 
@@ -91,7 +92,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     with LocalHub() as hub:
         said = hub.run(
             f"{COMMANDS}"
-            "model_release.check_alone = lambda *_: None\n"  # publishing/test_model_release.py has it
+            f"{UNCHECKED}\n"
             f"call('push', 'model', '{SPECTRA}')\n"
             f"call('push', 'model', '{TINY}', 'tiny')\n"
             f"call('push', 'model', '{MASKED}', 'masked')\n"
@@ -252,7 +253,7 @@ call("finetune", "{CURVES}", "--model", "{TINY}", "--revision", "v1", "--out", "
      "--prior", "simulated", "--spectra", "simulated", "--groups", 0, "--swap", 0)
 call("push", "model", "{TUNED}", "tuned/model")
 call("calibrate", "{TINY}", "{CURVES}", "--out", "calibrated", "--split", "train", "--workers", 1)
-model_release.check_alone = lambda *_: None
+{UNCHECKED}
 call("push", "model", "{CALIBRATED}", "calibrated")
 """
 

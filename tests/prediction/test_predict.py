@@ -93,7 +93,7 @@ def test_every_planet_is_predicted_as_the_model_itself_does_it_and_refused_ones_
     assert found.planet_id.tolist() == [planet for planet in IDS if planet != DARK]
     assert record(job.out)["status"] == "incomplete"
     inside = read_run(job.out)
-    last = {"durations": {}, "peak_memory_mb": {}}  # go on after the file is written
+    last = {"durations": {}, "peak_memory_mb": {}, "outputs": {}}  # known after the file is written
     assert inside | last == record(job.out) | last
     assert record(job.out)["metrics"]["status"] == {"ok": 6}
     assert "flux" in record(job.out)["metrics"]["refused"][str(DARK)]

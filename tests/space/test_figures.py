@@ -90,7 +90,7 @@ def test_the_photometer_stands_in_a_panel_of_its_own() -> None:
     assert figure.layout.xaxis3.range[0] > 1.8
 
 
-@pytest.mark.parametrize(("truth", "words", "value"), [(True, "(μ − truth)/σ", 1.5), (False, "classical", None)])
+@pytest.mark.parametrize(("truth", "words", "value"), [(True, "(μ − truth)/σ", 1.5), (False, "(μ − fit)/σ", None)])
 def test_residuals_are_against_the_truth_or_else_the_classical_fit(truth: bool, words: str, value: float) -> None:
     found = a_spectrum(truth)
     figure = figures.spectrum_figure(found, "ppm", LIGHT)

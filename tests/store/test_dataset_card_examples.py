@@ -145,7 +145,7 @@ def test_everything_is_loaded_from_the_hub_whole_streaming_and_by_configuration(
     code = f"""
 from datasets import load_dataset, get_dataset_config_names
 
-assert get_dataset_config_names({REPO!r}) == ["light_curves", "sample"]
+assert get_dataset_config_names({REPO!r}) == ["light_curves", "sample", "previews"]
 whole = load_dataset({REPO!r})
 assert {{name: len(rows) for name, rows in whole.items()}} == {{"train": 20, "test": 1}}
 assert len(load_dataset({REPO!r}, "sample", split="train")) == 16

@@ -49,7 +49,7 @@ def retrieved_spectra(out: Path, paths: Sequence[Path]) -> Retrieved:
         ValueError: a file has a planet twice, one that the dataset lacks, or no status; or it has some planets of a
             split, and not all. The message names file, planet, expected and found.
     """
-    split_of = dict(_planets(out))
+    split_of = dict(_planets(out)) if paths else {}
     rows: dict[int, dict[str, object]] = {}
     for path in paths:
         for planet, row in _rows(path, read_predictions(path)):
