@@ -38,6 +38,7 @@ BLOCKS = code_blocks(README.read_text())
 SMALL = {
     "ariel simulate curves": "--planets 10 --test-planets 2 --bins 60",
     "ariel adapt curves": "--workers 1",
+    "ariel report light-curves": "--attributions 0 --embed pca",
     "accelerate launch scripts/finetune.py": "--steps 2 --batch-size 2 --draws 1 --fold 0 --validation 0.7 "
     "--prior checkpoint --tracker none",
 }
