@@ -35,10 +35,10 @@ def inspection_page(what: Inspection, run: Mapping[str, Any]) -> str:
     reasons = list(dict.fromkeys(image for image in what.images.values() if isinstance(image, str)))
     sections = [
         Section("visit", {"worries": found.worries, "figures": _curves(what), "reason": _reason(what)}),
-        Section("channels", {"figures": [_map(what), noise_figure(what)]}),
+        Section("channels", {"figures": [_map(what), noise_figure(what)]}, template="figures"),
         Section("quality", _quality(what)),
         Section("frames", {"figures": [raw_figure(*one) for one in raw.items()], "reasons": reasons}),
-        Section("pointing", {"figures": [pointing_figure(what.time, what.centroid)]}),
+        Section("pointing", {"figures": [pointing_figure(what.time, what.centroid)]}, template="figures"),
     ]
     return page(found.title, found.sentence, sections, NO_PLANETS, run)
 

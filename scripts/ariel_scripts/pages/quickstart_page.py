@@ -102,12 +102,12 @@ def quickstart_page(
         "from dark to bright as its title says.",
     )
     sections = [
-        Section("answer", {"figures": [figure]}),
+        Section("answer", {"figures": [figure]}, template="figures"),
         Section("next", {"dataset": folder, "planet": lead.planet}),
         Section("worth", {"said": worth(judged[0]), "tables": [_table(one) for one in judged]}),
         Section("light", {"figures": fit_figures(lead)}),
         Section("others", {"figures": spectra}),
-        Section("detector", {"figures": [raw]}),
+        Section("detector", {"figures": [raw]}, template="figures"),
     ]
     return page(
         "Ariel quickstart: from raw frames to a spectrum",

@@ -33,7 +33,7 @@ class Table(NamedTuple):
 class Section:
     """What ``templates/sections/KEY.html.j2`` arranges; without ``data`` only warnings are shown.
 
-    A section of another package has a ``title`` and names the ``template``.
+    ``template`` names another one; a section of another package has a ``title`` too.
     """
 
     key: str
