@@ -236,12 +236,20 @@ def _transients_tab(page: SimpleNamespace) -> None:
 
 
 def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
-    """Connect events. Choices only record what is wanted; one event computes the visible view.
+    """Connect events. Choices only record what is wanted; one event computes the visible view."""
+    plots = [page.spectrum, page.curves, page.image, page.parts, page.what_if, page.transient_plot]
+    plots += [page.more_plot, page.guess_plot]
+    whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
+    _wire_answers(page, handlers, whatifs, plots)
+    _wire_choices(app, page, handlers, whatifs, plots)
+
+
+def _wire_answers(page: SimpleNamespace, handlers: Handlers, whatifs: list[Any], plots: list[Any]) -> None:
+    """The event that computes the visible view.
 
     A choice made while that event runs makes it run once more afterwards, with the values of that time. So answers
     come in order, the last choice counts, and a session never holds both workers.
     """
-    whatifs = [page.noise, page.transits, page.drift, page.missing_from, page.missing_width]
     inputs = [page.subject, page.view, page.look, page.last, page.unit, page.resolution, page.visit, page.bands]
     inputs += [page.step, *whatifs, page.transient, page.own_transient]
     inputs += [page.molecule, page.more, page.series, page.number, page.votes]
@@ -256,8 +264,6 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
         "guess": [page.guess_plot, page.guess_words, page.picks, page.guess, page.score],
     }
     outputs: list[Any] = [component for name in SIZES for component in views[name]]
-    plots = [page.spectrum, page.curves, page.image, page.parts, page.what_if, page.transient_plot]
-    plots += [page.more_plot, page.guess_plot]
     private: dict[str, Any] = {"api_visibility": "private"}
 
     controls = (page.unit, page.resolution, page.visit, page.bands, page.step, *whatifs, page.transient)
@@ -284,6 +290,12 @@ def _wire(app: gr.Blocks, page: SimpleNamespace, handlers: Handlers) -> None:
         **private,
     )
 
+
+def _wire_choices(
+    app: gr.Blocks, page: SimpleNamespace, handlers: Handlers, whatifs: list[Any], plots: list[Any]
+) -> None:
+    """Links, planets, uploads, tabs and pictures: they say what is wanted."""
+    private: dict[str, Any] = {"api_visibility": "private"}
     opened = [page.subject, page.view, page.look, page.planet, page.tabs, page.unit, page.resolution, page.visit]
     opened += [*whatifs, page.transient, page.molecule, page.more, page.series, page.number]
     opened += [page.picks, page.status, page.trouble, page.cards, page.refresh]

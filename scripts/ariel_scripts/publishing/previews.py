@@ -34,7 +34,7 @@ FEATURES = Features({"planet_id": Value("int64"), "visit": Value("int32"), "ligh
 
 @dataclass(frozen=True)
 class Size:
-    """How much a split of previews holds."""
+    """How much a split of a configuration holds."""
 
     rows: int
     decoded: int

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, List, Value
 
+from ariel_scripts.publishing.previews import Size
 from hf_dataset.folders import open_binary
 from hf_dataset.schema import N_CHANNELS
-from hf_dataset.store.contents import SPLIT_ORDER, SplitContents
+from hf_dataset.store.contents import SPLIT_ORDER
 from hf_dataset.store.shards import ShardName, find_shards
 from modeling_ariel.predictions import Predictions, read_predictions
 
@@ -39,7 +40,7 @@ class Retrieved:
     """Files by path in the repository, and the splits' sizes."""
 
     files: Mapping[str, bytes]
-    sizes: Mapping[str, SplitContents]
+    sizes: Mapping[str, Size]
 
 
 def retrieved_spectra(out: Path, paths: Sequence[Path]) -> Retrieved:
@@ -59,7 +60,7 @@ def retrieved_spectra(out: Path, paths: Sequence[Path]) -> Retrieved:
                 raise ValueError(f"{path}: planet {planet}: expected once in all files, found twice")
             rows[planet] = row
     files: dict[str, bytes] = {}
-    sizes: dict[str, SplitContents] = {}
+    sizes: dict[str, Size] = {}
     for split in (name for name in SPLIT_ORDER if name in split_of.values()):
         planets = [planet for planet, where in split_of.items() if where == split]
         found = [rows[planet] for planet in planets if planet in rows]
@@ -99,9 +100,9 @@ def _rows(path: Path, predictions: Predictions) -> Iterator[tuple[int, dict[str,
         )
 
 
-def _written(rows: Sequence[Mapping[str, object]]) -> tuple[bytes, SplitContents]:
+def _written(rows: Sequence[Mapping[str, object]]) -> tuple[bytes, Size]:
     table = pa.Table.from_pylist(list(rows), schema=FEATURES.arrow_schema)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     content = buffer.getvalue()
-    return content, SplitContents(table.num_rows, table.num_rows, 0, 1, table.nbytes, len(content))
+    return content, Size(table.num_rows, table.nbytes, len(content))
